@@ -1,0 +1,55 @@
+"""Fixtures shared by all tests: an anisotropic oblique grid, and the optional test data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of real MRI used by tests; tests that need it skip where it is absent."""
+    root = Path(__file__).resolve().parent.parent
+    folder = Path(os.environ.get("BREASTSEG_TEST_DATA", root.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"needs the test data folder (BREASTSEG_TEST_DATA), absent at {folder}")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the user's own registry and settings."""
+    monkeypatch.setenv("BREASTSEG_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def oblique_grid() -> Grid:
+    """Anisotropic, rotated about two axes and flipped, so that axis mix-ups cannot hide."""
+    a, b = np.deg2rad(20.0), np.deg2rad(-12.0)
+    about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+    about_z = np.array([[np.cos(b), -np.sin(b), 0], [np.sin(b), np.cos(b), 0], [0, 0, 1]])
+    # Columns in (z, y, x) order: z to the head, y to the back, x to the left.
+    columns = about_z @ about_x @ np.array([[0, 0, -0.7], [0, -0.7, 0], [3.0, 0, 0]])
+    affine = np.eye(4)
+    affine[:3, :3] = columns
+    affine[:3, 3] = (91.5, 42.25, -63.0)
+    return Grid((12, 48, 40), affine)
+
+
+@pytest.fixture
+def sphere_exam(oblique_grid: Grid) -> tuple[Exam, LabelMap]:
+    """A pre/post pair with one enhancing sphere of 8 mm radius, and its truth."""
+    rng = np.random.default_rng(0)
+    z, y, x = np.indices(oblique_grid.shape)
+    radius = np.sqrt(((z - 6) * 3.0) ** 2 + ((y - 20) * 0.7) ** 2 + ((x - 25) * 0.7) ** 2)
+    tumor = radius <= 8.0
+    tissue = 200 + 40 * np.sin(x / 5.0) + rng.normal(0, 8, oblique_grid.shape)
+    pre = tissue.astype(np.float32)
+    post = (tissue * 1.1 + 220 * tumor).astype(np.float32)
+    exam = Exam("P001", {"pre": Volume(pre, oblique_grid), "post1": Volume(post, oblique_grid)})
+    return exam, LabelMap(tumor.astype(np.uint8), oblique_grid)
