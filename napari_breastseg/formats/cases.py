@@ -1,0 +1,351 @@
+"""Which files make up which case: names, phase numbers, folders. Opens no image.
+
+Imports `errors` and `kinds` only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import InputError
+from .kinds import (
+    NIFTI,
+    SLICE,
+    ending_of,
+    kind_of_name,
+    require_content,
+    say_what_was_seen,
+    stem_of,
+)
+
+__all__ = ["CaseFiles", "case_from_files", "case_name", "find_cases", "natural_key"]
+
+# Only 0000 to 0099 is a phase number: "patient_0153" and "scan_2019" are names.
+_PHASE = re.compile(r"(?P<case>.+)_(?P<number>00\d\d)")
+_KNOWN_ROLE = re.compile(r"pre|post[1-9]\d*", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case, found but not yet opened.
+
+    Examples
+    --------
+    >>> case = case_from_files("P001", [Path("a.nii"), Path("b.nii")])
+    >>> case.roles, [path.name for path in case.files]
+    (('pre', 'post1'), ['a.nii', 'b.nii'])
+    """
+
+    case_id: str
+    """The case's name: the file's without phase suffix and ending, or a stacked folder's."""
+
+    kind: str
+    """"nifti" or "slice"; a stack of slice files is of kind "slice" too."""
+
+    channels: tuple[tuple[Path, ...], ...]
+    """Files of each channel in channel order; more than one file a channel is a stack of slices."""
+
+    roles: tuple[str, ...] | None = None
+    """Role of each channel ("pre", "post1", ...); None while the file's content decides it."""
+
+    spacing_mm: tuple[float, float, float] | None = None
+    """Spacing (z, y, x) in mm for files that carry none."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of the case, in channel order."""
+        return tuple(path for files in self.channels for path in files)
+
+    @property
+    def path(self) -> Path:
+        """Where the case lies: its first file, or the folder of a stack."""
+        first = self.channels[0]
+        return first[0].parent if len(first) > 1 else first[0]
+
+
+def case_name(path: Path) -> str:
+    """Name of the case a file belongs to: without phase suffix and ending.
+
+    Slices lose the suffix `_0000` only: `IM_0012.png` is the twelfth slice of an export, while
+    `P001_0002.nii.gz` is a phase.
+
+    Examples
+    --------
+    >>> case_name(Path("images/DUKE_001/duke_001_0002.NII.GZ"))
+    'duke_001'
+    >>> case_name(Path("IM_0012.png")), case_name(Path("C01_0000.png"))
+    ('IM_0012', 'C01')
+    """
+    stem, number = _split_phase(path)
+    if number is not None and (number == 0 or kind_of_name(path) != SLICE):
+        return stem
+    return stem_of(path)
+
+
+def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key by which "slice 9" comes before "slice 10", whatever the letter case.
+
+    Examples
+    --------
+    >>> sorted(["s10", "S9", "s1"], key=natural_key)
+    ['s1', 'S9', 's10']
+    """
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return tuple(
+        (0, int(part)) if part[0] in "0123456789" else (1, part.casefold()) for part in parts
+    )
+
+
+def case_from_files(
+    case_id: str,
+    files: Sequence[Path],
+    *,
+    phases: Sequence[str] | None = None,
+    spacing_mm: float | Sequence[float] | None = None,
+) -> CaseFiles:
+    """Case made of files named one by one, such as by the rows of a table.
+
+    Parameters
+    ----------
+    case_id : str
+        The case's name.
+    files : sequence of Path
+        One file for each channel, in channel order; a folder is a stack of slices. A single
+        file may hold several channels (4D NIfTI, RGB slice).
+    phases : sequence of str, optional
+        Roles in channel order; by default several files are pre, post1, post2, ...
+    spacing_mm : float or sequence of float, optional
+        (z, y, x), (y, x), or one in-plane number, in mm; see `find_cases`.
+
+    Raises
+    ------
+    InputError
+        If there is no file, files are of different kinds, or a folder holds no slices.
+    """
+    channels = tuple(_slices_in(path) if path.is_dir() else (path,) for path in map(Path, files))
+    kinds = {kind_of_name(channel[0]) for channel in channels}
+    if len(kinds) != 1 or None in kinds:
+        names = ", ".join(Path(path).name for path in files) or "no file"
+        raise InputError(
+            f"Needed NIfTI files or slices (PNG, JPEG, TIFF), all of one kind, for case {case_id}",
+            f"got {names}",
+            "Convert the files to one kind, for example NIfTI",
+        )
+    roles = _checked_roles(phases)
+    if roles is None and len(channels) > 1:
+        roles = tuple(_role(number) for number in range(len(channels)))
+    return CaseFiles(case_id, str(kinds.pop()), channels, roles, _checked_spacing(spacing_mm))
+
+
+def find_cases(
+    path: Path,
+    *,
+    stack: bool = False,
+    phases: Sequence[str] | None = None,
+    spacing_mm: float | Sequence[float] | None = None,
+) -> list[CaseFiles]:
+    """Cases in a file or folder, in natural order of their names.
+
+    Parameters
+    ----------
+    path : Path
+        An image file, or a folder searched to any depth. One file of a set `<case>_0000.nii.gz`,
+        `_0001`, ... stands for the whole set.
+    stack : bool
+        Take the slices of a folder as one volume, in natural order of their names.
+    phases : sequence of str, optional
+        Roles in channel order, in place of those that names and numbers give.
+    spacing_mm : float or sequence of float, optional
+        Spacing of files that carry none: (z, y, x), (y, x) or one in-plane number, in mm. The
+        last two leave the thickness unknown; it counts as 1 mm, so that mm3 are mm2.
+
+    Returns
+    -------
+    list of CaseFiles
+        Two cases of one name are both there; `CaseFiles.path` tells them apart.
+
+    Raises
+    ------
+    InputError
+        If nothing readable is there, saying what was seen.
+
+    Notes
+    -----
+    A set of NIfTI files is taken as one only when its `_0000` is there, as nnU-Net and MAMA-MIA
+    have it, or when as many `phases` are named: `patient_0001.nii` beside `patient_0002.nii` are
+    two patients. Slices with numbers are one case each, unless `phases` names just as many.
+    """
+    path = Path(path)
+    roles = _checked_roles(phases)
+    spacing = _checked_spacing(spacing_mm)
+    if not path.exists():
+        raise InputError(
+            "Needed an image file or a folder", f"{path} does not exist", "Check the path"
+        )
+    if path.is_dir():
+        seen = list(_walk(path))
+        files = [file for file in seen if kind_of_name(file) is not None]
+        if not files:
+            raise say_what_was_seen(seen)
+        found = list(_grouped(files, stack=stack, roles=roles))
+    else:
+        kind = require_content(path)
+        beside = [file for file in _listed(path.parent) if kind_of_name(file) == kind]
+        if path not in beside:  # a hidden file, asked for by its name
+            beside.append(path)
+        family = [file for file in beside if _family(file) == _family(path)]
+        found = [case for case in _grouped(family, stack=False, roles=roles) if path in case.files]
+    cases = [replace(case, roles=roles or case.roles, spacing_mm=spacing) for case in found]
+    return sorted(cases, key=lambda case: (natural_key(case.case_id), natural_key(str(case.path))))
+
+
+def _grouped(
+    files: Iterable[Path], *, stack: bool, roles: tuple[str, ...] | None
+) -> Iterator[CaseFiles]:
+    families: dict[tuple[Path, str, str], list[Path]] = defaultdict(list)
+    stacks: dict[Path, list[Path]] = defaultdict(list)
+    for file in files:
+        if stack and kind_of_name(file) == SLICE:
+            stacks[file.parent].append(file)
+        else:
+            families[_family(file)].append(file)
+    for folder, slices in stacks.items():
+        yield CaseFiles(folder.resolve().name, SLICE, (_in_order(slices),))
+    for (_, kind, _), family in families.items():
+        yield from _cases_of_family(kind, family, roles)
+
+
+def _cases_of_family(
+    kind: str, family: list[Path], roles: tuple[str, ...] | None
+) -> Iterator[CaseFiles]:
+    """Cases among files of one folder whose names differ in phase number and ending at most."""
+    numbered: dict[int, list[Path]] = defaultdict(list)
+    for path in family:
+        stem, number = _split_phase(path)
+        if number is None:
+            yield CaseFiles(stem, kind, ((path,),))
+        else:
+            numbered[number].append(path)
+    if any(len(paths) > 1 for paths in numbered.values()):
+        # The same number twice: two sets that differ in letter case or ending.
+        sets: dict[tuple[str, str], list[Path]] = defaultdict(list)
+        for path in family:
+            stem, number = _split_phase(path)
+            if number is not None:
+                sets[stem, ending_of(path)].append(path)
+        for paths in sets.values():
+            yield from _cases_of_family(kind, paths, roles)
+        return
+    numbers = sorted(numbered)
+    paths = [numbered[number][0] for number in numbers]
+    count_named = roles is not None and len(roles) == len(numbers) > 1
+    if kind == NIFTI:
+        is_set = len(numbers) > 1 and (numbers[0] == 0 or count_named)
+        is_suffix = len(numbers) == 1
+    else:
+        is_set = count_named and numbers == list(range(len(numbers)))
+        is_suffix = numbers == [0]
+    if is_set:
+        found = tuple(_role(number) for number in numbers)
+        yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), found)
+        return
+    for path in paths:
+        name = _split_phase(path)[0] if is_suffix else stem_of(path)
+        yield CaseFiles(name, kind, ((path,),))
+
+
+def _split_phase(path: Path) -> tuple[str, int | None]:
+    stem = stem_of(path)
+    match = _PHASE.fullmatch(stem)
+    return (stem, None) if match is None else (match["case"], int(match["number"]))
+
+
+def _role(number: int) -> str:
+    return f"post{number}" if number else "pre"
+
+
+def _family(path: Path) -> tuple[Path, str, str]:
+    return path.parent, str(kind_of_name(path)), _split_phase(path)[0].casefold()
+
+
+def _in_order(files: Iterable[Path]) -> tuple[Path, ...]:
+    return tuple(sorted(files, key=lambda file: (natural_key(file.name), file.name)))
+
+
+def _slices_in(folder: Path) -> tuple[Path, ...]:
+    slices = _in_order(file for file in _listed(folder) if kind_of_name(file) == SLICE)
+    if not slices:
+        raise say_what_was_seen(_listed(folder))
+    return slices
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(
+            file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file()
+        )
+    except OSError as error:
+        raise InputError(
+            f"Needed to look into folder {folder.name}",
+            f"the system answered '{error.strerror or error}'",
+            "Check that you may read it",
+        ) from error
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Visible files at any depth; linked folders are followed, each real folder once."""
+    visited: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+
+
+def _checked_roles(phases: Sequence[str] | None) -> tuple[str, ...] | None:
+    if phases is None:
+        return None
+    names = [phases] if isinstance(phases, str) else list(phases)
+    roles = tuple(
+        name.strip().lower() if _KNOWN_ROLE.fullmatch(name.strip()) else name.strip()
+        for name in names
+    )
+    if not roles or "" in roles or len(set(roles)) != len(roles):
+        raise InputError(
+            "Needed a different name for each phase, such as pre,post1,post2",
+            f"got {', '.join(repr(role) for role in roles) or 'none'}",
+            "Name the phases in the order of the files or channels",
+        )
+    return roles
+
+
+def _checked_spacing(
+    spacing_mm: float | Sequence[float] | None,
+) -> tuple[float, float, float] | None:
+    if spacing_mm is None:
+        return None
+    numbers = (
+        [float(spacing_mm)] * 2
+        if isinstance(spacing_mm, int | float)
+        else [float(number) for number in spacing_mm]
+    )
+    if len(numbers) == 1:
+        numbers *= 2
+    if len(numbers) == 2:
+        numbers.insert(0, 1.0)
+    if len(numbers) != 3 or not all(0 < number < float("inf") for number in numbers):
+        raise InputError(
+            "Needed a spacing in mm: one in-plane number, or (z, y, x), all above 0",
+            f"got {spacing_mm}",
+            "Give the spacing the scanner's export names",
+        )
+    z, y, x = numbers
+    return z, y, x

@@ -1,0 +1,153 @@
+"""From found files to an `Exam`: roles, spacing, and the checks every image must pass.
+
+Another format enters `READERS` with a function from a channel's files to its volumes.
+Imports `errors`, `volume` and the modules of this folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..volume import Exam, Grid, Volume
+from .cases import CaseFiles, find_cases
+from .kinds import NIFTI, SLICE, require_content
+from .nifti import read_nifti
+from .slices import read_slices
+
+__all__ = ["open_exam", "read_channel", "read_exam"]
+
+
+def _read_nifti_file(files: Sequence[Path]) -> list[Volume]:
+    return [volume for path in files for volume in read_nifti(path)]
+
+
+READERS: dict[str, Callable[[Sequence[Path]], list[Volume]]] = {
+    NIFTI: _read_nifti_file,
+    SLICE: read_slices,
+}
+"""Kind of a case to the reader of one channel's files."""
+
+
+def open_exam(
+    path: Path,
+    *,
+    phases: Sequence[str] | None = None,
+    stack: bool = False,
+    spacing_mm: float | Sequence[float] | None = None,
+) -> Exam:
+    """The one exam that a file or folder holds; parameters as for `find_cases`.
+
+    Raises
+    ------
+    InputError
+        If there are several cases, naming them, or the one there cannot be read.
+    """
+    cases = find_cases(Path(path), stack=stack, phases=phases, spacing_mm=spacing_mm)
+    if len(cases) > 1:
+        names = ", ".join(case.case_id for case in cases[:5])
+        raise InputError(
+            f"Needed one exam in {Path(path).name}",
+            f"got {len(cases)} cases: {names}{', ...' if len(cases) > 5 else ''}",
+            "Choose one of them, or open a folder of slices as one volume (--stack)",
+        )
+    return read_exam(cases[0])
+
+
+def read_exam(case: CaseFiles) -> Exam:
+    """Read all phases of a case.
+
+    Parameters
+    ----------
+    case : CaseFiles
+        From `find_cases` or `case_from_files`.
+
+    Returns
+    -------
+    Exam
+        Arrays (Z, Y, X): float32 where a header scales integers, else in the file's own type.
+        Roles come from `case.roles`; else one phase is post1, several are pre, post1, ...
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, phases do not fit the names given or lie on different grids, or an
+        image is constant or holds values that are not finite.
+    """
+    volumes: list[Volume] = []
+    for files in case.channels:
+        channel = read_channel(case.kind, files)
+        if len(case.channels) > 1 and len(channel) > 1:
+            raise InputError(
+                f"Needed one phase in each file of case {case.case_id}",
+                f"{files[0].name} holds {len(channel)}",
+                "Open that file by itself, or save its phases one by one",
+            )
+        volumes += channel
+    roles = _roles(case, len(volumes))
+    for role, volume in zip(roles, volumes, strict=True):
+        _require_picture(case.case_id, role, volume)
+    if (spacing_mm := case.spacing_mm) is not None:
+        volumes = [Volume(v.data, _with_spacing(case, v.grid, spacing_mm)) for v in volumes]
+    return Exam(case.case_id, dict(zip(roles, volumes, strict=True)))
+
+
+def read_channel(kind: str, files: Sequence[Path]) -> list[Volume]:
+    """Volumes in the files of one channel, once their content is what their names say."""
+    for path in files:
+        require_content(path)
+    return READERS[kind](files)
+
+
+def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
+    if case.roles is None:
+        if count > 1 and case.kind == SLICE:
+            raise InputError(
+                f"Needed a grey image, or a name for each channel, in {case.path.name}",
+                f"its {count} channels differ",
+                "Say which phase each channel holds, for red, green, blue for example "
+                "--phases pre,post1,post2, or save the image as grey",
+            )
+        return ("post1",) if count == 1 else ("pre", *(f"post{n}" for n in range(1, count)))
+    if len(case.roles) != count:
+        is_file = len(case.channels) == 1
+        raise InputError(
+            f"Needed {len(case.roles)} phases for case {case.case_id}: {', '.join(case.roles)}",
+            f"{case.path.name} holds {count}" if is_file else f"it has {count} files",
+            "Name as many phases as there are, in the order of the files or channels",
+        )
+    return case.roles
+
+
+def _require_picture(case_id: str, role: str, volume: Volume) -> None:
+    data = volume.data
+    if data.dtype.kind == "f":
+        bad = data.size - int(np.count_nonzero(np.isfinite(data)))
+        if bad:
+            raise InputError(
+                f"Needed finite values in {role} of case {case_id}",
+                f"{bad:,} of {data.size:,} voxels are NaN or infinite",
+                "Set them to 0, or export the image again without resampling",
+            )
+    if (data == data.flat[0]).all():
+        raise InputError(
+            f"Needed an image with contrast in {role} of case {case_id}",
+            f"all its {data.size:,} voxels are {data.flat[0]:g}",
+            "Choose a slice or series with tissue in it, or export it again",
+        )
+
+
+def _with_spacing(case: CaseFiles, grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
+    if not grid.has_spacing:
+        return Grid(grid.shape, np.diag([*spacing_mm, 1.0]), has_orientation=False)
+    # A thickness of 1 stands for an unknown one, so only the in-plane numbers can disagree.
+    if not np.allclose(grid.voxel_size[1:], spacing_mm[1:], rtol=0.01):
+        raise InputError(
+            f"Needed the spacing of case {case.case_id} to agree with its file, {grid.describe()}",
+            f"got {' x '.join(f'{s:g}' for s in spacing_mm)} mm",
+            "Leave spacing_mm empty for files that carry their own",
+        )
+    return grid

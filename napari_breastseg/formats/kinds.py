@@ -1,0 +1,179 @@
+"""What a file is, by its name's ending and by its first bytes.
+
+Another format enters here (an ending, a signature) and in `exams.READERS`; nothing else asks.
+Imports `errors` only; loads no image library.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import InputError
+
+__all__ = ["ending_of", "kind_of_name", "require_content", "say_what_was_seen", "stem_of"]
+
+NIFTI = "nifti"
+SLICE = "slice"
+
+_ENDINGS = {
+    ".nii.gz": NIFTI,
+    ".nii": NIFTI,
+    ".png": SLICE,
+    ".jpg": SLICE,
+    ".jpeg": SLICE,
+    ".tif": SLICE,
+    ".tiff": SLICE,
+}
+_UNREADABLE_ENDINGS = {
+    ".dcm": "DICOM",
+    ".ima": "DICOM",
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".hdr": "Analyze or NIfTI pair",
+    ".img": "Analyze or NIfTI pair",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+    ".mgz": "FreeSurfer",
+}
+_READABLE = "a NIfTI file (.nii, .nii.gz) or a PNG, JPEG or TIFF slice"
+_CONVERT = {
+    "DICOM": "Convert the series to NIfTI first, for example with dcm2niix, and open the .nii.gz",
+    "NRRD": "Convert it to NIfTI first, for example by saving it as .nii.gz from 3D Slicer",
+}
+_CONVERT_ANY = "Convert it to NIfTI (.nii.gz) first"
+
+
+def ending_of(path: Path) -> str:
+    """Ending of a file's name as it stands there, ".nii.gz" being one; "" without one."""
+    name = path.name
+    for ending in _ENDINGS:  # ".nii.gz" is listed before any single ending could match
+        if name.lower().endswith(ending):
+            return name[-len(ending) :]
+    return path.suffix
+
+
+def stem_of(path: Path) -> str:
+    """A file's name without its ending."""
+    return path.name.removesuffix(ending_of(path))
+
+
+def kind_of_name(path: Path) -> str | None:
+    """Kind a file's name promises, "nifti" or "slice"; None for all other endings."""
+    return _ENDINGS.get(ending_of(path).lower())
+
+
+def require_content(path: Path) -> str:
+    """Kind of a readable file, "nifti" or "slice", after a look at its first bytes.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, empty, of a format that is not read, or not what its name says.
+    """
+    promised = kind_of_name(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(544)
+    except OSError as error:
+        raise InputError(
+            f"Needed to read {path.name}",
+            f"the system answered '{error.strerror or error}'",
+            "Check the path and that you may read it",
+        ) from error
+    if not head:
+        raise InputError(
+            f"Needed {_READABLE}", f"{path.name} is empty (0 bytes)", "Export or copy it again"
+        )
+    is_gzip = head[:2] == b"\x1f\x8b"
+    found = _format_of(_gunzipped_head(path) if is_gzip else head)
+    if found in _CONVERT or (found is None and promised is None):
+        found = found or _UNREADABLE_ENDINGS.get(path.suffix.lower())
+        raise InputError(
+            f"Needed {_READABLE}",
+            f"{path.name} is {'a file of another kind' if found is None else f'a {found} file'}",
+            "Choose an image file" if found is None else _CONVERT.get(found, _CONVERT_ANY),
+        )
+    kind = NIFTI if found == "NIfTI" else SLICE
+    if found is None:
+        raise InputError(
+            f"Needed {_READABLE}",
+            f"{path.name} begins with bytes of no image format",
+            "Export the image again; this file is damaged or wrongly named",
+        )
+    if kind != promised or (kind == SLICE and is_gzip):
+        raise InputError(
+            f"Needed a file whose name says what it holds; {path.name} is named as another kind",
+            f"its content is {found}",
+            f"Rename it to end in {_natural_ending(found, is_gzip)}",
+        )
+    if kind == NIFTI and is_gzip != ending_of(path).lower().endswith(".gz"):
+        raise InputError(
+            f"Needed {path.name} {'un' if is_gzip else 'gzip-'}compressed, as its name says",
+            f"it is {'gzip-compressed' if is_gzip else 'not gzip-compressed'}",
+            f"Rename it to end in {_natural_ending(found, is_gzip)}",
+        )
+    return kind
+
+
+def say_what_was_seen(files: Iterable[Path]) -> InputError:
+    """Error for a folder without anything readable, with what it holds and what to do."""
+    seen: Counter[str] = Counter()
+    unread: Counter[str] = Counter()
+    for number, path in enumerate(files):
+        found = _UNREADABLE_ENDINGS.get(path.suffix.lower())
+        if found is None and number < 100:  # DICOM files often have no ending
+            found = _unread_format(path)
+        unread.update([found] if found else [])
+        seen[found or path.suffix.lower() or "without ending"] += 1
+    came = ", ".join(f"{count} {name}" for name, count in seen.most_common(6))
+    main = unread.most_common(1)
+    return InputError(
+        f"Needed a folder with {_READABLE}",
+        f"saw {came} and nothing else" if came else "the folder is empty",
+        _CONVERT.get(main[0][0], _CONVERT_ANY) if main else "Choose the folder that holds images",
+    )
+
+
+def _unread_format(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            found = _format_of(file.read(544))
+    except OSError:
+        return None
+    return found if found in _CONVERT else None
+
+
+def _format_of(head: bytes) -> str | None:
+    if head[128:132] == b"DICM":
+        return "DICOM"
+    if head[:4] == b"NRRD":
+        return "NRRD"
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return "PNG"
+    if head[:3] == b"\xff\xd8\xff":
+        return "JPEG"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "TIFF"
+    if head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0":
+        return "NIfTI"
+    return None
+
+
+def _gunzipped_head(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read(544)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _natural_ending(found: str, is_gzip: bool) -> str:
+    if found == "NIfTI":
+        return ".nii.gz" if is_gzip else ".nii"
+    return {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif"}[found] + (
+        " after unpacking it with gunzip" if is_gzip else ""
+    )

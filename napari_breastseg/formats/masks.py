@@ -1,0 +1,140 @@
+"""Label maps and volumes to and from files.
+
+Imports `errors`, `volume` and the modules of this folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..errors import InputError
+from ..volume import IGNORE, TUMOR, Exam, LabelMap, Volume
+from .cases import case_from_files
+from .exams import read_channel
+from .kinds import NIFTI, SLICE, kind_of_name, require_content
+from .nifti import write_nifti
+from .slices import write_slices
+
+__all__ = ["read_label_map", "write_label_map", "write_volume"]
+
+_LABELS = (0, TUMOR, IGNORE)
+_WHITE = 128
+"""From this value on, the upper of a picture's two values means "tumor" and is no label."""
+
+
+def read_label_map(path: Path, *, exam: Exam | None = None) -> LabelMap:
+    """Mask in a NIfTI, PNG or TIFF file, or in a folder of slices.
+
+    Parameters
+    ----------
+    path : Path
+        Labels 0, 1, 2; pictures also black and white (0 and 255).
+    exam : Exam, optional
+        The exam the mask must lie on.
+
+    Returns
+    -------
+    LabelMap
+        On the exam's grid when an exam is given, else on the file's.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, holds several channels or unknown labels, or lies on another
+        grid than the exam.
+    """
+    path = Path(path)
+    if path.is_dir():
+        kind, files = SLICE, case_from_files(path.name, [path]).files
+    else:
+        kind, files = require_content(path), (path,)
+    channels = read_channel(kind, files)
+    if len(channels) != 1:
+        raise InputError(
+            f"Needed one mask in {path.name}",
+            f"got {len(channels)} different channels or volumes",
+            "Save the mask as one grey image: 0 background, 255 tumor, or as one 3D volume",
+        )
+    grid = channels[0].grid
+    label_map = LabelMap(_labels(path, kind, channels[0].data), grid)
+    if exam is None:
+        return label_map
+    label_map.require_grid(exam.grid, exam.case_id)
+    return LabelMap(label_map.data, exam.grid)
+
+
+def write_label_map(path: Path, label_map: LabelMap) -> None:
+    """Write a mask on its own grid, uint8, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        `.nii.gz` or `.nii` keep labels and affine. `.png`, `.tif` and `.tiff` become pictures:
+        255 tumor, 0 all else.
+    label_map : LabelMap
+        What to write; PNG takes a single slice.
+
+    Raises
+    ------
+    InputError
+        If the ending is another, or PNG cannot hold the mask.
+    StorageError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    if kind_of_name(path) == NIFTI:
+        write_nifti(path, Volume(label_map.data, label_map.grid))
+    else:
+        white = np.where(label_map.tumor, np.uint8(255), np.uint8(0))
+        write_slices(path, Volume(white, label_map.grid))
+
+
+def write_volume(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> None:
+    """Write grey values or probabilities on their own grid, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        `.nii.gz` or `.nii`; or `.tif`, `.tiff` and, for a slice of 8 or 16 bits, `.png`, which
+        keep no geometry.
+    volume : Volume
+        What to write.
+    dtype : dtype, optional
+        Type on disk. By default the array's own; float16 becomes float32, bool uint8, and 64-bit
+        integers the smallest type that holds them.
+
+    Raises
+    ------
+    InputError
+        If the ending is another, or the file's type cannot hold the values.
+    StorageError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    if kind_of_name(path) == NIFTI:
+        write_nifti(path, volume, dtype)
+    else:
+        write_slices(path, volume, dtype)
+
+
+def _labels(path: Path, kind: str, data: NDArray[Any]) -> NDArray[np.uint8]:
+    values = np.unique(data)
+    if np.isin(values, _LABELS).all():
+        return data.astype(np.uint8)
+    if kind == SLICE and len(values) <= 2 and values[-1] >= _WHITE and values[0] in (0, values[-1]):
+        white: NDArray[np.bool_] = data == values[-1]
+        return white.astype(np.uint8)
+    unknown = values[~np.isin(values, _LABELS)]
+    named = ", ".join(f"{value:g}" for value in unknown[:6]) + (", ..." if len(unknown) > 6 else "")
+    pictures = ", or black and white (0 and 255)" if kind == SLICE else ""
+    raise InputError(
+        f"Needed a mask of labels 0, 1 and 2{pictures} in {path.name}",
+        f"it also holds {named}",
+        "Save the mask without smoothing and not as JPEG"
+        if kind == SLICE
+        else "Map its labels to 0 background, 1 tumor, 2 ignore",
+    )

@@ -1,0 +1,257 @@
+"""NIfTI-1 and NIfTI-2: volumes in and out, axes turned here from (X, Y, Z) to (Z, Y, X).
+
+Arrays are transposed and the affine's columns swapped with them; nothing is reoriented.
+nibabel reads the headers, and is loaded only when a file is read or written. Imports `errors`,
+`atomic`, `volume` and `kinds`.
+
+A grid without orientation is written with both transform codes 0, one without spacing also with
+pixdim 1 and unknown units: read again, it is without them again.
+
+References
+----------
+NIfTI-1 and NIfTI-2 data formats, https://nifti.nimh.nih.gov
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..atomic import atomic_path
+from ..errors import InputError
+from ..volume import Grid, Volume
+
+__all__ = ["read_nifti", "stored", "write_nifti"]
+
+_Header = Any  # nibabel's Nifti1Header or Nifti2Header, whose methods carry no types
+
+_SWAP = [2, 1, 0, 3]  # (x, y, z, 1) to (z, y, x, 1) and back
+_UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_NIFTI1_LONGEST = 32767
+_CHUNK = 1 << 24
+_DEFLATE_MOST = 1040  # deflate shrinks 1032-fold at most; a header that claims more is false
+_SHEAR_MM = 1e-4
+"""Largest error at which a rotation (qform) still stands for the affine."""
+
+
+def read_nifti(path: Path) -> list[Volume]:
+    """Phases of a NIfTI file: one for a 2D or 3D file, as many as the last axis of a 4D one.
+
+    Parameters
+    ----------
+    path : Path
+        A `.nii` or `.nii.gz` file.
+
+    Returns
+    -------
+    list of Volume
+        Each (Z, Y, X): float32 where the header scales integers, else in the file's own type.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, holds fewer bytes than its header says, complex or color values,
+        or has an affine that cannot be inverted.
+    """
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.volumeutils import apply_read_scaling
+
+    try:
+        with _opened(path) as stream:
+            header = _read_header(stream.read(540))
+            shape = _require_shape(path, header)
+            dtype = _require_dtype(path, header)
+            raw = _read_voxels(path, stream, int(header["vox_offset"]), math.prod(shape), dtype)
+        affine = header.get_best_affine()
+        slope, intercept = header.get_slope_inter()
+    except (HeaderDataError, OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"Needed a whole NIfTI file, {path.name}", f"it is damaged ({error})", "Export it again"
+        ) from error
+
+    data: NDArray[Any] = np.frombuffer(raw, dtype).reshape(shape, order="F")
+    data = data.astype(dtype.newbyteorder("="), copy=False)
+    if data.dtype.itemsize > 8:  # long double, which few tools know
+        data = data.astype(np.float64)
+    if slope is not None and (slope, intercept) != (1.0, 0.0):
+        with np.errstate(over="ignore"):  # infinite values are refused by name later
+            data = apply_read_scaling(data, np.float32(slope), np.float32(intercept))
+            data = data.astype(np.float32, copy=False)
+    grid = _grid_of(path, header, affine, shape[2::-1])
+    return [Volume(data[..., phase].T, grid) for phase in range(shape[3])]
+
+
+def write_nifti(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> None:
+    """Write a volume with its grid's affine; NIfTI-2 where an axis is too long for NIfTI-1.
+
+    Equal volumes give equal files: the gzip header carries neither time nor name.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in `.nii` or `.nii.gz`; replaced atomically.
+    volume : Volume
+        Array (Z, Y, X) and its grid.
+    dtype : dtype, optional
+        Type on disk; by default the array's own, or the nearest that NIfTI readers know.
+
+    Raises
+    ------
+    InputError
+        If whole numbers are asked for and the values are not, or do not fit.
+    StorageError
+        If the file cannot be written.
+    """
+    from nibabel.fileholders import FileHolder
+    from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti2 import Nifti2Image
+
+    data = stored(volume.data, dtype)
+    grid = volume.grid
+    image_class: Any = Nifti2Image if max(grid.shape) > _NIFTI1_LONGEST else Nifti1Image
+    if grid.has_orientation and grid.has_spacing:
+        affine = grid.affine[:, _SWAP]
+        image = image_class(data.T, affine, dtype=data.dtype)
+        header = image.header
+        header.set_sform(affine, code=1)
+        header.set_qform(affine, code=1, strip_shears=True)
+        if not np.allclose(header.get_qform(), affine, rtol=0, atol=_SHEAR_MM):
+            header["qform_code"] = 0  # a sheared grid: only the sform can say it
+        header.set_xyzt_units("mm")
+    else:
+        image = image_class(data.T, None, dtype=data.dtype)
+        header = image.header
+        header.set_zooms(grid.voxel_size[::-1] if grid.has_spacing else (1.0, 1.0, 1.0))
+        header.set_xyzt_units("mm" if grid.has_spacing else "unknown")
+
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        if not path.name.lower().endswith(".gz"):
+            image.to_file_map({"image": FileHolder(fileobj=file)})
+            return
+        with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed:
+            image.to_file_map({"image": FileHolder(fileobj=cast(Any, packed))})
+
+
+def stored(data: NDArray[Any], dtype: DTypeLike | None) -> NDArray[Any]:
+    """The array in a type that image files hold, values unchanged but for rounding of floats.
+
+    Raises
+    ------
+    InputError
+        If whole numbers are asked for and the values are not, or do not fit.
+    """
+    if dtype is None:
+        wanted = np.dtype({"?": "u1", "e": "f4", "g": "f8"}.get(data.dtype.char, data.dtype))
+        if data.dtype.kind in "iu" and data.dtype.itemsize == 8:
+            # 64-bit integers: half of the viewers cannot read them.
+            wanted = np.result_type(np.min_scalar_type(data.min()), np.min_scalar_type(data.max()))
+            wanted = np.dtype(np.float64) if wanted.itemsize == 8 else wanted
+        dtype = wanted
+    target = np.dtype(dtype).newbyteorder("=")
+    with np.errstate(invalid="ignore", over="ignore"):
+        out = np.ascontiguousarray(data.astype(target, copy=False))
+    if target.kind in "iu" and not np.array_equal(out, data):
+        raise InputError(
+            f"Needed whole numbers that fit {target}",
+            f"got {data.dtype} values from {data.min():g} to {data.max():g}",
+            "Write them as float32",
+        )
+    return out
+
+
+def _opened(path: Path) -> BinaryIO:
+    is_gzip = path.name.lower().endswith(".gz")
+    return cast(BinaryIO, gzip.open(path) if is_gzip else path.open("rb"))
+
+
+def _read_header(block: bytes) -> _Header:
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    if block[4:8] == b"n+2\0":
+        return cast(Any, Nifti2Header)(block)
+    return cast(Any, Nifti1Header)(block[:348])
+
+
+def _require_shape(path: Path, header: _Header) -> tuple[int, int, int, int]:
+    """Sizes (X, Y, Z, phases) of a file of 2 to 4 axes."""
+    shape = tuple(int(n) for n in header.get_data_shape())
+    while len(shape) > 4 and shape[-1] == 1:
+        shape = shape[:-1]
+    if not 2 <= len(shape) <= 4 or min(shape) < 1:
+        raise InputError(
+            f"Needed 2 to 4 axes, none of them empty, in {path.name}",
+            f"its shape is {' x '.join(str(n) for n in shape) or 'not given'}",
+            "Save each phase as a 3D file, or all of them along the fourth axis",
+        )
+    x, y, z, phases = (*shape, 1, 1)[:4]
+    return x, y, z, phases
+
+
+def _require_dtype(path: Path, header: _Header) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = header.get_data_dtype()
+    if dtype.kind not in "iuf":
+        kind = "complex numbers" if dtype.kind == "c" else "colors"
+        raise InputError(
+            f"Needed real grey values in {path.name}",
+            f"it holds {kind}",
+            "Export the magnitude image" if dtype.kind == "c" else "Export it as grey values",
+        )
+    return dtype
+
+
+def _read_voxels(
+    path: Path, stream: BinaryIO, offset: int, voxels: int, dtype: np.dtype[Any]
+) -> bytearray:
+    """Bytes of all voxels; a header that promises more than the file holds allocates nothing."""
+    needed = voxels * dtype.itemsize
+    is_gzip = isinstance(stream, gzip.GzipFile)
+    size = path.stat().st_size
+    most = size * _DEFLATE_MOST if is_gzip else size
+    raw = bytearray()
+    if offset + needed <= most:
+        stream.seek(offset)
+        while len(raw) < needed:
+            chunk = stream.read(min(_CHUNK, needed - len(raw)))
+            if not chunk:
+                break
+            raw += chunk
+        if is_gzip and len(raw) == needed:
+            stream.read(1)  # the end of the stream is where gzip checks its sum
+    if len(raw) < needed:
+        raise InputError(
+            f"Needed {needed:,} bytes of voxels in {path.name}, as its header says",
+            f"the file ends before, at {size:,} bytes{' compressed' if is_gzip else ''}",
+            "Copy or export it again; this copy is cut short",
+        )
+    return raw
+
+
+def _grid_of(
+    path: Path, header: _Header, affine: NDArray[np.float64], shape: tuple[int, ...]
+) -> Grid:
+    unit = header.get_xyzt_units()[0]
+    scale = _UNIT_MM.get(unit, 1.0)
+    has_orientation = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
+    has_spacing = True
+    if has_orientation:
+        affine = np.array(affine, dtype=np.float64)[:, _SWAP]
+        affine[:3] *= scale
+    else:
+        # nibabel would make up left and right here; the pixel sizes are all the file says.
+        zooms = [float(zoom) for zoom in header.get_zooms()[:3]]
+        x, y, z = zooms + [1.0] * (3 - len(zooms))
+        has_spacing = unit != "unknown" or (x, y, z) != (1.0, 1.0, 1.0)
+        affine = np.diag([z * scale, y * scale, x * scale, 1.0])
+    try:
+        return Grid(cast(tuple[int, int, int], shape), affine, has_spacing, has_orientation)
+    except InputError as error:
+        raise InputError(f"{error.needed} in {path.name}", error.came, error.do) from error

@@ -1,0 +1,262 @@
+"""PNG, JPEG and TIFF: slices, stacks of slices, and multi-page TIFF, which is a volume.
+
+Such files say neither where the patient's right is nor, in a way to rely on, how large a pixel
+is (a printing resolution is no spacing): grids come without both. Pillow and tifffile are loaded
+only when a file is read or written. Imports `errors`, `atomic`, `volume`, `nifti` and `kinds`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..atomic import atomic_path
+from ..errors import InputError
+from ..volume import Grid, Volume
+from .kinds import ending_of
+from .nifti import stored
+
+__all__ = ["read_slices", "write_slices"]
+
+_MOST_PIXELS = 1 << 26
+"""Pixels of one page beyond which the file cannot be a slice of an MRI."""
+_SHRINKS_MOST = 1040
+"""Deflate's limit; a TIFF header that claims a larger ratio is false."""
+
+
+def read_slices(files: Sequence[Path]) -> list[Volume]:
+    """Channels of a slice, of a multi-page TIFF, or of a stack of slices.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        One file, or the slices of a stack in order from index z = 0.
+
+    Returns
+    -------
+    list of Volume
+        One volume when the image is grey or its color channels are equal, else one a channel;
+        each (Z, Y, X) without spacing and orientation. An alpha channel is left out.
+
+    Raises
+    ------
+    InputError
+        If a file is damaged, or the slices of a stack differ in size or type.
+    """
+    pages = [_read_pixels(path) for path in files]
+    if len(pages) > 1:
+        pages = _as_equals(files, pages)
+    pixels = np.concatenate(pages) if len(pages) > 1 else pages[0]
+    channels = [np.ascontiguousarray(pixels[..., c]) for c in range(pixels.shape[-1])]
+    if all(np.array_equal(channels[0], channel) for channel in channels[1:]):
+        channels = channels[:1]
+    return [Volume(channel, Grid(channel.shape)) for channel in channels]
+
+
+def write_slices(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> None:
+    """Write a volume as PNG (one slice of 8 or 16 bits) or TIFF (a page for each slice).
+
+    Raises
+    ------
+    InputError
+        If the ending is another, or PNG cannot hold the volume.
+    StorageError
+        If the file cannot be written.
+    """
+    data = stored(volume.data, dtype)
+    ending = ending_of(path).lower()
+    if ending in (".tif", ".tiff"):
+        import tifffile
+
+        with atomic_path(path) as temporary:
+            tifffile.imwrite(
+                temporary, data, photometric="minisblack", compression="zlib", metadata=None
+            )
+        return
+    if ending != ".png":
+        raise InputError(
+            "Needed a file name that ends in .nii.gz, .nii, .png, .tif or .tiff to write to",
+            f"got {path.name}",
+            "Choose one of these endings; JPEG would change the values",
+        )
+    if len(data) != 1 or data.dtype not in (np.uint8, np.uint16):
+        raise InputError(
+            f"Needed a single slice of 8 or 16 bits to write {path.name}",
+            f"got {volume.grid.describe()}, {data.dtype}",
+            "Write .nii.gz or .tif instead",
+        )
+    from PIL import Image
+
+    with atomic_path(path) as temporary:
+        Image.fromarray(data[0]).save(temporary, format="PNG")
+
+
+def _as_equals(files: Sequence[Path], pages: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Pages of a stack, all single, of one size and type; grey ones are repeated beside color."""
+    first = pages[0]
+    for path, page in zip(files, pages, strict=True):
+        if len(page) != 1 or page.shape[1:3] != first.shape[1:3] or page.dtype != first.dtype:
+            raise InputError(
+                f"Needed slices of one size and type for a stack; {files[0].name} is "
+                f"{_say_page(first)}",
+                f"{path.name} is {_say_page(page)}",
+                "Keep one series in the folder, or open the slices one by one",
+            )
+    most = max(page.shape[-1] for page in pages)
+    return [np.repeat(page, most, axis=-1) if page.shape[-1] == 1 else page for page in pages]
+
+
+def _say_page(page: NDArray[Any]) -> str:
+    pages = f"{len(page)} pages of " if len(page) > 1 else ""
+    return f"{pages}{page.shape[1]} x {page.shape[2]} pixels, {page.dtype}"
+
+
+def _read_pixels(path: Path) -> NDArray[Any]:
+    """Array (Z, Y, X, channels) of one file, without alpha."""
+    with path.open("rb") as file:
+        is_tiff = file.read(2) in (b"II", b"MM")
+    try:
+        pixels = _read_tiff(path) if is_tiff else _read_with_pillow(path)
+    except InputError:
+        raise
+    # Both libraries raise whatever a damaged byte leads them to: struct.error, KeyError, ...
+    except Exception as error:
+        raise InputError(
+            f"Needed a whole image, {path.name}",
+            f"it is damaged or of an unusual kind ({str(error) or type(error).__name__})",
+            "Export it again as PNG or uncompressed TIFF",
+        ) from error
+    if pixels.dtype == np.bool_:
+        pixels = pixels.astype(np.uint8)
+    if pixels.dtype.kind not in "iuf":
+        raise InputError(
+            f"Needed real grey values in {path.name}",
+            f"it holds {pixels.dtype}",
+            "Export the magnitude image",
+        )
+    native = pixels.dtype.newbyteorder("=")
+    if native == np.float16:  # too few tools take half floats
+        native = np.dtype(np.float32)
+    return pixels.astype(native, copy=False)
+
+
+def _read_with_pillow(path: Path) -> NDArray[Any]:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        _require_sane_size(path, image.width, image.height)
+        mode = image.mode
+        if image.format == "PNG" and mode not in ("I;16", "I;16B", "I") and _png_bits(path) == 16:
+            raise InputError(
+                f"Needed a grey PNG, or a color PNG of 8 bits, in {path.name}",
+                "it holds 16-bit colors, which would lose half of their bits here",
+                "Save its channels as 16-bit TIFF or as grey PNG files",
+            )
+        if mode in ("P", "PA"):
+            return _palette_pixels(image)
+        if mode in ("LA", "La"):
+            return np.asarray(image)[None, ..., :1]
+        if mode in ("RGB", "RGBA", "RGBX", "RGBa"):
+            return np.asarray(image)[None, ..., :3]
+        if mode in ("1", "L", "I", "I;16", "I;16B", "I;16L", "F"):
+            pixels = np.asarray(image)[None, ..., None]
+            # A 16-bit PNG may come as 32-bit numbers.
+            is_png = image.format == "PNG" and mode == "I"
+            return pixels.astype(np.uint16) if is_png else pixels
+        raise InputError(
+            f"Needed a grey or RGB image in {path.name}",
+            f"its colors are {mode}",
+            "Save it as grey or RGB",
+        )
+
+
+def _palette_pixels(image: Any) -> NDArray[Any]:
+    """Grey levels or colors of a palette image; the numbers themselves when colors mark labels.
+
+    Label maps saved with a color for each label keep the labels as palette numbers 0, 1, 2, ...
+    """
+    indices = np.asarray(image.convert("P") if image.mode == "PA" else image)
+    colors = np.asarray(image.convert("RGB"))
+    is_grey = bool((colors == colors[..., :1]).all())
+    return indices[None, ..., None] if indices.max() <= 2 and not is_grey else colors[None]
+
+
+def _png_bits(path: Path) -> int:
+    with path.open("rb") as file:
+        return file.read(25)[24]  # bit depth, in the header that must come first
+
+
+def _read_tiff(path: Path) -> NDArray[Any]:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        if len(tiff.series) != 1:
+            sizes = ", ".join(" x ".join(str(n) for n in series.shape) for series in tiff.series)
+            raise InputError(
+                f"Needed pages of one size in {path.name}",
+                f"got {sizes or 'no page'}",
+                "Save the slices of one series only",
+            )
+        series = tiff.series[0]
+        page = series.keyframe
+        axes, shape = series.axes, series.shape
+        _require_sane_size(path, shape[axes.index("X")], shape[axes.index("Y")])
+        needed = math.prod(shape) * series.dtype.itemsize
+        size = path.stat().st_size
+        if needed > size * (_SHRINKS_MOST if page.compression != 1 else 1):
+            raise InputError(
+                f"Needed {needed:,} bytes of pixels in {path.name}, as its header says",
+                f"the file has {size:,} bytes",
+                "Copy or export it again; this copy is cut short",
+            )
+        is_rgb = page.photometric == tifffile.PHOTOMETRIC.RGB
+        is_inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        try:
+            pixels = series.asarray()
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            # LZW and the like: tifffile needs a package for it that is no part of ours.
+            pixels = _tiff_pages_with_pillow(path).reshape(shape)
+            is_inverted = False  # Pillow has done it
+        alphas = len(page.extrasamples or ())
+    if is_inverted and pixels.dtype.kind in "ub":
+        pixels = ~pixels
+    # Samples (S) and channels (C) are channels; one other axis is Z, whatever its name.
+    channel_axes = [axis for axis, name in enumerate(axes) if name in "SC" and shape[axis] > 1]
+    other = [axis for axis, name in enumerate(axes) if name not in "SCYX" and shape[axis] > 1]
+    if len(other) > 1 or len(channel_axes) > 1:
+        raise InputError(
+            f"Needed a TIFF of slices (Z, Y, X) in {path.name}",
+            f"its axes are {axes} with sizes {' x '.join(str(n) for n in shape)}",
+            "Save each phase as its own file",
+        )
+    order = [*other, axes.index("Y"), axes.index("X"), *channel_axes]
+    rest = [axis for axis in range(len(shape)) if axis not in order]
+    pixels = pixels.transpose(order + rest).reshape([shape[axis] for axis in order])
+    pixels = pixels if other else pixels[None]
+    pixels = pixels if channel_axes else pixels[..., None]
+    if "S" in [axes[axis] for axis in channel_axes]:  # only samples may hold an alpha
+        pixels = pixels[..., : 3 if is_rgb else max(1, pixels.shape[-1] - alphas)]
+    return pixels
+
+
+def _tiff_pages_with_pillow(path: Path) -> NDArray[Any]:
+    from PIL import Image, ImageSequence
+
+    with Image.open(path) as image:
+        return np.stack([np.array(frame) for frame in ImageSequence.Iterator(image)])
+
+
+def _require_sane_size(path: Path, width: int, height: int) -> None:
+    if width * height > _MOST_PIXELS:
+        raise InputError(
+            f"Needed a slice of at most {_MOST_PIXELS:,} pixels in {path.name}",
+            f"its header says {width} x {height}",
+            "Check that it is an MRI slice, and export it again",
+        )
