@@ -1,0 +1,53 @@
+# Two commands do everything, their own set-up included: `make demo` and `make test`.
+# The rest: test-slow, test-pyqt6, screenshots, benchmark, format, clean.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# A virtual screen for the tests on Linux; macOS has its own.
+SCREEN := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a -s "-screen 0 1600x1000x24",)
+PYTEST := $(SCREEN) $(BIN)/python -m pytest
+
+.PHONY: demo test test-slow test-pyqt6 lint screenshots benchmark format clean
+
+demo: $(READY)
+	@$(BIN)/napari-breastseg demo
+
+test: lint
+	$(PYTEST) -m "not slow" --cov --cov-report=term
+
+test-slow: $(READY)
+	$(PYTEST) -m slow
+
+test-pyqt6: $(READY)
+	$(BIN)/pip install -q -c constraints.txt PyQt6
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) tests/gui
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+screenshots: $(READY)
+	$(SCREEN) $(BIN)/python docs/make_screenshots.py
+
+benchmark: $(READY)
+	$(BIN)/python benchmarks/clinic_leave_patients_out.py
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv dist build demo-output
+
+$(READY): pyproject.toml constraints.txt .ci/system-packages
+	@sh .ci/system-packages
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Needed Python 3.11 or newer; $(PYTHON) is older. Run: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "Setting up .venv: some minutes the first time, nothing after that."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[all,test]"
+	@touch $@

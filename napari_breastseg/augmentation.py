@@ -1,0 +1,238 @@
+"""Random patches for training: where they are cut and how MONAI's transforms vary them.
+
+Every patch depends only on its own seed, so a run that was interrupted goes on with exactly the
+patches it would have seen. Imports no Qt, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .volume import IGNORE, TUMOR
+
+if TYPE_CHECKING:
+    import torch
+
+    from .unet import ModelSpec
+
+__all__ = ["Augmentation", "PatchSource", "TrainingCase", "make_batch"]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingCase:
+    """One case as training reads it."""
+
+    case_id: str
+    patient_id: str
+
+    phases: NDArray[np.float16]
+    """Normalized phases on the working grid, (P, Z, Y, X); may be a memory map."""
+
+    labels: NDArray[np.uint8]
+    """0 background, 1 tumor, 2 ignore, (Z, Y, X)."""
+
+
+class PatchSource:
+    """Cuts patches out of cases, as many of every patient, lesions favored.
+
+    Parameters
+    ----------
+    cases : sequence of TrainingCase
+        At least one with a voxel that is not `ignore`.
+    patch_size : tuple of int
+        (Z, Y, X) cut from the working grid; beyond the borders phases are 0, labels `ignore`.
+    lesion_fraction : float
+        Share of patches placed on a tumor voxel, 0 to 1, where the case has any.
+    """
+
+    def __init__(
+        self, cases: Sequence[TrainingCase], patch_size: tuple[int, int, int], lesion_fraction: float
+    ) -> None:
+        self.patch_size = patch_size
+        self.lesion_fraction = lesion_fraction
+        self._cases_of: dict[str, list[tuple[TrainingCase, list[int], list[int]]]] = {}
+        for case in cases:
+            per_slice = case.labels.reshape(case.labels.shape[0], -1)
+            scored = [int(z) for z in np.flatnonzero((per_slice != IGNORE).any(1))]
+            lesion = [int(z) for z in np.flatnonzero((per_slice == TUMOR).any(1))]
+            if scored:
+                self._cases_of.setdefault(case.patient_id, []).append((case, scored, lesion))
+        self._patients = sorted(self._cases_of)
+
+    def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """One random patch: phases (P, *patch_size) and labels (*patch_size)."""
+        of_patient = self._cases_of[self._patients[rng.integers(len(self._patients))]]
+        case, scored, lesion = of_patient[rng.integers(len(of_patient))]
+        on_lesion = bool(lesion) and rng.random() < self.lesion_fraction
+        z = int(rng.choice(lesion if on_lesion else scored))
+        wanted = case.labels[z] == TUMOR if on_lesion else case.labels[z] != IGNORE
+        flat = np.flatnonzero(wanted)
+        y, x = (int(v) for v in np.unravel_index(rng.choice(flat), wanted.shape))
+        depth, height, width = self.patch_size
+        # The chosen voxel may lie anywhere in the patch's inner two thirds: tumors are not
+        # always in the middle.
+        start = (
+            z - depth // 2,
+            y - int(rng.integers(height // 6, height - height // 6)),
+            x - int(rng.integers(width // 6, width - width // 6)),
+        )
+        start = _within(start, self.patch_size, case.labels.shape)
+        phases = _cut(case.phases, start, self.patch_size, 0.0).astype(np.float32)
+        return phases, _cut(case.labels, start, self.patch_size, IGNORE)
+
+
+class Augmentation:
+    """MONAI's random transforms for patches of phases and labels.
+
+    Parameters
+    ----------
+    dims : int
+        2 or 3.
+    strength : float
+        0 leaves patches as they are, 1 is the usual amount.
+    """
+
+    def __init__(self, dims: int, strength: float = 1.0) -> None:
+        from monai.transforms import (
+            Compose,
+            Rand2DElasticd,
+            Rand3DElasticd,
+            RandAdjustContrastd,
+            RandAffined,
+            RandBiasFieldd,
+            RandFlipd,
+            RandGaussianNoised,
+            RandGaussianSmoothd,
+            RandScaleIntensityd,
+            RandShiftIntensityd,
+        )
+
+        self.strength = strength
+        if strength <= 0:
+            self._compose: Any = None
+            return
+        both, image = ("image", "label"), ("image",)
+        modes = {"mode": ("bilinear", "nearest"), "padding_mode": "border"}
+        turn = np.deg2rad(25.0) * strength
+        rotate = turn if dims == 2 else (np.deg2rad(8.0) * strength,) * 2 + (turn,)
+        zoom = (-0.25 * strength, 0.35 * strength)
+        elastic: Any
+        if dims == 2:
+            elastic = Rand2DElasticd(
+                both, spacing=(24, 24), magnitude_range=(1.0, 4.0 * strength), prob=0.25, **modes
+            )
+        else:
+            elastic = Rand3DElasticd(
+                both, sigma_range=(5, 7), magnitude_range=(20, 100 * strength), prob=0.15, **modes
+            )
+        self._compose = Compose(
+            [
+                RandFlipd(both, prob=0.5, spatial_axis=dims - 1),
+                RandAffined(
+                    both,
+                    prob=0.7,
+                    rotate_range=rotate,
+                    scale_range=(zoom,) * dims if dims == 2 else ((0.0, 0.0), zoom, zoom),
+                    shear_range=(0.1 * strength,) * 2 if dims == 2 else None,
+                    **modes,
+                ),
+                elastic,
+                RandBiasFieldd(image, degree=3, coeff_range=(0.0, 0.15 * strength), prob=0.3),
+                RandAdjustContrastd(image, prob=0.4, gamma=(1 - 0.35 * strength, 1 + 0.6 * strength)),
+                RandScaleIntensityd(image, factors=0.3 * strength, prob=0.5),
+                RandShiftIntensityd(image, offsets=0.1 * strength, prob=0.5),
+                RandGaussianSmoothd(image, sigma_x=(0.3, 1.0), sigma_y=(0.3, 1.0), prob=0.15),
+                RandGaussianNoised(image, prob=0.25, std=0.05 * strength),
+            ]
+        )
+
+    def __call__(
+        self, phases: NDArray[np.float32], labels: NDArray[np.uint8], seed: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Varied phases (P, ...) and labels (...) of one patch; the same seed, the same patch."""
+        import torch
+
+        image = torch.from_numpy(phases)
+        label = torch.from_numpy(labels)[None].float()
+        if self._compose is None:
+            return image, label[0].long()
+        self._compose.set_random_state(seed=seed)
+        varied = self._compose({"image": image, "label": label})
+        return (
+            torch.as_tensor(varied["image"]).float(),
+            torch.as_tensor(varied["label"])[0].round().long(),
+        )
+
+
+def make_batch(
+    source: PatchSource,
+    augmentation: Augmentation,
+    spec: ModelSpec,
+    *,
+    size: int,
+    seed: int,
+    step: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Batch of one training step, decided by (seed, step) alone.
+
+    Returns
+    -------
+    inputs : Tensor, shape (size, in_channels, [Z,] Y, X)
+    labels : Tensor of int64, shape (size, [Z,] Y, X)
+    """
+    import torch
+    from monai.data import set_track_meta
+
+    from .preprocessing import stack_inputs
+
+    set_track_meta(False)
+    inputs, targets = [], []
+    for sample in range(size):
+        rng = np.random.default_rng((seed, step, sample))
+        phases, labels = source.draw(rng)
+        patch_seed = int(rng.integers(2**31))
+        if spec.dims == 2:
+            # Neighboring slices move together: they are channels for the transforms, too.
+            count, slices = phases.shape[:2]
+            flat = phases.transpose(1, 0, 2, 3).reshape(slices * count, *phases.shape[2:])
+            image, label = augmentation(flat, labels[slices // 2], patch_seed)
+            by_slice = image.reshape(slices, count, *image.shape[1:]).permute(1, 0, 2, 3)
+            channels = stack_inputs(by_slice, spec.phases, spec.inputs)
+            inputs.append(channels.permute(1, 0, 2, 3).reshape(-1, *image.shape[1:]))
+        else:
+            image, label = augmentation(phases, labels, patch_seed)
+            inputs.append(stack_inputs(image, spec.phases, spec.inputs))
+        targets.append(label)
+    return torch.stack(inputs), torch.stack(targets)
+
+
+def _within(
+    start: Sequence[int], size: Sequence[int], shape: Sequence[int]
+) -> tuple[int, int, int]:
+    # Keep patches inside along Y and X where they fit; along Z the chosen slice stays central.
+    y, x = (
+        min(max(s, 0), n - p) if n >= p else (n - p) // 2
+        for s, p, n in zip(start[1:], size[1:], shape[1:], strict=True)
+    )
+    z = start[0] if size[0] == 1 or shape[0] < size[0] else start[0]
+    return z, y, x
+
+
+def _cut(
+    array: NDArray[Any], start: Sequence[int], size: Sequence[int], fill: float
+) -> NDArray[Any]:
+    shape = array.shape[-3:]
+    out = np.full((*array.shape[:-3], *size), fill, array.dtype)
+    source = tuple(
+        slice(max(0, s), min(n, s + p)) for s, p, n in zip(start, size, shape, strict=True)
+    )
+    target = tuple(
+        slice(part.start - s, part.stop - s) for part, s in zip(source, start, strict=True)
+    )
+    out[(..., *target)] = array[(..., *source)]
+    return out

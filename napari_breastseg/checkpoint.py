@@ -1,0 +1,255 @@
+"""A model on disk: a folder with weights.safetensors and model.json.
+
+Loading never unpickles. model.json is written last and names the hash of the weights, so that a
+folder whose save was interrupted is refused, not half believed. Imports torch only when a network
+is loaded or saved; no Qt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .atomic import storage_errors, atomic_path, write_text
+from .errors import InputError
+from .unet import ModelSpec, build
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = [
+    "MODEL_FILE",
+    "WEIGHTS_FILE",
+    "Checkpoint",
+    "ModelInfo",
+    "TrainingRecord",
+    "is_checkpoint",
+    "load",
+    "read_info",
+    "save",
+    "software_versions",
+]
+
+WEIGHTS_FILE = "weights.safetensors"
+MODEL_FILE = "model.json"
+
+
+class TrainingRecord(BaseModel):
+    """What a model was trained on and how."""
+
+    model_config = ConfigDict(extra="allow")
+
+    datasets: list[str] = []
+    """Names of the dataset folders."""
+
+    fold: int | None = None
+    """Fold held out for validation; None when every case was trained on."""
+
+    training_cases: list[str] = []
+    """Cases whose voxels changed the weights."""
+
+    validation_cases: list[str] = []
+    """Cases that chose the best step."""
+
+    patients: list[str] = []
+    """Pseudonyms of the training patients."""
+
+    steps: int = 0
+    """Optimizer steps taken."""
+
+    seed: int | None = None
+    """Seed of the run."""
+
+
+class ModelInfo(BaseModel):
+    """Content of model.json."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format_version: int = 1
+    name: str
+    """Name shown to people; the registry's name may differ."""
+
+    spec: ModelSpec
+    """Architecture, phase recipe, spacing, normalization, labels."""
+
+    training: TrainingRecord = Field(default_factory=TrainingRecord)
+    metrics: dict[str, float | None] = {}
+    """Figures of the validation that chose this step."""
+
+    parent: str | None = None
+    """Name and weights hash of the model it was fine-tuned from."""
+
+    licence: str = "not stated"
+    """Licence of the weights."""
+
+    software: dict[str, str] = {}
+    """Versions of the packages that made it."""
+
+    weights_sha256: str = ""
+    """SHA-256 of weights.safetensors."""
+
+    @property
+    def identity(self) -> str:
+        """Name and short weights hash, enough to tell two models apart in a record."""
+        return f"{self.name}@{self.weights_sha256[:12]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A network with its description, ready to predict or to train on."""
+
+    info: ModelInfo
+    network: nn.Module
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's spec."""
+        return self.info.spec
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder looks like a checkpoint: both files are there."""
+    return (folder / MODEL_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of this package and of those that shape a result."""
+    versions = {}
+    for package in ("napari-breastseg", "torch", "monai", "numpy"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def save(
+    folder: Path, weights: Mapping[str, torch.Tensor], info: ModelInfo, *, half: bool = False
+) -> ModelInfo:
+    """Write a checkpoint folder and give the info as written, hash included.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when missing.
+    weights : mapping of str to Tensor
+        A network's state dict.
+    info : ModelInfo
+        ``weights_sha256`` and ``software`` are filled in.
+    half : bool
+        Store floating weights as float16, half the size; they are loaded as float32.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written; a checkpoint already there stays whole or is refused
+        by its hash, never silently mixed.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    stored = {
+        name: (value.half() if half and value.is_floating_point() else value)
+        .detach().cpu().contiguous().clone()
+        for name, value in weights.items()
+    }
+    for name, value in stored.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise InputError(
+                "Needed finite weights to save a model",
+                f"'{name}' holds NaN or infinite numbers",
+                "Go back to the last good checkpoint and train with a smaller learning rate",
+            )
+    with atomic_path(folder / WEIGHTS_FILE) as temporary, storage_errors(folder / WEIGHTS_FILE):
+        save_file(stored, temporary)
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    written = info.model_copy(update={"weights_sha256": digest, "software": software_versions()})
+    write_text(folder / MODEL_FILE, written.model_dump_json(indent=2) + "\n")
+    return written
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """Description of a checkpoint, without loading its weights.
+
+    Raises
+    ------
+    InputError
+        If the folder is no checkpoint or model.json is not valid.
+    """
+    folder = Path(folder)
+    if not is_checkpoint(folder):
+        raise InputError(
+            f"Needed a checkpoint folder with {WEIGHTS_FILE} and {MODEL_FILE}",
+            f"{folder} is not one",
+            "Give the folder that train wrote, or a name that 'models list' shows",
+        )
+    try:
+        return ModelInfo.model_validate_json((folder / MODEL_FILE).read_text("utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"Needed a valid {MODEL_FILE} in {folder}",
+            _first_problem(error),
+            "Copy the checkpoint again, or train the model anew",
+        ) from error
+
+
+def load(folder: Path) -> Checkpoint:
+    """Checkpoint of a folder, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If the folder is no checkpoint, its weights are not those model.json names, or they do
+        not fit the network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as load_bytes
+
+    folder = Path(folder)
+    info = read_info(folder)
+    data = (folder / WEIGHTS_FILE).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if info.weights_sha256 and digest != info.weights_sha256:
+        raise InputError(
+            f"Needed the weights that {folder / MODEL_FILE} names (SHA-256 {info.weights_sha256[:12]}...)",
+            f"{WEIGHTS_FILE} has {digest[:12]}...",
+            "Copy the whole checkpoint folder again; one of its files is from another model "
+            "or was cut off",
+        )
+    network = build(info.spec)
+    try:
+        weights = {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in load_bytes(data).items()
+        }
+        network.load_state_dict(weights)
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"Needed weights that fit the network of {folder / MODEL_FILE}",
+            str(error).splitlines()[0],
+            "Copy the whole checkpoint folder again, or train the model anew",
+        ) from error
+    return Checkpoint(info, network.eval())
+
+
+def _first_problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first: Any = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        return f"{where}: {first['msg']}"
+    return str(error)
+
+
+def as_json(info: ModelInfo) -> dict[str, Any]:
+    """`ModelInfo` as plain JSON values."""
+    values: dict[str, Any] = json.loads(info.model_dump_json())
+    return values

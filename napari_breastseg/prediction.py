@@ -1,0 +1,383 @@
+"""From an exam and a checkpoint to a tumor probability and a label map on the exam's own grid.
+
+2D and 2.5D models see whole slices, large slices and 3D models go tile by tile with Gaussian
+weights. Imports no Qt and no file formats; writes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .checkpoint import Checkpoint
+from .errors import InputError
+from .preprocessing import Prepared, prepare, stack_inputs
+from .progress import Job, Progress
+from .volume import TUMOR, Exam, LabelMap, Volume
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from .unet import ModelSpec
+
+__all__ = ["Prediction", "Region", "choose_device", "predict", "predict_working", "whole"]
+
+Region = tuple[slice, slice, slice]
+"""A part of an exam, as slices of voxels along (z, y, x)."""
+
+MAX_SLICE_SIDE = 768
+"""Largest side, in pixels, of a slice that a 2D model sees in one piece."""
+
+BATCH_PIXELS = 1_000_000
+"""Pixels of one pass through a 2D network: bounds memory, keeps Cancel within a second."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model makes of an exam."""
+
+    probability: Volume
+    """Tumor probability, float32 (Z, Y, X), on the exam's grid; 0 outside the region."""
+
+    label_map: LabelMap
+    """Probability at or above the threshold."""
+
+    threshold: float
+    """The threshold used, 0 to 1."""
+
+    phases: tuple[str, ...]
+    """Phases the model used, in its own order."""
+
+    device: str
+    """Where the network ran in the end: cpu, cuda or mps."""
+
+    model: str
+    """Name and weights hash of the model."""
+
+    seconds: float
+    """Wall time, reading excluded."""
+
+    def at_threshold(self, threshold: float) -> LabelMap:
+        """Label map at another threshold, without running the network again."""
+        return _threshold(self.probability, threshold)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Device of a name: auto, cpu, cuda or mps.
+
+    Raises
+    ------
+    InputError
+        If the device asked for is not there.
+    """
+    import torch
+
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(device for device, is_there in available.items() if is_there)
+    if not available.get(name.partition(":")[0], False):
+        there = ", ".join(device for device, is_there in available.items() if is_there)
+        raise InputError(
+            f"Needed the device '{name}'",
+            f"this machine offers {there}",
+            "Use --device auto, or see what 'doctor' says about the GPU",
+        )
+    return torch.device(name)
+
+
+def whole(exam: Exam) -> Region:
+    """Region that is the whole exam."""
+    z, y, x = exam.grid.shape
+    return slice(0, z), slice(0, y), slice(0, x)
+
+
+def predict(
+    checkpoint: Checkpoint,
+    exam: Exam,
+    *,
+    device: str = "auto",
+    threshold: float = 0.5,
+    region: Region | None = None,
+    mirror: bool = False,
+) -> Job[Prediction]:
+    """Segment an exam, a slice of it or a box.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model.
+    exam : Exam
+        Must hold the phases the model needs.
+    device : str
+        auto, cpu, cuda or mps. When a GPU runs out of memory the work starts again on the CPU,
+        and a `Progress.message` says so.
+    threshold : float
+        Probability from which a voxel is tumor, above 0 and up to 1.
+    region : tuple of slice, optional
+        Voxels (z, y, x) to segment; elsewhere the probability is 0.
+    mirror : bool
+        Average over the left-right mirrored image too: twice the time, slightly surer.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Prediction
+
+    Raises
+    ------
+    InputError
+        If a phase is missing, the region is outside the exam or the threshold is no probability.
+    """
+    import torch
+
+    if not 0.0 < threshold <= 1.0:
+        raise InputError(
+            "Needed a threshold above 0 and up to 1", f"got {threshold:g}", "Use 0.5 if in doubt"
+        )
+    exam.require_phases(checkpoint.spec.phases, f"Model {checkpoint.info.name}")
+    started = time.perf_counter()
+    box = _checked_region(region, exam)
+    target = choose_device(device)
+    yield Progress("Preparing", 0, 0)
+    spec = checkpoint.spec
+    prepared = prepare(
+        exam, spec.phases, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles
+    )
+    working = _to_working(box, prepared)
+    try:
+        tumor = yield from predict_working(
+            checkpoint.network, spec, prepared, target, region=working, mirror=mirror
+        )
+    except torch.OutOfMemoryError:
+        if target.type == "cpu":
+            raise
+        torch.cuda.empty_cache()
+        message = f"The {target.type} device ran out of memory; going on with the CPU"
+        yield Progress("Segmenting", 0, 0, message=message)
+        target = torch.device("cpu")
+        tumor = yield from predict_working(
+            checkpoint.network, spec, prepared, target, region=working, mirror=mirror
+        )
+    restored = prepared.restore(tumor)[0].numpy()
+    probability = np.zeros(exam.grid.shape, np.float32)
+    probability[box] = restored[box].clip(0.0, 1.0)
+    volume = Volume(probability, exam.grid)
+    return Prediction(
+        probability=volume,
+        label_map=_threshold(volume, threshold),
+        threshold=threshold,
+        phases=spec.phases,
+        device=target.type,
+        model=checkpoint.info.identity,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def predict_working(
+    network: nn.Module,
+    spec: ModelSpec,
+    prepared: Prepared,
+    device: torch.device,
+    *,
+    region: Region | None = None,
+    mirror: bool = False,
+) -> Job[torch.Tensor]:
+    """Tumor probability on the working grid, Tensor (1, Z, Y, X) on the CPU, 0 outside `region`."""
+    import torch
+
+    shape = prepared.phases.shape[1:]
+    region = region or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    # The whole field of view of a slice is worth its cost: a box alone would hide from the network
+    # what its surroundings are. Only the slices outside the region are left out.
+    total = torch.zeros((1, *shape))
+    was_training = network.training
+    network.eval().to(device)
+    layout = torch.channels_last if spec.dims == 2 else torch.channels_last_3d
+    network.to(memory_format=layout)
+    inputs = stack_inputs(prepared.phases, prepared.roles, spec.inputs)
+    walk = _slice_batches if spec.dims == 2 else _boxes
+    try:
+        yield from walk(network, spec, inputs, device, region, mirror, total)
+    finally:
+        network.train(was_training)
+    outside = torch.ones(shape, dtype=torch.bool)
+    outside[region] = False
+    total[:, outside] = 0
+    return total
+
+
+def _slice_batches(
+    network: nn.Module,
+    spec: ModelSpec,
+    inputs: torch.Tensor,
+    device: torch.device,
+    region: Region,
+    mirror: bool,
+    total: torch.Tensor,
+) -> Iterator[Progress]:
+    height, width = inputs.shape[2:]
+    indices = list(range(*region[0].indices(inputs.shape[1])))
+    per_batch = max(1, BATCH_PIXELS // (height * width))
+    yield Progress("Segmenting", 0, len(indices))
+    for start in range(0, len(indices), per_batch):
+        chosen = indices[start : start + per_batch]
+        batch = slices_with_context(inputs, chosen, spec.context_slices).to(device)
+        if max(height, width) <= MAX_SLICE_SIDE:
+            tumor = _probability(network, spec, batch, mirror)
+        else:
+            tumor = _tiled(network, spec, batch, (MAX_SLICE_SIDE, MAX_SLICE_SIDE), mirror)
+        total[0, chosen] = tumor.cpu()
+        yield Progress("Segmenting", start + len(chosen), len(indices))
+
+
+def slices_with_context(
+    inputs: torch.Tensor, indices: Sequence[int], context: int
+) -> torch.Tensor:
+    """Batch of slices, each with its neighbors as channels.
+
+    Parameters
+    ----------
+    inputs : Tensor, shape (C, Z, Y, X)
+    indices : sequence of int
+        Slices wanted.
+    context : int
+        Neighbors on each side; beyond the ends the last slice is repeated.
+
+    Returns
+    -------
+    Tensor, shape (len(indices), C * (1 + 2 * context), Y, X)
+        Channels of the lowest neighbor first.
+    """
+    import torch
+
+    depth = inputs.shape[1]
+    offsets = range(-context, context + 1)
+    wanted = [[min(max(z + offset, 0), depth - 1) for offset in offsets] for z in indices]
+    stacked = inputs[:, torch.tensor(wanted)]  # (C, B, offsets, Y, X)
+    batch, channels = len(indices), inputs.shape[0] * len(offsets)
+    return stacked.permute(1, 2, 0, 3, 4).reshape(batch, channels, *inputs.shape[2:])
+
+
+def _boxes(
+    network: nn.Module,
+    spec: ModelSpec,
+    inputs: torch.Tensor,
+    device: torch.device,
+    region: Region,
+    mirror: bool,
+    total: torch.Tensor,
+) -> Iterator[Progress]:
+    import torch
+    from monai.data.utils import compute_importance_map, dense_patch_slices
+    from torch.nn.functional import pad
+
+    # Grow the region to at least one patch where the volume allows it.
+    grown = tuple(
+        _grow(part, size, wanted)
+        for part, size, wanted in zip(region, inputs.shape[1:], spec.patch_size, strict=True)
+    )
+    part = inputs[(slice(None), *grown)]
+    missing = [max(0, want - have) for want, have in zip(spec.patch_size, part.shape[1:], strict=True)]
+    padded = pad(part, [n for m in reversed(missing) for n in (0, m)])
+    steps = [max(1, n // 2) for n in spec.patch_size]
+    tiles = dense_patch_slices(padded.shape[1:], spec.patch_size, steps)
+    weights = compute_importance_map(spec.patch_size, mode="gaussian", sigma_scale=0.125)
+    summed = torch.zeros(padded.shape[1:])
+    weight_sum = torch.zeros(padded.shape[1:])
+    yield Progress("Segmenting", 0, len(tiles))
+    for done, tile in enumerate(tiles, start=1):
+        batch = padded[(slice(None), *tile)][None].to(device)
+        summed[tile] += _probability(network, spec, batch, mirror)[0].cpu() * weights
+        weight_sum[tile] += weights
+        yield Progress("Segmenting", done, len(tiles))
+    kept = tuple(slice(0, n) for n in part.shape[1:])
+    total[(0, *grown)] = (summed / weight_sum)[kept]
+
+
+def _tiled(
+    network: nn.Module, spec: ModelSpec, batch: torch.Tensor, tile: tuple[int, int], mirror: bool
+) -> torch.Tensor:
+    from monai.inferers import sliding_window_inference
+
+    result: torch.Tensor = sliding_window_inference(
+        batch,
+        tile,
+        sw_batch_size=1,
+        predictor=lambda x: _probability(network, spec, x, mirror)[:, None],
+        overlap=0.25,
+        mode="gaussian",
+    )
+    return result[:, 0]
+
+
+def _probability(
+    network: nn.Module, spec: ModelSpec, batch: torch.Tensor, mirror: bool
+) -> torch.Tensor:
+    """Tumor probability (B, [Z,] Y, X) of a batch of any size: padded, run, cut back."""
+    import torch
+    from torch.nn.functional import pad
+
+    sizes = batch.shape[2:]
+    missing = [-n % spec.divisor for n in sizes]
+    padding = [n for m in reversed(missing) for n in (0, m)]
+    kept = (slice(None), slice(None), *(slice(0, n) for n in sizes))
+    with torch.inference_mode():
+        padded = pad(batch, padding)
+        if spec.dims == 2:
+            padded = padded.contiguous(memory_format=torch.channels_last)
+        tumor = network(padded).float().softmax(1)[:, TUMOR : TUMOR + 1]
+        if mirror:
+            flipped = network(padded.flip(-1)).float().softmax(1)[:, TUMOR : TUMOR + 1]
+            tumor = (tumor + flipped.flip(-1)) / 2
+        return tumor[kept][:, 0]
+
+
+def _threshold(probability: Volume, threshold: float) -> LabelMap:
+    labels: NDArray[np.uint8] = (probability.data >= threshold).astype(np.uint8)
+    return LabelMap(labels * np.uint8(TUMOR), probability.grid)
+
+
+def _checked_region(region: Region | None, exam: Exam) -> Region:
+    if region is None:
+        return whole(exam)
+    bounds = [part.indices(size) for part, size in zip(region, exam.grid.shape, strict=True)]
+    if any(step != 1 or stop <= start for start, stop, step in bounds):
+        raise InputError(
+            f"Needed a region inside exam {exam.case_id}, {exam.grid.describe()}",
+            "the region is empty or outside",
+            "Draw the box on the image, or segment the whole volume",
+        )
+    z, y, x = (slice(start, stop) for start, stop, _ in bounds)
+    return z, y, x
+
+
+def _to_working(region: Region, prepared: Prepared) -> Region:
+    """Region of the exam's grid as the smallest region of the working grid that covers it."""
+    sizes = zip(region, prepared.grid.shape, prepared.phases.shape[1:], strict=True)
+    parts = []
+    for part, have, working in sizes:
+        scale = working / have
+        start = max(0, int(np.floor(part.start * scale - 0.5)))
+        stop = min(working, int(np.ceil(part.stop * scale + 0.5)))
+        parts.append(part if scale == 1 else slice(start, max(stop, start + 1)))
+    return parts[0], parts[1], parts[2]
+
+
+def _grow(part: slice, size: int, wanted: int) -> slice:
+    missing = max(0, wanted - (part.stop - part.start))
+    start = max(0, part.start - missing // 2)
+    stop = min(size, max(part.stop, start + max(wanted, part.stop - part.start)))
+    return slice(max(0, min(start, stop - wanted)), stop)

@@ -1,0 +1,256 @@
+"""From an exam's phases to a network's input, and the way back to the exam's own grid.
+
+Intensities are normalized jointly: one linear map for all phases of an exam, so that enhancement
+between phases survives. Resampling keeps the outer borders of the field of view and is undone to
+exactly the exam's shape. Imports no Qt and no file formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .volume import Exam, Grid, LabelMap
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "Prepared",
+    "input_phases",
+    "intensity_window",
+    "parse_input",
+    "prepare",
+    "prepare_labels",
+    "resample",
+    "stack_inputs",
+    "working_shape",
+]
+
+Spacing = tuple[float, float, float]
+
+
+def parse_input(name: str) -> tuple[str, str | None]:
+    """Phase and, for a difference, the phase taken away, of one network input.
+
+    Examples
+    --------
+    >>> parse_input("post1"), parse_input("post1-pre")
+    (('post1', None), ('post1', 'pre'))
+    """
+    minuend, _, subtrahend = name.partition("-")
+    return minuend, subtrahend or None
+
+
+def input_phases(inputs: Sequence[str]) -> tuple[str, ...]:
+    """Phases that a list of network inputs is made from, each once, in order of first use.
+
+    Examples
+    --------
+    >>> input_phases(["post1", "post1-pre"])
+    ('post1', 'pre')
+    """
+    phases = [phase for name in inputs for phase in parse_input(name) if phase is not None]
+    return tuple(dict.fromkeys(phases))
+
+
+def intensity_window(
+    arrays: Sequence[NDArray[np.generic]], percentiles: tuple[float, float] = (0.5, 99.5)
+) -> tuple[float, float]:
+    """Lower and upper grey value of a set of arrays, by percentiles over all of them together.
+
+    Parameters
+    ----------
+    arrays : sequence of array
+        The phases of one exam; large ones are sampled on a regular lattice of about a million
+        voxels.
+    percentiles : tuple of float
+        Lower and upper percentile, 0 to 100.
+
+    Returns
+    -------
+    tuple of float
+        (low, high) with low < high.
+
+    Raises
+    ------
+    InputError
+        If every voxel has the same value: there is nothing to see or to segment.
+    """
+    samples = []
+    for array in arrays:
+        step = max(1, round((array.size / 1e6) ** (1 / 3)))
+        steps = tuple(slice(None, None, step if n > 8 else 1) for n in array.shape)
+        samples.append(np.asarray(array[steps], dtype=np.float32).ravel())
+    low, high = (float(v) for v in np.percentile(np.concatenate(samples), percentiles))
+    if high <= low:  # a few bright pixels on an empty ground
+        low, high = float(min(s.min() for s in samples)), float(max(s.max() for s in samples))
+    if high <= low:
+        raise InputError(
+            "Needed an image with structure",
+            f"every voxel has the value {low:g}",
+            "Check the export: the picture is constant",
+        )
+    return low, high
+
+
+def working_shape(grid: Grid, spacing_mm: Sequence[float | None] | None) -> tuple[int, int, int]:
+    """Shape (Z, Y, X) of an exam once resampled to a model's spacing.
+
+    Parameters
+    ----------
+    grid : Grid
+        The exam's grid. Where its spacing is unknown nothing is resampled.
+    spacing_mm : sequence of 3 float or None
+        Wanted spacing (z, y, x); None leaves an axis as it is.
+    """
+    if spacing_mm is None or grid.spacing_mm is None:
+        return grid.shape
+    sizes = [
+        n if wanted is None else max(1, round(n * have / wanted))
+        for n, have, wanted in zip(grid.shape, grid.spacing_mm, spacing_mm, strict=True)
+    ]
+    return (sizes[0], sizes[1], sizes[2])
+
+
+def resample(array: torch.Tensor, shape: tuple[int, int, int], *, nearest: bool = False) -> torch.Tensor:
+    """Array resampled to `shape`, the outer borders of the field of view kept.
+
+    Parameters
+    ----------
+    array : Tensor, shape (C, Z, Y, X)
+        Grey values or probabilities (linear with antialiasing), or labels with `nearest`.
+    shape : tuple of int
+        Wanted (Z, Y, X).
+    nearest : bool
+        Take the nearest voxel instead of interpolating.
+
+    Returns
+    -------
+    Tensor, shape (C, *shape), float32
+    """
+    from torch.nn.functional import interpolate
+
+    array = array.float()
+    channels, depth, height, width = array.shape
+    how: dict[str, object] = (
+        {"mode": "nearest-exact"}
+        if nearest
+        else {"mode": "bilinear", "align_corners": False, "antialias": True}
+    )
+    if (height, width) != shape[1:]:
+        array = interpolate(array, size=shape[1:], **how)  # type: ignore[arg-type]
+        height, width = shape[1:]
+    if depth != shape[0]:
+        columns = array.reshape(1, channels, depth, height * width)
+        columns = interpolate(columns, size=(shape[0], height * width), **how)  # type: ignore[arg-type]
+        array = columns.reshape(channels, shape[0], height, width)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The phases of an exam as a model wants them.
+
+    Parameters
+    ----------
+    phases : Tensor, shape (P, Z, Y, X), float32
+        Jointly normalized phases on the working grid.
+    roles : tuple of str
+        The phase of each channel.
+    grid : Grid
+        The exam's own grid, for the way back.
+    """
+
+    phases: torch.Tensor
+    roles: tuple[str, ...]
+    grid: Grid
+
+    def restore(self, array: torch.Tensor) -> torch.Tensor:
+        """Array (C, Z, Y, X) of the working grid, back on the exam's grid."""
+        return resample(array, self.grid.shape)
+
+
+def prepare(
+    exam: Exam,
+    roles: Sequence[str],
+    *,
+    spacing_mm: Sequence[float | None] | None = None,
+    percentiles: tuple[float, float] = (0.5, 99.5),
+) -> Prepared:
+    """Phases of an exam, normalized together and resampled.
+
+    Parameters
+    ----------
+    exam : Exam
+        Must hold every role.
+    roles : sequence of str
+        The phases to prepare.
+    spacing_mm : sequence of 3 float or None, optional
+        Working spacing (z, y, x); None keeps the exam's.
+    percentiles : tuple of float
+        Grey values that become 0 and 1; nothing is clipped.
+
+    Raises
+    ------
+    InputError
+        If a phase is missing or the image is constant.
+    """
+    import torch
+
+    exam.require_phases(roles, "This model")
+    arrays = [exam.phases[role].data for role in roles]
+    low, high = intensity_window(arrays, percentiles)
+    shape = working_shape(exam.grid, spacing_mm)
+    phases = torch.empty((len(roles), *shape), dtype=torch.float32)
+    for channel, array in enumerate(arrays):
+        # One phase at a time: an exam of five phases would otherwise need its size in floats.
+        values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
+        phases[channel] = resample(values, shape)[0].sub_(low).div_(high - low)
+    return Prepared(phases, tuple(roles), exam.grid)
+
+
+def prepare_labels(
+    label_map: LabelMap, spacing_mm: Sequence[float | None] | None = None
+) -> NDArray[np.uint8]:
+    """Labels on the working grid, nearest neighbour, shape (Z, Y, X)."""
+    shape = working_shape(label_map.grid, spacing_mm)
+    if shape == label_map.grid.shape:
+        return label_map.data
+    import torch
+
+    labels = torch.from_numpy(np.ascontiguousarray(label_map.data))[None]
+    resampled: NDArray[np.uint8] = resample(labels, shape, nearest=True)[0].byte().numpy()
+    return resampled
+
+
+def stack_inputs(phases: torch.Tensor, roles: Sequence[str], inputs: Sequence[str]) -> torch.Tensor:
+    """Network input channels made of phases: phases as they are, and differences.
+
+    Parameters
+    ----------
+    phases : Tensor, shape (P, ...)
+        Normalized phases, in the order of `roles`.
+    roles, inputs : sequence of str
+        What there is, and what the model takes, such as ("pre", "post1", "post1-pre").
+
+    Returns
+    -------
+    Tensor, shape (len(inputs), ...)
+    """
+    import torch
+
+    if tuple(inputs) == tuple(roles):
+        return phases
+    index = {role: i for i, role in enumerate(roles)}
+    channels = []
+    for name in inputs:
+        minuend, subtrahend = parse_input(name)
+        channel = phases[index[minuend]]
+        channels.append(channel if subtrahend is None else channel - phases[index[subtrahend]])
+    return torch.stack(channels)

@@ -1,0 +1,160 @@
+"""The network a `ModelSpec` describes: a U-Net of MONAI blocks, 2D, 2.5D or 3D.
+
+Imports torch and MONAI inside `build` only, so that reading a spec stays cheap. No Qt, no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from .preprocessing import input_phases
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["ModelSpec", "build"]
+
+
+class ModelSpec(BaseModel):
+    """Everything that decides what a model takes, how it is built and what it gives."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dims: Literal[2, 3] = 2
+    """2: slice by slice; 3: boxes of voxels."""
+
+    context_slices: int = Field(0, ge=0, le=4)
+    """Neighboring slices on each side given as further channels (2.5D); needs `dims` 2."""
+
+    inputs: tuple[str, ...] = Field(("post1",), min_length=1)
+    """Input channels: phases, or differences such as "post1-pre"."""
+
+    labels: dict[str, int] = {"background": 0, "tumor": 1}
+    """Output classes by name."""
+
+    spacing_mm: tuple[float | None, float, float] | None = None
+    """Working spacing (z, y, x) in mm; None works on the exam's own pixels."""
+
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    """Grey values over all phases that become 0 and 1."""
+
+    features: tuple[int, ...] = Field((16, 32, 64, 128), min_length=2)
+    """Channels per level, finest first; every level halves the one before."""
+
+    stem_stride: Literal[1, 2] = 1
+    """2: the first level works at half resolution, the output is brought back up."""
+
+    norm: Literal["batch", "instance", "group"] = "batch"
+    """Normalization layer. On a CPU batch norm costs half of what instance norm does."""
+
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    """Probability of dropping a value in every convolution block while training."""
+
+    patch_size: tuple[int, ...] = (160, 160)
+    """Size trained on, and of a tile when predicting: (Y, X), or (Z, Y, X) in 3D."""
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_count_up(cls, labels: dict[str, int]) -> dict[str, int]:
+        if sorted(labels.values()) != list(range(len(labels))) or labels.get("tumor") != 1:
+            raise ValueError(f"labels must count 0, 1, ... with tumor = 1, got {labels}")
+        return labels
+
+    @model_validator(mode="after")
+    def _fields_agree(self) -> ModelSpec:
+        if self.context_slices and self.dims == 3:
+            raise ValueError("context_slices is for dims 2; a 3D network sees its neighbors anyway")
+        if len(self.patch_size) != self.dims:
+            raise ValueError(f"patch_size needs {self.dims} numbers, got {self.patch_size}")
+        if any(n % self.divisor for n in self.patch_size[-2:]):
+            raise ValueError(
+                f"patch_size must be a multiple of {self.divisor} in plane, got {self.patch_size}"
+            )
+        return self
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Phases an exam must have."""
+        return input_phases(self.inputs)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the network's input."""
+        return len(self.inputs) * (1 + 2 * self.context_slices)
+
+    @property
+    def divisor(self) -> int:
+        """What the sizes of a network input must be a multiple of."""
+        return int(2 ** (len(self.features) - 1) * self.stem_stride)
+
+
+def build(spec: ModelSpec) -> nn.Module:
+    """Network of a spec with fresh weights.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+
+    Returns
+    -------
+    torch.nn.Module
+        Maps (B, in_channels, [Z,] Y, X) to logits (B, classes, [Z,] Y, X); the sizes must be
+        multiples of ``spec.divisor`` (the Z of a 3D input too).
+
+    References
+    ----------
+    Ronneberger, Fischer, Brox: U-Net, MICCAI 2015, doi 10.1007/978-3-319-24574-4_28.
+    """
+    import torch
+    from monai.networks.blocks import Convolution
+    from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
+    from torch import nn
+
+    act = ("LeakyReLU", {"inplace": True, "negative_slope": 0.1})
+    norms = {"batch": "batch", "instance": ("instance", {"affine": True}), "group": ("group", {"num_groups": 4})}
+    norm = norms[spec.norm]
+    shared = {"act": act, "norm": norm, "bias": False, "dropout": spec.dropout}
+    classes = len(spec.labels)
+
+    class UNet(nn.Module):
+        """Encoder and decoder joined by skips, with an optional half-resolution stem."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            widths = spec.features
+            entry: nn.Module = nn.Identity()
+            first_in = spec.in_channels
+            if spec.stem_stride == 2:
+                entry = Convolution(
+                    spec.dims, first_in, widths[0], strides=2, kernel_size=4, padding=1,
+                    act=act, norm=norm, bias=False,
+                )
+                first_in = widths[0]
+            self.stem = nn.Sequential(entry, TwoConv(spec.dims, first_in, widths[0], **shared))
+            self.downs = nn.ModuleList(
+                Down(spec.dims, a, b, **shared)
+                for a, b in zip(widths[:-1], widths[1:], strict=True)
+            )
+            self.ups = nn.ModuleList(
+                UpCat(spec.dims, b, a, a, upsample="deconv", **shared)
+                for a, b in zip(widths[-2::-1], widths[:0:-1], strict=True)
+            )
+            head = [Convolution(spec.dims, widths[0], classes, kernel_size=1, conv_only=True)]
+            if spec.stem_stride == 2:
+                mode = "bilinear" if spec.dims == 2 else "trilinear"
+                head.append(nn.Upsample(scale_factor=2, mode=mode, align_corners=False))
+            self.head = nn.Sequential(*head)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            skips = [self.stem(x)]
+            for down in self.downs:
+                skips.append(down(skips[-1]))
+            x = skips.pop()
+            for up in self.ups:
+                x = up(x, skips.pop())
+            logits: torch.Tensor = self.head(x)
+            return logits
+
+    return UNet()
