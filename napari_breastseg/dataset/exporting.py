@@ -1,0 +1,99 @@
+"""A clean nnU-Net v2 raw folder from the accepted cases of a dataset.
+
+Imports `errors`, `atomic`, `progress`, and of this package `derived`, `layout`, `store`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from ..atomic import storage_errors, write_json
+from ..errors import InputError
+from ..progress import Job, Progress
+from .derived import LABELS, splits, test_cases, training_cases
+from .layout import FILE_ENDING
+from .store import Store
+
+__all__ = ["FORMATS", "export"]
+
+FORMATS = ("nnunet",)
+
+
+def export(store: Store, dest: Path, format: str) -> Job[Path]:
+    """Copy the accepted cases to `dest`; see `Dataset.export`."""
+    if format not in FORMATS:
+        raise InputError(
+            f"Needed one of the export formats {', '.join(FORMATS)}",
+            f"got {format}",
+            "Choose one of them",
+        )
+    source = store.layout.folder.resolve()
+    target = dest.resolve()
+    if target == source or source in target.parents or target in source.parents:
+        raise InputError(
+            "Needed a folder apart from the dataset's to export to",
+            f"{dest} is the dataset's own folder, lies in it or holds it",
+            "Choose a new folder, such as Dataset501_BreastTumor under nnUNet_raw",
+        )
+    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        raise InputError(
+            f"Needed a new or empty folder to export to, {dest}",
+            "it holds something already",
+            "Choose another folder; nothing was touched",
+        )
+    records = store.cases()
+    training, testing = training_cases(records), test_cases(records)
+    if not training:
+        raise InputError(
+            "Needed accepted cases to export",
+            f"dataset {store.name} has none outside the locked patients",
+            "Accept or import cases first",
+        )
+    with storage_errors(dest):
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so that the last step is a rename and no half export is ever seen.
+        work = Path(tempfile.mkdtemp(dir=dest.parent, prefix=".tmp-export-"))
+        try:
+            for index, record in enumerate((*training, *testing), start=1):
+                part = "Ts" if record.is_locked else "Tr"
+                for number in range(len(record.channels)):
+                    image = store.layout.image(record.case_id, number)
+                    _copy(image, work / f"images{part}" / image.name)
+                label = store.layout.label(record.case_id)
+                _copy(label, work / f"labels{part}" / label.name)
+                yield Progress("Exporting", index, len(training) + len(testing))
+            write_json(
+                work / "splits_final.json",
+                [{"train": list(s.train), "val": list(s.val)} for s in splits(records)],
+            )
+            write_json(
+                work / "dataset.json",
+                {
+                    "name": store.name,
+                    "channel_names": {str(i): role for i, role in enumerate(store.channels)},
+                    "labels": LABELS,
+                    "numTraining": len(training),
+                    "file_ending": FILE_ENDING,
+                },
+            )
+            work.chmod(0o755)  # mkdtemp makes a folder only its owner may enter
+            if dest.exists():
+                dest.rmdir()
+            work.rename(dest)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+    return dest
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.exists():
+        raise InputError(
+            f"Needed {source.name} to export",
+            "the dataset folder no longer holds it",
+            "Run `dataset check`, and restore the file from a backup",
+        )
+    target.parent.mkdir(exist_ok=True)
+    shutil.copyfile(source, target)

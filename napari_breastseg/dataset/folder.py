@@ -1,0 +1,399 @@
+"""`Dataset`: the annotated dataset folder, from a case's entry to its accepted mask.
+
+The folder opens in nnU-Net v2 and MONAI as it is. Imports no Qt, no napari, no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from .. import formats
+from ..errors import InputError
+from ..progress import Job
+from ..volume import Exam, LabelMap
+from . import checking, exporting, importing, masks, opening, work
+from .derived import LABELS, Split, splits, test_cases
+from .locking import LockNote
+from .records import CaseRecord, FlagReason, Status, require_word
+from .store import Store
+
+__all__ = ["Dataset", "import_csv"]
+
+
+class Dataset:
+    """An annotated dataset folder.
+
+    Made by `create`, `open` or `open_or_create`. Holds no cases in memory: every call reads
+    what is on disk, so that two programs may work on one folder.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @classmethod
+    def create(cls, folder: Path, channels: Sequence[str] = (), name: str | None = None) -> Dataset:
+        """Make a new, empty dataset folder.
+
+        Parameters
+        ----------
+        folder : Path
+            A folder that does not exist or is empty.
+        channels : sequence of str
+            Channel roles, such as ("pre", "post1"); without them the first case fixes them.
+        name : str, optional
+            The folder's name when not given.
+
+        Raises
+        ------
+        InputError
+            When there is something in the folder; nothing is touched.
+        """
+        return cls(opening.create_store(folder, channels, name))
+
+    @classmethod
+    def open(cls, folder: Path) -> Dataset:
+        """Open a dataset folder; what a crash cut off is finished or undone.
+
+        Raises
+        ------
+        InputError
+            When there is no folder, or one made by something else; nothing is touched.
+        """
+        return cls(opening.open_store(folder))
+
+    @classmethod
+    def open_or_create(cls, folder: Path) -> Dataset:
+        """Open the dataset at `folder`, or make one where there is nothing yet."""
+        return cls(opening.open_or_create_store(folder))
+
+    @property
+    def folder(self) -> Path:
+        """The dataset folder."""
+        return self._store.layout.folder
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return self._store.name
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channel roles in the order of the file numbers; empty before the first case."""
+        return self._store.channels
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Label names and their values: background 0, tumor 1, ignore 2."""
+        return dict(LABELS)
+
+    # Reading
+
+    def cases(self) -> list[CaseRecord]:
+        """Records of all cases, in the order in which their patients entered."""
+        return self._store.cases()
+
+    def case(self, case_id: str) -> CaseRecord:
+        """Record of one case; InputError when there is none."""
+        return self._store.case(case_id)
+
+    def exam(self, case_id: str) -> Exam:
+        """Images of a case by channel role."""
+        record = self.case(case_id)
+        files = [self._store.layout.image(case_id, i) for i in range(len(record.channels))]
+        found = formats.case_from_files(case_id, files, phases=record.channels)
+        return Exam(case_id, formats.read_exam(found).phases, record.times_s)
+
+    def label_map(self, case_id: str) -> LabelMap:
+        """Accepted mask of a case, with `ignore` where nobody looked.
+
+        Raises
+        ------
+        InputError
+            When the case is not accepted.
+        """
+        record = self.case(case_id)
+        if not record.is_accepted:
+            raise InputError(
+                f"Needed an accepted mask of case {case_id}",
+                f"the case is {record.status.value}",
+                "Accept the case first, or choose an accepted one",
+            )
+        return masks.read_label_map(self._store.layout.label(case_id), record)
+
+    def draft(self, case_id: str) -> LabelMap | None:
+        """The model's untouched prediction, None when there is none."""
+        return masks.read_draft(self._store, self.case(case_id))
+
+    def recover(self, case_id: str) -> LabelMap | None:
+        """Work in progress newer than what was accepted last, None when there is none."""
+        record = self.case(case_id)
+        path = self._store.layout.autosave(case_id)
+        if not path.exists():
+            return None
+        accepted_ns = self._store.layout.record(case_id).stat().st_mtime_ns
+        if record.is_accepted and path.stat().st_mtime_ns <= accepted_ns:
+            return None
+        return masks.read_label_map(path, record)
+
+    def working_map(self, case_id: str) -> LabelMap | None:
+        """Where correcting goes on: autosave, accepted mask, the last earlier one, draft, None."""
+        recovered = self.recover(case_id)
+        if recovered is not None:
+            return recovered
+        record = self.case(case_id)
+        if record.is_accepted:
+            return self.label_map(case_id)
+        earlier = [mask.history_file for mask in record.history if mask.history_file]
+        if earlier:
+            return masks.read_label_map(self._store.layout.history(case_id) / earlier[-1], record)
+        return self.draft(case_id)
+
+    # Work on a case
+
+    def lock(self, case_id: str, owner: str) -> AbstractContextManager[None]:
+        """Hold a case while it is open for correction.
+
+        Parameters
+        ----------
+        case_id : str
+            The case.
+        owner : str
+            Who holds it, as others will read it.
+
+        Raises
+        ------
+        InputError
+            On entering, when somebody else holds it: with owner and time.
+        """
+        self.case(case_id)
+        return self._store.locks.case(case_id, require_word(owner, "owner"))
+
+    def lock_holder(self, case_id: str) -> LockNote | None:
+        """Who else holds a case now, None when nobody does."""
+        return self._store.locks.holder(case_id)
+
+    def add(
+        self, exam: Exam, *, patient_id: str, visit: str | None = None, case_id: str | None = None
+    ) -> CaseRecord:
+        """Enter an exam as a new case.
+
+        Parameters
+        ----------
+        exam : Exam
+            Its phases must include the dataset's channels; the first case fixes those.
+        patient_id : str
+            A pseudonym. A patient's first case settles the patient's role for good.
+        visit : str, optional
+            Which of the patient's visits, such as "T1".
+        case_id : str, optional
+            `exam.case_id` when not given.
+
+        Raises
+        ------
+        InputError
+            When a channel is missing, the id is taken or unfit, or a voxel is not finite.
+        """
+        if visit is not None:
+            require_word(visit, "visit")
+        case_id = exam.case_id if case_id is None else case_id
+        record = work.enter(self._store, exam, case_id=case_id, patient_id=patient_id, visit=visit)
+        self._store.rebuild()
+        return record
+
+    def save_draft(self, case_id: str, label_map: LabelMap, *, model: str) -> CaseRecord:
+        """Keep a model's untouched prediction, for comparison with what will be accepted.
+
+        Raises
+        ------
+        InputError
+            When the grid is not the case's, or the case is accepted or flagged.
+        """
+        require_word(model, "model name")
+        return work.save_draft(self._store, case_id, label_map, model)
+
+    def autosave(self, case_id: str, label_map: LabelMap) -> None:
+        """Keep work in progress, for `recover`; an accepted mask stays what it is."""
+        work.autosave(self._store, case_id, label_map)
+
+    def accept(
+        self,
+        case_id: str,
+        label_map: LabelMap,
+        *,
+        reviewed_slices: Sequence[int] | None,
+        annotator: str,
+        seconds: float,
+    ) -> CaseRecord:
+        """Accept a mask; an earlier accepted one moves into the case's history.
+
+        Parameters
+        ----------
+        case_id : str
+            The case.
+        label_map : LabelMap
+            0 background, 1 tumor, 2 ignore, on the case's grid; it may hold no tumor at all.
+        reviewed_slices : sequence of int, or None
+            Indices along Z of the slices looked at; the others are written as `ignore`. None:
+            all were, and a slice that was wholly `ignore` counts as clear.
+        annotator : str
+            Who accepts.
+        seconds : float
+            Time spent on the case.
+
+        Raises
+        ------
+        InputError
+            When the grid or a label is not the case's, the case is flagged, or it is locked by
+            somebody else; nothing is changed then.
+        """
+        require_word(annotator, "annotator")
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise InputError(
+                "Needed the seconds spent on a case, 0 or more",
+                f"got {seconds}",
+                "Give the time in s",
+            )
+        return work.replace_mask(
+            self._store,
+            case_id,
+            label_map,
+            reviewed_slices=reviewed_slices,
+            annotator=annotator,
+            seconds=seconds,
+        )
+
+    def flag(self, case_id: str, reason: FlagReason | str) -> CaseRecord:
+        """Set a case aside; an accepted mask moves into its history.
+
+        Raises
+        ------
+        InputError
+            When the reason is not one of the list.
+        """
+        try:
+            reason = FlagReason(reason)
+        except ValueError:
+            raise InputError(
+                f"Needed one of these reasons: {', '.join(FlagReason)}",
+                "got another text",
+                "Choose the nearest; free text could name a patient and is not kept",
+            ) from None
+        update = {"status": Status.FLAGGED, "flag_reason": reason}
+        return work.withdraw(self._store, case_id, update, "flagging")
+
+    def reopen(self, case_id: str) -> CaseRecord:
+        """Take up an accepted or flagged case again; an accepted mask moves into its history.
+
+        Raises
+        ------
+        InputError
+            When the case is neither accepted nor flagged.
+        """
+        record = self.case(case_id)
+        if record.status not in (Status.ACCEPTED, Status.FLAGGED):
+            raise InputError(
+                f"Needed case {case_id} to be accepted or flagged to reopen it",
+                f"it is {record.status.value}",
+                "Go on with it as it is",
+            )
+        update = {"status": Status.IN_PROGRESS, "flag_reason": None}
+        return work.withdraw(self._store, case_id, update, "reopening")
+
+    # The folder as a whole
+
+    def import_csv(self, csv: Path) -> Job[importing.ImportResult]:
+        """Import the cases a CSV file lists; run again, it takes up where it was.
+
+        Yields
+        ------
+        Progress
+            One per case.
+
+        Returns
+        -------
+        ImportResult
+            Case ids imported, updated and skipped, and what was wrong with the others.
+
+        Raises
+        ------
+        InputError
+            When the table itself is unfit: columns, duplicate ids, channels. Nothing is changed.
+        """
+        return (yield from importing.import_table(self._store, importing.read_table(csv)))
+
+    def check(self, repair: bool = False) -> list[checking.Finding]:
+        """What is wrong with the folder: files, hashes, grids, labels, splits, leftovers.
+
+        Parameters
+        ----------
+        repair : bool
+            Also rebuild derived files and remove leftover temporary files.
+        """
+        return checking.check(self._store, repair)
+
+    def rebuild(self) -> list[Path]:
+        """Write dataset.json, splits_final.json and datalist.json anew where they differ."""
+        return self._store.rebuild()
+
+    def status(self) -> dict[str, Any]:
+        """Counts of cases and patients, folds, locks and what to know, ready for JSON."""
+        return checking.status(self._store)
+
+    def splits(self) -> list[Split]:
+        """Folds by patient over the accepted, unlocked cases, as in splits_final.json."""
+        return splits(self.cases())
+
+    def split(self, fold: int) -> Split:
+        """Training and validation cases of one fold.
+
+        Parameters
+        ----------
+        fold : int
+            Position in splits_final.json, from 0.
+
+        Raises
+        ------
+        InputError
+            When there is no such fold, or no accepted case at all.
+        """
+        all_splits = self.splits()
+        if not 0 <= fold < len(all_splits):
+            raise InputError(
+                f"Needed a fold from 0 to {len(all_splits) - 1}"
+                if all_splits
+                else "Needed accepted cases to train on",
+                f"got fold {fold}"
+                if all_splits
+                else f"dataset {self.name} has none outside the locked patients",
+                "Choose one of these folds, or accept cases of further patients"
+                if all_splits
+                else "Accept or import cases first",
+            )
+        return all_splits[fold]
+
+    def locked(self) -> tuple[str, ...]:
+        """Ids of the accepted cases of patients locked for testing."""
+        return tuple(record.case_id for record in test_cases(self.cases()))
+
+    def export(self, dest: Path, format: str = "nnunet") -> Job[Path]:
+        """Copy the accepted cases into a new nnU-Net v2 raw folder; locked ones as test cases.
+
+        Raises
+        ------
+        InputError
+            When `dest` is this folder, lies in it, or holds anything; or nothing is accepted.
+        """
+        return (yield from exporting.export(self._store, Path(dest), format))
+
+
+def import_csv(csv: Path, folder: Path) -> Job[importing.ImportResult]:
+    """Import the cases of a CSV file into the dataset at `folder`, making it when it is not there.
+
+    The table is read first: an unfit one leaves no folder behind. See `Dataset.import_csv`.
+    """
+    table = importing.read_table(csv)
+    return (yield from importing.import_table(opening.open_or_create_store(folder), table))

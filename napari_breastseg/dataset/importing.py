@@ -1,0 +1,366 @@
+"""Cases from a CSV file: one row per case, resumable, one bad row stopping no other.
+
+A row that is already in the dataset with the same files is skipped; a changed mask replaces the
+imported one, which moves into the history; changed images are refused, because masks and drafts
+hang on them. Imports `errors`, `progress`, `formats`, and of this package `masks`, `work`, `store`.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import formats
+from ..errors import InputError, StorageError
+from ..progress import Job, Progress
+from ..volume import BACKGROUND, TUMOR, Exam, LabelMap
+from .layout import sha256
+from .masks import require_labels
+from .records import CaseRecord, Status, require_case_id, require_pseudonym
+from .store import Store
+from .work import IMPORTED, enter, replace_mask
+
+__all__ = ["CaseRow", "CaseTable", "ImportFailure", "ImportResult", "import_table", "read_table"]
+
+_IMAGE_COLUMN = re.compile(r"image(?:_(\d{4}))?")
+
+
+@dataclass(frozen=True)
+class ImportFailure:
+    """A row that could not be imported."""
+
+    row: int
+    """Line in the CSV file, the header being 1."""
+    case_id: str
+    """Empty when the row's case id cannot be used."""
+    message: str
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What became of the rows of a CSV file."""
+
+    imported: tuple[str, ...]
+    """Case ids new in the dataset."""
+    updated: tuple[str, ...]
+    """Case ids whose mask is new or was replaced."""
+    skipped: tuple[str, ...]
+    """Case ids that were there already, with the same files."""
+    failures: tuple[ImportFailure, ...]
+
+
+@dataclass(frozen=True)
+class CaseRow:
+    """One row, its paths resolved."""
+
+    number: int
+    case_id: str
+    patient_id: str
+    images: Mapping[str, Path]
+    """By column name, in channel order; a column left empty is absent."""
+    mask: Path | None
+    spacing: str
+
+
+@dataclass(frozen=True)
+class CaseTable:
+    """A CSV file that passed as a whole, with the failures seen before any work."""
+
+    rows: tuple[CaseRow, ...]
+    image_columns: tuple[str, ...]
+    failures: tuple[ImportFailure, ...]
+
+    @property
+    def roles(self) -> tuple[str, ...] | None:
+        """Role of each image column; None when one file per case says itself what it holds."""
+        if len(self.image_columns) == 1 and self.image_columns[0] in ("image", "image_0000"):
+            return None
+        numbers = [int(column.removeprefix("image_")) for column in self.image_columns]
+        return tuple(f"post{number}" if number else "pre" for number in numbers)
+
+
+def read_table(path: Path) -> CaseTable:
+    """Read and judge a CSV file of cases, before anything is written.
+
+    Raises
+    ------
+    InputError
+        With all problems of the table together: missing columns, duplicate case ids, no rows,
+        no image file at all where the table says.
+    """
+    path = Path(path)
+    lines = _read_lines(path)
+    header = {name.strip().lower(): name for name in (lines.fieldnames or []) if name}
+    image_columns = tuple(sorted(column for column in header if _IMAGE_COLUMN.fullmatch(column)))
+    problems = [
+        f"column {column} is missing"
+        for column in ("case_id", "patient_id")
+        if column not in header
+    ]
+    if not image_columns:
+        problems.append("column image (or image_0000, image_0001, ...) is missing")
+    elif "image" in image_columns and len(image_columns) > 1:
+        problems.append("there are both a column image and numbered ones")
+    if "mask" not in header:
+        problems.append("column mask is missing")
+
+    def cell(line: Mapping[str, str | None], column: str) -> str:
+        return (line.get(header.get(column, ""), "") or "").strip()
+
+    def resolved(text: str) -> Path:
+        return path.parent / Path(text).expanduser()
+
+    rows, failures = [], []
+    for line in lines:
+        number = lines.line_num
+        if not any((value or "").strip() for value in line.values() if not isinstance(value, list)):
+            continue
+        row = CaseRow(
+            number,
+            cell(line, "case_id"),
+            cell(line, "patient_id"),
+            {
+                column: resolved(cell(line, column))
+                for column in image_columns
+                if cell(line, column)
+            },
+            resolved(cell(line, "mask")) if cell(line, "mask") else None,
+            cell(line, "spacing_mm"),
+        )
+        try:
+            _require_sound(row, image_columns)
+        except InputError as error:
+            failures.append(_failure(row, error))
+        rows.append(row)
+    counts = Counter(row.case_id.lower() for row in rows if row.case_id)
+    problems += [
+        f"case id {_shown(case_id)} stands in {n} rows" for case_id, n in counts.items() if n > 1
+    ]
+    if not rows and not problems:
+        problems.append("it has no rows below its header")
+    if rows and not problems and not any(p.exists() for row in rows for p in row.images.values()):
+        problems.append(
+            "none of its image files exists; paths are absolute or relative to the CSV file"
+        )
+    if problems:
+        raise InputError(
+            f"Needed columns case_id, patient_id, image and mask, a case per row, in {path.name}",
+            "; ".join(problems),
+            "Correct the table and import it again; nothing was changed. "
+            "A case without a mask has an empty cell",
+        )
+    return CaseTable(tuple(rows), image_columns, tuple(failures))
+
+
+def import_table(store: Store, table: CaseTable) -> Job[ImportResult]:
+    """Import the rows of a table into a dataset; see `Dataset.import_csv`."""
+    _require_roles(store, table)
+    failed = {failure.row: failure for failure in table.failures}
+    done: dict[str, list[str]] = {"imported": [], "updated": [], "skipped": []}
+    known = {record.case_id: record for record in store.cases()}
+    total = len(table.rows)
+    yield Progress("Importing", 0, total, message=_summary(table))
+    try:
+        for index, row in enumerate(table.rows, start=1):
+            if row.number not in failed:
+                try:
+                    outcome = _import_row(store, row, table, known.get(row.case_id))
+                except StorageError:
+                    raise  # a full disk fails every row alike
+                except (InputError, OSError) as error:
+                    failed[row.number] = _failure(row, error)
+                else:
+                    done[outcome].append(row.case_id)
+            message = failed[row.number].message if row.number in failed else ""
+            yield Progress("Importing", index, total, message=message)
+    finally:  # also when cancelled: what is in stays in
+        store.rebuild()
+    return ImportResult(
+        tuple(done["imported"]),
+        tuple(done["updated"]),
+        tuple(done["skipped"]),
+        tuple(failed[number] for number in sorted(failed)),
+    )
+
+
+def _import_row(store: Store, row: CaseRow, table: CaseTable, known: CaseRecord | None) -> str:
+    sources = {column: sha256(path) for column, path in row.images.items()}
+    if row.mask is not None:
+        sources["mask"] = sha256(row.mask)
+    if known is not None:
+        return _import_again(store, row, sources, known)
+    exam = _read_exam(row, table)
+    mask = None if row.mask is None else _read_mask(row.mask, row.case_id, exam)
+    enter(
+        store,
+        exam,
+        case_id=row.case_id,
+        patient_id=row.patient_id,
+        imported_mask=mask,
+        source_sha256=sources,
+    )
+    return "imported"
+
+
+def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: CaseRecord) -> str:
+    images = {column: digest for column, digest in sources.items() if column != "mask"}
+    recorded = {column: d for column, d in known.source_sha256.items() if column != "mask"}
+    changed = [
+        what
+        for what, differs in (
+            ("images", images != recorded),
+            ("patient", row.patient_id != known.patient_id),
+            ("spacing", _contradicts(_spacing(row), known.grid.grid.spacing_mm)),
+        )
+        if differs
+    ]
+    if changed:
+        raise InputError(
+            f"Needed case {known.case_id} as it was imported",
+            f"its {' and '.join(changed)} changed since"
+            if recorded
+            else "it entered the dataset in another way",
+            "Import it under another case_id; masks and splits hang on what a case was",
+        )
+    if row.mask is None or sources["mask"] == known.source_sha256.get("mask"):
+        return "skipped"
+    if known.status not in (Status.NEW, Status.DRAFTED) and not (
+        known.accepted is not None and known.accepted.is_imported
+    ):
+        raise InputError(
+            f"Needed case {known.case_id} untouched since its import to replace its mask",
+            f"it is {known.status.value}" + (", corrected here" if known.is_accepted else ""),
+            "Open the case and correct it there, or import it under another case_id",
+        )
+    label_map = formats.read_label_map(row.mask)
+    label_map.require_grid(known.grid.grid, known.case_id)
+    require_labels(label_map, (BACKGROUND, TUMOR), known.case_id)
+    replace_mask(
+        store,
+        known.case_id,
+        label_map,
+        reviewed_slices=None,
+        annotator=IMPORTED,
+        seconds=0.0,
+        source_sha256=sources["mask"],
+    )
+    return "updated"
+
+
+def _read_exam(row: CaseRow, table: CaseTable) -> Exam:
+    files = formats.case_from_files(
+        row.case_id, list(row.images.values()), phases=table.roles, spacing_mm=_spacing(row)
+    )
+    return formats.read_exam(files)
+
+
+def _read_mask(path: Path, case_id: str, exam: Exam) -> LabelMap:
+    label_map = formats.read_label_map(path, exam=exam)
+    require_labels(label_map, (BACKGROUND, TUMOR), case_id)
+    return label_map
+
+
+def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:
+    require_case_id(row.case_id)
+    require_pseudonym(row.patient_id)
+    missing = [column for column in image_columns if column not in row.images]
+    if missing:
+        raise InputError(
+            f"Needed a file for every image column of case {row.case_id}",
+            f"{', '.join(missing)} is empty",
+            "Fill the cell or leave the row out",
+        )
+    files = dict(row.images) | ({} if row.mask is None else {"mask": row.mask})
+    absent = [column for column, path in files.items() if not path.exists()]
+    if absent:
+        raise InputError(
+            f"Needed the files of case {row.case_id}",
+            f"the one in column {', '.join(absent)} does not exist",
+            "Correct the path; it is absolute or relative to the CSV file",
+        )
+    _spacing(row)
+
+
+def _require_roles(store: Store, table: CaseTable) -> None:
+    missing = [role for role in store.channels if role not in (table.roles or store.channels)]
+    if missing:
+        raise InputError(
+            f"Dataset {store.name} needs channels {', '.join(store.channels)} of every case",
+            f"the table has {', '.join(table.roles or ())}",
+            "Add image columns, or import into another dataset folder; nothing was changed",
+        )
+
+
+def _spacing(row: CaseRow) -> list[float] | None:
+    """The numbers of `spacing_mm`: one in-plane, (y, x) or (z, y, x)."""
+    parts = re.findall(r"[^\s,;x×()\[\]]+", row.spacing)
+    if not parts:
+        return None
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2, 3) or not all(math.isfinite(n) and n > 0 for n in numbers):
+        raise InputError(
+            f"Needed spacing_mm of case {row.case_id} as one in-plane number or z y x, above 0",
+            "got something else",
+            "Correct the cell, for example 0.7 or 3 0.7 0.7",
+        )
+    return numbers
+
+
+def _contradicts(asked: list[float] | None, has: tuple[float, float, float] | None) -> bool:
+    if asked is None:
+        return False
+    if has is None:
+        return True
+    wanted = asked * 2 if len(asked) == 1 else asked
+    return any(abs(a - b) > 0.01 * b for a, b in zip(reversed(wanted), reversed(has), strict=False))
+
+
+def _failure(row: CaseRow, error: Exception) -> ImportFailure:
+    if isinstance(error, OSError):  # its text would name the whole path
+        error = InputError(
+            f"Needed to read the files of case {row.case_id}",
+            f"the system answered '{error.strerror or 'an error'}'",
+            "Check that you may read them",
+        )
+    return ImportFailure(row.number, _usable_id(row.case_id), f"Row {row.number}: {error}")
+
+
+def _usable_id(case_id: str) -> str:
+    try:
+        return require_case_id(case_id)
+    except InputError:
+        return ""
+
+
+def _shown(case_id: str) -> str:
+    return _usable_id(case_id) or "(unfit for a file name)"
+
+
+def _summary(table: CaseTable) -> str:
+    if not table.failures:
+        return ""
+    return (
+        f"{len(table.failures)} of {len(table.rows)} cases cannot be imported as the table stands"
+    )
+
+
+def _read_lines(path: Path) -> csv.DictReader[str]:
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise InputError(
+            "Needed a CSV file of cases", f"{path.name}: {reason}", "Save the table as CSV (UTF-8)"
+        ) from error
+    lines = text.splitlines()
+    first = lines[0] if lines else ""
+    # Spreadsheets in many languages write semicolons.
+    return csv.DictReader(lines, delimiter=max(",;\t", key=first.count))

@@ -1,0 +1,160 @@
+"""One person at a time on a case: file locks whose owner and time can be read.
+
+The operating system frees a lock when its holder ends, however it ends; the note beside it
+then tells who was there. Imports `errors`, `atomic`, `layout`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..atomic import storage_errors, write_json
+from ..errors import InputError
+from .layout import Layout
+
+__all__ = ["LockNote", "Locks"]
+
+_FOLDER_WAIT_S = 30.0
+_CASE_WAIT_S = 0.2  # rides out a `holder` that only looks
+
+
+class LockNote(BaseModel):
+    """Who holds a lock, or held it last, and since when."""
+
+    model_config = ConfigDict(frozen=True)
+
+    owner: str
+    since: str
+    """UTC, ISO 8601."""
+    host: str
+    pid: int
+
+
+class Locks:
+    """The locks of one dataset folder as held by one `Dataset`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._held: dict[str, FileLock] = {}
+        self._folder_lock: FileLock | None = None
+        self._threads = threading.RLock()
+
+    @contextmanager
+    def case(self, case_id: str, owner: str) -> Iterator[None]:
+        """Hold the lock of a case; nested holds by the same `Dataset` are one.
+
+        Raises
+        ------
+        InputError
+            When somebody else holds it, with owner and time.
+        """
+        held = self._held.get(case_id)
+        if held is not None:
+            with held:
+                yield
+            return
+        path = self._path(case_id)
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Not thread-local: a worker thread saves what the window's thread has locked.
+            lock = FileLock(path, thread_local=False)
+            try:
+                lock.acquire(timeout=_CASE_WAIT_S)
+            except Timeout:
+                raise self._refusal(case_id) from None
+        try:
+            write_json(
+                self._note_path(case_id),
+                LockNote(
+                    owner=owner,
+                    since=datetime.now(UTC).isoformat(timespec="seconds"),
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                ).model_dump(),
+            )
+            self._held[case_id] = lock
+            yield
+        finally:
+            self._held.pop(case_id, None)
+            with suppress(OSError):
+                self._note_path(case_id).unlink()
+            lock.release()
+
+    @contextmanager
+    def folder(self) -> Iterator[None]:
+        """Hold the lock of the whole folder; it is held for moments, so others wait.
+
+        Raises
+        ------
+        InputError
+            When it is not free within half a minute.
+        """
+        path = self._layout.locks / "folder.lock"
+        # The file lock is one for all threads of this `Dataset`; the other keeps them apart.
+        with self._threads:
+            with storage_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                lock = self._folder_lock or FileLock(path, thread_local=False)
+                self._folder_lock = lock
+                try:
+                    lock.acquire(timeout=_FOLDER_WAIT_S)
+                except Timeout:
+                    raise InputError(
+                        "Needed the dataset folder free for a moment",
+                        f"another program has been writing to it for {_FOLDER_WAIT_S:.0f} seconds",
+                        "Let the other program finish, then try again; nothing was changed",
+                    ) from None
+            try:
+                yield
+            finally:
+                lock.release()
+
+    def holder(self, case_id: str) -> LockNote | None:
+        """Who holds the lock of a case now; None when it is free or held by this `Dataset`."""
+        path = self._path(case_id)
+        if case_id in self._held or not path.exists():
+            return None
+        probe = FileLock(path)
+        try:
+            probe.acquire(timeout=0)
+        except (Timeout, OSError):
+            return self.note(case_id) or LockNote(
+                owner="somebody", since="an unknown time", host="", pid=0
+            )
+        probe.release()
+        return None
+
+    def note(self, case_id: str) -> LockNote | None:
+        """The note beside the lock: of its holder, or of one that ended without releasing it."""
+        with suppress(OSError, ValueError, ValidationError):
+            return LockNote.model_validate(json.loads(self._note_path(case_id).read_text("utf-8")))
+        return None
+
+    def _path(self, case_id: str) -> Path:
+        return self._layout.locks / "cases" / f"{case_id}.lock"
+
+    def _note_path(self, case_id: str) -> Path:
+        return self._layout.locks / "cases" / f"{case_id}.owner.json"
+
+    def _refusal(self, case_id: str) -> InputError:
+        note = self.note(case_id)
+        who = (
+            f"{note.owner} has had it open since {note.since} on {note.host}"
+            if note
+            else "somebody has it open"
+        )
+        return InputError(
+            f"Needed case {case_id} free to change it",
+            who,
+            "Wait until it is closed there, or work on another case; nothing was changed",
+        )

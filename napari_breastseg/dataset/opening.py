@@ -1,0 +1,112 @@
+"""Making and opening dataset folders, and telling ours from any other.
+
+Imports `errors`, `atomic`, and of this package `derived`, `layout`, `records`, `store`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..atomic import storage_errors, write_text
+from ..errors import InputError
+from .derived import OWN_KEY, derived_texts
+from .layout import Layout
+from .records import require_word
+from .store import Store
+
+__all__ = ["create_store", "open_or_create_store", "open_store"]
+
+
+def create_store(folder: Path, channels: Sequence[str], name: str | None) -> Store:
+    """Make a new, empty dataset folder; see `Dataset.create`."""
+    folder = Path(folder)
+    channels = tuple(channels)
+    if len(set(channels)) != len(channels) or not all(
+        c.replace("_", "a").isalnum() for c in channels
+    ):
+        raise InputError(
+            "Needed channel roles such as pre, post1, post2, each once",
+            f"got {', '.join(map(repr, channels))}",
+            "Name each channel of a case once",
+        )
+    if folder.exists() and (not folder.is_dir() or _holds_something(folder)):
+        raise InputError(
+            f"Needed a new or empty folder at {folder}",
+            "there is a dataset already" if _is_own(folder) else _what_is_there(folder),
+            "Open the dataset that is there, or choose another folder; nothing was touched",
+        )
+    name = require_word(folder.resolve().name if name is None else name, "dataset name")
+    store = Store(folder, name, channels)
+    # dataset.json comes first, so that a folder left half made is still known as ours.
+    for path, text in derived_texts(folder, store.name, channels, []).items():
+        write_text(path, text)
+    for part in ("imagesTr", "labelsTr", "cases"):
+        with storage_errors(folder / part):
+            (folder / part).mkdir(exist_ok=True)
+    return store
+
+
+def open_store(folder: Path) -> Store:
+    """Open a dataset folder and heal it; see `Dataset.open`."""
+    folder = Path(folder)
+    head = _read_head(Layout(folder))
+    if head is None:
+        # dataset.json follows from the records, so it may be lost as long as they are there.
+        records, _ = Store(folder, folder.name, ()).read_all()
+        if not records:
+            raise InputError(
+                f"Needed a dataset folder at {folder}",
+                _what_is_there(folder),
+                "Choose one that `dataset init` or `dataset import` made; nothing was touched",
+            )
+        head = (folder.resolve().name, records[0].channels)
+    store = Store(folder, *head)
+    store.heal()
+    return store
+
+
+def open_or_create_store(folder: Path) -> Store:
+    """Open the dataset at `folder`, or make one where there is nothing yet."""
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or _holds_something(folder)):
+        return open_store(folder)
+    return create_store(folder, (), None)
+
+
+def _read_head(layout: Layout) -> tuple[str, tuple[str, ...]] | None:
+    try:
+        value = json.loads(layout.dataset_json.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(value, dict) or OWN_KEY not in value:
+        raise InputError(
+            f"Needed a dataset folder of napari-breastseg at {layout.folder}",
+            "its dataset.json was made by something else",
+            "Import its cases into a new folder with `dataset import`; nothing was touched",
+        )
+    channels = value.get("channel_names") or {}
+    return str(value.get("name") or layout.folder.name), tuple(
+        channels[key] for key in sorted(channels, key=int)
+    )
+
+
+def _is_own(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and _read_head(Layout(folder)) is not None
+    except InputError:
+        return False
+
+
+def _holds_something(folder: Path) -> bool:
+    # A crash in the first write leaves a temporary file and nothing else.
+    return any(not path.name.startswith(".tmp-") for path in folder.iterdir())
+
+
+def _what_is_there(folder: Path) -> str:
+    if not folder.exists():
+        return "there is no such folder"
+    if not folder.is_dir():
+        return "there is a file"
+    return "it holds files of something else" if _holds_something(folder) else "it is empty"

@@ -1,0 +1,276 @@
+"""What a dataset folder remembers of each case, as pydantic records; patient roles.
+
+`cases/<case>.json` holds one `CaseRecord`; every other JSON file of the folder follows from
+these. No date and no identity value has a field here. Imports `errors` and `volume` only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..errors import InputError
+from ..volume import Grid
+
+__all__ = [
+    "AcceptedMask",
+    "CaseRecord",
+    "DraftRecord",
+    "FlagReason",
+    "GridRecord",
+    "PatientRole",
+    "Status",
+    "next_role",
+    "require_case_id",
+    "require_pseudonym",
+    "require_word",
+]
+
+FOLDS = 5
+FIRST_LOCKED_ENTRY = 10
+LOCKED_EVERY = 5
+
+
+class Status(StrEnum):
+    """How far the work on a case has come."""
+
+    NEW = "new"
+    DRAFTED = "drafted"
+    IN_PROGRESS = "in_progress"
+    ACCEPTED = "accepted"
+    FLAGGED = "flagged"
+
+
+class FlagReason(StrEnum):
+    """Why a case is set aside: a fixed list, because free text could name a patient."""
+
+    MOTION = "motion"
+    ARTIFACT = "artifact"
+    LOW_QUALITY = "low_quality"
+    MISSING_PHASE = "missing_phase"
+    WRONG_BODY_PART = "wrong_body_part"
+    INCOMPLETE_COVERAGE = "incomplete_coverage"
+    PRIOR_SURGERY = "prior_surgery"
+    IMPLANT = "implant"
+    UNCERTAIN_TUMOR = "uncertain_tumor"
+    DUPLICATE = "duplicate"
+    SECOND_READER = "second_reader"
+    OTHER = "other"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PatientRole(_Record):
+    """A patient's part in training and testing, given once and kept."""
+
+    entry: int = Field(ge=1)
+    """1 for the first patient that entered the folder, 2 for the second, and so on."""
+
+    fold: int | None = Field(ge=0, lt=FOLDS)
+    """Validation fold, 0 to 4; None for a patient locked for testing."""
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether the patient is kept for testing and in no training or validation list."""
+        return self.fold is None
+
+
+class GridRecord(_Record):
+    """A `Grid` as JSON."""
+
+    shape: tuple[int, int, int]
+    affine: tuple[tuple[float, float, float, float], ...]
+    has_spacing: bool
+    has_orientation: bool
+
+    @classmethod
+    def of(cls, grid: Grid) -> GridRecord:
+        """Record of `grid`."""
+        return cls(
+            shape=grid.shape,
+            affine=tuple((float(z), float(y), float(x), float(t)) for z, y, x, t in grid.affine),
+            has_spacing=grid.has_spacing,
+            has_orientation=grid.has_orientation,
+        )
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that was recorded."""
+        return Grid(self.shape, self.affine, self.has_spacing, self.has_orientation)  # type: ignore[arg-type]
+
+
+class DraftRecord(_Record):
+    """The model's untouched prediction of a case."""
+
+    sha256: str
+    model: str
+    """Name of the model that made it."""
+    software_version: str
+
+
+class AcceptedMask(_Record):
+    """A mask somebody accepted, and how it came to be."""
+
+    sha256: str
+    annotator: str
+    seconds_spent: float = Field(ge=0)
+    reviewed_slices: tuple[int, ...] | None
+    """Indices along Z of the slices looked at; None when all were."""
+    tumor_voxels: int
+    model: str | None
+    """Model whose draft it was corrected from; None without a draft."""
+    voxels_changed: int | None
+    """Voxels of the reviewed slices where draft and mask differ; None without a draft."""
+    dice_draft: float | None
+    """Dice of the draft against the mask over the reviewed slices, 1 when both are empty."""
+    is_imported: bool = False
+    software_version: str
+    history_file: str | None = None
+    """File name under `history/<case>/` once a later decision has replaced this mask."""
+
+
+class CaseRecord(_Record):
+    """One case of a dataset folder: the content of `cases/<case>.json`."""
+
+    format: Literal[1] = 1
+    case_id: str
+    patient_id: str
+    """A pseudonym, never a name."""
+    role: PatientRole
+    visit: str | None = None
+    status: Status = Status.NEW
+    flag_reason: FlagReason | None = None
+    channels: tuple[str, ...]
+    """Roles of the image files in the order of their numbers."""
+    times_s: dict[str, float] = {}
+    """Seconds from the first phase by role, where known."""
+    grid: GridRecord
+    image_sha256: dict[str, str]
+    """SHA-256 of the image files by role."""
+    draft: DraftRecord | None = None
+    accepted: AcceptedMask | None = None
+    history: tuple[AcceptedMask, ...] = ()
+    """Earlier accepted masks, oldest first."""
+    source_sha256: dict[str, str] = {}
+    """SHA-256 of the files an import read, by role and "mask"."""
+    software_version: str
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the folder holds an accepted mask of this case."""
+        return self.status is Status.ACCEPTED
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether the patient is kept for testing."""
+        return self.role.is_locked
+
+
+def next_role(roles: Iterable[PatientRole]) -> PatientRole:
+    """Role of a patient who enters now.
+
+    Parameters
+    ----------
+    roles : iterable of PatientRole
+        One for each patient already in the folder.
+
+    Returns
+    -------
+    PatientRole
+        Locked for the 10th, 15th, 20th, ... patient; else the fold with the fewest patients,
+        the lowest of them.
+
+    Examples
+    --------
+    >>> roles = []
+    >>> for _ in range(11):
+    ...     roles.append(next_role(roles))
+    >>> [role.fold for role in roles]
+    [0, 1, 2, 3, 4, 0, 1, 2, 3, None, 4]
+    """
+    roles = list(roles)
+    # The highest entry, not the count: a removed record must not make an entry come twice.
+    entry = max((role.entry for role in roles), default=0) + 1
+    if entry >= FIRST_LOCKED_ENTRY and (entry - FIRST_LOCKED_ENTRY) % LOCKED_EVERY == 0:
+        return PatientRole(entry=entry, fold=None)
+    sizes = [sum(role.fold == fold for role in roles) for fold in range(FOLDS)]
+    return PatientRole(entry=entry, fold=sizes.index(min(sizes)))
+
+
+_CASE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_DEVICE_NAMES = {"con", "prn", "aux", "nul"} | {
+    f"{p}{n}" for p in ("com", "lpt") for n in range(1, 10)
+}
+
+
+def require_case_id(case_id: str) -> str:
+    """Give `case_id` back if it may become a file name on every system.
+
+    Raises
+    ------
+    InputError
+        Without quoting the value, which might be a person's name.
+    """
+    reason = None
+    if not case_id:
+        reason = "got an empty one"
+    elif len(case_id) > 100:
+        reason = f"got one of {len(case_id)} characters"
+    elif not _CASE_ID.fullmatch(case_id):
+        reason = "got one with other characters"
+    elif case_id.endswith(".") or ".." in case_id or case_id.split(".")[0].lower() in _DEVICE_NAMES:
+        reason = "got one that is no file name on every system"
+    if reason:
+        raise InputError(
+            "Needed a case id of letters, digits, '_', '-' and single dots, 100 at most",
+            reason,
+            "Rename the case; an id must not hold a patient's name",
+        )
+    return case_id
+
+
+def require_pseudonym(patient_id: str) -> str:
+    """Give `patient_id` back if it can be a pseudonym.
+
+    Raises
+    ------
+    InputError
+        If it is empty, too long, unprintable or written as DICOM writes a person's name.
+    """
+    return _require_printable(
+        patient_id, "patient id", "Give each patient a pseudonym such as P017"
+    )
+
+
+def require_word(value: str, what: str) -> str:
+    """Give `value` (an annotator, a model, a visit) back if it is one short printable line.
+
+    Raises
+    ------
+    InputError
+        If it is empty, longer than 100 characters or holds line breaks.
+    """
+    return _require_printable(value, what, "Give a short name")
+
+
+def _require_printable(value: str, what: str, do: str) -> str:
+    if (
+        not value.strip()
+        or value != value.strip()
+        or len(value) > 100
+        or not value.isprintable()
+        or "^" in value
+    ):
+        raise InputError(
+            f"Needed a {what} of 1 to 100 printable characters, without '^' and outer spaces",
+            f"got {len(value)} characters"
+            + (" with others among them" if value.strip() else ", all blank"),
+            do,
+        )
+    return value

@@ -1,0 +1,236 @@
+"""What people and imports do to a case: enter, draft, autosave, accept, withdraw.
+
+Each is one commit under the case's lock. Imports `errors`, `atomic`, `volume`, `formats`, and of
+this package `derived`, `layout`, `masks`, `records`, `store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import __version__, formats
+from ..atomic import storage_errors
+from ..errors import InputError
+from ..volume import Exam, LabelMap, Volume
+from .derived import LABELS
+from .layout import sha256
+from .masks import on_grid, require_labels, stage_draft, stage_mask
+from .records import (
+    CaseRecord,
+    GridRecord,
+    PatientRole,
+    Status,
+    next_role,
+    require_case_id,
+    require_pseudonym,
+)
+from .store import Store
+
+__all__ = ["autosave", "enter", "replace_mask", "save_draft", "withdraw"]
+
+IMPORTED = "imported"
+"""Annotator of a mask that an import brought."""
+
+
+def enter(
+    store: Store,
+    exam: Exam,
+    *,
+    case_id: str,
+    patient_id: str,
+    visit: str | None = None,
+    imported_mask: LabelMap | None = None,
+    source_sha256: dict[str, str] | None = None,
+) -> CaseRecord:
+    """Enter a case, accepted at once with `imported_mask`; the caller rebuilds derived files."""
+    require_case_id(case_id)
+    require_pseudonym(patient_id)
+    layout = store.layout
+    with store.locks.case(case_id, "import"):
+        _require_unused(store, case_id, patient_id)
+        channels = store.channels or tuple(exam.phases)
+        _require_channels(store, exam, channels, case_id)
+        try:
+            image_sha256 = {}
+            for index, role in enumerate(channels):
+                path = layout.image(case_id, index)
+                formats.write_volume(path, _storable(exam.phases[role], role, case_id))
+                image_sha256[role] = sha256(path)
+            record = CaseRecord(
+                case_id=case_id,
+                patient_id=patient_id,
+                role=PatientRole(entry=1, fold=0),  # settled below, under the folder's lock
+                visit=visit,
+                channels=channels,
+                times_s={role: float(t) for role, t in exam.times_s.items() if role in channels},
+                grid=GridRecord.of(exam.grid),
+                image_sha256=image_sha256,
+                source_sha256=source_sha256 or {},
+                software_version=__version__,
+            )
+            update: dict[str, Any] = {}
+            if imported_mask is not None:
+                update["status"] = Status.ACCEPTED
+                update["accepted"] = stage_mask(
+                    store,
+                    record,
+                    imported_mask,
+                    reviewed_slices=None,
+                    annotator=IMPORTED,
+                    seconds=0.0,
+                    is_imported=True,
+                )
+            with store.locks.folder():
+                _require_unused(store, case_id, patient_id)
+                if store.channels not in ((), channels):  # another program's case came first
+                    _require_channels(store, exam, store.channels, case_id, written=channels)
+                roles = {r.patient_id: r.role for r in store.cases()}
+                update["role"] = roles.get(patient_id) or next_role(roles.values())
+                staged = () if imported_mask is None else ("labelsTr",)
+                return store.commit(record.model_copy(update=update), staged=staged)
+        except BaseException:
+            if not layout.record(case_id).exists():
+                for index in range(len(channels)):
+                    layout.image(case_id, index).unlink(missing_ok=True)
+                layout.pending("labelsTr", case_id).unlink(missing_ok=True)
+            raise
+
+
+def save_draft(store: Store, case_id: str, label_map: LabelMap, model: str) -> CaseRecord:
+    """Keep a model's untouched prediction."""
+    with store.locks.case(case_id, "drafting"):
+        record = store.case(case_id)
+        _require_not(record, (Status.ACCEPTED, Status.FLAGGED), "a draft")
+        draft = stage_draft(store, record, label_map, model)
+        status = Status.DRAFTED if record.status is Status.NEW else record.status
+        record = record.model_copy(update={"draft": draft, "status": status})
+        return store.commit(record, staged=("drafts",))
+
+
+def autosave(store: Store, case_id: str, label_map: LabelMap) -> CaseRecord:
+    """Keep work in progress; an accepted mask stays what it is."""
+    with store.locks.case(case_id, "correcting"):
+        record = store.case(case_id)
+        _require_not(record, (Status.FLAGGED,), "an autosave")
+        label_map = on_grid(label_map, record.grid.grid, case_id)
+        require_labels(label_map, LABELS.values(), case_id)
+        formats.write_label_map(store.layout.autosave(case_id), label_map)
+        if record.status in (Status.NEW, Status.DRAFTED):
+            record = store.commit(record.model_copy(update={"status": Status.IN_PROGRESS}))
+        return record
+
+
+def replace_mask(
+    store: Store,
+    case_id: str,
+    label_map: LabelMap,
+    *,
+    reviewed_slices: Sequence[int] | None,
+    annotator: str,
+    seconds: float,
+    source_sha256: str | None = None,
+) -> CaseRecord:
+    """Accept a mask, an imported one when `source_sha256` is given; derived files included."""
+    layout = store.layout
+    with store.locks.case(case_id, annotator):
+        record = store.case(case_id)
+        _require_not(record, (Status.FLAGGED,), "an accepted mask")
+        accepted = stage_mask(
+            store,
+            record,
+            label_map,
+            reviewed_slices=reviewed_slices,
+            annotator=annotator,
+            seconds=seconds,
+            is_imported=source_sha256 is not None,
+        )
+        update: dict[str, Any] = {
+            "history": store.archive(record),
+            "accepted": accepted,
+            "status": Status.ACCEPTED,
+        }
+        if source_sha256 is not None:
+            update["source_sha256"] = record.source_sha256 | {"mask": source_sha256}
+        record = store.commit(record.model_copy(update=update), staged=("labelsTr",))
+        store.rebuild()
+        with storage_errors(layout.autosave(case_id)):
+            layout.autosave(case_id).unlink(missing_ok=True)
+        return record
+
+
+def withdraw(store: Store, case_id: str, update: dict[str, Any], owner: str) -> CaseRecord:
+    """Take a case out of the accepted ones; its mask moves into the history."""
+    label = store.layout.label(case_id)
+    with store.locks.case(case_id, owner):
+        record = store.case(case_id)
+        update = update | {"history": store.archive(record), "accepted": None}
+        record = store.commit(record.model_copy(update=update))
+        store.rebuild()  # before the mask goes: no list may name a file that is not there
+        with storage_errors(label):
+            label.unlink(missing_ok=True)
+        return record
+
+
+def _require_not(record: CaseRecord, statuses: tuple[Status, ...], what: str) -> None:
+    if record.status in statuses:
+        raise InputError(
+            f"Needed case {record.case_id} open for {what}",
+            f"it is {record.status.value}",
+            "Reopen the case first",
+        )
+
+
+def _require_unused(store: Store, case_id: str, patient_id: str) -> None:
+    for record in store.cases():
+        if record.case_id.lower() == case_id.lower():
+            raise InputError(
+                f"Needed a case id that dataset {store.name} does not have yet",
+                f"it has case {record.case_id}",
+                "Work on that case, or give the exam another case id",
+            )
+        if record.patient_id != patient_id and record.patient_id.lower() == patient_id.lower():
+            raise InputError(
+                f"Needed one way of writing the patient id of case {case_id}",
+                f"it differs only in letter case from that of case {record.case_id}",
+                "Write both alike, so that one patient never lands in two folds",
+            )
+
+
+def _require_channels(
+    store: Store,
+    exam: Exam,
+    channels: tuple[str, ...],
+    case_id: str,
+    written: tuple[str, ...] | None = None,
+) -> None:
+    if any(role not in exam.phases for role in channels) or written not in (None, channels):
+        raise InputError(
+            f"Dataset {store.name} needs channels {', '.join(channels)} of every case",
+            f"case {case_id} has {', '.join(exam.phases)}",
+            "Add the exam with those phases, or start another dataset for cases like it",
+        )
+
+
+def _storable(volume: Volume, role: str, case_id: str) -> Volume:
+    first = volume.data.flat[0]
+    if bool((volume.data == first).all()):
+        raise InputError(
+            f"Needed an image with contrast in phase {role} of case {case_id}",
+            f"all its voxels are {first:g}",
+            "Choose a slice or series with tissue in it",
+        )
+    if not np.issubdtype(volume.data.dtype, np.floating):
+        return volume
+    bad = int(volume.data.size - np.isfinite(volume.data).sum())
+    if bad:
+        raise InputError(
+            f"Needed finite grey values in phase {role} of case {case_id}",
+            f"got {bad} voxels that are NaN or infinite",
+            "Export the phase again, or replace those voxels",
+        )
+    # Double precision doubles the folder and says nothing more about an MR signal.
+    is_double = volume.data.dtype == np.float64
+    return Volume(volume.data.astype(np.float32), volume.grid) if is_double else volume
