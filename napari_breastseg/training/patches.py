@@ -7,34 +7,20 @@ patches it would have seen. Imports no Qt, no I/O.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .volume import IGNORE, TUMOR
+from ..volume import IGNORE, TUMOR
+from .cases import TrainingCase
 
 if TYPE_CHECKING:
     import torch
 
-    from .unet import ModelSpec
+    from ..unet import ModelSpec
 
-__all__ = ["Augmentation", "PatchSource", "TrainingCase", "make_batch"]
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingCase:
-    """One case as training reads it."""
-
-    case_id: str
-    patient_id: str
-
-    phases: NDArray[np.float16]
-    """Normalized phases on the working grid, (P, Z, Y, X); may be a memory map."""
-
-    labels: NDArray[np.uint8]
-    """0 background, 1 tumor, 2 ignore, (Z, Y, X)."""
+__all__ = ["Augmentation", "PatchSource", "make_batch"]
 
 
 class PatchSource:
@@ -51,7 +37,10 @@ class PatchSource:
     """
 
     def __init__(
-        self, cases: Sequence[TrainingCase], patch_size: tuple[int, int, int], lesion_fraction: float
+        self,
+        cases: Sequence[TrainingCase],
+        patch_size: tuple[int, int, int],
+        lesion_fraction: float,
     ) -> None:
         self.patch_size = patch_size
         self.lesion_fraction = lesion_fraction
@@ -120,6 +109,7 @@ class Augmentation:
         modes = {"mode": ("bilinear", "nearest"), "padding_mode": "border"}
         turn = np.deg2rad(25.0) * strength
         rotate = turn if dims == 2 else (np.deg2rad(8.0) * strength,) * 2 + (turn,)
+        gamma = (1 - 0.35 * strength, 1 + 0.6 * strength)
         zoom = (-0.25 * strength, 0.35 * strength)
         elastic: Any
         if dims == 2:
@@ -143,7 +133,7 @@ class Augmentation:
                 ),
                 elastic,
                 RandBiasFieldd(image, degree=3, coeff_range=(0.0, 0.15 * strength), prob=0.3),
-                RandAdjustContrastd(image, prob=0.4, gamma=(1 - 0.35 * strength, 1 + 0.6 * strength)),
+                RandAdjustContrastd(image, prob=0.4, gamma=gamma),
                 RandScaleIntensityd(image, factors=0.3 * strength, prob=0.5),
                 RandShiftIntensityd(image, offsets=0.1 * strength, prob=0.5),
                 RandGaussianSmoothd(image, sigma_x=(0.3, 1.0), sigma_y=(0.3, 1.0), prob=0.15),
@@ -188,7 +178,7 @@ def make_batch(
     import torch
     from monai.data import set_track_meta
 
-    from .preprocessing import stack_inputs
+    from ..preprocessing import stack_inputs
 
     set_track_meta(False)
     inputs, targets = [], []
@@ -219,8 +209,7 @@ def _within(
         min(max(s, 0), n - p) if n >= p else (n - p) // 2
         for s, p, n in zip(start[1:], size[1:], shape[1:], strict=True)
     )
-    z = start[0] if size[0] == 1 or shape[0] < size[0] else start[0]
-    return z, y, x
+    return start[0], y, x
 
 
 def _cut(
