@@ -227,9 +227,13 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         alphas = len(page.extrasamples or ())
     if is_inverted and pixels.dtype.kind in "ub":
         pixels = ~pixels
-    # Samples (S) and channels (C) are channels; one other axis is Z, whatever its name.
-    channel_axes = [axis for axis, name in enumerate(axes) if name in "SC" and shape[axis] > 1]
-    other = [axis for axis, name in enumerate(axes) if name not in "SCYX" and shape[axis] > 1]
+    # Samples (S) are channels, and so are channels (C) of several slices; a lone C is Z, since
+    # many writers call the pages of a volume so. One other axis is Z, whatever its name.
+    long = [axis for axis, name in enumerate(axes) if name not in "YX" and shape[axis] > 1]
+    other = [axis for axis in long if axes[axis] not in "SC"]
+    channel_axes = [axis for axis in long if axes[axis] in "SC"]
+    if [axes[axis] for axis in long] == ["C"]:
+        other, channel_axes = long, []
     if len(other) > 1 or len(channel_axes) > 1:
         raise InputError(
             f"Needed a TIFF of slices (Z, Y, X) in {path.name}",
@@ -243,7 +247,7 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     pixels = pixels if channel_axes else pixels[..., None]
     if "S" in [axes[axis] for axis in channel_axes]:  # only samples may hold an alpha
         pixels = pixels[..., : 3 if is_rgb else max(1, pixels.shape[-1] - alphas)]
-    return pixels
+    return np.asarray(pixels)
 
 
 def _tiff_pages_with_pillow(path: Path) -> NDArray[Any]:
