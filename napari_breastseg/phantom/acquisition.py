@@ -1,0 +1,121 @@
+"""What the scanner and the patient's movements do to the signal.
+
+Imports `config`, `fields`, `anatomy` only.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .anatomy import Anatomy
+from .config import PhantomConfig
+from .fields import Axes, Floats, noise
+
+__all__ = ["Motion", "coil_sensitivity", "draw_motions", "magnitude"]
+
+
+def coil_sensitivity(
+    rng: np.random.Generator, anatomy: Anatomy, axes: Axes, strength: float
+) -> Floats:
+    """Shading of a breast coil: bright near the skin of the breasts, dark deep in the chest.
+
+    Returns
+    -------
+    array, shape (Z, Y, X)
+        About 1 in the middle of the breasts, everywhere 1 when `strength` is 0.
+    """
+    slow = noise(rng, 55.0)
+    if strength == 0:
+        return np.ones(axes.shape, np.float32)
+    lattice = anatomy.body
+    z, y, _ = lattice.axes.open()
+    depth = np.clip(-lattice.values, 0, None)
+    near = 0.25 + 0.75 * np.exp(-np.maximum(-y - 5, 0) / 70) + 0.35 * np.exp(-depth / 9)
+    near *= np.exp(-((z / 170) ** 2))
+    fall = min(1.0, 0.5 + strength)
+    shading = near**fall * np.exp(strength * slow.at(lattice.axes))
+    return lattice.with_values(shading).at(axes)
+
+
+class Motion:
+    """A small rigid and elastic displacement of the whole patient.
+
+    Parameters
+    ----------
+    rng : Generator
+        Draws the movement.
+    typical_mm : float
+        Its typical size.
+    """
+
+    def __init__(self, rng: np.random.Generator, typical_mm: float) -> None:
+        self.shift_mm = rng.normal(0, typical_mm * 0.6, 3) * (0.7, 1.0, 0.7)
+        self.angle = np.float32(rng.normal(0, typical_mm * 0.4 / 100))
+        self.elastic = [noise(rng, 45.0) for _ in range(2)]
+        self.elastic_mm = np.float32(typical_mm * 0.6)
+
+    def apply(self, signal: Floats, axes: Axes, spacing_mm: tuple[float, float, float]) -> Floats:
+        """The signal after the movement, by linear interpolation; edges repeat."""
+        from scipy import ndimage
+
+        head_mm, front_mm, left_mm = (np.float32(s) for s in self.shift_mm)
+        if signal.shape[0] > 1:
+            # Along z the shift is the same everywhere: a weighted sum of two slices.
+            z = np.arange(signal.shape[0]) - head_mm / spacing_mm[0]
+            low = np.floor(z).astype(int)
+            part = (z - low).astype(np.float32)[:, None, None]
+            last = signal.shape[0] - 1
+            signal = (
+                signal[np.clip(low, 0, last)] * (1 - part)
+                + signal[np.clip(low + 1, 0, last)] * part
+            )
+        _, front, left = axes.open()
+        front_mm = front_mm + self.angle * left + self.elastic_mm * self.elastic[0].at(axes)
+        left_mm = left_mm - self.angle * front + self.elastic_mm * self.elastic[1].at(axes)
+        rows = np.arange(signal.shape[1], dtype=np.float32)[:, None]
+        columns = np.arange(signal.shape[2], dtype=np.float32)[None, :]
+        moved = np.empty_like(signal)
+        for z in range(signal.shape[0]):
+            # Array y runs to the back, x to the left.
+            where = (rows + front_mm[z] / spacing_mm[1], columns - left_mm[z] / spacing_mm[2])
+            ndimage.map_coordinates(signal[z], where, output=moved[z], order=1, mode="nearest")
+        return moved
+
+
+def draw_motions(rng: np.random.Generator, config: PhantomConfig) -> dict[str, Motion | None]:
+    """One movement per phase; none for the first post-contrast one, in which the truth lies."""
+    posts = [role for role, time in config.phase_times_s.items() if time > 0]
+    still = posts[0] if posts else config.phases[0]
+    return {
+        role: None if config.motion_mm == 0 or role == still else Motion(rng, config.motion_mm)
+        for role in config.phases
+    }
+
+
+def magnitude(
+    rng: np.random.Generator, signal: Floats, sigma: float, air: NDArray[np.bool_] | None
+) -> NDArray[np.int16]:
+    """Rician magnitude image, rounded.
+
+    Parameters
+    ----------
+    signal : array, shape (Z, Y, X)
+        Noise-free signal; overwritten.
+    sigma : float
+        Standard deviation of the noise of the real and of the imaginary part.
+    air : array of bool, optional
+        Where the scanner writes zero.
+    """
+    if sigma > 0:
+        signal += rng.standard_normal(signal.shape, dtype=np.float32) * np.float32(sigma)
+        signal *= signal
+        other = rng.standard_normal(signal.shape, dtype=np.float32)
+        other *= np.float32(sigma)
+        other *= other
+        signal += other
+        np.sqrt(signal, out=signal)
+    if air is not None:
+        signal[air] = 0
+    np.clip(np.rint(signal, out=signal), 0, 32767, out=signal)
+    return signal.astype(np.int16)
