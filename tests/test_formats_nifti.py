@@ -203,6 +203,13 @@ def test_units_become_millimetres(tmp_path: Path, unit: str, factor: float) -> N
     np.testing.assert_allclose(spacing, np.array([4, 3, 2]) * factor, rtol=1e-6)
 
 
+def test_a_unit_no_standard_knows_counts_as_mm(oblique_nifti: Path, oblique_grid: Grid) -> None:
+    raw = bytearray(gzip.decompress(oblique_nifti.read_bytes()))
+    raw[123] = 0b111
+    oblique_nifti.write_bytes(gzip.compress(bytes(raw)))
+    assert_same_grid(open_exam(oblique_nifti).grid, oblique_grid)
+
+
 def test_2d_and_trailing_single_axes_are_volumes(tmp_path: Path) -> None:
     flat = np.arange(12, dtype=np.int16).reshape(3, 4)
     for name, shape in {"flat": (3, 4), "long": (3, 4, 1, 1, 1), "four": (3, 4, 1, 1)}.items():

@@ -32,7 +32,8 @@ __all__ = ["read_nifti", "stored", "write_nifti"]
 _Header = Any  # nibabel's Nifti1Header or Nifti2Header, whose methods carry no types
 
 _SWAP = [2, 1, 0, 3]  # (x, y, z, 1) to (z, y, x, 1) and back
-_UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+_UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""Millimeters in the header's unit of length; every other code counts as mm."""
 _NIFTI1_LONGEST = 32767
 _CHUNK = 1 << 24
 _DEFLATE_MOST = 1040  # deflate shrinks 1032-fold at most; a header that claims more is false
@@ -238,7 +239,7 @@ def _read_voxels(
 def _grid_of(
     path: Path, header: _Header, affine: NDArray[np.float64], shape: tuple[int, ...]
 ) -> Grid:
-    unit = header.get_xyzt_units()[0]
+    unit = int(header["xyzt_units"]) & 7  # the upper bits are the unit of time
     scale = _UNIT_MM.get(unit, 1.0)
     has_orientation = bool(header["sform_code"] > 0 or header["qform_code"] > 0)
     has_spacing = True
@@ -249,7 +250,7 @@ def _grid_of(
         # nibabel would make up left and right here; the pixel sizes are all the file says.
         zooms = [float(zoom) for zoom in header.get_zooms()[:3]]
         x, y, z = zooms + [1.0] * (3 - len(zooms))
-        has_spacing = unit != "unknown" or (x, y, z) != (1.0, 1.0, 1.0)
+        has_spacing = unit in _UNIT_MM or (x, y, z) != (1.0, 1.0, 1.0)
         affine = np.diag([z * scale, y * scale, x * scale, 1.0])
     try:
         return Grid(cast(tuple[int, int, int], shape), affine, has_spacing, has_orientation)
