@@ -8,7 +8,6 @@ is loaded or saved; no Qt.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .atomic import storage_errors, atomic_path, write_text
+from .atomic import atomic_path, storage_errors, write_text
 from .errors import InputError
 from .unet import ModelSpec, build
 
@@ -159,7 +158,10 @@ def save(
 
     stored = {
         name: (value.half() if half and value.is_floating_point() else value)
-        .detach().cpu().contiguous().clone()
+        .detach()
+        .cpu()
+        .contiguous()
+        .clone()
         for name, value in weights.items()
     }
     for name, value in stored.items():
@@ -220,7 +222,8 @@ def load(folder: Path) -> Checkpoint:
     digest = hashlib.sha256(data).hexdigest()
     if info.weights_sha256 and digest != info.weights_sha256:
         raise InputError(
-            f"Needed the weights that {folder / MODEL_FILE} names (SHA-256 {info.weights_sha256[:12]}...)",
+            f"Needed the weights with SHA-256 {info.weights_sha256[:12]}... that "
+            f"{folder / MODEL_FILE} names",
             f"{WEIGHTS_FILE} has {digest[:12]}...",
             "Copy the whole checkpoint folder again; one of its files is from another model "
             "or was cut off",
@@ -247,9 +250,3 @@ def _first_problem(error: Exception) -> str:
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         return f"{where}: {first['msg']}"
     return str(error)
-
-
-def as_json(info: ModelInfo) -> dict[str, Any]:
-    """`ModelInfo` as plain JSON values."""
-    values: dict[str, Any] = json.loads(info.model_dump_json())
-    return values

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .checkpoint import Checkpoint
 from .errors import InputError
 from .preprocessing import Prepared, prepare, stack_inputs
 from .progress import Job, Progress
+from .unet import place
 from .volume import TUMOR, Exam, LabelMap, Volume
 
 if TYPE_CHECKING:
@@ -153,9 +153,7 @@ def predict(
     target = choose_device(device)
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
-    prepared = prepare(
-        exam, spec.phases, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles
-    )
+    prepared = prepare(exam, spec.phases, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
     working = _to_working(box, prepared)
     try:
         tumor = yield from predict_working(
@@ -204,9 +202,7 @@ def predict_working(
     # what its surroundings are. Only the slices outside the region are left out.
     total = torch.zeros((1, *shape))
     was_training = network.training
-    network.eval().to(device)
-    layout = torch.channels_last if spec.dims == 2 else torch.channels_last_3d
-    network.to(memory_format=layout)
+    place(network.eval(), device, spec.dims)
     inputs = stack_inputs(prepared.phases, prepared.roles, spec.inputs)
     walk = _slice_batches if spec.dims == 2 else _boxes
     try:
@@ -243,9 +239,7 @@ def _slice_batches(
         yield Progress("Segmenting", start + len(chosen), len(indices))
 
 
-def slices_with_context(
-    inputs: torch.Tensor, indices: Sequence[int], context: int
-) -> torch.Tensor:
+def slices_with_context(inputs: torch.Tensor, indices: Sequence[int], context: int) -> torch.Tensor:
     """Batch of slices, each with its neighbors as channels.
 
     Parameters
@@ -290,7 +284,9 @@ def _boxes(
         for part, size, wanted in zip(region, inputs.shape[1:], spec.patch_size, strict=True)
     )
     part = inputs[(slice(None), *grown)]
-    missing = [max(0, want - have) for want, have in zip(spec.patch_size, part.shape[1:], strict=True)]
+    missing = [
+        max(0, want - have) for want, have in zip(spec.patch_size, part.shape[1:], strict=True)
+    ]
     padded = pad(part, [n for m in reversed(missing) for n in (0, m)])
     steps = [max(1, n // 2) for n in spec.patch_size]
     tiles = dense_patch_slices(padded.shape[1:], spec.patch_size, steps)
@@ -304,7 +300,7 @@ def _boxes(
         weight_sum[tile] += weights
         yield Progress("Segmenting", done, len(tiles))
     kept = tuple(slice(0, n) for n in part.shape[1:])
-    total[(0, *grown)] = (summed / weight_sum)[kept]
+    total[0][grown] = (summed / weight_sum)[kept]
 
 
 def _tiled(
@@ -342,12 +338,13 @@ def _probability(
         if mirror:
             flipped = network(padded.flip(-1)).float().softmax(1)[:, TUMOR : TUMOR + 1]
             tumor = (tumor + flipped.flip(-1)) / 2
-        return tumor[kept][:, 0]
+        cut: torch.Tensor = tumor[kept][:, 0]
+        return cut
 
 
 def _threshold(probability: Volume, threshold: float) -> LabelMap:
-    labels: NDArray[np.uint8] = (probability.data >= threshold).astype(np.uint8)
-    return LabelMap(labels * np.uint8(TUMOR), probability.grid)
+    labels = np.asarray(probability.data, np.float32) >= threshold
+    return LabelMap(labels.astype(np.uint8) * np.uint8(TUMOR), probability.grid)
 
 
 def _checked_region(region: Region | None, exam: Exam) -> Region:

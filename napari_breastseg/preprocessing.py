@@ -118,7 +118,9 @@ def working_shape(grid: Grid, spacing_mm: Sequence[float | None] | None) -> tupl
     return (sizes[0], sizes[1], sizes[2])
 
 
-def resample(array: torch.Tensor, shape: tuple[int, int, int], *, nearest: bool = False) -> torch.Tensor:
+def resample(
+    array: torch.Tensor, shape: tuple[int, int, int], *, nearest: bool = False
+) -> torch.Tensor:
     """Array resampled to `shape`, the outer borders of the field of view kept.
 
     Parameters

@@ -153,10 +153,12 @@ class Grid:
         if not (self.has_orientation and other.has_orientation):
             return bool(np.allclose(self.voxel_size, other.voxel_size, atol=tolerance, rtol=0))
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], [1])).reshape(4, -1)
-        return bool(np.allclose(self.affine @ corners, other.affine @ corners, atol=tolerance, rtol=0))
+        return bool(
+            np.allclose(self.affine @ corners, other.affine @ corners, atol=tolerance, rtol=0)
+        )
 
     def describe(self) -> str:
-        """Shape and spacing as a message says them, such as "44 x 256 x 256 voxels of 3 x 0.7 x 0.7 mm"."""
+        """Shape and spacing as a message says them: "44 x 256 x 256 voxels of 3 x 0.7 x 0.7 mm"."""
         shape = " x ".join(str(n) for n in self.shape)
         if self.spacing_mm is None:
             return f"{shape} voxels of unknown spacing"
@@ -224,12 +226,12 @@ class LabelMap:
     @property
     def tumor(self) -> NDArray[np.bool_]:
         """Mask of the tumor voxels, shape (Z, Y, X)."""
-        return self.data == TUMOR
+        return np.equal(self.data, TUMOR)
 
     @property
     def is_scored(self) -> NDArray[np.bool_]:
         """Mask of the voxels that count: all but `ignore`, shape (Z, Y, X)."""
-        return self.data != IGNORE
+        return np.not_equal(self.data, IGNORE)
 
     def require_grid(self, grid: Grid, case_id: str) -> None:
         """Raise unless this label map lies on `grid`.

@@ -25,7 +25,7 @@ from ..errors import InputError
 from ..prediction import choose_device, predict_working
 from ..preprocessing import Prepared
 from ..progress import Job, Progress, drain
-from ..unet import ModelSpec, build
+from ..unet import ModelSpec, build, place
 from ..volume import IGNORE, TUMOR, Grid
 from .cases import CaseSource, TrainingCase, load_cases
 from .config import TrainConfig, learning_rate
@@ -133,9 +133,8 @@ def train(
             network.load_state_dict(base.network.state_dict())
         averaged = build(spec)
         averaged.load_state_dict(network.state_dict())
-        layout = torch.channels_last if spec.dims == 2 else torch.channels_last_3d
-        network.to(device, memory_format=layout).train()
-        averaged.to(device, memory_format=layout)
+        layout = place(network.train(), device, spec.dims)
+        place(averaged, device, spec.dims)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -162,7 +161,7 @@ def train(
                 logits = network(inputs.to(device, memory_format=layout))
                 loss = segmentation_loss(logits, labels.to(device))
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
                 loss_value = float(loss.detach())
                 if not math.isfinite(loss_value):
@@ -210,7 +209,7 @@ def train(
             patients=sorted({case.patient_id for case in learned}),
             steps=run.step,
             seed=config.seed,
-            config=config.model_dump(),  # type: ignore[call-arg]
+            config=config.model_dump(),
         ),
         parent=None if base is None else base.info.identity,
         licence="not stated" if base is None else base.info.licence,

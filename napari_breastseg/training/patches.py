@@ -217,10 +217,10 @@ def _cut(
 ) -> NDArray[Any]:
     shape = array.shape[-3:]
     out = np.full((*array.shape[:-3], *size), fill, array.dtype)
-    source = tuple(
+    source: tuple[Any, ...] = tuple(
         slice(max(0, s), min(n, s + p)) for s, p, n in zip(start, size, shape, strict=True)
     )
-    target = tuple(
+    target: tuple[Any, ...] = tuple(
         slice(part.start - s, part.stop - s) for part, s in zip(source, start, strict=True)
     )
     out[(..., *target)] = array[(..., *source)]

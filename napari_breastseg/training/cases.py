@@ -1,0 +1,96 @@
+"""The cases a run learns from: where they come from, and how they are held ready.
+
+Imports no Qt; torch comes with `preprocessing` when cases are prepared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..atomic import storage_errors
+from ..dataset import Dataset
+from ..preprocessing import prepare, prepare_labels
+from ..progress import Job, Progress
+from ..unet import ModelSpec
+from ..volume import Exam, LabelMap
+
+__all__ = ["CaseSource", "DatasetCase", "TrainingCase", "load_cases"]
+
+
+class CaseSource(Protocol):
+    """Where an annotated case comes from: a dataset folder gives these."""
+
+    @property
+    def case_id(self) -> str:
+        """The case's name."""
+
+    @property
+    def patient_id(self) -> str:
+        """Pseudonym of the case's patient."""
+
+    def exam(self) -> Exam:
+        """The case's phases."""
+
+    def label_map(self) -> LabelMap:
+        """The accepted mask, with `ignore` where nobody looked."""
+
+
+@dataclass(frozen=True)
+class DatasetCase:
+    """An accepted case of a dataset folder, read when asked."""
+
+    dataset: Dataset
+    case_id: str
+    patient_id: str
+
+    def exam(self) -> Exam:
+        """The case's phases."""
+        return self.dataset.exam(self.case_id)
+
+    def label_map(self) -> LabelMap:
+        """The accepted mask, with `ignore` where nobody looked."""
+        return self.dataset.label_map(self.case_id)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingCase:
+    """One case as training reads it."""
+
+    case_id: str
+    patient_id: str
+
+    phases: NDArray[np.float16]
+    """Normalized phases on the working grid, (P, Z, Y, X); a memory map."""
+
+    labels: NDArray[np.uint8]
+    """0 background, 1 tumor, 2 ignore, (Z, Y, X)."""
+
+
+def load_cases(
+    cases: Sequence[CaseSource], spec: ModelSpec, cache: Path, stage: str
+) -> Job[list[TrainingCase]]:
+    """Prepared cases as memory maps, so that a hundred exams need no hundred exams of memory."""
+    loaded = []
+    for number, case in enumerate(cases):
+        yield Progress(stage, number, len(cases))
+        prepared = prepare(
+            case.exam(), spec.phases, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles
+        )
+        labels = prepare_labels(case.label_map(), spec.spacing_mm)
+        arrays = []
+        for kind, array in (
+            ("phases", prepared.phases.numpy().astype(np.float16)),
+            ("labels", labels),
+        ):
+            path = cache / f"{stage.replace(' ', '-')}-{number}-{kind}.npy"
+            with storage_errors(path):
+                np.save(path, array)
+            arrays.append(np.load(path, mmap_mode="r"))
+        loaded.append(TrainingCase(case.case_id, case.patient_id, *arrays))
+    return loaded

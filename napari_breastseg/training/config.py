@@ -1,0 +1,68 @@
+"""How to train: `TrainConfig` and its learning-rate schedule. Imports pydantic only."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["TrainConfig", "learning_rate"]
+
+
+class TrainConfig(BaseModel):
+    """How to train; what to train is the model spec's business."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(600, ge=1)
+    """Optimizer steps."""
+
+    batch_size: int = Field(8, ge=1)
+    """Patches a step."""
+
+    learning_rate: float = Field(4e-3, gt=0)
+    """Highest learning rate of the schedule."""
+
+    schedule: Literal["one-cycle", "cosine"] = "one-cycle"
+    """one-cycle: up for a quarter of the steps, then down; cosine: from the top down."""
+
+    weight_decay: float = Field(1e-2, ge=0)
+    """AdamW's decay."""
+
+    lesion_fraction: float = Field(0.6, ge=0, le=1)
+    """Share of patches placed on a tumor."""
+
+    augmentation: float = Field(1.0, ge=0, le=2)
+    """Strength of the random variations; 0 switches them off."""
+
+    averaging: float = Field(0.99, ge=0, lt=1)
+    """Decay of the running average of the weights, which is what gets saved; 0 for none."""
+
+    validate_every: int = Field(100, ge=1)
+    """Steps between validations."""
+
+    save_every: int = Field(50, ge=1)
+    """Steps between writes of the state that --resume reads."""
+
+    seed: int = Field(0, ge=0)
+    """Decides initial weights, patches and their variation."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or mps."""
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Learning rate of a step, counted from 0.
+
+    Examples
+    --------
+    >>> config = TrainConfig(steps=100, learning_rate=1.0)
+    >>> round(learning_rate(25, config), 3), learning_rate(99, config) < 0.01
+    (1.0, True)
+    """
+    rise = 0.25 * config.steps if config.schedule == "one-cycle" else 0.0
+    if step < rise:
+        return config.learning_rate * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * step / rise)))
+    done = (step - rise) / max(1.0, config.steps - rise)
+    return config.learning_rate * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * done)))

@@ -1,0 +1,50 @@
+"""Dice plus cross-entropy that leave `ignore` out. Imports torch and MONAI when called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..volume import IGNORE
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["segmentation_loss"]
+
+
+def segmentation_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Dice plus cross-entropy over the voxels that are not `ignore`.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (B, classes, [Z,] Y, X)
+    labels : Tensor of int64, shape (B, [Z,] Y, X)
+        0, 1, ... and 2 for `ignore`.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 with a gradient of 0 when every voxel is ignored.
+
+    References
+    ----------
+    Milletari, Navab, Ahmadi: V-Net, 3DV 2016, doi 10.1109/3DV.2016.79 (Dice loss), over the
+    whole batch as in Isensee et al., nnU-Net, Nat Methods 2021, doi 10.1038/s41592-020-01008-z.
+    """
+    import torch
+    from monai.losses import DiceLoss
+    from monai.networks import one_hot
+    from torch.nn.functional import cross_entropy
+
+    is_scored = (labels != IGNORE)[:, None]
+    known = torch.where(labels == IGNORE, 0, labels)
+    probability = logits.softmax(1) * is_scored
+    target = one_hot(known[:, None], logits.shape[1]) * is_scored
+    # MONAI's MaskedDiceLoss masks before its softmax, which gives ignored voxels a probability;
+    # masking both sides after the softmax leaves them out.
+    dice = DiceLoss(include_background=False, batch=True)(probability, target)
+    summed = cross_entropy(
+        logits, torch.where(labels == IGNORE, -100, labels), ignore_index=-100, reduction="sum"
+    )
+    total: torch.Tensor = summed / is_scored.sum().clamp(min=1) + dice * is_scored.any()
+    return total

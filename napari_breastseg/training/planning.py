@@ -1,0 +1,152 @@
+"""From dataset folders to a training run: which cases, which network, how many steps.
+
+Imports no Qt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..checkpoint import Checkpoint
+from ..dataset import Dataset
+from ..errors import InputError
+from ..progress import Job
+from ..unet import ModelSpec
+from .cases import DatasetCase
+from .config import TrainConfig
+from .loop import TrainResult, train
+
+__all__ = ["plan_config", "plan_spec", "train_dataset"]
+
+SCRATCH_STEPS = 600
+"""Steps from fresh weights: what tens of slices need."""
+
+FINE_TUNE_STEPS = 200
+"""Steps from a trained model."""
+
+
+def train_dataset(
+    datasets: Sequence[Dataset],
+    output: Path,
+    *,
+    base: Checkpoint | None,
+    fold: int | None = 0,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    resume: bool = False,
+    name: str | None = None,
+) -> Job[TrainResult]:
+    """Train on the accepted cases of dataset folders; locked patients are never read.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        At least one. Case ids may repeat between them.
+    output : Path
+        Becomes the checkpoint folder.
+    base : Checkpoint or None
+        Model to fine-tune; None starts from fresh weights.
+    fold : int or None
+        Fold held out to choose the best step; None trains on every unlocked case.
+    steps : int, optional
+        Optimizer steps; by default what suits starting fresh or fine-tuning.
+    seed, device, resume, name
+        As in `train`.
+
+    Returns
+    -------
+    TrainResult
+
+    Raises
+    ------
+    InputError
+        If a dataset has no accepted case, no such fold, or lacks a phase the model needs.
+    """
+    learned: list[DatasetCase] = []
+    held_out: list[DatasetCase] = []
+    for dataset in datasets:
+        patient_of = {record.case_id: record.patient_id for record in dataset.cases()}
+        if fold is None:
+            # Every case of fold 0 is in one of its two lists, so together they are all there is.
+            split = dataset.split(0)
+            chosen = tuple(dict.fromkeys((*split.train, *split.val)))
+            held: tuple[str, ...] = ()
+        else:
+            split = dataset.split(fold)
+            chosen, held = split.train, split.val
+        learned += [DatasetCase(dataset, case_id, patient_of[case_id]) for case_id in chosen]
+        held_out += [DatasetCase(dataset, case_id, patient_of[case_id]) for case_id in held]
+    spec = None
+    if base is None:
+        spec = plan_spec(datasets)
+    else:
+        for dataset in datasets:
+            _require_channels(dataset, base)
+    config = plan_config(is_fine_tuning=base is not None, steps=steps, seed=seed, device=device)
+    return (
+        yield from train(
+            learned,
+            output,
+            base=base,
+            spec=spec,
+            config=config,
+            validation=held_out,
+            name=name,
+            datasets=[dataset.name for dataset in datasets],
+            fold=fold,
+            resume=resume,
+        )
+    )
+
+
+def plan_config(
+    *, is_fine_tuning: bool, steps: int | None = None, seed: int = 0, device: str = "auto"
+) -> TrainConfig:
+    """Settings that suit starting fresh or fine-tuning."""
+    if is_fine_tuning:
+        steps = steps or FINE_TUNE_STEPS
+        return TrainConfig(
+            steps=steps,
+            learning_rate=1e-3,
+            seed=seed,
+            device=device,
+            validate_every=max(1, min(25, steps // 2)),
+        )
+    steps = steps or SCRATCH_STEPS
+    return TrainConfig(
+        steps=steps, seed=seed, device=device, validate_every=max(1, min(50, steps // 2))
+    )
+
+
+def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
+    """Network for training from scratch: the channels all datasets share, 2D.
+
+    Raises
+    ------
+    InputError
+        If the datasets have no channel in common.
+    """
+    shared = [
+        channel
+        for channel in datasets[0].channels
+        if all(channel in dataset.channels for dataset in datasets)
+    ]
+    if not shared:
+        raise InputError(
+            "Needed datasets with a channel in common",
+            "; ".join(f"{d.name} has {', '.join(d.channels) or 'none'}" for d in datasets),
+            "Train on datasets with the same phases",
+        )
+    return ModelSpec(inputs=tuple(shared))
+
+
+def _require_channels(dataset: Dataset, base: Checkpoint) -> None:
+    missing = [phase for phase in base.spec.phases if phase not in dataset.channels]
+    if missing:
+        raise InputError(
+            f"Model {base.info.name} needs phase {' and '.join(missing)}",
+            f"dataset {dataset.name} has {', '.join(dataset.channels)}",
+            "Choose a model made for these phases, or train from scratch",
+        )
