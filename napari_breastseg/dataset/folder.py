@@ -170,11 +170,15 @@ class Dataset:
             On entering, when somebody else holds it: with owner and time.
         """
         self.case(case_id)
-        return self._store.locks.case(case_id, require_word(owner, "owner"))
+        return self._store.locks.case(case_id, require_word(owner, "an owner"))
 
     def lock_holder(self, case_id: str) -> LockNote | None:
         """Who else holds a case now, None when nobody does."""
         return self._store.locks.holder(case_id)
+
+    def last_lock(self, case_id: str) -> LockNote | None:
+        """Who holds a case, or held it when the program ended unasked; None after a clean end."""
+        return self._store.locks.note(case_id)
 
     def add(
         self, exam: Exam, *, patient_id: str, visit: str | None = None, case_id: str | None = None
@@ -198,7 +202,7 @@ class Dataset:
             When a channel is missing, the id is taken or unfit, or a voxel is not finite.
         """
         if visit is not None:
-            require_word(visit, "visit")
+            require_word(visit, "a visit")
         case_id = exam.case_id if case_id is None else case_id
         record = work.enter(self._store, exam, case_id=case_id, patient_id=patient_id, visit=visit)
         self._store.rebuild()
@@ -212,7 +216,7 @@ class Dataset:
         InputError
             When the grid is not the case's, or the case is accepted or flagged.
         """
-        require_word(model, "model name")
+        require_word(model, "a model name")
         return work.save_draft(self._store, case_id, label_map, model)
 
     def autosave(self, case_id: str, label_map: LabelMap) -> None:
@@ -250,7 +254,7 @@ class Dataset:
             When the grid or a label is not the case's, the case is flagged, or it is locked by
             somebody else; nothing is changed then.
         """
-        require_word(annotator, "annotator")
+        require_word(annotator, "an annotator")
         if not (math.isfinite(seconds) and seconds >= 0):
             raise InputError(
                 "Needed the seconds spent on a case, 0 or more",

@@ -37,7 +37,7 @@ def create_store(folder: Path, channels: Sequence[str], name: str | None) -> Sto
             "there is a dataset already" if _is_own(folder) else _what_is_there(folder),
             "Open the dataset that is there, or choose another folder; nothing was touched",
         )
-    name = require_word(folder.resolve().name if name is None else name, "dataset name")
+    name = require_word(folder.resolve().name if name is None else name, "a dataset name")
     store = Store(folder, name, channels)
     # dataset.json comes first, so that a folder left half made is still known as ours.
     for path, text in derived_texts(folder, store.name, channels, []).items():

@@ -244,7 +244,7 @@ def require_pseudonym(patient_id: str) -> str:
         If it is empty, too long, unprintable or written as DICOM writes a person's name.
     """
     return _require_printable(
-        patient_id, "patient id", "Give each patient a pseudonym such as P017"
+        patient_id, "a patient id", "Give each patient a pseudonym such as P017"
     )
 
 
@@ -268,7 +268,7 @@ def _require_printable(value: str, what: str, do: str) -> str:
         or "^" in value
     ):
         raise InputError(
-            f"Needed a {what} of 1 to 100 printable characters, without '^' and outer spaces",
+            f"Needed {what} of 1 to 100 printable characters, without '^' and outer spaces",
             f"got {len(value)} characters"
             + (" with others among them" if value.strip() else ", all blank"),
             do,

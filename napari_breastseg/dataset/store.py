@@ -59,8 +59,14 @@ class Store:
         unreadable = []
         try:
             entries = sorted(os.scandir(self.layout.cases), key=lambda entry: entry.name)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             entries = []
+        except OSError as error:
+            raise InputError(
+                f"Needed to look into {self.layout.cases}",
+                f"the system answered '{error.strerror}'",
+                "Check that you may read the dataset folder",
+            ) from error
         for entry in entries:
             if entry.name.startswith(".") or not entry.name.endswith(".json"):
                 continue
