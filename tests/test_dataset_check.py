@@ -200,15 +200,14 @@ def test_an_export_of_nothing_or_in_another_format_is_refused(
         drain(Dataset.create(tmp_path / "empty").export(tmp_path / "raw"))
 
 
-@pytest.mark.skipif(
-    os.name == "nt" or os.geteuid() == 0, reason="needs a user whom permissions bind"
-)
 def test_a_read_only_dataset_can_be_read(dataset: Dataset, sphere_exam) -> None:
     (dataset.folder / "splits_final.json").write_text("[]")
     parts = [dataset.folder, *(path for path in dataset.folder.rglob("*") if path.is_dir())]
     for part in parts:
         part.chmod(0o555)
     try:
+        if os.access(dataset.folder, os.W_OK):
+            pytest.skip("needs a user whom permissions bind")
         opened = Dataset.open(dataset.folder)
         assert opened.label_map("P002").tumor.any()
         with pytest.raises(InputError, match="Permission denied"):
