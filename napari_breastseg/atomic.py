@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import StorageError
 
-__all__ = ["atomic_path", "storage_errors", "write_bytes", "write_json", "write_text"]
+__all__ = ["atomic_path", "fsync", "storage_errors", "write_bytes", "write_json", "write_text"]
 
 
 @contextmanager
@@ -65,9 +65,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             _restore_default_mode(temporary)
-            _fsync(temporary)
+            fsync(temporary)
             os.replace(temporary, path)
-            _fsync(path.parent)
+            fsync(path.parent)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
@@ -97,7 +97,8 @@ def _restore_default_mode(path: Path) -> None:
     path.chmod(0o666 & ~umask)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
     if path.is_dir() and os.name == "nt":  # Windows cannot open a folder for fsync
         return
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

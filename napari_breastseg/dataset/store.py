@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..atomic import atomic_path, storage_errors, write_text
+from ..atomic import atomic_path, fsync, storage_errors, write_text
 from ..errors import InputError, StorageError
 from .derived import derived_texts
 from .layout import FILE_ENDING, PENDING_KINDS, Layout, sha256
@@ -157,6 +157,8 @@ class Store:
             except OSError:  # a file system without hard links
                 with atomic_path(folder / name) as temporary:
                     shutil.copyfile(source, temporary)
+            fsync(folder)  # before the mask is replaced, or a power cut could take both
+            fsync(folder.parent)
         return (*record.history, record.accepted.model_copy(update={"history_file": name}))
 
     def heal(self) -> None:
