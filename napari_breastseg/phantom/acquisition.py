@@ -59,20 +59,20 @@ class Motion:
         """The signal after the movement, by linear interpolation; edges repeat."""
         from scipy import ndimage
 
-        head_mm, front_mm, left_mm = (np.float32(s) for s in self.shift_mm)
+        head_mm, front_shift, left_shift = (np.float32(s) for s in self.shift_mm)
         if signal.shape[0] > 1:
             # Along z the shift is the same everywhere: a weighted sum of two slices.
-            z = np.arange(signal.shape[0]) - head_mm / spacing_mm[0]
-            low = np.floor(z).astype(int)
-            part = (z - low).astype(np.float32)[:, None, None]
+            source = np.arange(signal.shape[0]) - head_mm / spacing_mm[0]
+            low = np.floor(source).astype(int)
+            part = (source - low).astype(np.float32)[:, None, None]
             last = signal.shape[0] - 1
             signal = (
                 signal[np.clip(low, 0, last)] * (1 - part)
                 + signal[np.clip(low + 1, 0, last)] * part
             )
         _, front, left = axes.open()
-        front_mm = front_mm + self.angle * left + self.elastic_mm * self.elastic[0].at(axes)
-        left_mm = left_mm - self.angle * front + self.elastic_mm * self.elastic[1].at(axes)
+        front_mm = front_shift + self.angle * left + self.elastic_mm * self.elastic[0].at(axes)
+        left_mm = left_shift - self.angle * front + self.elastic_mm * self.elastic[1].at(axes)
         rows = np.arange(signal.shape[1], dtype=np.float32)[:, None]
         columns = np.arange(signal.shape[2], dtype=np.float32)[None, :]
         moved = np.empty_like(signal)

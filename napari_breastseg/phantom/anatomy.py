@@ -49,7 +49,12 @@ class BreastShape:
     power: float
     """Exponent; larger is fuller."""
 
-    def points(self, depth: Floats, reach: Floats, angle: Floats) -> NDArray[np.float64]:
+    def points(
+        self,
+        depth: NDArray[np.float64],
+        reach: NDArray[np.float64],
+        angle: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
         """Body positions of breast coordinates, shape (N, 3).
 
         Parameters
@@ -143,15 +148,18 @@ def draw_anatomy(rng: np.random.Generator, head_range_mm: tuple[float, float]) -
 
     def distance(field: Floats) -> Floats:
         slope = np.sqrt(sum(g * g for g in np.gradient(field, *step))) + 1e-3
-        return (field / slope).astype(np.float32)
+        scaled: Floats = (field / slope).astype(np.float32)
+        return scaled
 
     def ellipsoid(center: tuple[float, float, float], radii: tuple[float, float, float]) -> Floats:
         r = [(c - m) / a for c, m, a in zip((z, y, x), center, radii, strict=True)]
-        return ((np.sqrt(r[0] ** 2 + r[1] ** 2 + r[2] ** 2) - 1) * min(radii)).astype(np.float32)
+        inside: Floats = (np.sqrt(r[0] ** 2 + r[1] ** 2 + r[2] ** 2) - 1) * min(radii)
+        return inside.astype(np.float32)
 
     def tube(front: float, left: float, radius: float, low: float = -999.0) -> Floats:
         across = np.sqrt((y - front) ** 2 + (x - left) ** 2) - radius
-        return np.maximum(across, low - z).astype(np.float32)
+        inside: Floats = np.maximum(across, low - z).astype(np.float32)
+        return inside
 
     def barrel(width: float, depth: float, inset: float, power: float) -> Floats:
         u = np.abs(x) / (width + 0.25 * np.maximum(z - 40, 0))

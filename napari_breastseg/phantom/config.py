@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import Literal, get_args
 
 from ..errors import InputError
@@ -161,7 +162,8 @@ class PhantomConfig:
     """Seconds from the injection for each phase; None takes 0 for pre and every 80 s from 90 s."""
 
     lesions: int | tuple[LesionSpec, ...] = 1
-    """Lesions to draw, or how many to draw at random (0.1 to 70 mL, all kinds and curves)."""
+    """Lesions to draw, or how many to draw at random (0.1 to 70 mL, all kinds and curves); of
+    random ones those that find no room, as in a slab beside the breasts, are left out."""
 
     density: float | None = None
     """Share of the breast that is fibroglandular, 0 to 0.9; None draws one from 0.03 to 0.5."""
@@ -222,7 +224,7 @@ class PhantomConfig:
         if self.times_s is not None:
             require(
                 len(self.times_s) == len(self.phases)
-                and all(a < b for a, b in zip(self.times_s, self.times_s[1:], strict=False)),
+                and all(a < b for a, b in pairwise(self.times_s)),
                 f"times_s of {len(self.phases)} rising numbers, one per phase",
                 f"times_s {self.times_s}",
             )
@@ -286,7 +288,7 @@ def _is_in_time_order(phases: Sequence[str]) -> bool:
             numbers.append(int(role[4:]))
         else:
             return False
-    return bool(numbers) and all(a < b for a, b in zip(numbers, numbers[1:], strict=False))
+    return bool(numbers) and all(a < b for a, b in pairwise(numbers))
 
 
 def _lesion_problems(lesions: int | Sequence[LesionSpec]) -> list[tuple[str, str]]:

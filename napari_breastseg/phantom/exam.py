@@ -121,14 +121,14 @@ def _place(
     top = max(top, (0.36 + float(rng.uniform(-0.03, 0.03))) * config.field_mm[1])
     top = min(top, config.field_mm[1] - 75)  # a short field keeps the chest wall in view
     aside = float(rng.uniform(-6, 6)) if config.field_mm[2] > 300 else 0.0
-    head = middle_mm + (np.arange(nz) - (nz - 1) / 2) * sz
-    front = top - np.arange(ny) * sy
-    left = aside + (np.arange(nx) - (nx - 1) / 2) * sx
+    head = middle_mm + (np.arange(nz, dtype=np.float64) - (nz - 1) / 2) * sz
+    front = top - np.arange(ny, dtype=np.float64) * sy
+    left = aside + (np.arange(nx, dtype=np.float64) - (nx - 1) / 2) * sx
     # RAS: x to the patient's right in the array's terms is minus left.
     affine = np.array(
         [[0, 0, -sx, -left[0]], [0, -sy, 0, front[0]], [sz, 0, 0, head[0]], [0, 0, 0, 1.0]]
     )
-    return Grid(config.shape, affine), Axes(head, front, left)
+    return Grid(config.shape, affine), Axes(head, front, left, sz)
 
 
 def _clip(lesion: Lesion, slices: int) -> tuple[tuple[slice, slice, slice], slice]:

@@ -38,6 +38,8 @@ class Axes:
     head: NDArray[np.float64]
     front: NDArray[np.float64]
     left: NDArray[np.float64]
+    slice_mm: float = 3.0
+    """Distance of slices, for images that have one."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -54,7 +56,22 @@ class Axes:
 
     def take(self, z: slice, y: slice, x: slice) -> Axes:
         """The axes of a box of voxels."""
-        return Axes(self.head[z], self.front[y], self.left[x])
+        return Axes(self.head[z], self.front[y], self.left[x], self.slice_mm)
+
+    @property
+    def starts_mm(self) -> NDArray[np.float64]:
+        """Position of the first voxel, shape (3,)."""
+        return np.array([self.head[0], self.front[0], self.left[0]])
+
+    @property
+    def steps_mm(self) -> NDArray[np.float64]:
+        """Signed distance of neighboring voxels, shape (3,)."""
+        return np.array(
+            [
+                axis[1] - axis[0] if len(axis) > 1 else self.slice_mm
+                for axis in (self.head, self.front, self.left)
+            ]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +96,11 @@ class Lattice:
     @property
     def axes(self) -> Axes:
         """Positions of the lattice points."""
-        return Axes(
-            *(
-                o + s * np.arange(n, dtype=np.float64)
-                for o, s, n in zip(self.origin_mm, self.step_mm, self.values.shape, strict=True)
-            )
+        head, front, left = (
+            o + s * np.arange(n, dtype=np.float64)
+            for o, s, n in zip(self.origin_mm, self.step_mm, self.values.shape, strict=True)
         )
+        return Axes(head, front, left)
 
     def with_values(self, values: NDArray[np.floating]) -> Lattice:
         """Another field on the same lattice."""
@@ -92,8 +108,19 @@ class Lattice:
 
     def at(self, axes: Axes) -> Floats:
         """Upsample to a voxel grid, shape (Z, Y, X); beyond the lattice its edge goes on."""
+        # Only the lattice planes that these slices need; then x first, so that z grows last.
+        ends = (np.array([axes.head.min(), axes.head.max()]) - self.origin_mm[0]) / self.step_mm[0]
+        last = self.values.shape[0] - 1
+        low = int(np.clip(np.floor(ends[0]) - 1, 0, last))
+        high = int(np.clip(np.floor(ends[1]) + 3, low + 1, last + 1))
+        if (low, high) != (0, last + 1):
+            origin = (self.origin_mm[0] + low * self.step_mm[0], *self.origin_mm[1:])
+            cropped = Lattice(self.values[low:high], origin, self.step_mm, self.is_noise)
+            return cropped._upsample(axes)
+        return self._upsample(axes)
+
+    def _upsample(self, axes: Axes) -> Floats:
         out = self.values
-        # x first and z last: the axis with the fewest lattice points times voxels grows last.
         for axis, positions in ((2, axes.left), (1, axes.front), (0, axes.head)):
             out = self._along(out, axis, positions)
         return out
@@ -203,7 +230,7 @@ def soft_inside(distance_mm: Floats, width_mm: float) -> Floats:
 
 def over(target: Floats, value: float | Floats, share: Floats) -> None:
     """Paint `value` over `target` in place, where `share` of the voxel is covered."""
-    target += share * (np.float32(value) - target if np.isscalar(value) else value - target)
+    target += share * (np.asarray(value, np.float32) - target)
 
 
 def splat(
@@ -220,10 +247,7 @@ def splat(
         Centers (head, front, left).
     radii_mm : array, shape (N,)
     """
-    starts = np.array([axis[0] for axis in (axes.head, axes.front, axes.left)])
-    steps = np.array(
-        [axis[1] - axis[0] if len(axis) > 1 else 3.0 for axis in (axes.head, axes.front, axes.left)]
-    )
+    starts, steps = axes.starts_mm, axes.steps_mm
     size = np.abs(steps)
     near = np.abs(points_mm[:, 0] - (axes.head[0] + axes.head[-1]) / 2) <= (
         np.abs(axes.head[-1] - axes.head[0]) / 2 + size[0] + np.max(radii_mm, initial=0.0)

@@ -88,7 +88,7 @@ def paint(rng: np.random.Generator, anatomy: Anatomy, axes: Axes, config: Phanto
 
     pectoral = anatomy.pectoral.at(axes)
     in_breast = (body < 0) & (anatomy.plan.at(axes) < 0) & (pectoral > 0)
-    breasts = in_breast * np.where(axes.left < 0, np.uint8(1), np.uint8(2))
+    breasts = in_breast.astype(np.uint8) * np.where(axes.left < 0, np.uint8(1), np.uint8(2))
     _paint_gland(rng, canvas, anatomy, axes, in_breast & (body < -SKIN_MM), config)
 
     _paint_chest(rng, canvas, anatomy, axes, pectoral, grain, edge_mm)
@@ -149,10 +149,8 @@ def _paint_gland(
     density = drawn if density is None else density
     texture = _GlandTexture(rng, anatomy.breasts)
     # The threshold that makes this share gland is found on the lattice, the same for any grid.
-    coarse = Axes(
-        *(np.arange(low, high, 5.0) for low, high in ((-70, 70), (-20, 140), (-140, 140)))
-    )
-    points = np.stack(np.meshgrid(coarse.head, coarse.front, coarse.left, indexing="ij"), -1)
+    spots = (np.arange(low, high, 5.0) for low, high in ((-70, 70), (-20, 140), (-140, 140)))
+    points = np.stack(np.meshgrid(*spots, indexing="ij"), -1)
     level, _, _ = texture.at(points.reshape(-1, 3).T.astype(np.float32))
     level = level[level > -50]
     threshold = float(np.quantile(level, 1 - density)) if density > 0 else 1e9
@@ -197,13 +195,13 @@ class _GlandTexture:
         # Table axes: along the ducts, and two angles across them.
         self.tables = []
         for grain in ((6, 3.2, 3.2), (8, 1.2, 1.2), (1.8, 1.3, 1.3)):
-            table = rng.standard_normal((80, 96, 96), dtype=np.float32)
-            table = ndimage.gaussian_filter(table, grain, mode="wrap")
+            table = rng.standard_normal((64, 80, 80), dtype=np.float32)
+            table = ndimage.gaussian_filter(table, grain, mode="wrap", truncate=3.0)
             self.tables.append(table / table.std())
-        self.shift = rng.uniform(0, 96, (2, 3)).astype(np.float32)
+        self.shift = rng.uniform(0, 80, (2, 3)).astype(np.float32)
 
     def at(self, where: Floats) -> tuple[Floats, Floats, Floats]:
-        """Level of gland (high in the lobes), strength of septa (0 to 1) and grain at points (3, N)."""
+        """Level of gland (high in the lobes), share of septa (0 to 1), grain; points are (3, N)."""
         from scipy import ndimage
 
         level = np.full(where.shape[1], -99.0, np.float32)
@@ -227,6 +225,8 @@ class _GlandTexture:
                 + ((x - breast.left_mm) / breast.half_width_mm) ** 2
             )
             cone = 1 - ((depth - 0.36) / 0.42) ** 2 - (reach / 0.85) ** 2
+            # It thins out before it ends, lest the end be seen.
+            cone -= 15 * (np.maximum(depth - 0.85, 0) + np.maximum(reach - 0.88, 0))
             inside = (reach < 1) & (depth > 0) & (depth < 1.05)
             level[chosen] = np.where(
                 inside, 1.1 * cone + 0.65 * lobes + 0.4 * septa + 0.75 * crumbs, -99.0
@@ -272,7 +272,7 @@ def _paint_chest(
     lung = soft_inside(cage + 10, edge_mm)
     canvas.paint(box, lung, Tissue.LUNG, 12.0, 0.0, 12.0)
     abdomen = anatomy.abdomen.at(inner)
-    is_liver = np.clip(np.float32(0.5) - (x - 22) / 12, 0, 1)
+    is_liver: Floats = np.clip(np.float32(0.5) - (x - 22) / np.float32(12), 0, 1)
     organ = soft_inside(abdomen, 2 * edge_mm) * lung
     mottled = np.clip(1 + np.float32(0.06) * grain, 0.2, 2)
     canvas.paint(
