@@ -1,7 +1,7 @@
 """Arrays with geometry: `Grid`, `Volume`, `LabelMap`, `Exam`. No I/O.
 
 Arrays are (Z, Y, X); a 2D slice has Z = 1. `affine @ (z, y, x, 1)` gives RAS millimetres
-(x to the patient's right-to-left left, y to the front, z to the head), 4 x 4 float64.
+(rising to the patient's right, front and head), 4 x 4 float64.
 Imports `errors` only.
 """
 

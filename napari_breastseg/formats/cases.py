@@ -27,6 +27,10 @@ __all__ = ["CaseFiles", "case_from_files", "case_name", "find_cases", "natural_k
 
 # Only 0000 to 0099 is a phase number: "patient_0153" and "scan_2019" are names.
 _PHASE = re.compile(r"(?P<case>.+)_(?P<number>00\d\d)")
+# Where MAMA-MIA, nnU-Net and others keep masks beside images: never exams of their own.
+_MASK_FOLDER = re.compile(
+    r"(masks?|labels?(tr|ts|val)?|segmentations?|truth|ground[-_ ]?truth)", re.IGNORECASE
+)
 _KNOWN_ROLE = re.compile(r"pre|post[1-9]\d*", re.IGNORECASE)
 
 
@@ -154,7 +158,8 @@ def find_cases(
     Parameters
     ----------
     path : Path
-        An image file, or a folder searched to any depth. One file of a set `<case>_0000.nii.gz`,
+        An image file, or a folder searched to any depth; folders named as masks are (masks,
+        labels, labelsTr, segmentations, truth) are passed over, unless given themselves. One file of a set `<case>_0000.nii.gz`,
         `_0001`, ... stands for the whole set.
     stack : bool
         Take the slices of a folder as one volume, in natural order of their names.
@@ -298,7 +303,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Visible files at any depth; linked folders are followed, each real folder once."""
+    """Visible files at any depth but those in folders of masks below; each real folder once."""
     visited: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -306,7 +311,11 @@ def _walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         visited.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith((".", "__MACOSX")) and not _MASK_FOLDER.fullmatch(name)
+        )
         yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 
 

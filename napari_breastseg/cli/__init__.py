@@ -1,0 +1,48 @@
+"""The command line: one subcommand per verb over the engine. Loads no torch and no Qt at import.
+
+Exit code 0: all well; 1: some case failed; 2: bad input or use. Errors go to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ..errors import InputError
+from . import data, demo, doctor, models, predicting, scoring, training
+from ._console import show_error
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="napari-breastseg",
+    help="Outline tumors in breast MRI: draft with a U-Net, correct, train on the corrections. "
+    "Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("predict")(predicting.predict)
+app.add_typer(data.app, name="dataset")
+app.command("train")(training.train)
+app.command("evaluate")(scoring.evaluate)
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Entry point of the command `napari-breastseg`."""
+    try:
+        app()
+    except InputError as error:
+        show_error(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""How the command line speaks: results on stdout, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from ..errors import InputError
+from ..progress import Job, Progress, drain
+
+__all__ = ["AsJson", "print_json", "print_table", "run", "say", "show_error"]
+
+T = TypeVar("T")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not the result."""
+    typer.echo(text, err=True)
+
+
+def show_error(error: InputError) -> None:
+    """Print an error's three parts on stderr."""
+    typer.secho("Error", fg="red", bold=True, err=True)
+    say(f"  needed  {error.needed}")
+    say(f"  came    {error.came}")
+    say(f"  do      {error.do}")
+
+
+def print_json(value: Any) -> None:
+    """Print a result for programs."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a result for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console().print(table)
+
+
+def run(job: Job[T], *, quiet: bool = False) -> T:
+    """Run a job with a progress bar on stderr; without a terminal only its messages are shown."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    bars = Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )
+    with bars:
+        task = bars.add_task("", total=1, figures="")
+
+        def show(progress: Progress) -> None:
+            if progress.message:
+                bars.stop()
+                say(progress.message)
+                bars.start()
+            shown = {k: v for k, v in progress.metrics.items() if k != "seconds_left"}
+            if "val_dice" in shown and not console.is_terminal and not quiet:
+                say(f"step {progress.done}/{progress.total}: {_figures(shown)}")
+            bars.update(
+                task,
+                description=progress.stage,
+                completed=progress.done,
+                total=max(1, progress.total),
+                figures=_figures(shown),
+            )
+
+        return drain(job, show)
+
+
+def _figures(metrics: dict[str, float]) -> str:
+    return "  ".join(f"{key.replace('_', ' ')} {value:.3g}" for key, value in metrics.items())

@@ -1,0 +1,185 @@
+"""`dataset`: the annotated dataset folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .. import formats
+from ..dataset import Dataset, import_csv
+from ..errors import InputError, StorageError
+from ._choices import Phases, phase_list
+from ._console import AsJson, print_json, print_table, run, say, show_error
+
+app = typer.Typer(help="Make, fill and look after a dataset folder.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset folder.")]
+
+
+@app.command()
+def init(
+    dataset: Folder,
+    channels: Annotated[
+        str | None,
+        typer.Option(help="Channel roles, such as pre,post1 [default: those of the first case]"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a new, empty dataset folder."""
+    made = Dataset.create(dataset, phase_list(channels) or ())
+    if as_json:
+        print_json(made.status())
+    else:
+        typer.echo(f"Made dataset {made.name} in {made.folder}")
+
+
+@app.command("import")
+def import_(
+    csv: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CASES.csv",
+            help="Columns case_id, patient_id, image (or image_0000, ...), mask, [spacing_mm].",
+        ),
+    ],
+    dataset: Folder,
+    as_json: AsJson = False,
+) -> None:
+    """Import images with masks; run again, it takes up where it was interrupted."""
+    result = run(import_csv(csv, dataset), quiet=as_json)
+    done = {
+        "imported": list(result.imported),
+        "updated": list(result.updated),
+        "skipped": list(result.skipped),
+    }
+    failures = [vars(failure) for failure in result.failures]
+    if as_json:
+        print_json({**done, "failures": failures})
+    else:
+        typer.echo(", ".join(f"{len(cases)} {word}" for word, cases in done.items()))
+    for failure in result.failures:
+        say(str(failure))
+    if failures:
+        raise typer.Exit(1 if any(done.values()) else 2)
+
+
+@app.command()
+def add(
+    dataset: Folder,
+    exams: Annotated[list[Path], typer.Argument(metavar="EXAM...", help="Exams to add.")],
+    patient_id: Annotated[str, typer.Option(help="Pseudonym of the patient of these exams.")],
+    visit: Annotated[str | None, typer.Option(help="The patient's visit, such as T1.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Mask of a single exam; accepted as fully reviewed.")
+    ] = None,
+    annotator: Annotated[str, typer.Option(help="Who drew the mask.")] = "unknown",
+    phases: Phases = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Take a folder of slices as one volume.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add exams of one patient as new cases, one of them with its mask if there is one."""
+    opened = Dataset.open_or_create(dataset)
+    cases = [
+        case
+        for path in exams
+        for case in formats.find_cases(path, phases=phase_list(phases), stack=stack)
+    ]
+    if mask is not None and len(cases) != 1:
+        raise InputError(
+            "Needed a single exam to go with --mask",
+            f"got {len(cases)} cases",
+            "Add the exams one by one, or list them in a CSV file for 'dataset import'",
+        )
+    rows: list[dict[str, Any]] = []
+    for case in cases:
+        try:
+            exam = formats.read_exam(case)
+            drawn = None if mask is None else formats.read_label_map(mask, exam=exam)
+            record = opened.add(exam, patient_id=patient_id, visit=visit)
+            if drawn is not None:
+                record = opened.accept(
+                    record.case_id, drawn, reviewed_slices=None, annotator=annotator, seconds=0
+                )
+        except StorageError:
+            raise
+        except InputError as error:
+            show_error(error)
+            rows.append({"case_id": case.case_id, "status": "failed", "error": str(error)})
+            continue
+        rows.append({"case_id": record.case_id, "status": record.status.value})
+    if as_json:
+        print_json({"cases": rows})
+    else:
+        print_table(["case", "status"], [[r["case_id"], r["status"]] for r in rows])
+    failed = sum(row["status"] == "failed" for row in rows)
+    if failed:
+        raise typer.Exit(2 if failed == len(rows) else 1)
+
+
+@app.command()
+def check(
+    dataset: Folder,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Rebuild derived files, remove leftovers.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Look for missing, changed and contradicting files."""
+    findings = Dataset.open(dataset).check(repair=repair)
+    if as_json:
+        print_json({"findings": [vars(finding) for finding in findings]})
+    elif not findings:
+        typer.echo("Nothing wrong")
+    else:
+        print_table(
+            ["severity", "case", "what", ""],
+            [
+                [f.severity, f.case_id, f.message, "repaired" if f.is_repaired else ""]
+                for f in findings
+            ],
+        )
+    if any(f.severity == "error" and not f.is_repaired for f in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def status(dataset: Folder, as_json: AsJson = False) -> None:
+    """Count cases, patients and folds."""
+    found = Dataset.open(dataset).status()
+    if as_json:
+        print_json(found)
+        return
+    cases, patients = found["cases"], found["patients"]
+    counts = [f"{n} {word}" for word, n in cases.items() if word != "total" and n]
+    folds = ", ".join(f"{s['train']} + {s['val']}" for s in found["splits"])
+    print_table(
+        ["dataset", str(found["name"])],
+        [
+            ["channels", ", ".join(found["channels"])],
+            ["cases", f"{cases['total']}" + (f" ({', '.join(counts)})" if counts else "")],
+            ["patients", f"{patients['total']} ({patients['locked']} locked for testing)"],
+            ["folds (train + val)", folds or "none yet"],
+            ["test cases", found["test_cases"]],
+        ],
+    )
+    for note in found["notes"]:
+        say(note)
+
+
+@app.command()
+def export(
+    dataset: Folder,
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder to make.")],
+    format: Annotated[str, typer.Option(help="nnunet: an nnU-Net v2 raw folder.")] = "nnunet",
+    as_json: AsJson = False,
+) -> None:
+    """Copy the accepted cases for another tool; locked patients become test cases."""
+    made = run(Dataset.open(dataset).export(destination, format), quiet=as_json)
+    if as_json:
+        print_json({"folder": str(made)})
+    else:
+        typer.echo(f"Wrote {made}")

@@ -1,0 +1,245 @@
+"""`demo`: the whole loop on the sample exam, in the window or without one."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from .. import formats
+from ..atomic import write_text
+from ..dataset import Dataset
+from ..errors import InputError
+from ..home import home_folder
+from ..volume import Exam, LabelMap
+from ._choices import model_folder
+from ._console import AsJson, print_json, print_table, run, say
+from .doctor import screen_problem
+
+if TYPE_CHECKING:
+    from ..checkpoint import Checkpoint
+    from ..training import CaseSource
+
+SAMPLE = "SAMPLE_001"
+DEMO_STEPS = 240
+FINE_TUNE_STEPS = 40
+
+
+def demo(
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Run the loop without a window.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for what it makes [default: demo-output]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Segment, correct, accept and fine-tune on the synthetic sample exam."""
+    problem = None if headless else screen_problem()
+    if problem is not None:
+        say(f"No window can be opened: {problem}. Running the loop without one.")
+    folder = _new_folder(output)
+    checkpoint = _demo_model(quiet=as_json)
+    exam, reference = read_sample()
+    if not headless and problem is None:
+        _open_window(checkpoint, exam, folder)
+        return
+    rows = _loop(checkpoint, exam, reference, folder, quiet=as_json)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "table.csv", table.getvalue())
+    if as_json:
+        print_json({"folder": str(folder), "rows": rows})
+        return
+    print_table(list(rows[0]), [list(row.values()) for row in rows])
+    typer.echo(f"Mask, picture, table, dataset and model are in {folder.resolve()}")
+    say("Synthetic data: the figures show that the loop runs, not how well it does on patients.")
+
+
+def sample_folder() -> Path:
+    """The sample exam's folder: in the package, or beside it in an editable install."""
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "sample_data", package.parent / "sample_data"):
+        if folder.is_dir():
+            return folder
+    raise InputError(
+        "Needed the sample exam that comes with the package",
+        f"there is no sample_data in {package}",
+        "Install the package again",
+    )
+
+
+def read_sample() -> tuple[Exam, LabelMap]:
+    """The sample exam and its truth."""
+    folder = sample_folder()
+    exam = formats.open_exam(folder / f"{SAMPLE}_0000.nii.gz")
+    return exam, formats.read_label_map(folder / "truth" / f"{SAMPLE}.nii.gz", exam=exam)
+
+
+def _new_folder(output: Path | None) -> Path:
+    """The folder asked for, which must be empty, or the first free demo-output."""
+    if output is not None:
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise InputError(
+                "Needed a new or empty --output folder",
+                f"there is something in {output}",
+                "Choose another folder",
+            )
+        return output
+    number, folder = 1, Path("demo-output")
+    while folder.exists():
+        number += 1
+        folder = Path(f"demo-output-{number}")
+    return folder
+
+
+def _demo_model(quiet: bool) -> Checkpoint:
+    """The model in use; without one, a small one trained on phantoms once and kept."""
+    from .. import checkpoint
+
+    try:
+        return checkpoint.load(model_folder(None))
+    except InputError:
+        folder = home_folder() / "demo-model"
+    if not checkpoint.is_checkpoint(folder):
+        from ..training import TrainConfig, train
+        from ..unet import ModelSpec
+
+        say(
+            "This version ships no starter model yet: training a small one on synthetic exams, "
+            "about a minute, only this first time."
+        )
+        spec = ModelSpec(inputs=("pre", "post1"), features=(8, 16, 32, 64), patch_size=(96, 96))
+        config = TrainConfig(steps=DEMO_STEPS, batch_size=6, averaging=0.98)
+        run(
+            train(
+                phantom_cases(6),
+                folder,
+                spec=spec,
+                config=config,
+                name="demo-phantoms",
+                resume=True,
+            ),
+            quiet=quiet,
+        )
+    return checkpoint.load(folder)
+
+
+class _PhantomCase:
+    """A synthetic exam as a training case."""
+
+    def __init__(self, exam: Exam, truth: LabelMap) -> None:
+        self.case_id = exam.case_id
+        self.patient_id = exam.case_id
+        self._exam = exam
+        self._truth = truth
+
+    def exam(self) -> Exam:
+        return self._exam
+
+    def label_map(self) -> LabelMap:
+        return self._truth
+
+
+def phantom_cases(count: int) -> list[CaseSource]:
+    """Synthetic exams on the sample's grid, seeds other than the sample's."""
+    from ..phantom import breast_phantom
+
+    cases: list[CaseSource] = []
+    for number in range(count):
+        phantom = breast_phantom(
+            1000 + number,
+            case_id=f"PHANTOM_{number:03d}",
+            shape=(24, 224, 224),
+            spacing_mm=(5.0, 1.5, 1.5),
+            phases=("pre", "post1"),
+            times_s=(0.0, 90.0),
+            lesions=2,
+        )
+        cases.append(_PhantomCase(phantom.exam, phantom.truth))
+    return cases
+
+
+def _loop(
+    checkpoint: Checkpoint, exam: Exam, reference: LabelMap, folder: Path, *, quiet: bool
+) -> list[dict[str, object]]:
+    from ..checkpoint import load
+    from ..figures import loop_picture
+    from ..prediction import predict
+    from ..training import train_dataset
+
+    draft = run(predict(checkpoint, exam), quiet=quiet).label_map
+    corrected, touched = _simulated_correction(draft, reference)
+    formats.write_label_map(folder / f"{exam.case_id}.nii.gz", corrected)
+    image = exam.phases["post1"]
+    loop_picture(folder / "picture.png", image, reference, draft, corrected)
+
+    dataset = Dataset.create(folder / "dataset", tuple(exam.phases))
+    dataset.add(exam, patient_id="SAMPLE")
+    dataset.save_draft(exam.case_id, draft, model=checkpoint.info.identity)
+    dataset.accept(exam.case_id, corrected, reviewed_slices=None, annotator="simulated", seconds=0)
+    result = run(
+        train_dataset([dataset], folder / "model", base=checkpoint, steps=FINE_TUNE_STEPS),
+        quiet=quiet,
+    )
+    tuned = run(predict(load(result.folder), exam), quiet=quiet).label_map
+    return [
+        _table_row("draft", draft, reference, 0),
+        _table_row("corrected", corrected, reference, touched),
+        _table_row("fine-tuned on this case", tuned, reference, 0),
+    ]
+
+
+def _simulated_correction(draft: LabelMap, reference: LabelMap) -> tuple[LabelMap, int]:
+    """What a reader would make of the draft: slices that are well off are drawn anew.
+
+    Returns
+    -------
+    corrected : LabelMap
+        The reference on slices where the draft's Dice is below 0.8, elsewhere the draft.
+    slices : int
+        How many were drawn anew.
+    """
+    corrected = np.array(draft.data)
+    touched = 0
+    for z in range(draft.grid.shape[0]):
+        if _dice(draft.tumor[z], reference.tumor[z]) < 0.8:
+            corrected[z] = reference.data[z]
+            touched += 1
+    return LabelMap(corrected, draft.grid), touched
+
+
+def _table_row(what: str, mask: LabelMap, reference: LabelMap, touched: int) -> dict[str, object]:
+    voxel_ml = mask.grid.voxel_ml or 0.0
+    return {
+        "mask": what,
+        "dice": round(_dice(mask.tumor, reference.tumor), 3),
+        "tumor_ml": round(float(mask.tumor.sum()) * voxel_ml, 2),
+        "reference_ml": round(float(reference.tumor.sum()) * voxel_ml, 2),
+        "slices_redrawn": touched,
+    }
+
+
+def _dice(mask: np.ndarray, reference: np.ndarray) -> float:
+    size = int(mask.sum() + reference.sum())
+    return 2.0 * int((mask & reference).sum()) / size if size else 1.0
+
+
+def _open_window(checkpoint: Checkpoint, exam: Exam, folder: Path) -> None:
+    """Napari on the segmented sample, through the plugin's own command: no widgets import here."""
+    from npe2 import PluginManager
+
+    from ..prediction import predict
+
+    draft = run(predict(checkpoint, exam)).label_map
+    formats.write_label_map(folder / f"{exam.case_id}.nii.gz", draft)
+    PluginManager.instance().discover()
+    PluginManager.instance().commands.execute(
+        "napari-breastseg.show_demo", kwargs={"exam": exam, "draft": draft}
+    )

@@ -1,0 +1,125 @@
+"""`models`: the registry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..registry import Registry
+from ._choices import model_folder
+from ._console import AsJson, print_json, print_table
+
+app = typer.Typer(help="List, add and choose models.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A registered model.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Registered models, oldest first."""
+    entries = Registry().list()
+    if as_json:
+        print_json({"models": [entry.to_json() for entry in entries]})
+        return
+    if not entries:
+        typer.echo("No registered models. 'models import DIR' adds the folder that train wrote.")
+        return
+    rows = [
+        [
+            entry.name + (" (promoted)" if entry.is_promoted else ""),
+            _dice(entry.metrics.get("val_dice")),
+            entry.parent,
+            entry.problem,
+        ]
+        for entry in entries
+    ]
+    print_table(["model", "val Dice", "made from", ""], rows)
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str | None, typer.Argument(help="A registered model or a folder [default: the one in use]")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What a model takes, how it was trained, and its model card."""
+    from ..checkpoint import read_info
+
+    folder = model_folder(name)
+    info = read_info(folder)
+    if as_json:
+        print_json({"folder": str(folder), **info.model_dump(mode="json")})
+        return
+    spec, training = info.spec, info.training
+    kind = (
+        "3D"
+        if spec.dims == 3
+        else f"2.5D (+-{spec.context_slices})"
+        if spec.context_slices
+        else "2D"
+    )
+    print_table(
+        ["model", info.name],
+        [
+            ["folder", folder],
+            ["network", f"{kind} U-Net, {spec.norm} norm, channels {spec.features}"],
+            ["takes", ", ".join(spec.inputs)],
+            ["trained on", f"{len(training.training_cases)} cases, {training.steps} steps"],
+            ["validation Dice", _dice(info.metrics.get("val_dice"))],
+            ["made from", info.parent or "scratch"],
+            ["licence", info.licence],
+            ["weights", info.weights_sha256],
+        ],
+    )
+    card = folder / "MODEL_CARD.md"
+    if card.is_file():
+        typer.echo()
+        typer.echo(card.read_text("utf-8"))
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint folder, as train writes it.")],
+    name: Annotated[str | None, typer.Option(help="What to call it [default: folder's]")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a checkpoint folder into the registry."""
+    entry = Registry().register(folder, name)
+    if as_json:
+        print_json(entry.to_json())
+    else:
+        typer.echo(f"Registered {entry.name}")
+
+
+@app.command()
+def promote(
+    name: Name,
+    force: Annotated[
+        bool, typer.Option("--force", help="By hand, without a judgment on locked patients.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model the one that is used when none is named."""
+    entry = Registry().promote(name, force=force)
+    if as_json:
+        print_json(entry.to_json())
+    else:
+        typer.echo(f"Promoted {entry.name}")
+
+
+@app.command()
+def rollback(as_json: AsJson = False) -> None:
+    """Go back to the model promoted before this one."""
+    folder = Registry().rollback()
+    name = "starter" if folder is None else folder.name
+    if as_json:
+        print_json({"promoted": name})
+    else:
+        typer.echo(f"Back to {name}")
+
+
+def _dice(value: float | None) -> str | None:
+    return None if value is None else f"{value:.3f}"

@@ -1,0 +1,148 @@
+"""`predict`: exams in, masks out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import formats
+from ..errors import InputError, StorageError
+from ._choices import Device, Model, Phases, load_model, phase_list
+from ._console import AsJson, print_json, print_table, run, say, show_error
+
+if TYPE_CHECKING:
+    from ..prediction import Prediction
+
+PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
+
+
+@dataclass(frozen=True)
+class _Planned:
+    case: formats.CaseFiles
+    mask: Path
+    probability: Path
+
+
+def predict(
+    exams: Annotated[
+        list[Path], typer.Argument(metavar="EXAM...", help="Files or folders of exams.")
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    model: Model = None,
+    device: Device = "auto",
+    threshold: Annotated[
+        float, typer.Option(help="Probability from which a voxel is tumor.")
+    ] = 0.5,
+    prob: Annotated[bool, typer.Option("--prob", help="Also write <case>_prob.")] = False,
+    phases: Phases = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Take a folder of slices as one volume.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Segment exams and write one mask per case."""
+    from ..prediction import predict as predict_exam
+
+    planned, bad_inputs = _plan(exams, output, phase_list(phases), stack)
+    checkpoint = load_model(model)
+    results: list[dict[str, Any]] = []
+    for case in planned:
+        try:
+            exam = formats.read_exam(case.case)
+            prediction = run(
+                predict_exam(checkpoint, exam, device=device, threshold=threshold), quiet=as_json
+            )
+            formats.write_label_map(case.mask, prediction.label_map)
+            if prob:
+                formats.write_volume(case.probability, prediction.probability)
+        except StorageError:
+            raise
+        except InputError as error:
+            show_error(error)
+            results.append({"case_id": case.case.case_id, "status": "failed", "error": str(error)})
+            continue
+        results.append(_row(case, prediction, exam.times_s, prob))
+    failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)
+    for path, error in bad_inputs:
+        results.append({"case_id": None, "input": path, "status": "failed", "error": str(error)})
+    if as_json:
+        print_json({"model": checkpoint.info.identity, "cases": results})
+    else:
+        done = [row for row in results if row["status"] == "done"]
+        print_table(
+            ["case", "phases", "tumor", "mask"],
+            [[r["case_id"], ", ".join(r["phases"]), _tumor_size(r), r["mask"]] for r in done],
+        )
+    if failed:
+        say(f"{failed} of {len(results)} failed")
+        raise typer.Exit(2 if failed == len(results) else 1)
+
+
+def _plan(
+    exams: list[Path], output: Path, phases: list[str] | None, stack: bool
+) -> tuple[list[_Planned], list[tuple[str, InputError]]]:
+    """Cases with the files they will become; refused where an output is an input or comes twice."""
+    planned: dict[str, _Planned] = {}
+    bad_inputs = []
+    inputs: set[Path] = set()
+    for path in exams:
+        try:
+            cases = formats.find_cases(path, phases=phases, stack=stack)
+        except InputError as error:
+            show_error(error)
+            bad_inputs.append((str(path), error))
+            continue
+        for case in cases:
+            inputs |= {file.resolve() for file in case.files}
+            is_picture = len(case.files) == 1 and case.path.suffix.lower() in PICTURE_ENDINGS
+            planned_case = _Planned(
+                case,
+                output / (case.case_id + (".png" if is_picture else ".nii.gz")),
+                output / f"{case.case_id}_prob.{'tif' if is_picture else 'nii.gz'}",
+            )
+            # Letter case is folded: "p1" and "P1" are one file on macOS and Windows.
+            key = case.case_id.casefold()
+            if key in planned:
+                raise InputError(
+                    "Needed a name of its own for every case",
+                    f"'{case.case_id}' comes from {planned[key].case.path} and from {case.path}",
+                    "Give the exams in separate runs with different --output folders",
+                )
+            planned[key] = planned_case
+    for planned_case in planned.values():
+        for file in (planned_case.mask, planned_case.probability):
+            if file.resolve() in inputs:
+                raise InputError(
+                    "Needed an --output folder where no input would be overwritten",
+                    f"{file} is one of the exams",
+                    "Choose another --output folder",
+                )
+    return list(planned.values()), bad_inputs
+
+
+def _row(case: _Planned, prediction: Prediction, times_s: Any, prob: bool) -> dict[str, Any]:
+    grid = prediction.label_map.grid
+    voxels = int(prediction.label_map.tumor.sum())
+    return {
+        "case_id": case.case.case_id,
+        "status": "done",
+        "mask": str(case.mask),
+        "probability": str(case.probability) if prob else None,
+        "phases": list(prediction.phases),
+        "times_s": [times_s.get(phase) for phase in prediction.phases],
+        "threshold": prediction.threshold,
+        "tumor_voxels": voxels,
+        "tumor_ml": None
+        if grid.voxel_ml is None or grid.shape[0] == 1
+        else round(voxels * grid.voxel_ml, 4),
+        "spacing_mm": grid.spacing_mm,
+        "device": prediction.device,
+        "seconds": round(prediction.seconds, 3),
+    }
+
+
+def _tumor_size(row: dict[str, Any]) -> str:
+    return f"{row['tumor_voxels']} px" if row["tumor_ml"] is None else f"{row['tumor_ml']:.2f} mL"
