@@ -16,7 +16,7 @@ from napari_breastseg.formats import write_label_map, write_volume
 from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
 from napari_breastseg.volume import Volume
 
-SEED = 4
+SEED = 12
 CASE_ID = "SAMPLE_001"
 GRAY_STEP = 4
 """Gray values are multiples of this: the noise is larger, and the files become smaller."""

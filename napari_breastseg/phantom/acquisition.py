@@ -31,7 +31,7 @@ def coil_sensitivity(
     lattice = anatomy.body
     z, y, _ = lattice.axes.open()
     depth = np.clip(-lattice.values, 0, None)
-    near = 0.25 + 0.75 * np.exp(-np.maximum(-y - 5, 0) / 70) + 0.35 * np.exp(-depth / 9)
+    near = 0.2 + 0.8 * np.exp(-np.maximum(-y - 5, 0) / 60) + 0.55 * np.exp(-depth / 7)
     near *= np.exp(-((z / 170) ** 2))
     fall = min(1.0, 0.5 + strength)
     shading = near**fall * np.exp(strength * slow.at(lattice.axes))

@@ -126,6 +126,7 @@ class Anatomy:
             (self.body.at(axes) < -skin_mm)
             & (self.pectoral.at(axes) > 0)
             & (self.plan.at(axes) < 0)
+            & (axes.front[:, None] > BREAST_BASE_MM)
         )
         return mask
 
@@ -230,10 +231,10 @@ def draw_anatomy(rng: np.random.Generator, head_range_mm: tuple[float, float]) -
 
 
 def _draw_breasts(rng: np.random.Generator) -> tuple[BreastShape, BreastShape]:
-    width, height = rng.uniform(44, 60), rng.uniform(62, 88)
-    tip = rng.uniform(55, 130)
-    apart = width + rng.uniform(12, 26)
-    power = rng.uniform(2.0, 2.7)
+    width, height = rng.uniform(46, 66), rng.uniform(64, 90)
+    tip = rng.uniform(55, 142)
+    apart = width + rng.uniform(9, 22)
+    power = rng.uniform(2.0, 3.0)
 
     def draw(side: Side, sign: float) -> BreastShape:
         return BreastShape(

@@ -36,7 +36,7 @@ __all__ = ["Lesion", "draw_lesions", "draw_specs"]
 _MARGIN_MM = SKIN_MM + 1.0
 _ROOM_STEP_MM = 4.0
 _ROOM: Mapping[LesionKind, float] = {
-    "round": 1.12, "irregular": 1.35, "spiculated": 1.6, "rim": 1.25, "nonmass": 1.9,
+    "round": 1.15, "irregular": 1.35, "spiculated": 1.6, "rim": 1.25, "nonmass": 1.9,
 }  # fmt: skip
 """Reach of a shape relative to the radius of the ball of its volume."""
 
@@ -216,7 +216,9 @@ def _draw_one(
     room: _Room,
 ) -> Lesion | None:
     radius = (3 * spec.volume_ml * 1000 / (4 * np.pi)) ** (1 / 3)
-    center = room.place(rng, side, radius * _ROOM[spec.kind], axes, config)
+    # Half a lattice step for the jitter of the spot, half for the lattice itself.
+    wanted_mm = radius * _ROOM[spec.kind] + _ROOM_STEP_MM
+    center = room.place(rng, side, wanted_mm, axes, config)
     if center is None:
         return None
     spacing = np.array(config.spacing_mm)

@@ -88,6 +88,7 @@ def paint(rng: np.random.Generator, anatomy: Anatomy, axes: Axes, config: Phanto
 
     pectoral = anatomy.pectoral.at(axes)
     in_breast = (body < 0) & (anatomy.plan.at(axes) < 0) & (pectoral > 0)
+    in_breast &= axes.front[:, None] > BREAST_BASE_MM
     breasts = in_breast.astype(np.uint8) * np.where(axes.left < 0, np.uint8(1), np.uint8(2))
     _paint_gland(rng, canvas, anatomy, axes, in_breast & (body < -SKIN_MM), config)
 
@@ -104,7 +105,7 @@ def paint(rng: np.random.Generator, anatomy: Anatomy, axes: Axes, config: Phanto
 
     inner = body + np.float32(SKIN_MM)
     skin = soft_inside(body, edge_mm) * (1 - soft_inside(inner, edge_mm))
-    canvas.paint(everything, skin, Tissue.SKIN, SKIN_SIGNAL, 26.0)
+    canvas.paint(everything, skin, Tissue.SKIN, SKIN_SIGNAL, 38.0)
     _paint_nipples(canvas, anatomy, axes, edge_mm, config)
     # Where skin and air share a voxel in equal parts the paler one must not win by order alone.
     canvas.labels[(body >= 0) & (canvas.labels != Tissue.NIPPLE)] = Tissue.AIR
@@ -256,7 +257,7 @@ def _paint_chest(
     cage = anatomy.cage.at(inner)
     muscle = MUSCLE_SIGNAL * (1 + np.float32(0.1) * fibers.at(inner))
     # Fat planes part the muscles.
-    muscle -= np.float32(25) * np.exp(-((pectoral[box] / 1.6) ** 2))
+    muscle -= np.float32(40) * np.exp(-((pectoral[box] / 1.6) ** 2))
     canvas.paint(box, soft_inside(pectoral[box], edge_mm), Tissue.MUSCLE, muscle, 12.0, 6.0)
 
     z, y, x = inner.open()
