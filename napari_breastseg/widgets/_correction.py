@@ -1,0 +1,110 @@
+"""What Correct does to a dataset folder: begin, reopen, accept. Runs in a worker; no Qt.
+
+Each function is short and cannot be canceled half way; the dataset's own commits keep the folder
+whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from ..dataset import CaseRecord, Dataset, Status
+from ..errors import InputError
+from ..volume import Exam, LabelMap
+from ._session import Draft
+
+__all__ = ["Begun", "accept", "begin", "reopen"]
+
+IMPORTED_MODEL = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A case that is now held for correction."""
+
+    record: CaseRecord
+    exam: Exam
+    lock: ExitStack
+    on_disk: LabelMap | None
+    """What the dataset would go on with: accepted mask or draft; None when it has neither."""
+
+    recovered: LabelMap | None
+    """Work in progress that is newer than that; None when there is none."""
+
+    draft: Draft | None
+
+
+def begin(
+    dataset: Dataset, exam: Exam, *, patient_id: str, annotator: str, draft: Draft | None
+) -> Begun:
+    """Enter an exam into a dataset unless it is there, and hold it for correction.
+
+    Raises
+    ------
+    InputError
+        If the dataset knows the case with another grid or patient, lacks a channel, or somebody
+        else holds the case.
+    """
+    known = {record.case_id: record for record in dataset.cases()}
+    record = known.get(exam.case_id)
+    if record is None:
+        record = dataset.add(exam, patient_id=patient_id)
+    elif not record.grid.grid.matches(exam.grid):
+        raise InputError(
+            f"Needed exam {exam.case_id} on the grid dataset {dataset.name} has for it, "
+            f"{record.grid.grid.describe()}",
+            f"got {exam.grid.describe()}",
+            "Open the case from the dataset, or give the other exam another file name",
+        )
+    elif patient_id and patient_id != record.patient_id:
+        raise InputError(
+            f"Needed the patient id with which case {exam.case_id} entered dataset {dataset.name}",
+            "got another one",
+            "Leave the field empty for a case the dataset knows, or rename the exam's file",
+        )
+    return _hold(dataset, record, exam, annotator, draft)
+
+
+def reopen(dataset: Dataset, case_id: str, *, annotator: str) -> Begun:
+    """Read a case of a dataset and hold it for correction."""
+    record = dataset.case(case_id)
+    return _hold(dataset, record, dataset.exam(case_id), annotator, None)
+
+
+def accept(
+    dataset: Dataset,
+    case_id: str,
+    label_map: LabelMap,
+    *,
+    reviewed_slices: Sequence[int] | None,
+    annotator: str,
+    seconds: float,
+    draft: Draft | None,
+) -> CaseRecord:
+    """Keep the draft for comparison and accept the mask."""
+    if draft is not None and dataset.case(case_id).status is not Status.ACCEPTED:
+        dataset.save_draft(case_id, draft.label_map, model=draft.model)
+    return dataset.accept(
+        case_id,
+        label_map,
+        reviewed_slices=reviewed_slices,
+        annotator=annotator,
+        seconds=seconds,
+    )
+
+
+def _hold(
+    dataset: Dataset, record: CaseRecord, exam: Exam, annotator: str, draft: Draft | None
+) -> Begun:
+    case_id = record.case_id
+    with ExitStack() as stack:
+        stack.enter_context(dataset.lock(case_id, annotator))
+        if draft is not None and record.status not in (Status.ACCEPTED, Status.FLAGGED):
+            record = dataset.save_draft(case_id, draft.label_map, model=draft.model)
+        if draft is None and (kept := dataset.draft(case_id)) is not None:
+            draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
+        on_disk = dataset.label_map(case_id) if record.is_accepted else dataset.draft(case_id)
+        recovered = dataset.recover(case_id)
+        return Begun(record, exam, stack.pop_all(), on_disk, recovered, draft)

@@ -1,0 +1,296 @@
+"""The dock "Breast MRI": one session, four tabs in the order of work, keys, a clean end."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import napari.viewer
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..volume import Exam
+from ._fields import scrolled
+from ._jobs import errors_shown
+from ._layers import Source, exam_of, note_of, sources
+from ._orientation import follow
+from ._session import Session
+from .correct_panel import CorrectPanel
+from .open_panel import OpenPanel
+from .segment_panel import SegmentPanel
+from .train_panel import TrainPanel
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["KEYS", "BreastMRI", "show_segment"]
+
+KEYS = {
+    "Shift-O": "open",
+    "Shift-N": "next_case",
+    "Shift-S": "segment",
+    "Shift-B": "take_brush",
+    "Shift-D": "toggle_difference",
+    "Shift-R": "toggle_rest",
+    "Shift-C": "mark_clear",
+    "Shift-Enter": "accept",
+    "Shift-G": "train",
+    "Shift-M": "use_model",
+    "Shift-X": "cancel",
+}
+"""Key to action of the dock; none of them is one of napari's own."""
+
+
+class BreastMRI(QWidget):  # type: ignore[misc]
+    """Open, segment, correct, train: the panels of one viewer.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.session = Session()
+        self._sources: list[Source] = []
+        self._window: QWidget | None = None
+        self._is_over = False
+        self.source = QComboBox()
+        self.source.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.source.setToolTip("The exam or image layer that all tabs work on")
+        self.source.activated.connect(self._choose_source)
+        self.open_panel = OpenPanel(napari_viewer, self.session)
+        self.segment_panel = SegmentPanel(napari_viewer, self.session)
+        self.correct_panel = CorrectPanel(napari_viewer, self.session)
+        self.train_panel = TrainPanel(napari_viewer, self.session)
+        self.open_panel.may_leave = self.correct_panel.may_leave
+        self.open_panel.opened.connect(self._take_exam)
+        self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
+        self.tabs = QTabWidget()
+        self.tabs.setDocumentMode(True)
+        self.tabs.setUsesScrollButtons(False)
+        for title, panel in (
+            ("Open", self.open_panel),
+            ("Segment", self.segment_panel),
+            ("Correct", self.correct_panel),
+            ("Train && models", self.train_panel),
+        ):
+            self.tabs.addTab(scrolled(panel), title)
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Exam"))
+        row.addWidget(self.source, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 4, 4, 4)
+        column.addLayout(row)
+        column.addWidget(self.tabs, 1)
+        self.setMinimumWidth(330)
+        follow(napari_viewer)
+        layers = napari_viewer.layers
+        for event in (layers.events.inserted, layers.events.removed, layers.events.renamed):
+            event.connect(self.reset_choices)
+        layers.selection.events.active.connect(self._on_active)
+        self._bind_keys()
+        self.reset_choices()
+
+    def reset_choices(self, event: object = None) -> None:
+        """Bring all pickers up to date; napari calls it when layers come and go."""
+        if self._is_over:
+            return
+        self._sources = sources(self.viewer)
+        current = next((s for s in self._sources if s.case_id == self.session.case_id), None)
+        if current is None and self._sources:
+            current = self._of_active() or self._sources[-1]
+        self._show_sources(current)
+        self.session.source = current
+        for panel in (self.segment_panel, self.correct_panel, self.train_panel):
+            panel.reset_choices()
+        if current is None:
+            self.open_panel.show_phases(None)
+
+    def show_tab(self, title: str) -> None:
+        """Bring a tab to the front, by the start of its title."""
+        for index in range(self.tabs.count()):
+            if self.tabs.tabText(index).startswith(title):
+                self.tabs.setCurrentIndex(index)
+
+    def shut_down(self) -> None:
+        """Keep unsaved work, give the case back, cancel what runs; nothing happens twice."""
+        if self._is_over:
+            return
+        self.correct_panel.keep_now()
+        self._is_over = True
+        for runner in self._runners():
+            runner.cancel()
+        self.session.leave_case()
+        for key in KEYS:
+            self.viewer.bind_key(key, None, overwrite=True)
+
+    # Actions that have a key
+
+    def open(self) -> None:
+        """Show the Open tab, or read what its field names."""
+        if self.tabs.currentIndex() == 0 and self.open_panel.path.value() is not None:
+            self.open_panel.open()
+        self.show_tab("Open")
+
+    def next_case(self) -> None:
+        """Open the next case of the folder."""
+        self.open_panel.open_next()
+
+    def segment(self) -> None:
+        """Segment with the settings of the Segment tab."""
+        self.show_tab("Segment")
+        self.segment_panel.run()
+
+    def take_brush(self) -> None:
+        """Start correcting, or take the brush again."""
+        self.show_tab("Correct")
+        self.correct_panel.start()
+
+    def toggle_difference(self) -> None:
+        """Show or hide the changes to the draft."""
+        box = self.correct_panel.difference
+        box.setChecked(box.isEnabled() and not box.isChecked())
+
+    def toggle_rest(self) -> None:
+        """Count the rest as reviewed, or not."""
+        box = self.correct_panel.rest
+        box.setChecked(box.isEnabled() and not box.isChecked())
+
+    def mark_clear(self) -> None:
+        """No tumor in this exam."""
+        self.correct_panel.mark_clear()
+
+    def accept(self) -> None:
+        """Accept the mask into the dataset."""
+        self.show_tab("Correct")
+        self.correct_panel.accept()
+
+    def train(self) -> None:
+        """Train with the settings of the last tab."""
+        self.show_tab("Train")
+        self.train_panel.start()
+
+    def use_model(self) -> None:
+        """Use the new model."""
+        self.train_panel.use()
+
+    def cancel(self) -> None:
+        """Cancel whatever runs."""
+        for runner in self._runners():
+            runner.cancel()
+
+    # Inside
+
+    def showEvent(self, event: QEvent) -> None:
+        """Watch the window for its end, and look again at registry and layers."""
+        super().showEvent(event)
+        if self._window is None:
+            self._window = self.window()
+            self._window.installEventFilter(self)
+        self.reset_choices()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Shut down when the window closes."""
+        if event.type() == QEvent.Type.Close and watched is self._window:
+            self.shut_down()
+        return False
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Shut down when the dock is closed: napari then takes its widget out of the window."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ParentChange and self._window and self.parent() is None:
+            self.shut_down()
+
+    def _runners(self) -> tuple:  # type: ignore[type-arg]
+        return (
+            self.open_panel.runner,
+            self.segment_panel.runner,
+            self.correct_panel.runner,
+            self.train_panel.runner,
+            self.train_panel.chores,
+        )
+
+    def _bind_keys(self) -> None:
+        for key, action in KEYS.items():
+            self.viewer.bind_key(key, _weakly(self, action), overwrite=True)
+
+    def _show_sources(self, current: Source | None) -> None:
+        self.source.clear()
+        for source in self._sources:
+            self.source.addItem(source.title)
+        if not self._sources:
+            self.source.addItem("none open")
+        self.source.setEnabled(bool(self._sources))
+        if current is not None:
+            self.source.setCurrentIndex(self._sources.index(current))
+
+    def _choose_source(self, index: int) -> None:
+        if 0 <= index < len(self._sources):
+            self._work_on(self._sources[index])
+
+    def _work_on(self, source: Source) -> None:
+        if source == self.session.source:
+            return
+        if source.case_id != self.session.case_id:
+            self.correct_panel.keep_now()
+        self.session.source = source
+        self._show_sources(source)
+        if source.is_foreign:
+            self.open_panel.show_phases(None)
+            return
+        with errors_shown():
+            self.open_panel.show_phases(exam_of(self.viewer, source))
+
+    def _on_active(self, event: object = None) -> None:
+        source = None if self._is_over else self._of_active()
+        if source is not None:
+            self._work_on(source)
+
+    def _of_active(self) -> Source | None:
+        """The exam that the active layer belongs to."""
+        active = self.viewer.layers.selection.active
+        if active is None:
+            return None
+        case_id = note_of(active).get("case_id")
+        for source in self._sources:
+            is_foreign_layer = source.is_foreign and active.name in source.layers.values()
+            if is_foreign_layer or (not source.is_foreign and source.case_id == case_id):
+                return source
+        return None
+
+    def _take_exam(self, exam: Exam) -> None:
+        self.reset_choices()
+        source = next((s for s in self._sources if s.case_id == exam.case_id), None)
+        if source is not None:
+            self._work_on(source)
+        self.open_panel.show_phases(exam)
+
+
+def _weakly(dock: BreastMRI, action: str) -> Callable[[object], None]:
+    """A key's function that does not keep a closed dock alive."""
+    reference = weakref.ref(dock)
+
+    def act(viewer: object) -> None:
+        alive = reference()
+        if alive is not None:
+            getattr(alive, action)()
+
+    act.__doc__ = getattr(BreastMRI, action).__doc__
+    return act
+
+
+def show_segment(viewer: napari.viewer.Viewer) -> None:
+    """Open the dock at its Segment tab, from the Layers menu."""
+    _, dock = viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")
+    dock.show_tab("Segment")

@@ -1,0 +1,185 @@
+"""Small Qt parts the panels are made of: notes, a path field, a form, a fold-away section.
+
+Know nothing of exams or jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMessageBox,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+__all__ = ["Fold", "PathField", "ask", "button", "form", "heading", "note", "scrolled", "set_ready"]
+
+
+def note(text: str = "") -> QLabel:
+    """A line of small explaining text that wraps."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setStyleSheet("QLabel { font-size: 11px; }")
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # Long file names without spaces must not widen the dock.
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def heading(text: str) -> QLabel:
+    """The title of a group of fields."""
+    label = QLabel(text)
+    label.setStyleSheet("QLabel { font-weight: bold; margin-top: 6px; }")
+    return label
+
+
+def button(
+    text: str, on_click: Callable[[], object], tooltip: str = "", key: str = ""
+) -> QPushButton:
+    """A push button; its tooltip names its key."""
+    made = QPushButton(text)
+    made.setProperty("help", f"{tooltip} ({key})" if key else tooltip)
+    made.setToolTip(made.property("help"))
+    made.clicked.connect(lambda: on_click())
+    return made
+
+
+def set_ready(widget: QWidget, why_not: str) -> None:
+    """Enable a widget, or disable it with the reason as its tooltip."""
+    widget.setEnabled(not why_not)
+    widget.setToolTip(why_not or widget.property("help") or "")
+
+
+def form(*rows: tuple[str, QWidget]) -> QFormLayout:
+    """Rows of a label and a field, narrow enough for a dock."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setVerticalSpacing(4)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for text, field in rows:
+        layout.addRow(text, field)
+    return layout
+
+
+def scrolled(panel: QWidget) -> QScrollArea:
+    """A panel that scrolls where the window is too low for it."""
+    area = QScrollArea()
+    area.setWidget(panel)
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return area
+
+
+def ask(parent: QWidget, title: str, text: str, yes: str, no: str) -> bool:
+    """A question with two answers in words; whether the first was chosen."""
+    box = QMessageBox(QMessageBox.Icon.Question, title, text, parent=parent)
+    accept = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
+    box.addButton(no, QMessageBox.ButtonRole.RejectRole)
+    box.exec()
+    return bool(box.clickedButton() is accept)
+
+
+class PathField(QWidget):  # type: ignore[misc]
+    """A path to type, paste or choose; `valueChanged` when it is entered.
+
+    Parameters
+    ----------
+    placeholder : str
+        What belongs here.
+    files, folders : bool
+        Which choosers to offer.
+    """
+
+    valueChanged = Signal(object)
+
+    def __init__(self, placeholder: str, *, files: bool = False, folders: bool = True) -> None:
+        super().__init__()
+        self._placeholder = placeholder
+        self._edit = QLineEdit()
+        self._edit.setPlaceholderText(placeholder)
+        self._edit.returnPressed.connect(self._emit)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self._edit, 1)
+        if files:
+            row.addWidget(self._chooser("File…", self._choose_file))
+        if folders:
+            row.addWidget(self._chooser("Folder…", self._choose_folder))
+
+    def value(self) -> Path | None:
+        """The path, None while the field is empty."""
+        text = self._edit.text().strip()
+        return Path(text).expanduser() if text else None
+
+    def setValue(self, path: Path | None) -> None:
+        """Show a path without emitting `valueChanged`."""
+        self._edit.setText("" if path is None else str(path))
+        self._edit.setToolTip(self._edit.text())
+
+    def _chooser(self, text: str, choose: Callable[[], str]) -> QToolButton:
+        made = QToolButton()
+        made.setText(text)
+        made.clicked.connect(lambda: self._take(choose()))
+        return made
+
+    def _start(self) -> str:
+        path = self.value()
+        return str(path if path is not None else Path.cwd())
+
+    def _choose_file(self) -> str:
+        return str(QFileDialog.getOpenFileName(self, self._placeholder, self._start())[0])
+
+    def _choose_folder(self) -> str:
+        return str(QFileDialog.getExistingDirectory(self, self._placeholder, self._start()))
+
+    def _take(self, text: str) -> None:
+        if text:
+            self._edit.setText(text)
+            self._emit()
+
+    def _emit(self) -> None:
+        self._edit.setToolTip(self._edit.text())
+        self.valueChanged.emit(self.value())
+
+
+class Fold(QWidget):  # type: ignore[misc]
+    """A section hidden behind its title until it is wanted."""
+
+    def __init__(self, title: str, content: QWidget) -> None:
+        super().__init__()
+        self._title = QToolButton()
+        self._title.setText(title)
+        self._title.setCheckable(True)
+        self._title.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._title.setArrowType(Qt.ArrowType.RightArrow)
+        self._title.setStyleSheet("QToolButton { border: none; background: transparent; }")
+        self._content = content
+        self._title.toggled.connect(self.set_open)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self._title)
+        column.addWidget(content)
+        content.setVisible(False)
+
+    def set_open(self, is_open: bool) -> None:
+        """Show or hide the content."""
+        self._title.setChecked(is_open)
+        arrow = Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow
+        self._title.setArrowType(arrow)
+        self._content.setVisible(is_open)

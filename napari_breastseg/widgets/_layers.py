@@ -1,0 +1,455 @@
+"""Exams and masks as napari layers, and back; the reader, writer and sample of the manifest.
+
+A layer made here carries its case, role and grid in ``layer.metadata["breastseg"]``; layers of
+other readers are taken as they are. Loads no torch and no Qt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import formats
+from ..errors import InputError
+from ..formats import CaseFiles
+from ..preprocessing import intensity_window
+from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume, phase_order
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+__all__ = [
+    "LayerTuple",
+    "Source",
+    "edit_labels",
+    "exam_of",
+    "get_reader",
+    "image_tuples",
+    "note_of",
+    "open_sample",
+    "placement",
+    "show_exam",
+    "show_labels",
+    "sources",
+    "tumor_layer",
+    "write_labels",
+]
+
+LayerTuple = tuple[NDArray[Any], dict[str, Any], str]
+
+_COLORS = {None: "transparent", 0: "transparent", TUMOR: "#ff5a36", IGNORE: "#80808060"}
+_MM_PER_UNIT = {"millimeter": 1.0, "micrometer": 1e-3, "centimeter": 10.0, "meter": 1e3}
+_PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units")
+
+
+# What the manifest names
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerTuple]] | None:
+    """Reader of exams for File > Open and drag and drop; None for what holds no exam.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        Files or folders.
+    """
+    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+    if not paths or any(one.is_dir() and not _holds_images(one) for one in paths):
+        return None
+    return _read
+
+
+def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a Labels layer as a mask, on its exam's grid when it has one.
+
+    Raises
+    ------
+    InputError, StorageError
+        As `formats.write_label_map` does.
+    """
+    labels = np.asarray(data)
+    if labels.ndim == 2:
+        labels = labels[None]
+    note = (attributes.get("metadata") or {}).get("breastseg") or {}
+    grid = note.get("grid")
+    if not isinstance(grid, Grid) or grid.shape != labels.shape:
+        grid = _plain_grid(labels.shape, attributes.get("scale"), attributes.get("units"))
+    formats.write_label_map(Path(path), LabelMap(labels, grid))
+    return [path]
+
+
+def open_sample() -> list[LayerTuple]:
+    """The synthetic exam of the package, for File > Open Sample."""
+    first = next(
+        (file for f in _sample_folders() for file in sorted(f.glob("*_0000.nii.gz"))), None
+    )
+    if first is None:
+        raise InputError(
+            "Needed the sample exam of the package",
+            "its folder sample_data is missing",
+            "Install napari-breastseg again",
+        )
+    _follow_current_viewer()
+    return image_tuples(formats.open_exam(first))
+
+
+def _sample_folders() -> tuple[Path, ...]:
+    package = Path(__file__).resolve().parent.parent
+    return package / "sample_data", package.parent / "sample_data"
+
+
+def _read(path: str | Sequence[str]) -> list[LayerTuple]:
+    paths = [path] if isinstance(path, str) else path
+    tuples: list[LayerTuple] = []
+    problems: list[InputError] = []
+    done: set[tuple[Path, ...]] = set()
+    for one in paths:
+        for case in formats.find_cases(Path(one)):
+            if case.files in done:  # two files of one set were dropped together
+                continue
+            done.add(case.files)
+            try:
+                tuples += image_tuples(formats.read_exam(case))
+            except InputError as error:
+                problems.append(error)
+    if problems and not tuples:
+        raise problems[0]
+    if problems:
+        from napari.utils.notifications import show_warning
+
+        for problem in problems:
+            show_warning(str(problem))
+    _follow_current_viewer()
+    return tuples
+
+
+def _holds_images(folder: Path) -> bool:
+    try:
+        return bool(formats.find_cases(folder))
+    except InputError:
+        return False
+
+
+def _follow_current_viewer() -> None:
+    from napari import current_viewer
+
+    from ._orientation import follow
+
+    viewer = current_viewer()
+    if viewer is not None:
+        follow(viewer)
+
+
+# Exams to layers
+
+
+def note_of(layer: Any) -> dict[str, Any]:
+    """What this package wrote about a layer; empty for layers of other readers."""
+    note = layer.metadata.get("breastseg")
+    return note if isinstance(note, dict) else {}
+
+
+def image_tuples(exam: Exam) -> list[LayerTuple]:
+    """Layers of an exam: one per phase, one grey window for all, the first post phase in sight."""
+    shown = shown_role(exam)
+    limits = grey_window(exam)
+    return [
+        (
+            volume.data,
+            {
+                "name": f"{exam.case_id} {role}",
+                "contrast_limits": limits,
+                "colormap": "gray",
+                "visible": role == shown,
+                "metadata": {"breastseg": _note(exam, role)},
+                **placement_of_grid(exam.grid),
+            },
+            "image",
+        )
+        for role, volume in exam.phases.items()
+    ]
+
+
+def shown_role(exam: Exam) -> str:
+    """The phase to look at first: the first after contrast."""
+    return next((role for role in exam.phases if role != "pre"), next(iter(exam.phases)))
+
+
+def grey_window(exam: Exam) -> tuple[float, float]:
+    """Contrast limits by percentiles over all phases, so that enhancement can be seen."""
+    return intensity_window([volume.data for volume in exam.phases.values()], (0.5, 99.7))
+
+
+def placement_of_grid(grid: Grid) -> dict[str, Any]:
+    """Scale and units of a layer on a grid: mm, or pixels where spacing is not known."""
+    scale = grid.spacing_mm or grid.voxel_size
+    return {"scale": scale, "units": ("mm" if grid.has_spacing else "pixel",) * 3}
+
+
+def show_exam(viewer: Viewer, exam: Exam, *, instead_of: str | None = None) -> None:
+    """Show an exam, in the image layers of the exam it replaces where they fit.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    exam : Exam
+    instead_of : str, optional
+        Case id whose layers go; those of `exam.case_id` always do.
+    """
+    from ._orientation import follow
+
+    follow(viewer)
+    leaving = {exam.case_id, instead_of}
+    old = [layer for layer in viewer.layers if note_of(layer).get("case_id") in leaving]
+    new = {
+        str(attributes["metadata"]["breastseg"]["role"]): (data, attributes)
+        for data, attributes, _ in image_tuples(exam)
+    }
+    units = placement_of_grid(exam.grid)["units"]
+    reused: dict[str, Any] = {}
+    for layer in old:
+        role = note_of(layer).get("role")
+        # Swapping data is several times faster than a new layer. Labels get a new one: the old
+        # one's undo history would write into the new exam.
+        is_alike = [str(u) for u in layer.units] == [_UNIT_NAMES[u] for u in units]
+        if role in new and role not in reused and is_alike and layer.ndim == 3:
+            reused[role] = layer
+        else:
+            viewer.layers.remove(layer.name)
+    for role, (data, attributes) in new.items():
+        if (layer := reused.get(role)) is not None:
+            _swap(layer, data, attributes)
+        else:
+            viewer.add_image(data, **attributes)
+    viewer.layers.selection.active = viewer.layers[f"{exam.case_id} {shown_role(exam)}"]
+    viewer.dims.set_point(
+        range(viewer.dims.ndim),
+        [(bounds.start + bounds.stop) / 2 for bounds in viewer.dims.range],
+    )
+    viewer.reset_view()
+
+
+def _swap(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any]) -> None:
+    layer.metadata = attributes["metadata"]
+    layer.name = attributes["name"]
+    layer.data = data
+    layer.scale = attributes["scale"]
+    layer.contrast_limits_range = (
+        min(float(data.min()), attributes["contrast_limits"][0]),
+        max(float(data.max()), attributes["contrast_limits"][1]),
+    )
+    layer.contrast_limits = attributes["contrast_limits"]
+    layer.visible = attributes["visible"]
+
+
+# Layers to exams
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something in the viewer that can be segmented: an exam, or a layer of another reader."""
+
+    case_id: str
+    title: str
+    """What the user reads."""
+
+    layers: Mapping[str, str]
+    """Layer name by role; the role of a foreign layer is "post1" until the user says so."""
+
+    is_foreign: bool = False
+
+
+def sources(viewer: Viewer) -> list[Source]:
+    """Exams and foreign image layers of a viewer, in the order of its layer list."""
+    from napari.layers import Image
+
+    exams: dict[str, dict[str, str]] = {}
+    foreign: list[Source] = []
+    for layer in viewer.layers:
+        if not isinstance(layer, Image):
+            continue
+        note = note_of(layer)
+        if note.get("role") and note.get("case_id"):
+            exams.setdefault(note["case_id"], {})[note["role"]] = layer.name
+        elif not note and not layer.rgb and not layer.multiscale:
+            title = f"{layer.name} (image layer)"
+            foreign.append(Source(_id_of(layer.name), title, {"post1": layer.name}, True))
+    ours = []
+    for case_id, layers in exams.items():
+        roles = sorted(layers, key=phase_order)
+        title = f"{case_id} ({', '.join(roles)})"
+        ours.append(Source(case_id, title, {role: layers[role] for role in roles}))
+    return ours + foreign
+
+
+def exam_of(viewer: Viewer, source: Source, roles: Mapping[str, str] | None = None) -> Exam:
+    """Exam made of the layers as they are now; nothing is copied.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    source : Source
+    roles : mapping of str to str, optional
+        Role to layer name, for layers of other readers.
+
+    Raises
+    ------
+    InputError
+        If a layer is gone, has axes this package does not know, or they do not share a grid.
+    """
+    chosen = dict(roles or source.layers)
+    phases: dict[str, Volume] = {}
+    times_s: dict[str, float] = {}
+    for role, name in chosen.items():
+        if name not in viewer.layers:
+            raise InputError(
+                f"Needed layer '{name}' for phase {role}", "it is gone", "Choose the exam again"
+            )
+        layer = viewer.layers[name]
+        note = note_of(layer)
+        phases |= _volumes(layer, role)
+        if note.get("time_s") is not None:
+            times_s[role] = note["time_s"]
+    return Exam(source.case_id, phases, times_s)
+
+
+def _volumes(layer: Image, role: str) -> dict[str, Volume]:
+    data = np.asarray(layer.data)
+    if layer.rgb or layer.multiscale or data.ndim not in (2, 3, 4):
+        raise InputError(
+            f"Needed a grey image of 2 to 4 axes in layer '{layer.name}'",
+            "it is a color image" if layer.rgb else f"it has {data.ndim} axes",
+            "Convert it to grey, or open the file through the Open tab",
+        )
+    grid = note_of(layer).get("grid")
+    volumes = data[None] if data.ndim == 3 else data[None, None] if data.ndim == 2 else data
+    if not isinstance(grid, Grid) or grid.shape != volumes.shape[1:]:
+        grid = _plain_grid(volumes.shape[1:], tuple(layer.scale), layer.units)
+    if len(volumes) == 1:
+        return {role: Volume(volumes[0], grid)}
+    names = ["pre", *(f"post{number}" for number in range(1, len(volumes)))]
+    return {name: Volume(one, grid) for name, one in zip(names, volumes, strict=True)}
+
+
+def _plain_grid(shape: Sequence[int], scale: Any, units: Any) -> Grid:
+    """Grid of a layer that nobody noted one for: the layer's scale, no orientation."""
+    z, y, x = (int(n) for n in shape)
+    sizes = [abs(float(s)) for s in (scale if scale is not None else ())][-3:]
+    sizes = [1.0] * (3 - len(sizes)) + sizes
+    names = [str(unit) for unit in (units if units is not None else ())][-3:]
+    factors = [_MM_PER_UNIT.get(name) for name in names]
+    is_known = bool(factors) and None not in factors
+    if is_known:
+        last = [factor or 1.0 for factor in factors]
+        sizes = [s * f for s, f in zip(sizes, [1.0] * (3 - len(last)) + last, strict=True)]
+    # Readers that give a scale without a unit mean mm; a scale of 1 says nothing.
+    has_spacing = is_known or any(size != 1.0 for size in sizes)
+    return Grid((z, y, x), np.diag([*sizes, 1.0]), has_spacing, has_orientation=False)
+
+
+def _id_of(name: str) -> str:
+    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")
+    return cleaned[:100] or "layer"
+
+
+# Masks
+
+
+def tumor_layer(viewer: Viewer, case_id: str | None) -> Labels | None:
+    """The Labels layer "<case> tumor" of a case."""
+    for layer in viewer.layers:
+        note = note_of(layer)
+        if note.get("role") == "tumor" and note.get("case_id") == case_id:
+            return layer
+    return None
+
+
+def placement(layer: Any) -> dict[str, Any]:
+    """Where a layer lies in the world, to lay another one exactly on it."""
+    return {name: getattr(layer, name) for name in _PLACEMENT}
+
+
+def show_labels(viewer: Viewer, source: Source, label_map: LabelMap) -> Labels:
+    """Show a mask as "<case> tumor"; an existing layer is edited, as one undo step.
+
+    The array is copied: painting must not change a prediction.
+    """
+    layer = tumor_layer(viewer, source.case_id)
+    if layer is not None and volume_of(layer).shape == label_map.data.shape:
+        edit_labels(layer, label_map.data)
+        return layer
+    if layer is not None:
+        viewer.layers.remove(layer.name)
+    under = viewer.layers[next(iter(source.layers.values()))]
+    data = label_map.data.copy()
+    note = {"case_id": source.case_id, "role": "tumor", "grid": label_map.grid}
+    where = placement_of_grid(label_map.grid)
+    if source.is_foreign:
+        # A 4D layer holds phases; a mask has the axes of one phase.
+        where = _last_axes(placement(under), 3) if under.ndim == 4 else placement(under)
+        data = data[0] if under.ndim == 2 else data
+    return viewer.add_labels(
+        data,
+        name=f"{source.case_id} tumor",
+        opacity=0.5,
+        colormap=label_colors(_COLORS),
+        metadata={"breastseg": note},
+        **where,
+    )
+
+
+def label_colors(colors: Mapping[int | None, str]) -> Any:
+    """A napari colormap that gives each label its own color."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    return DirectLabelColormap(color_dict=dict(colors))
+
+
+def volume_of(layer: Labels) -> NDArray[Any]:
+    """A Labels layer's array as (Z, Y, X); a view."""
+    data: NDArray[Any] = np.asarray(layer.data)
+    return data[None] if data.ndim == 2 else data
+
+
+def edit_labels(layer: Labels, wanted: NDArray[Any]) -> int:
+    """Change a Labels layer to `wanted` (Z, Y, X) as one undo step; gives the voxels changed."""
+    # Setting `layer.data` would leave an undo history that belongs to other voxels.
+    wanted = wanted[0] if layer.ndim == 2 else wanted
+    changed = np.nonzero(np.asarray(layer.data) != wanted)
+    count = int(changed[0].size)
+    if count:
+        with layer.block_history():
+            layer.data_setitem(changed, wanted[changed])
+    return count
+
+
+def _last_axes(where: dict[str, Any], ndim: int) -> dict[str, Any]:
+    return {
+        "scale": tuple(where["scale"])[-ndim:],
+        "translate": tuple(where["translate"])[-ndim:],
+        "units": tuple(where["units"])[-ndim:],
+    }
+
+
+def _note(exam: Exam, role: str) -> dict[str, Any]:
+    return {
+        "case_id": exam.case_id,
+        "role": role,
+        "grid": exam.grid,
+        "time_s": exam.times_s.get(role),
+    }
+
+
+_UNIT_NAMES = {"mm": "millimeter", "pixel": "pixel"}
+
+
+def describe_case(case: CaseFiles) -> str:
+    """A case as a list shows it: its name, and its folder where that helps."""
+    return f"{case.case_id}  ·  {case.path.name}"

@@ -1,0 +1,200 @@
+"""State of one viewer: exam, model, draft, dataset, case, slices looked at, time spent.
+
+One `Session` per dock, handed to each panel. Values in, events out; no Qt, no napari, no torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from ..dataset import CaseRecord, Dataset
+from ..prediction import Region
+from ..volume import LabelMap
+from ._layers import Source
+
+__all__ = ["Draft", "Session"]
+
+IDLE_S = 60.0
+"""A pause longer than this counts as this long: the reader was away."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A model's untouched prediction of a case, kept for comparison."""
+
+    case_id: str
+    label_map: LabelMap
+    model: str
+    """Name and weights hash of the model that made it."""
+
+    def updated(self, region: Region, newer: Draft) -> Draft:
+        """This draft with the voxels of `region` taken from a newer one of the same case."""
+        data = self.label_map.data.copy()
+        data[region] = newer.label_map.data[region]
+        return Draft(self.case_id, LabelMap(data, self.label_map.grid), newer.model)
+
+
+class Session:
+    """What the panels of one viewer share.
+
+    Parameters
+    ----------
+    clock : callable, optional
+        Seconds that only rise; tests give their own.
+    """
+
+    source_changed = Signal(object)
+    """The exam or layer at work, a `Source`, or None."""
+
+    model_changed = Signal(object)
+    """The model to segment with: its folder, or None."""
+
+    draft_changed = Signal()
+    dataset_changed = Signal(object)
+    """The open `Dataset`, or None."""
+
+    record_changed = Signal(object)
+    """The dataset's record of the exam at work, or None while it has none."""
+
+    reviewed_changed = Signal()
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._source: Source | None = None
+        self._model: Path | None = None
+        self._drafts: dict[str, Draft] = {}
+        self._dataset: Dataset | None = None
+        self._record: CaseRecord | None = None
+        self._reviewed: set[int] = set()
+        self._seconds = 0.0
+        self._last_touch: float | None = None
+        self._lock = ExitStack()
+        self.saved: NDArray[np.uint8] | None = None
+        """Labels as they were when last accepted or opened; None before."""
+
+    @property
+    def source(self) -> Source | None:
+        """The exam or layer at work."""
+        return self._source
+
+    @source.setter
+    def source(self, value: Source | None) -> None:
+        if value == self._source:
+            return
+        is_same_case = value is not None and value.case_id == self.case_id
+        if not is_same_case:
+            self.leave_case()
+        self._source = value
+        self.source_changed.emit(value)
+        if not is_same_case:
+            self.draft_changed.emit()
+
+    @property
+    def case_id(self) -> str | None:
+        """Case id of the exam at work."""
+        return None if self._source is None else self._source.case_id
+
+    @property
+    def model(self) -> Path | None:
+        """Folder of the model to segment with."""
+        return self._model
+
+    @model.setter
+    def model(self, value: Path | None) -> None:
+        if value != self._model:
+            self._model = value
+            self.model_changed.emit(value)
+
+    @property
+    def draft(self) -> Draft | None:
+        """Draft of the exam at work."""
+        return self._drafts.get(self.case_id) if self.case_id is not None else None
+
+    def keep_draft(self, draft: Draft, region: Region | None = None) -> None:
+        """Keep a draft of its case; with a region, only that part of an earlier one is replaced."""
+        earlier = self._drafts.get(draft.case_id)
+        if earlier is not None and region is not None:
+            if earlier.label_map.grid.matches(draft.label_map.grid):
+                draft = earlier.updated(region, draft)
+        # One draft at a time: those of other exams come back from the dataset.
+        self._drafts = {draft.case_id: draft}
+        self.draft_changed.emit()
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The dataset folder at work."""
+        return self._dataset
+
+    @dataset.setter
+    def dataset(self, value: Dataset | None) -> None:
+        self.leave_case()
+        self._dataset = value
+        self.dataset_changed.emit(value)
+
+    @property
+    def record(self) -> CaseRecord | None:
+        """The dataset's record of the exam at work, once correcting has begun."""
+        return self._record
+
+    def enter_case(
+        self, record: CaseRecord, lock: ExitStack, saved: NDArray[np.uint8] | None
+    ) -> None:
+        """Begin correcting: take over the lock, start the clock, note what is on disk."""
+        self.leave_case()
+        self._record, self._lock, self.saved = record, lock, saved
+        self.touch()
+        self.record_changed.emit(record)
+
+    def update_record(self, record: CaseRecord) -> None:
+        """Take a newer record of the case being corrected."""
+        self._record = record
+        self.record_changed.emit(record)
+
+    def leave_case(self) -> None:
+        """Give the lock back and forget what was counted."""
+        self._lock.close()
+        self._lock = ExitStack()
+        had_record, self._record = self._record, None
+        self.saved = None
+        self._seconds, self._last_touch = 0.0, None
+        self._reviewed = set()
+        if had_record is not None:
+            self.record_changed.emit(None)
+        self.reviewed_changed.emit()
+
+    def touch(self) -> None:
+        """Note that the reader does something now."""
+        now = self._clock()
+        if self._last_touch is not None:
+            self._seconds += min(now - self._last_touch, IDLE_S)
+        self._last_touch = now
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of work on the case, pauses cut to a minute."""
+        return self._seconds
+
+    @property
+    def reviewed(self) -> tuple[int, ...]:
+        """Indices along Z of the slices that were looked at."""
+        return tuple(sorted(self._reviewed))
+
+    def look_at(self, indices: Sequence[int]) -> None:
+        """Count slices as looked at."""
+        self.touch()
+        if not self._reviewed.issuperset(indices):
+            self._reviewed.update(int(index) for index in indices)
+            self.reviewed_changed.emit()
+
+    def is_unsaved(self, labels: NDArray[np.generic]) -> bool:
+        """Whether `labels` differ from what is on disk."""
+        # Undo and redo tell nobody that they painted; only the arrays know.
+        return self.saved is not None and not np.array_equal(self.saved, labels)

@@ -1,0 +1,535 @@
+"""Correct and save: brush, comparison with the draft, slices looked at, Accept into the dataset."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLineEdit,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..dataset import CaseRecord, Dataset
+from ..errors import InputError
+from ..volume import Grid, LabelMap
+from . import _fields
+from ._correction import Begun, accept, begin, reopen
+from ._difference import ADDED_COLOR, REMOVED_COLOR, Difference
+from ._fields import PathField, button, form, heading, note, set_ready
+from ._job_bar import JobBar
+from ._jobs import JobRunner, as_job, errors_shown, show_info
+from ._layers import (
+    edit_labels,
+    exam_of,
+    show_exam,
+    show_labels,
+    sources,
+    tumor_layer,
+    volume_of,
+)
+from ._session import Session
+from ._settings import recall, remember
+from ._view import go_to_tumor, ready_brush, through
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["CorrectPanel"]
+
+AUTOSAVE_S = 20
+_START_FIRST = "Press 'Start correcting' first"
+
+
+class CorrectPanel(QWidget):  # type: ignore[misc]
+    """From a draft to an accepted case."""
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self._watched: Any = None
+        self.runner = JobRunner(self)
+        self.autosaver = JobRunner(self)
+        self._difference = Difference(viewer, session)
+        self._autosaved: Any = None
+
+        self.folder = PathField("New, empty or dataset folder")
+        self.folder.setValue(Path(last) if (last := recall("dataset")) else None)
+        self.folder.valueChanged.connect(lambda _: self.open_dataset())
+        self.open_button = button("Open or create", self.open_dataset, "Open this dataset folder")
+        self.dataset_line = note("No dataset open. Accepted cases are kept in one.")
+        self.case = QComboBox()
+        self.case.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.open_case_button = button("Open case", self.open_case, "Correct a case of the dataset")
+        self.patient = QLineEdit()
+        self.patient.setPlaceholderText("pseudonym, such as P017")
+        self.patient.setToolTip("Never a name. All exams of one patient need the same id.")
+        self.annotator = QLineEdit(recall("annotator"))
+        self.annotator.setPlaceholderText("your initials")
+        self.start_button = button(
+            "Start correcting", self.start, "Hold the case and take the brush", "Shift-B"
+        )
+        self.difference = QCheckBox("Show changes to the draft")
+        self.difference.setProperty("help", "Color what you added and what you took away (Shift-D)")
+        self.difference.toggled.connect(self._difference.show)
+        self.legend = note(
+            f"<span style='color:{ADDED_COLOR}'>■</span> added  "
+            f"<span style='color:{REMOVED_COLOR}'>■</span> removed"
+        )
+        self.reviewed_line = note()
+        self.rest = QCheckBox("The rest of this exam is reviewed")
+        self.rest.setProperty(
+            "help",
+            "Without this, slices you did not look at are left out of training (Shift-R)",
+        )
+        self.rest.toggled.connect(lambda _: self._show_reviewed())
+        self.clear_button = button(
+            "No tumor in this exam",
+            self.mark_clear,
+            "Empty the mask and count all as reviewed",
+            "Shift-C",
+        )
+        self.accept_button = button(
+            "Accept", self.accept, "Write the mask into the dataset", "Shift-Enter"
+        )
+        self.accept_button.setStyleSheet("QPushButton { font-weight: bold; }")
+        self.bar = JobBar(self.runner)
+        self.saved_line = note()
+
+        case_row = QHBoxLayout()
+        case_row.addWidget(self.case, 1)
+        case_row.addWidget(self.open_case_button)
+        changes_row = QHBoxLayout()
+        changes_row.addWidget(self.difference)
+        changes_row.addWidget(self.legend, 1)
+        column = QVBoxLayout(self)
+        column.addWidget(heading("Dataset folder"))
+        column.addWidget(self.folder)
+        column.addWidget(self.open_button)
+        column.addWidget(self.dataset_line)
+        column.addLayout(case_row)
+        column.addWidget(heading("This case"))
+        column.addLayout(form(("Patient id", self.patient), ("Annotator", self.annotator)))
+        column.addWidget(self.start_button)
+        column.addLayout(changes_row)
+        column.addWidget(self.reviewed_line)
+        column.addWidget(self.rest)
+        column.addWidget(self.clear_button)
+        column.addWidget(self.accept_button)
+        column.addWidget(self.bar)
+        column.addWidget(self.saved_line)
+        column.addStretch(1)
+
+        self._timer = QTimer(self)
+        self._timer.setInterval(AUTOSAVE_S * 1000)
+        self._timer.timeout.connect(self.autosave)
+        self._timer.start()
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(60)
+        self._soon.timeout.connect(self._follow_edit)
+        for field in (self.patient, self.annotator):
+            field.textChanged.connect(lambda _: self._refresh())
+        viewer.dims.events.current_step.connect(self._on_step)
+        viewer.dims.events.ndisplay.connect(self._on_step)
+        session.source_changed.connect(self.reset_choices)
+        session.dataset_changed.connect(self._show_dataset)
+        session.record_changed.connect(self._take_record)
+        session.reviewed_changed.connect(self._show_reviewed)
+        session.draft_changed.connect(self._refresh)
+        self.runner.started.connect(lambda _: self._refresh())
+        self.runner.ended.connect(lambda _: self._refresh())
+        self._show_dataset(None)
+        self._take_record(None)
+
+    # The dataset
+
+    def open_dataset(self) -> None:
+        """Open the dataset folder typed in, or make one where there is nothing yet."""
+        with errors_shown():
+            folder = self.folder.value()
+            if folder is None:
+                raise InputError(
+                    "Needed a dataset folder", "the field is empty", "Choose or type one"
+                )
+            self.autosave()
+            self.runner.start(
+                "Opening the dataset",
+                lambda: as_job("Opening the dataset", lambda: Dataset.open_or_create(folder)),
+                on_result=self._take_dataset,
+            )
+
+    def _take_dataset(self, dataset: Dataset) -> None:
+        remember("dataset", str(dataset.folder))
+        self._session.dataset = dataset
+
+    def _show_dataset(self, dataset: Dataset | None) -> None:
+        chosen = self.case.currentData()
+        self.case.clear()
+        if dataset is not None:
+            self.folder.setValue(dataset.folder)
+            records = dataset.cases()
+            accepted = sum(record.is_accepted for record in records)
+            channels = ", ".join(dataset.channels) or "phases of the first case"
+            self.dataset_line.setText(
+                f"{dataset.name}: {channels}; {len(records)} cases, {accepted} accepted"
+            )
+            for record in records:
+                status = record.status.value.replace("_", " ")
+                self.case.addItem(f"{record.case_id} ({status})", record.case_id)
+            self.case.setCurrentIndex(max(0, self.case.findData(chosen)))
+        has_cases = self.case.count() > 0
+        self.case.setVisible(has_cases)
+        self.open_case_button.setVisible(has_cases)
+        self._refresh()
+
+    def open_case(self) -> None:
+        """Open the chosen case of the dataset and go on with it."""
+        dataset, case_id = self._session.dataset, self.case.currentData()
+        with errors_shown():
+            annotator = self._required_annotator()
+            if dataset is None or case_id is None or not self.may_leave():
+                return
+            self._session.leave_case()  # the same case may be opened again
+            self.runner.start(
+                f"Opening {case_id}",
+                lambda: as_job(
+                    f"Opening {case_id}", lambda: reopen(dataset, case_id, annotator=annotator)
+                ),
+                on_result=self._take_case,
+            )
+
+    def _take_case(self, begun: Begun) -> None:
+        source = self._session.source
+        leaving = None if source is None or source.is_foreign else source.case_id
+        with begun.lock:  # given back should anything below fail
+            show_exam(self._viewer, begun.exam, instead_of=leaving)
+            case_id = begun.record.case_id
+            self._session.source = next(s for s in sources(self._viewer) if s.case_id == case_id)
+            start_from = begun.on_disk or _empty(begun.exam.grid)
+            show_labels(self._viewer, self._session.source, start_from)
+            self._take_begun(begun)
+
+    # One case
+
+    def start(self) -> None:
+        """Enter the exam into the dataset unless it is there, hold it, and take the brush."""
+        with errors_shown():
+            if why_not := self._why_no_start():
+                raise InputError("Needed an exam and a dataset to correct", why_not, "Then start")
+            source, dataset = self._session.source, self._session.dataset
+            assert source is not None and dataset is not None  # `_why_no_start` said so
+            if self._session.record is not None:
+                self._take_brush()
+                return
+            exam = exam_of(self._viewer, source)
+            patient_id, annotator = self.patient.text().strip(), self._required_annotator()
+            draft = self._session.draft
+            self.runner.start(
+                "Preparing the case",
+                lambda: as_job(
+                    "Preparing the case",
+                    lambda: begin(
+                        dataset, exam, patient_id=patient_id, annotator=annotator, draft=draft
+                    ),
+                ),
+                on_result=self._take_begun,
+            )
+
+    def _take_begun(self, begun: Begun) -> None:
+        source = self._session.source
+        if source is None or source.case_id != begun.record.case_id:
+            begun.lock.close()
+            return
+        layer = tumor_layer(self._viewer, source.case_id)
+        if layer is None:
+            layer = show_labels(self._viewer, source, begun.on_disk or _empty(begun.exam.grid))
+        on_disk = begun.on_disk or _empty(begun.exam.grid)
+        self._session.enter_case(begun.record, begun.lock.pop_all(), on_disk.data.copy())
+        if begun.draft is not None:
+            self._session.keep_draft(begun.draft)
+        if begun.record.accepted is not None and begun.record.is_accepted:
+            reviewed = begun.record.accepted.reviewed_slices
+            self._session.look_at(range(on_disk.data.shape[0]) if reviewed is None else reviewed)
+        if begun.recovered is not None and not np.array_equal(
+            begun.recovered.data, volume_of(layer)
+        ):
+            is_wanted = _fields.ask(
+                self,
+                "Unfinished work found",
+                f"There is work on case {begun.record.case_id} that was never accepted.\n"
+                "Go on with it? (Ctrl+Z brings the mask back as it is now.)",
+                "Go on with it",
+                "Leave it",
+            )
+            if is_wanted:
+                edit_labels(layer, begun.recovered.data)
+        self._autosaved = (begun.recovered or on_disk).data
+        self._take_brush()
+        go_to_tumor(self._viewer, source, volume_of(layer))
+        self._on_step()
+        self._reload_cases()
+
+    def _take_brush(self) -> None:
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if layer is not None:
+            ready_brush(self._viewer, layer)
+            self._watch(layer)
+        self._refresh()
+
+    def mark_clear(self) -> None:
+        """Empty the mask, as one undo step, and count the whole exam as reviewed."""
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if layer is not None and self._session.record is not None:
+            edit_labels(layer, np.zeros(volume_of(layer).shape, layer.data.dtype))
+            self.rest.setChecked(True)
+            self._follow_edit()
+
+    def accept(self) -> None:
+        """Write the mask as it is now into the dataset."""
+        with errors_shown():
+            if why_not := self._why_no_accept():
+                raise InputError("Needed a case to accept", why_not, "Then accept")
+            dataset, record = self._session.dataset, self._session.record
+            layer = tumor_layer(self._viewer, self._session.case_id)
+            assert dataset is not None and record is not None and layer is not None
+            self._session.touch()
+            labels = volume_of(layer).copy()
+            label_map = LabelMap(labels, record.grid.grid)
+            reviewed = None if self.rest.isChecked() else self._session.reviewed
+            annotator, seconds = self._required_annotator(), self._session.seconds
+            draft = self._session.draft
+            self.runner.start(
+                f"Accepting {record.case_id}",
+                lambda: as_job(
+                    f"Accepting {record.case_id}",
+                    lambda: accept(
+                        dataset,
+                        record.case_id,
+                        label_map,
+                        reviewed_slices=reviewed,
+                        annotator=annotator,
+                        seconds=seconds,
+                        draft=draft,
+                    ),
+                ),
+                on_result=lambda accepted: self._take_accepted(accepted, labels),
+            )
+
+    def _take_accepted(self, record: CaseRecord, labels: Any) -> None:
+        if self._session.record is not None and self._session.record.case_id == record.case_id:
+            self._session.saved = labels
+            self._autosaved = labels
+            self._session.update_record(record)
+        self._reload_cases()
+        mask = record.accepted
+        assert mask is not None
+        depth = record.grid.shape[0]
+        seen = depth if mask.reviewed_slices is None else len(mask.reviewed_slices)
+        voxel_ml = record.grid.grid.voxel_ml
+        size = f"{mask.tumor_voxels:,} px"
+        if voxel_ml is not None:
+            size = f"{mask.tumor_voxels * voxel_ml:.2f} mL"
+        words = f"tumor {size}" if mask.tumor_voxels else "no tumor"
+        show_info(f"Accepted {record.case_id}: {words}, {seen} of {depth} slices reviewed.")
+
+    # Keeping work
+
+    def autosave(self) -> None:
+        """Keep work in progress in the dataset, in a thread, when there is any that is new."""
+        dataset, record = self._session.dataset, self._session.record
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if dataset is None or record is None or layer is None or self.autosaver.is_running:
+            return
+        labels = volume_of(layer)
+        if np.array_equal(labels, self._autosaved) or not self._session.is_unsaved(labels):
+            return
+        copied = labels.copy()
+        self.autosaver.start(
+            "Keeping your work",
+            lambda: as_job(
+                "Keeping your work",
+                lambda: dataset.autosave(record.case_id, LabelMap(copied, record.grid.grid)),
+            ),
+            on_result=lambda _: self._take_autosaved(copied),
+        )
+
+    def keep_now(self) -> None:
+        """Keep work in progress at once: the window is closing."""
+        dataset, record = self._session.dataset, self._session.record
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if dataset is None or record is None or layer is None:
+            return
+        labels = volume_of(layer)
+        if self._session.is_unsaved(labels) and not np.array_equal(labels, self._autosaved):
+            with errors_shown():
+                dataset.autosave(record.case_id, LabelMap(labels, record.grid.grid))
+
+    def _take_autosaved(self, labels: Any) -> None:
+        self._autosaved = labels
+        self._show_saved()
+
+    def may_leave(self) -> bool:
+        """Whether the exam at work may be closed: its changes are kept, or nobody wants them."""
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if layer is None:
+            return True
+        if self._session.record is not None:
+            self.keep_now()
+            return True
+        draft = self._session.draft
+        is_draft = draft is not None and np.array_equal(draft.label_map.data, volume_of(layer))
+        if is_draft or not volume_of(layer).any():
+            return True
+        return _fields.ask(
+            self,
+            "Mask not saved",
+            f"The mask of {self._session.case_id} is in no dataset and would be lost.",
+            "Close it anyway",
+            "Stay",
+        )
+
+    # Showing
+
+    def reset_choices(self, event: object = None) -> None:
+        """Bring buttons up to date with the viewer."""
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if self._watched is not None and layer is None:
+            self._watched = None
+        self._refresh()
+
+    def _reload_cases(self) -> None:
+        self._show_dataset(self._session.dataset)
+        record = self._session.record
+        if record is not None:
+            self.case.setCurrentIndex(max(0, self.case.findData(record.case_id)))
+
+    def _take_record(self, record: CaseRecord | None) -> None:
+        if record is not None:
+            self.patient.setText(record.patient_id)
+        else:
+            self.rest.setChecked(False)
+            self.difference.setChecked(False)
+            self.patient.clear()
+        self._refresh()
+
+    def _watch(self, layer: Any) -> None:
+        if self._watched is not None and self._watched == layer:
+            return
+        self._watched = layer
+        layer.events.paint.connect(self._on_edit)
+        layer.events.set_data.connect(self._on_edit)
+
+    def _on_edit(self, event: object = None) -> None:
+        # Undo emits no `paint`, and `set_data` comes with every slice: gather, then look.
+        self._soon.start()
+
+    def _follow_edit(self) -> None:
+        self._on_step()
+        self._show_saved()
+
+    def _on_step(self, event: object = None) -> None:
+        if self._session.record is not None:
+            seen = through(self._viewer, self._session.source)
+            if seen is not None and seen[0] == 0:
+                self._session.look_at([seen[1]])
+            elif self._session.record.grid.shape[0] == 1:
+                self._session.look_at([0])
+        if self.difference.isChecked():
+            self._difference.refresh()
+
+    def _show_reviewed(self) -> None:
+        record = self._session.record
+        if record is None:
+            self.reviewed_line.setText("")
+            return
+        depth, seen = record.grid.shape[0], self._session.reviewed
+        text = f"Looked at {len(seen)} of {depth} slices"
+        layer = tumor_layer(self._viewer, record.case_id)
+        if layer is not None and len(seen) < depth:
+            unseen = np.setdiff1d(np.arange(depth), seen)
+            count = int((volume_of(layer)[unseen] == 1).any(axis=(1, 2)).sum())
+            if count:
+                text += f"; {count} with tumor not yet"
+        self.reviewed_line.setText(text + ".")
+        self._refresh()
+
+    def _show_saved(self) -> None:
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        record = self._session.record
+        text = ""
+        if layer is not None and record is not None:
+            if not self._session.is_unsaved(volume_of(layer)):
+                text = "Accepted as it is." if record.is_accepted else "As drafted."
+            elif np.array_equal(volume_of(layer), self._autosaved):
+                text = "Changes kept, not accepted yet."
+            else:
+                text = "Changed; kept every 20 s, accepted with Accept."
+        self.saved_line.setText(text)
+
+    def _required_annotator(self) -> str:
+        annotator = self.annotator.text().strip()
+        if not annotator:
+            raise InputError(
+                "Needed to know who corrects", "the field Annotator is empty", "Type your initials"
+            )
+        remember("annotator", annotator)
+        return annotator
+
+    def _why_no_start(self) -> str:
+        if self.runner.is_running:
+            return "Busy; wait a moment"
+        if self._session.source is None:
+            return "Open an exam first"
+        if self._session.dataset is None:
+            return "Open or create a dataset folder first"
+        if (
+            self._session.record is None
+            and not self._is_known()
+            and not self.patient.text().strip()
+        ):
+            return "Type the patient's id (a pseudonym)"
+        if not self.annotator.text().strip():
+            return "Type who corrects (Annotator)"
+        return ""
+
+    def _is_known(self) -> bool:
+        return self.case.findData(self._session.case_id) >= 0
+
+    def _why_no_accept(self) -> str:
+        if self.runner.is_running:
+            return "Busy; wait a moment"
+        if self._session.record is None:
+            return _START_FIRST
+        if tumor_layer(self._viewer, self._session.case_id) is None:
+            return "The mask's layer is gone; open the case again"
+        if not self.rest.isChecked() and not self._session.reviewed:
+            return "Look at a slice first"
+        return ""
+
+    def _refresh(self) -> None:
+        busy = "Busy; wait a moment" if self.runner.is_running else ""
+        is_held = self._session.record is not None
+        set_ready(self.open_button, busy)
+        set_ready(self.open_case_button, busy)
+        set_ready(self.start_button, self._why_no_start())
+        self.start_button.setText("Take the brush" if is_held else "Start correcting")
+        self.patient.setReadOnly(is_held)
+        set_ready(self.accept_button, self._why_no_accept())
+        set_ready(self.clear_button, busy or ("" if is_held else _START_FIRST))
+        set_ready(self.rest, "" if is_held else _START_FIRST)
+        set_ready(self.difference, self._difference.why_not)
+        self.legend.setVisible(self.difference.isChecked())
+        self._show_saved()
+
+
+def _empty(grid: Grid) -> LabelMap:
+    return LabelMap(np.zeros(grid.shape, np.uint8), grid)

@@ -1,0 +1,224 @@
+"""Open: from a file or folder to an exam in the viewer. Reads in a thread, shows in the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLineEdit,
+    QListWidget,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from .. import formats
+from ..errors import InputError
+from ..formats import CaseFiles
+from ..volume import Exam
+from ._fields import Fold, PathField, button, form, heading, note, set_ready
+from ._job_bar import JobBar
+from ._jobs import JobRunner, as_job, errors_shown
+from ._layers import show_exam
+from ._session import Session
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["OpenPanel"]
+
+
+class OpenPanel(QWidget):  # type: ignore[misc]
+    """Choose a file or folder, pick a case, see its phases."""
+
+    opened = Signal(object)
+    """The `Exam` now in the viewer."""
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self.may_leave: Callable[[], bool] = lambda: True
+        """Asked before the exam at work is replaced; the dock sets it."""
+
+        self._cases: list[CaseFiles] = []
+        self.runner = JobRunner(self)
+        self.path = PathField("NIfTI, PNG, JPEG, TIFF, or a folder", files=True)
+        self.path.valueChanged.connect(lambda _: self.open())
+        self.phases = QLineEdit()
+        self.phases.setPlaceholderText("from the file names")
+        self.phases.setToolTip(
+            "Roles in the order of the files or channels, such as pre, post1, post2.\n"
+            "Needed for color pictures whose red, green and blue are phases."
+        )
+        self.phases.returnPressed.connect(self.open)
+        self.pixel_mm = QLineEdit()
+        self.pixel_mm.setPlaceholderText("unknown: measured in pixels")
+        self.pixel_mm.setToolTip("Pixel size in mm of pictures that carry none, such as PNG.")
+        self.pixel_mm.returnPressed.connect(self.open)
+        self.is_stack = QCheckBox("One volume: the folder's slices belong together")
+        self.open_button = button("Open", self.open, "Read the exam and show it", "Shift-O")
+        self.open_button.setProperty("help", self.open_button.toolTip())
+        self.cases = QListWidget()
+        self.cases.setMaximumHeight(150)
+        self.cases.itemActivated.connect(lambda _: self._open_case(self.cases.currentRow()))
+        self.cases.itemClicked.connect(lambda _: self._open_case(self.cases.currentRow()))
+        self.cases_heading = heading("Cases")
+        self.next_button = button("Next case", self.open_next, "Open the next case", "Shift-N")
+        self.phases_heading = heading("Phases")
+        self.table = _phase_table()
+        self.empty = note(
+            "Choose a file or folder above, drop one onto the window, or try "
+            "File > Open Sample > Breast MRI tumor segmentation."
+        )
+        self.bar = JobBar(self.runner, "Shift-X")
+
+        more = QWidget()
+        fields = form(("Phases", self.phases), ("Pixel size", self.pixel_mm))
+        inner = QVBoxLayout(more)
+        inner.setContentsMargins(12, 0, 0, 0)
+        inner.addLayout(fields)
+        inner.addWidget(self.is_stack)
+        self.more = Fold("More", more)
+        column = QVBoxLayout(self)
+        column.addWidget(heading("Exam"))
+        column.addWidget(self.path)
+        column.addWidget(self.more)
+        column.addWidget(self.open_button)
+        column.addWidget(self.bar)
+        column.addWidget(self.empty)
+        cases_row = QHBoxLayout()
+        cases_row.addWidget(self.cases_heading, 1)
+        cases_row.addWidget(self.next_button)
+        column.addLayout(cases_row)
+        column.addWidget(self.cases)
+        column.addWidget(self.phases_heading)
+        column.addWidget(self.table)
+        column.addStretch(1)
+        self.runner.started.connect(lambda _: self._refresh())
+        self.runner.ended.connect(lambda _: self._refresh())
+        self._show_cases([])
+        self.show_phases(None)
+
+    def open(self) -> None:
+        """Find the cases at the path; a single one is opened at once."""
+        path = self.path.value()
+        with errors_shown():
+            if path is None:
+                raise InputError(
+                    "Needed a file or folder", "the field is empty", "Choose one, or paste its path"
+                )
+            names = [name.strip() for name in self.phases.text().split(",") if name.strip()]
+            spacing = _spacing(self.pixel_mm.text())
+            is_stack = self.is_stack.isChecked()
+            self.runner.start(
+                "Looking for exams",
+                lambda: as_job(
+                    "Looking for exams",
+                    lambda: formats.find_cases(
+                        path, stack=is_stack, phases=names or None, spacing_mm=spacing
+                    ),
+                ),
+                on_result=self._take_cases,
+            )
+
+    def open_next(self) -> None:
+        """Open the case after the one at work."""
+        row = self.cases.currentRow() + 1
+        if row < len(self._cases):
+            self.cases.setCurrentRow(row)
+            self._open_case(row)
+
+    def show_phases(self, exam: Exam | None) -> None:
+        """List the phases of the exam at work."""
+        self.table.setRowCount(0 if exam is None else len(exam.phases))
+        for row, (role, volume) in enumerate(() if exam is None else exam.phases.items()):
+            sizes = volume.grid.shape
+            spacing = volume.grid.spacing_mm
+            words = "unknown" if spacing is None else " x ".join(f"{mm:.3g}" for mm in spacing)
+            for place, text in enumerate((role, " x ".join(map(str, sizes)), words)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(f"{volume.grid.describe()}, {volume.data.dtype}")
+                self.table.setItem(row, place, item)
+        rows = self.table.rowCount()
+        height = self.table.horizontalHeader().height() + rows * self.table.rowHeight(0) + 4
+        self.table.setFixedHeight(max(height, 1))
+        self.table.setVisible(rows > 0)
+        self.phases_heading.setVisible(rows > 0)
+        self.empty.setVisible(rows == 0)
+
+    def _take_cases(self, cases: list[CaseFiles]) -> None:
+        self._show_cases(cases)
+        if len(cases) == 1:
+            self._open_case(0)
+
+    def _show_cases(self, cases: list[CaseFiles]) -> None:
+        self._cases = cases
+        self.cases.clear()
+        ids = [case.case_id for case in cases]
+        for case in cases:
+            is_twice = ids.count(case.case_id) > 1
+            self.cases.addItem(
+                f"{case.case_id} ({case.path.parent.name})" if is_twice else case.case_id
+            )
+            self.cases.item(self.cases.count() - 1).setToolTip(str(case.path))
+        has_several = len(cases) > 1
+        self.cases.setVisible(has_several)
+        self.next_button.setVisible(has_several)
+        self.cases_heading.setVisible(has_several)
+        self.cases_heading.setText(f"{len(cases)} cases: click one to open it")
+        self._refresh()
+
+    def _open_case(self, row: int) -> None:
+        if not 0 <= row < len(self._cases) or not self.may_leave():
+            return
+        case = self._cases[row]
+        self.runner.start(
+            f"Reading {case.case_id}",
+            lambda: as_job(f"Reading {case.case_id}", lambda: formats.read_exam(case)),
+            on_result=self._take_exam,
+        )
+
+    def _take_exam(self, exam: Exam) -> None:
+        source = self._session.source
+        leaving = None if source is None or source.is_foreign else source.case_id
+        show_exam(self._viewer, exam, instead_of=leaving)
+        self.opened.emit(exam)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        busy = "Reading; wait or cancel" if self.runner.is_running else ""
+        set_ready(self.open_button, busy)
+        is_last = self.cases.currentRow() + 1 >= len(self._cases)
+        set_ready(self.next_button, busy or ("This is the last case" if is_last else ""))
+
+
+def _spacing(text: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        return float(text.strip().removesuffix("mm"))
+    except ValueError:
+        raise InputError(
+            "Needed the pixel size in mm as one number", f"got '{text.strip()}'", "Type 0.7, say"
+        ) from None
+
+
+def _phase_table() -> QTableWidget:
+    table = QTableWidget(0, 3)
+    table.setHorizontalHeaderLabels(["Phase", "Voxels (z, y, x)", "Spacing, mm"])
+    table.verticalHeader().setVisible(False)
+    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+    table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    return table

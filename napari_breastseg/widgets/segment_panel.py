@@ -1,0 +1,359 @@
+"""Segment: a model drafts the tumor of the exam at work, in a slice, a box or all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QRadioButton,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..checkpoint import Checkpoint, read_info
+from ..errors import InputError
+from ..prediction import Prediction, Region
+from ..progress import Job, Progress
+from ..volume import Exam, LabelMap
+from ._fields import Fold, button, form, heading, note, set_ready
+from ._job_bar import JobBar, time_words
+from ._jobs import JobRunner, errors_shown
+from ._layers import Source, exam_of, show_labels, tumor_layer, volume_of
+from ._model_picker import ModelPicker
+from ._session import Draft, Session
+from ._view import add_box, box_region, go_to_tumor, slice_region
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["SegmentPanel"]
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """A prediction as it was put into the viewer: what another threshold starts from."""
+
+    source: Source
+    prediction: Prediction
+    region: Region | None
+    labels: NDArray[np.uint8]
+
+
+class SegmentPanel(QWidget):  # type: ignore[misc]
+    """Model, region, threshold, Run; the result is the layer "<case> tumor"."""
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self._loaded: tuple[Path, str, Checkpoint] | None = None
+        self._shown: _Shown | None = None
+        self.runner = JobRunner(self)
+        self.model = ModelPicker()
+        self.model.valueChanged.connect(self._take_model)
+        session.model_changed.connect(self.model.setValue)
+        self._roles: dict[str, QComboBox] = {}
+        self._role_form = QFormLayout()
+        self._role_form.setContentsMargins(0, 0, 0, 0)
+        self.role_rows = QWidget()
+        self.role_rows.setLayout(self._role_form)
+
+        self.whole = QRadioButton("Whole exam")
+        self.slice = QRadioButton("This slice")
+        self.box = QRadioButton("Box")
+        self.regions = QButtonGroup(self)
+        for choice in (self.whole, self.slice, self.box):
+            self.regions.addButton(choice)
+        self.whole.setChecked(True)
+        self.slice.setToolTip("Segment the slice in sight only")
+        self.box.setToolTip("Segment inside a rectangle, through some slices")
+        self.draw_box = button("Draw box", self._draw_box, "Drag a rectangle on the image")
+        self.beside = QSpinBox()
+        self.beside.setRange(0, 500)
+        self.beside.setValue(5)
+        self.beside.setPrefix("± ")
+        self.beside.setSuffix(" slices")
+        self.beside.setToolTip("How many slices on both sides of the rectangle")
+        self.box_row = QWidget()
+        box_row = QHBoxLayout(self.box_row)
+        box_row.setContentsMargins(0, 0, 0, 0)
+        box_row.addWidget(self.draw_box)
+        box_row.addWidget(self.beside, 1)
+        self.regions.buttonToggled.connect(lambda *_: self._show_box_row())
+
+        self.threshold = QDoubleSpinBox()
+        self.threshold.setRange(0.01, 1.0)
+        self.threshold.setSingleStep(0.05)
+        self.threshold.setValue(0.5)
+        self.threshold.setToolTip(
+            "Probability from which a voxel is tumor. Higher marks less.\n"
+            "Changes the last result too, as long as it has not been edited."
+        )
+        self._threshold_timer = QTimer(self)
+        self._threshold_timer.setSingleShot(True)
+        self._threshold_timer.setInterval(250)
+        self._threshold_timer.timeout.connect(self._apply_threshold)
+        self.threshold.valueChanged.connect(lambda _: self._threshold_timer.start())
+        self.device = QComboBox()
+        self.device.addItems(DEVICES)
+        self.device.setToolTip("auto takes the graphics card when there is one")
+        self.mirror = QCheckBox("Average with the mirrored image")
+        self.mirror.setToolTip("Takes twice as long; slightly surer")
+        self.run_button = button("Segment", self.run, "Draft the tumor with the model", "Shift-S")
+        self.bar = JobBar(self.runner, "Shift-X")
+        self.result = note()
+
+        region_row = QHBoxLayout()
+        region_row.setContentsMargins(0, 0, 0, 0)
+        for choice in (self.whole, self.slice, self.box):
+            region_row.addWidget(choice)
+        region_row.addStretch(1)
+        more = QWidget()
+        inner = QVBoxLayout(more)
+        inner.setContentsMargins(12, 0, 0, 0)
+        inner.addLayout(form(("Device", self.device)))
+        inner.addWidget(self.mirror)
+        column = QVBoxLayout(self)
+        column.addWidget(heading("Model"))
+        column.addWidget(self.model)
+        column.addWidget(self.role_rows)
+        column.addWidget(heading("Region"))
+        column.addLayout(region_row)
+        column.addWidget(self.box_row)
+        column.addLayout(form(("Threshold", self.threshold)))
+        column.addWidget(Fold("More", more))
+        column.addWidget(self.run_button)
+        column.addWidget(self.bar)
+        column.addWidget(self.result)
+        column.addStretch(1)
+        self._show_box_row()
+        session.source_changed.connect(self.reset_choices)
+        self.runner.started.connect(lambda _: self._refresh())
+        self.runner.ended.connect(self._on_ended)
+        self._take_model(self.model.value())
+        self.reset_choices()
+
+    def reset_choices(self, event: object = None) -> None:
+        """Bring pickers and buttons up to date with the viewer and the registry."""
+        self._fill_roles()
+        self._refresh()
+
+    def run(self) -> None:
+        """Segment the exam at work; the result comes as a layer."""
+        with errors_shown():
+            if why_not := self._why_not():
+                raise InputError("Needed an exam and a model to segment", why_not, "Then run again")
+            source, folder = self._session.source, self._session.model
+            assert source is not None and folder is not None  # `_why_not` said so
+            exam = exam_of(self._viewer, source, self._chosen_roles())
+            region = self._region(source, exam)
+            device, threshold = self.device.currentText(), self.threshold.value()
+            mirror = self.mirror.isChecked()
+            self.result.setText("")
+            self.runner.start(
+                "Segmenting",
+                lambda: self._segment(folder, exam, device, threshold, region, mirror),
+                on_result=lambda prediction: self._take(source, prediction, region),
+            )
+
+    def _segment(
+        self,
+        folder: Path,
+        exam: Exam,
+        device: str,
+        threshold: float,
+        region: Region | None,
+        mirror: bool,
+    ) -> Job[Prediction]:
+        """In the worker's thread: load the model unless it is the last one used, and predict."""
+        yield Progress("Loading the model", 0, 0)
+        from .. import checkpoint, prediction
+
+        digest = checkpoint.read_info(folder).weights_sha256
+        if self._loaded is None or self._loaded[:2] != (folder, digest):
+            self._loaded = (folder, digest, checkpoint.load(folder))
+        return (
+            yield from prediction.predict(
+                self._loaded[2],
+                exam,
+                device=device,
+                threshold=threshold,
+                region=region,
+                mirror=mirror,
+            )
+        )
+
+    def _take(self, source: Source, prediction: Prediction, region: Region | None) -> None:
+        if any(name not in self._viewer.layers for name in source.layers.values()):
+            raise InputError(
+                f"Needed exam {source.case_id} in the viewer to show its result",
+                "it was closed in the meantime",
+                "Open it and segment it again",
+            )
+        labels = self._with_region(source, prediction, region)
+        show_labels(self._viewer, source, LabelMap(labels, prediction.label_map.grid))
+        draft = Draft(source.case_id, prediction.label_map, prediction.model)
+        self._session.keep_draft(draft, region)
+        self._shown = _Shown(source, prediction, region, labels)
+        go_to_tumor(self._viewer, source, labels)
+        self.result.setText(_result_words(prediction))
+        self._refresh()
+
+    def _with_region(
+        self, source: Source, prediction: Prediction, region: Region | None
+    ) -> NDArray[np.uint8]:
+        """The whole mask: the prediction inside the region, what was there before outside."""
+        predicted = prediction.label_map.data
+        layer = tumor_layer(self._viewer, source.case_id)
+        if region is None or layer is None or volume_of(layer).shape != predicted.shape:
+            return predicted.copy()
+        merged: NDArray[np.uint8] = volume_of(layer).astype(np.uint8)
+        merged[region] = predicted[region]
+        return merged
+
+    def _apply_threshold(self) -> None:
+        """Cut the last probability at the new threshold, unless somebody edited the mask since."""
+        shown = self._shown
+        if shown is None or self.runner.is_running:
+            return
+        layer = tumor_layer(self._viewer, shown.source.case_id)
+        if layer is None or not np.array_equal(volume_of(layer), shown.labels):
+            return
+        label_map = shown.prediction.at_threshold(self.threshold.value())
+        changed = Prediction(
+            shown.prediction.probability,
+            label_map,
+            self.threshold.value(),
+            shown.prediction.phases,
+            shown.prediction.device,
+            shown.prediction.model,
+            shown.prediction.seconds,
+        )
+        self._take(shown.source, changed, shown.region)
+
+    def _region(self, source: Source, exam: Exam) -> Region | None:
+        if self.slice.isChecked():
+            return slice_region(self._viewer, source, exam)
+        if self.box.isChecked():
+            return box_region(self._viewer, source, exam, self.beside.value())
+        return None
+
+    def _draw_box(self) -> None:
+        if self._session.source is not None:
+            add_box(self._viewer, self._session.source)
+
+    def _show_box_row(self) -> None:
+        self.box_row.setVisible(self.box.isChecked())
+
+    def _take_model(self, folder: Path | None) -> None:
+        self._session.model = folder
+        self.reset_choices()
+
+    # Roles of layers that other readers made
+
+    def _needed_phases(self) -> tuple[str, ...]:
+        folder = self._session.model
+        if folder is None:
+            return ()
+        try:
+            return read_info(folder).spec.phases
+        except InputError:
+            return ()
+
+    def _fill_roles(self) -> None:
+        """One row per phase the model needs, while the source is a foreign 2D or 3D layer."""
+        source = self._session.source
+        phases = self._needed_phases()
+        is_asked = source is not None and source.is_foreign and len(phases) > 1
+        if is_asked and source is not None:
+            name = source.layers["post1"]
+            is_asked = name in self._viewer.layers and self._viewer.layers[name].ndim < 4
+        self.role_rows.setVisible(bool(is_asked))
+        if not is_asked or source is None:
+            self._roles = {}
+            return
+        kept = {role: combo.currentData() for role, combo in self._roles.items()}
+        while self._role_form.rowCount():
+            self._role_form.removeRow(0)
+        self._roles = {}
+        shape = self._viewer.layers[source.layers["post1"]].data.shape
+        names = [
+            layer.name
+            for layer in self._viewer.layers
+            if layer.__class__.__name__ == "Image" and layer.data.shape == shape and not layer.rgb
+        ]
+        for phase in phases:
+            combo = QComboBox()
+            combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+            combo.addItem("choose its layer", None)
+            for name in names:
+                combo.addItem(name, name)
+            wanted = kept.get(phase)
+            if wanted is None and phase == phases[-1]:
+                wanted = source.layers["post1"]
+            combo.setCurrentIndex(max(0, combo.findData(wanted)))
+            combo.currentIndexChanged.connect(lambda _: self._refresh())
+            self._role_form.addRow(phase, combo)
+            self._roles[phase] = combo
+
+    def _chosen_roles(self) -> dict[str, str] | None:
+        source = self._session.source
+        if source is None or not source.is_foreign:
+            return None
+        phases = self._needed_phases()
+        if len(phases) == 1:
+            return {phases[0]: source.layers["post1"]}
+        if not self._roles:
+            return None
+        return {role: combo.currentData() for role, combo in self._roles.items()}
+
+    def _why_not(self) -> str:
+        """Why nothing can be segmented now; empty when it can."""
+        if self.runner.is_running:
+            return "Segmenting; wait or cancel"
+        if self._session.source is None:
+            return "Open an exam first"
+        if self._session.model is None:
+            return "Choose a model first, or train one under 'Train & models'"
+        if self.model.problem:
+            return self.model.problem
+        unnamed = [role for role, combo in self._roles.items() if combo.currentData() is None]
+        if unnamed:
+            return f"Choose the layer of phase {' and '.join(unnamed)}"
+        return ""
+
+    def _refresh(self) -> None:
+        set_ready(self.run_button, self._why_not())
+        source = self._session.source
+        set_ready(self.draw_box, "" if source is not None else "Open an exam first")
+
+    def _on_ended(self, outcome: str) -> None:
+        if outcome == "canceled":
+            self.result.setText("Canceled; the mask is as it was.")
+        self._refresh()
+
+
+def _result_words(prediction: Prediction) -> str:
+    label_map = prediction.label_map
+    voxels = int(label_map.tumor.sum())
+    took = f"{time_words(prediction.seconds)} on {prediction.device}"
+    if not voxels:
+        return f"No tumor found at threshold {prediction.threshold:g} ({took})."
+    voxel_ml = label_map.grid.voxel_ml
+    size = f"{voxels:,} px" if voxel_ml is None else f"{voxels * voxel_ml:.2f} mL"
+    return f"Tumor: {size} ({took}). Correct it in the next tab."
