@@ -330,7 +330,7 @@ def _probability(
     missing = [-n % spec.divisor for n in sizes]
     padding = [n for m in reversed(missing) for n in (0, m)]
     kept = (slice(None), slice(None), *(slice(0, n) for n in sizes))
-    with torch.inference_mode():
+    with torch.no_grad():
         padded = pad(batch, padding)
         if spec.dims == 2:
             padded = padded.contiguous(memory_format=torch.channels_last)

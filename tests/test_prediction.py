@@ -1,0 +1,173 @@
+"""Probability and label map lie on the exam's own grid, whole, by slice and by box."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_breastseg.checkpoint import Checkpoint, ModelInfo
+from napari_breastseg.errors import InputError
+from napari_breastseg.prediction import choose_device, predict, slices_with_context
+from napari_breastseg.progress import drain
+from napari_breastseg.unet import ModelSpec
+from napari_breastseg.volume import Exam, Grid, Volume
+
+
+class Bright(torch.nn.Module):
+    """Calls bright what is above the middle of the first channel: an oracle without training."""
+
+    def __init__(self, channel: int = 0) -> None:
+        super().__init__()
+        self.channel = channel
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        value = 20 * (x[:, self.channel : self.channel + 1] - 0.5)
+        return torch.cat([-value, value], 1)
+
+
+def oracle(channel=0, **fields):
+    spec = ModelSpec(features=(4, 8), **{"patch_size": (32, 32), **fields})
+    return Checkpoint(ModelInfo(name="oracle", spec=spec), Bright(channel).eval())
+
+
+def test_the_enhancing_sphere_is_found_on_the_exams_grid(sphere_exam):
+    exam, truth = sphere_exam
+    prediction = drain(predict(oracle(inputs=("post1-pre", "post1")), exam, device="cpu"))
+    assert prediction.label_map.grid is exam.grid
+    assert prediction.phases == ("post1", "pre")
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+    assert prediction.probability.data.dtype == np.float32
+
+
+def test_resampling_comes_back_to_the_exams_grid(sphere_exam):
+    exam, truth = sphere_exam
+    checkpoint = oracle(inputs=("post1-pre",), spacing_mm=(None, 1.0, 1.0))
+    tumor = drain(predict(checkpoint, exam, device="cpu")).label_map.tumor
+    dice = 2 * (tumor & truth.tumor).sum() / (tumor.sum() + truth.tumor.sum())
+    assert tumor.shape == truth.grid.shape
+    assert dice > 0.93
+
+
+def test_three_dimensions_tile_by_tile_give_what_one_look_gives(sphere_exam):
+    exam, truth = sphere_exam
+    checkpoint = oracle(inputs=("post1-pre",), dims=3, patch_size=(8, 16, 16))
+    prediction = drain(predict(checkpoint, exam, device="cpu"))
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+
+
+def test_a_patch_larger_than_the_exam_is_no_problem(sphere_exam):
+    exam, truth = sphere_exam
+    checkpoint = oracle(inputs=("post1-pre",), dims=3, patch_size=(32, 64, 64))
+    prediction = drain(predict(checkpoint, exam, device="cpu"))
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+
+
+def test_a_slice_beyond_the_largest_side_goes_in_tiles(monkeypatch, sphere_exam):
+    exam, truth = sphere_exam
+    monkeypatch.setattr("napari_breastseg.prediction.MAX_SLICE_SIDE", 32)
+    prediction = drain(predict(oracle(inputs=("post1-pre",)), exam, device="cpu"))
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_outside_the_region_nothing_is_marked(sphere_exam, dims):
+    exam, truth = sphere_exam
+    size = {"patch_size": (8, 16, 16)} if dims == 3 else {}
+    checkpoint = oracle(inputs=("post1-pre",), dims=dims, **size)
+    region = (slice(5, 6), slice(10, 25), slice(0, 40))
+    whole = drain(predict(checkpoint, exam, device="cpu")).label_map.tumor
+    part = drain(predict(checkpoint, exam, device="cpu", region=region)).label_map.tumor
+    expected = np.zeros_like(whole)
+    expected[region] = whole[region]
+    assert expected.any()
+    np.testing.assert_array_equal(part, expected)
+
+
+def test_a_region_outside_the_exam_is_refused(sphere_exam):
+    exam, _ = sphere_exam
+    region = (slice(50, 60), slice(0, 5), slice(0, 5))
+    with pytest.raises(InputError, match="region inside exam P001"):
+        drain(predict(oracle(), exam, region=region))
+
+
+def test_a_missing_phase_is_named_before_any_work(sphere_exam):
+    exam, _ = sphere_exam
+    with pytest.raises(InputError, match=r"Model oracle needs phase post2; exam P001 has pre, pos"):
+        next(predict(oracle(inputs=("post2",)), exam))
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.5, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(sphere_exam, threshold):
+    with pytest.raises(InputError, match="threshold above 0"):
+        next(predict(oracle(), sphere_exam[0], threshold=threshold))
+
+
+def test_another_threshold_needs_no_second_run(sphere_exam):
+    exam, _ = sphere_exam
+    checkpoint = oracle(inputs=("post1",))
+    prediction = drain(predict(checkpoint, exam, device="cpu"))
+    strict = drain(predict(checkpoint, exam, device="cpu", threshold=0.9))
+    np.testing.assert_array_equal(prediction.at_threshold(0.9).data, strict.label_map.data)
+
+
+def test_mirroring_averages_both_views(sphere_exam):
+    exam, truth = sphere_exam
+    prediction = drain(predict(oracle(inputs=("post1-pre",)), exam, device="cpu", mirror=True))
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+
+
+def test_neighbors_stand_in_order_and_ends_repeat():
+    inputs = torch.arange(4.0).reshape(1, 4, 1, 1)
+    batch = slices_with_context(inputs, [0, 2], 1)
+    assert batch[:, :, 0, 0].tolist() == [[0, 0, 1], [1, 2, 3]]
+
+
+def test_a_device_that_is_not_there_is_refused():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(InputError, match=r"device 'cuda'.*offers cpu"):
+        choose_device("cuda")
+    assert choose_device("auto").type in ("cpu", "mps")
+
+
+def test_when_the_gpu_is_full_the_cpu_goes_on_and_says_so(monkeypatch, sphere_exam):
+    exam, truth = sphere_exam
+    from napari_breastseg import prediction as module
+
+    real = module.predict_working
+    asked = []
+
+    def first_out_of_memory(network, spec, prepared, device, **how):
+        asked.append(device.type)
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return (yield from real(network, spec, prepared, device, **how))
+
+    monkeypatch.setattr(module, "choose_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr(module, "predict_working", first_out_of_memory)
+    said = []
+    result = drain(
+        predict(oracle(inputs=("post1-pre",)), exam, device="cuda"),
+        lambda progress: said.append(progress.message),
+    )
+    assert asked == ["meta", "cpu"]
+    assert any("out of memory; going on with the CPU" in message for message in said)
+    assert result.device == "cpu"
+    np.testing.assert_array_equal(result.label_map.tumor, truth.tumor)
+
+
+def test_closing_the_job_between_batches_stops_it(monkeypatch):
+    monkeypatch.setattr("napari_breastseg.prediction.BATCH_PIXELS", 1)
+    rng = np.random.default_rng(0)
+    exam = Exam("P", {"post1": Volume(rng.random((50, 16, 16)), Grid((50, 16, 16)))})
+    seen = []
+    checkpoint = oracle()
+    forward = checkpoint.network.forward
+    checkpoint.network.forward = lambda x: (seen.append(1), forward(x))[1]
+    job = predict(checkpoint, exam, device="cpu")
+    while len(seen) < 3:
+        next(job)
+    job.close()
+    assert len(seen) == 3

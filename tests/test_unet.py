@@ -1,0 +1,55 @@
+"""A spec decides the network, and a spec that contradicts itself is refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from napari_breastseg.unet import ModelSpec, build
+
+SPECS = {
+    "2D": ModelSpec(features=(4, 8)),
+    "2.5D": ModelSpec(features=(4, 8), context_slices=2, inputs=("pre", "post1")),
+    "3D": ModelSpec(features=(4, 8, 16), dims=3, patch_size=(16, 32, 32)),
+    "half resolution": ModelSpec(features=(4, 8), stem_stride=2),
+    "instance norm": ModelSpec(features=(4, 8), norm="instance"),
+    "group norm": ModelSpec(features=(4, 8), norm="group"),
+}
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_logits_have_the_inputs_size_and_a_channel_per_label(spec):
+    size = (16, 32, 32)[-spec.dims :]
+    logits = build(spec)(torch.rand(2, spec.in_channels, *size))
+    assert logits.shape == (2, 2, *size)
+
+
+def test_channels_are_inputs_times_slices():
+    assert SPECS["2.5D"].in_channels == 2 * 5
+
+
+def test_differences_need_both_phases():
+    spec = ModelSpec(inputs=("post1", "post2-pre"))
+    assert spec.phases == ("post1", "post2", "pre")
+
+
+def test_a_fresh_network_believes_tumor_is_rare():
+    torch.manual_seed(0)
+    share = build(SPECS["2D"])(torch.rand(2, 1, 64, 64)).softmax(1)[:, 1].mean()
+    assert share < 0.15
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"dims": 3, "context_slices": 1, "patch_size": (16, 32, 32)}, "context_slices is for"),
+        ({"patch_size": (100, 100)}, "multiple of 8"),
+        ({"patch_size": (16, 64, 64)}, "patch_size needs 2 numbers"),
+        ({"labels": {"background": 0, "tumor": 2}}, "tumor = 1"),
+        ({"widht": 3}, "Extra inputs"),
+    ],
+)
+def test_a_spec_that_contradicts_itself_is_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        ModelSpec(**fields)
