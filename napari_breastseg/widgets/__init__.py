@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._dock import BreastMRI, show_segment
+    from ._dock import BreastMRI, show_demo, show_segment
 
-__all__ = ["BreastMRI", "show_segment"]
+__all__ = ["BreastMRI", "show_demo", "show_segment"]
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ _MARGIN = 30.0
 _SMOOTH = 0.9
 
 
-class Curves(QWidget):  # type: ignore[misc]
+class Curves(QWidget):
     """Loss (left scale) and validation Dice (right scale, 0 to 1) over steps."""
 
     def __init__(self) -> None:
@@ -30,10 +30,12 @@ class Curves(QWidget):  # type: ignore[misc]
         self.dice: list[tuple[int, float]] = []
         self._total = 1
         self._smoothed = math.nan
+        self.setVisible(False)
 
     def begin(self) -> None:
         """Forget the curves of an earlier run."""
         self.loss, self.dice, self._total, self._smoothed = [], [], 1, math.nan
+        self.setVisible(True)
         self.update()
 
     def add(self, step: int, total: int, loss: float | None, dice: float | None) -> None:
@@ -70,7 +72,11 @@ class Curves(QWidget):  # type: ignore[misc]
         steps = QRectF(box.left(), box.bottom() + 2, box.width(), 14)
         painter.setPen(ink)
         painter.drawText(steps, "0", _to_the(Qt.AlignmentFlag.AlignLeft))
-        painter.drawText(steps, f"{self._total} steps", _to_the(Qt.AlignmentFlag.AlignRight))
+        painter.drawText(
+            steps,
+            "" if self._total == 1 else f"{self._total} steps",
+            _to_the(Qt.AlignmentFlag.AlignRight),
+        )
         legend = QRectF(box.left(), 0, box.width(), 16)
         painter.setPen(QColor(LOSS_COLOR))
         loss = f"loss {self.loss[-1][1]:.3f}" if self.loss else "loss"

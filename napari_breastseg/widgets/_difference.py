@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..volume import TUMOR
-from ._layers import label_colors, note_of, placement, tumor_layer, volume_of
+from ._layers import label_colors, placement, tumor_layer, volume_of
 from ._session import Session
+from ._sources import note_of
 from ._view import through
 
 if TYPE_CHECKING:
@@ -50,14 +51,7 @@ class Difference:
                 np.zeros(mask.data.shape, np.uint8),
                 name=f"{self._session.case_id} difference",
                 opacity=0.9,
-                colormap=label_colors(
-                    {
-                        None: "transparent",
-                        0: "transparent",
-                        ADDED: ADDED_COLOR,
-                        REMOVED: REMOVED_COLOR,
-                    }
-                ),
+                colormap=label_colors({ADDED: ADDED_COLOR, REMOVED: REMOVED_COLOR}),
                 metadata={"breastseg": {"case_id": self._session.case_id, "role": "difference"}},
                 **placement(mask),
             )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import napari
 import napari.viewer
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import (
@@ -18,12 +20,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..volume import Exam
+from ..volume import Exam, LabelMap
 from ._fields import scrolled
 from ._jobs import errors_shown
-from ._layers import Source, exam_of, note_of, sources
+from ._layers import show_exam, show_labels
 from ._orientation import follow
-from ._session import Session
+from ._session import Draft, Session
+from ._sources import Source, exam_of, note_of, sources
+from ._view import go_to_tumor
 from .correct_panel import CorrectPanel
 from .open_panel import OpenPanel
 from .segment_panel import SegmentPanel
@@ -32,7 +36,7 @@ from .train_panel import TrainPanel
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["KEYS", "BreastMRI", "show_segment"]
+__all__ = ["KEYS", "BreastMRI", "show_demo", "show_segment"]
 
 KEYS = {
     "Shift-O": "open",
@@ -50,7 +54,7 @@ KEYS = {
 """Key to action of the dock; none of them is one of napari's own."""
 
 
-class BreastMRI(QWidget):  # type: ignore[misc]
+class BreastMRI(QWidget):
     """Open, segment, correct, train: the panels of one viewer.
 
     Parameters
@@ -73,7 +77,7 @@ class BreastMRI(QWidget):  # type: ignore[misc]
         self.segment_panel = SegmentPanel(napari_viewer, self.session)
         self.correct_panel = CorrectPanel(napari_viewer, self.session)
         self.train_panel = TrainPanel(napari_viewer, self.session)
-        self.open_panel.may_leave = self.correct_panel.may_leave
+        self.open_panel.may_leave = self.correct_panel.keeper.may_leave
         self.open_panel.opened.connect(self._take_exam)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -90,7 +94,7 @@ class BreastMRI(QWidget):  # type: ignore[misc]
         row.addWidget(QLabel("Exam"))
         row.addWidget(self.source, 1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(4, 4, 4, 4)
+        column.setContentsMargins(4, 8, 4, 4)
         column.addLayout(row)
         column.addWidget(self.tabs, 1)
         self.setMinimumWidth(330)
@@ -111,11 +115,12 @@ class BreastMRI(QWidget):  # type: ignore[misc]
         if current is None and self._sources:
             current = self._of_active() or self._sources[-1]
         self._show_sources(current)
+        is_other = current != self.session.source
         self.session.source = current
+        if is_other:
+            self._show_phases(current)
         for panel in (self.segment_panel, self.correct_panel, self.train_panel):
             panel.reset_choices()
-        if current is None:
-            self.open_panel.show_phases(None)
 
     def show_tab(self, title: str) -> None:
         """Bring a tab to the front, by the start of its title."""
@@ -127,7 +132,7 @@ class BreastMRI(QWidget):  # type: ignore[misc]
         """Keep unsaved work, give the case back, cancel what runs; nothing happens twice."""
         if self._is_over:
             return
-        self.correct_panel.keep_now()
+        self.correct_panel.keeper.keep_now()
         self._is_over = True
         for runner in self._runners():
             runner.cancel()
@@ -243,14 +248,16 @@ class BreastMRI(QWidget):  # type: ignore[misc]
         if source == self.session.source:
             return
         if source.case_id != self.session.case_id:
-            self.correct_panel.keep_now()
+            self.correct_panel.keeper.keep_now()
         self.session.source = source
         self._show_sources(source)
-        if source.is_foreign:
-            self.open_panel.show_phases(None)
-            return
-        with errors_shown():
-            self.open_panel.show_phases(exam_of(self.viewer, source))
+        self._show_phases(source)
+
+    def _show_phases(self, source: Source | None) -> None:
+        self.open_panel.show_phases(None)
+        if source is not None:
+            with errors_shown():
+                self.open_panel.show_phases(exam_of(self.viewer, source))
 
     def _on_active(self, event: object = None) -> None:
         source = None if self._is_over else self._of_active()
@@ -274,7 +281,6 @@ class BreastMRI(QWidget):  # type: ignore[misc]
         source = next((s for s in self._sources if s.case_id == exam.case_id), None)
         if source is not None:
             self._work_on(source)
-        self.open_panel.show_phases(exam)
 
 
 def _weakly(dock: BreastMRI, action: str) -> Callable[[object], None]:
@@ -292,5 +298,41 @@ def _weakly(dock: BreastMRI, action: str) -> Callable[[object], None]:
 
 def show_segment(viewer: napari.viewer.Viewer) -> None:
     """Open the dock at its Segment tab, from the Layers menu."""
+    _dock_of(viewer).show_tab("Segment")
+
+
+def show_demo(
+    exam: Exam | None = None, draft: LabelMap | None = None, model: Path | None = None
+) -> None:
+    """Open a window on an exam and its draft, ready to correct; returns when it is closed.
+
+    Parameters
+    ----------
+    exam : Exam, optional
+        The sample exam when not given.
+    draft : LabelMap, optional
+        A model's prediction of it.
+    model : Path, optional
+        Checkpoint folder of that model.
+    """
+    viewer = napari.viewer.Viewer()
+    dock = _dock_of(viewer)
+    if exam is None:
+        viewer.open_sample("napari-breastseg", "phantom")
+    else:
+        show_exam(viewer, exam)
+    if model is not None:
+        dock.segment_panel.model.setValue(Path(model))
+    source = dock.session.source
+    if draft is not None and source is not None:
+        show_labels(viewer, source, draft)
+        dock.session.keep_draft(Draft(source.case_id, draft, "demo"))
+        go_to_tumor(viewer, source, draft.data)
+    dock.show_tab("Correct" if draft is not None else "Segment")
+    napari.run()
+
+
+def _dock_of(viewer: Viewer) -> BreastMRI:
     _, dock = viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")
-    dock.show_tab("Segment")
+    assert isinstance(dock, BreastMRI)  # the manifest names it
+    return dock

@@ -93,7 +93,7 @@ def ask(parent: QWidget, title: str, text: str, yes: str, no: str) -> bool:
     return bool(box.clickedButton() is accept)
 
 
-class PathField(QWidget):  # type: ignore[misc]
+class PathField(QWidget):
     """A path to type, paste or choose; `valueChanged` when it is entered.
 
     Parameters
@@ -157,7 +157,7 @@ class PathField(QWidget):  # type: ignore[misc]
         self.valueChanged.emit(self.value())
 
 
-class Fold(QWidget):  # type: ignore[misc]
+class Fold(QWidget):
     """A section hidden behind its title until it is wanted."""
 
     def __init__(self, title: str, content: QWidget) -> None:

@@ -28,7 +28,7 @@ def time_words(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-class JobBar(QWidget):  # type: ignore[misc]
+class JobBar(QWidget):
     """Progress of one `JobRunner`; hidden while nothing runs."""
 
     def __init__(self, runner: JobRunner, key: str = "") -> None:

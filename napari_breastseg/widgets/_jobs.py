@@ -24,7 +24,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from ..errors import InputError
 from ..progress import Job, Progress
 
-__all__ = ["JobError", "JobRunner", "as_job", "errors_shown", "message_of", "show"]
+__all__ = ["JobError", "JobRunner", "as_job", "errors_shown", "message_of", "show", "show_info"]
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class _Run:
         self.result: Any = None
 
 
-class JobRunner(QObject):  # type: ignore[misc]
+class JobRunner(QObject):
     """Runs one job at a time and tells the window how it goes."""
 
     started = Signal(str)

@@ -6,9 +6,7 @@ other readers are taken as they are. Loads no torch and no Qt.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +15,9 @@ from numpy.typing import NDArray
 
 from .. import formats
 from ..errors import InputError
-from ..formats import CaseFiles
 from ..preprocessing import intensity_window
-from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume, phase_order
+from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap
+from ._sources import Source, note_of, plain_grid
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -27,25 +25,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LayerTuple",
-    "Source",
     "edit_labels",
-    "exam_of",
     "get_reader",
     "image_tuples",
-    "note_of",
     "open_sample",
     "placement",
     "show_exam",
     "show_labels",
-    "sources",
     "tumor_layer",
+    "volume_of",
     "write_labels",
 ]
 
 LayerTuple = tuple[NDArray[Any], dict[str, Any], str]
 
-_COLORS = {None: "transparent", 0: "transparent", TUMOR: "#ff5a36", IGNORE: "#80808060"}
-_MM_PER_UNIT = {"millimeter": 1.0, "micrometer": 1e-3, "centimeter": 10.0, "meter": 1e3}
+_COLORS = {TUMOR: "#ff5a36", IGNORE: "#80808060"}
 _PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
@@ -80,24 +74,22 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     note = (attributes.get("metadata") or {}).get("breastseg") or {}
     grid = note.get("grid")
     if not isinstance(grid, Grid) or grid.shape != labels.shape:
-        grid = _plain_grid(labels.shape, attributes.get("scale"), attributes.get("units"))
+        grid = plain_grid(labels.shape, attributes.get("scale"), attributes.get("units"))
     formats.write_label_map(Path(path), LabelMap(labels, grid))
     return [path]
 
 
 def open_sample() -> list[LayerTuple]:
     """The synthetic exam of the package, for File > Open Sample."""
-    first = next(
-        (file for f in _sample_folders() for file in sorted(f.glob("*_0000.nii.gz"))), None
-    )
-    if first is None:
+    files = [file for folder in _sample_folders() for file in sorted(folder.glob("*_0000.nii.gz"))]
+    if not files:
         raise InputError(
             "Needed the sample exam of the package",
             "its folder sample_data is missing",
             "Install napari-breastseg again",
         )
     _follow_current_viewer()
-    return image_tuples(formats.open_exam(first))
+    return image_tuples(formats.open_exam(files[0]))
 
 
 def _sample_folders() -> tuple[Path, ...]:
@@ -148,12 +140,6 @@ def _follow_current_viewer() -> None:
 
 
 # Exams to layers
-
-
-def note_of(layer: Any) -> dict[str, Any]:
-    """What this package wrote about a layer; empty for layers of other readers."""
-    note = layer.metadata.get("breastseg")
-    return note if isinstance(note, dict) else {}
 
 
 def image_tuples(exam: Exam) -> list[LayerTuple]:
@@ -249,116 +235,6 @@ def _swap(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any]) -> No
     layer.visible = attributes["visible"]
 
 
-# Layers to exams
-
-
-@dataclass(frozen=True)
-class Source:
-    """Something in the viewer that can be segmented: an exam, or a layer of another reader."""
-
-    case_id: str
-    title: str
-    """What the user reads."""
-
-    layers: Mapping[str, str]
-    """Layer name by role; the role of a foreign layer is "post1" until the user says so."""
-
-    is_foreign: bool = False
-
-
-def sources(viewer: Viewer) -> list[Source]:
-    """Exams and foreign image layers of a viewer, in the order of its layer list."""
-    from napari.layers import Image
-
-    exams: dict[str, dict[str, str]] = {}
-    foreign: list[Source] = []
-    for layer in viewer.layers:
-        if not isinstance(layer, Image):
-            continue
-        note = note_of(layer)
-        if note.get("role") and note.get("case_id"):
-            exams.setdefault(note["case_id"], {})[note["role"]] = layer.name
-        elif not note and not layer.rgb and not layer.multiscale:
-            title = f"{layer.name} (image layer)"
-            foreign.append(Source(_id_of(layer.name), title, {"post1": layer.name}, True))
-    ours = []
-    for case_id, layers in exams.items():
-        roles = sorted(layers, key=phase_order)
-        title = f"{case_id} ({', '.join(roles)})"
-        ours.append(Source(case_id, title, {role: layers[role] for role in roles}))
-    return ours + foreign
-
-
-def exam_of(viewer: Viewer, source: Source, roles: Mapping[str, str] | None = None) -> Exam:
-    """Exam made of the layers as they are now; nothing is copied.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-    source : Source
-    roles : mapping of str to str, optional
-        Role to layer name, for layers of other readers.
-
-    Raises
-    ------
-    InputError
-        If a layer is gone, has axes this package does not know, or they do not share a grid.
-    """
-    chosen = dict(roles or source.layers)
-    phases: dict[str, Volume] = {}
-    times_s: dict[str, float] = {}
-    for role, name in chosen.items():
-        if name not in viewer.layers:
-            raise InputError(
-                f"Needed layer '{name}' for phase {role}", "it is gone", "Choose the exam again"
-            )
-        layer = viewer.layers[name]
-        note = note_of(layer)
-        phases |= _volumes(layer, role)
-        if note.get("time_s") is not None:
-            times_s[role] = note["time_s"]
-    return Exam(source.case_id, phases, times_s)
-
-
-def _volumes(layer: Image, role: str) -> dict[str, Volume]:
-    data = np.asarray(layer.data)
-    if layer.rgb or layer.multiscale or data.ndim not in (2, 3, 4):
-        raise InputError(
-            f"Needed a grey image of 2 to 4 axes in layer '{layer.name}'",
-            "it is a color image" if layer.rgb else f"it has {data.ndim} axes",
-            "Convert it to grey, or open the file through the Open tab",
-        )
-    grid = note_of(layer).get("grid")
-    volumes = data[None] if data.ndim == 3 else data[None, None] if data.ndim == 2 else data
-    if not isinstance(grid, Grid) or grid.shape != volumes.shape[1:]:
-        grid = _plain_grid(volumes.shape[1:], tuple(layer.scale), layer.units)
-    if len(volumes) == 1:
-        return {role: Volume(volumes[0], grid)}
-    names = ["pre", *(f"post{number}" for number in range(1, len(volumes)))]
-    return {name: Volume(one, grid) for name, one in zip(names, volumes, strict=True)}
-
-
-def _plain_grid(shape: Sequence[int], scale: Any, units: Any) -> Grid:
-    """Grid of a layer that nobody noted one for: the layer's scale, no orientation."""
-    z, y, x = (int(n) for n in shape)
-    sizes = [abs(float(s)) for s in (scale if scale is not None else ())][-3:]
-    sizes = [1.0] * (3 - len(sizes)) + sizes
-    names = [str(unit) for unit in (units if units is not None else ())][-3:]
-    factors = [_MM_PER_UNIT.get(name) for name in names]
-    is_known = bool(factors) and None not in factors
-    if is_known:
-        last = [factor or 1.0 for factor in factors]
-        sizes = [s * f for s, f in zip(sizes, [1.0] * (3 - len(last)) + last, strict=True)]
-    # Readers that give a scale without a unit mean mm; a scale of 1 says nothing.
-    has_spacing = is_known or any(size != 1.0 for size in sizes)
-    return Grid((z, y, x), np.diag([*sizes, 1.0]), has_spacing, has_orientation=False)
-
-
-def _id_of(name: str) -> str:
-    cleaned = re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-")
-    return cleaned[:100] or "layer"
-
-
 # Masks
 
 
@@ -405,11 +281,14 @@ def show_labels(viewer: Viewer, source: Source, label_map: LabelMap) -> Labels:
     )
 
 
-def label_colors(colors: Mapping[int | None, str]) -> Any:
+def label_colors(colors: Mapping[int, str]) -> Any:
     """A napari colormap that gives each label its own color."""
     from napari.utils.colormaps import DirectLabelColormap
 
-    return DirectLabelColormap(color_dict=dict(colors))
+    named: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    for label, color in colors.items():
+        named[label] = color
+    return DirectLabelColormap(color_dict=named)
 
 
 def volume_of(layer: Labels) -> NDArray[Any]:
@@ -448,8 +327,3 @@ def _note(exam: Exam, role: str) -> dict[str, Any]:
 
 
 _UNIT_NAMES = {"mm": "millimeter", "pixel": "pixel"}
-
-
-def describe_case(case: CaseFiles) -> str:
-    """A case as a list shows it: its name, and its folder where that helps."""
-    return f"{case.case_id}  ·  {case.path.name}"

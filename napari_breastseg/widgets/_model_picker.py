@@ -19,7 +19,7 @@ __all__ = ["ModelPicker"]
 _BROWSE = "Choose a folder…"
 
 
-class ModelPicker(QWidget):  # type: ignore[misc]
+class ModelPicker(QWidget):
     """A combo box of models with a line that says what the chosen one needs.
 
     Parameters

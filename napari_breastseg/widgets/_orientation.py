@@ -54,7 +54,8 @@ def radiological_order(grid: Grid) -> tuple[int, int, int]:
 
     Examples
     --------
-    >>> radiological_order(Grid((9, 8, 7), [[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]))
+    >>> affine = [[0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
+    >>> radiological_order(Grid((9, 8, 7), affine))
     (0, 1, 2)
     """
     ends = grid.end_letters
@@ -93,7 +94,8 @@ def view_of(grid: Grid, order: tuple[int, int, int]) -> View | None:
     A NIfTI array as it lies in the file, rising to the head, the front and the left: shown with
     its rows upside down, so that the front is up.
 
-    >>> view = view_of(Grid((9, 8, 7), [[0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]), (0, 1, 2))
+    >>> affine = [[0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
+    >>> view = view_of(Grid((9, 8, 7), affine), (0, 1, 2))
     >>> view.vertical, view.horizontal, view.letters
     ('up', 'right', ('R', 'L', 'A', 'P'))
     """
@@ -179,7 +181,7 @@ class _Follower:
         if grid is not None and before >= 0:
             order = tuple(axis - before for axis in viewer.dims.order[-3:])
             if sorted(order) == [0, 1, 2]:
-                view = view_of(grid, order)  # type: ignore[arg-type]
+                view = view_of(grid, order)
         camera = viewer.scene.camera
         wanted = _DEFAULT if view is None else (view.depth, view.vertical, view.horizontal)
         if tuple(str(part) for part in camera.orientation) != wanted:

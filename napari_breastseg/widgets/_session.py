@@ -18,7 +18,7 @@ from psygnal import Signal
 from ..dataset import CaseRecord, Dataset
 from ..prediction import Region
 from ..volume import LabelMap
-from ._layers import Source
+from ._sources import Source
 
 __all__ = ["Draft", "Session"]
 
@@ -36,7 +36,7 @@ class Draft:
     """Name and weights hash of the model that made it."""
 
     def updated(self, region: Region, newer: Draft) -> Draft:
-        """This draft with the voxels of `region` taken from a newer one of the same case."""
+        """The same draft with the voxels of `region` taken from a newer one of its case."""
         data = self.label_map.data.copy()
         data[region] = newer.label_map.data[region]
         return Draft(self.case_id, LabelMap(data, self.label_map.grid), newer.model)
@@ -121,9 +121,12 @@ class Session:
     def keep_draft(self, draft: Draft, region: Region | None = None) -> None:
         """Keep a draft of its case; with a region, only that part of an earlier one is replaced."""
         earlier = self._drafts.get(draft.case_id)
-        if earlier is not None and region is not None:
-            if earlier.label_map.grid.matches(draft.label_map.grid):
-                draft = earlier.updated(region, draft)
+        if (
+            earlier is not None
+            and region is not None
+            and earlier.label_map.grid.matches(draft.label_map.grid)
+        ):
+            draft = earlier.updated(region, draft)
         # One draft at a time: those of other exams come back from the dataset.
         self._drafts = {draft.case_id: draft}
         self.draft_changed.emit()

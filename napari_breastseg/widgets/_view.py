@@ -12,13 +12,14 @@ import numpy as np
 from ..errors import InputError
 from ..prediction import Region
 from ..volume import Exam
-from ._layers import Source, note_of, placement
+from ._layers import placement
+from ._sources import Source, note_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Shapes
     from napari.viewer import Viewer
 
-__all__ = ["add_box", "box_region", "go_to_tumor", "slice_region", "through"]
+__all__ = ["add_box", "box_region", "go_to_tumor", "ready_brush", "slice_region", "through"]
 
 
 def through(viewer: Viewer, source: Source | None) -> tuple[int, int] | None:

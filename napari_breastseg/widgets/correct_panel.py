@@ -21,22 +21,16 @@ from ..dataset import CaseRecord, Dataset
 from ..errors import InputError
 from ..volume import Grid, LabelMap
 from . import _fields
+from ._autosave import KEEP_EVERY_S, Keeper
 from ._correction import Begun, accept, begin, reopen
 from ._difference import ADDED_COLOR, REMOVED_COLOR, Difference
 from ._fields import PathField, button, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown, show_info
-from ._layers import (
-    edit_labels,
-    exam_of,
-    show_exam,
-    show_labels,
-    sources,
-    tumor_layer,
-    volume_of,
-)
+from ._layers import edit_labels, show_exam, show_labels, tumor_layer, volume_of
 from ._session import Session
 from ._settings import recall, remember
+from ._sources import exam_of, sources
 from ._view import go_to_tumor, ready_brush, through
 
 if TYPE_CHECKING:
@@ -44,11 +38,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CorrectPanel"]
 
-AUTOSAVE_S = 20
 _START_FIRST = "Press 'Start correcting' first"
 
 
-class CorrectPanel(QWidget):  # type: ignore[misc]
+class CorrectPanel(QWidget):
     """From a draft to an accepted case."""
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
@@ -57,9 +50,8 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
         self._session = session
         self._watched: Any = None
         self.runner = JobRunner(self)
-        self.autosaver = JobRunner(self)
+        self.keeper = Keeper(viewer, session, self)
         self._difference = Difference(viewer, session)
-        self._autosaved: Any = None
 
         self.folder = PathField("New, empty or dataset folder")
         self.folder.setValue(Path(last) if (last := recall("dataset")) else None)
@@ -128,10 +120,7 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
         column.addWidget(self.saved_line)
         column.addStretch(1)
 
-        self._timer = QTimer(self)
-        self._timer.setInterval(AUTOSAVE_S * 1000)
-        self._timer.timeout.connect(self.autosave)
-        self._timer.start()
+        self.keeper.runner.ended.connect(lambda _: self._show_saved())
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(60)
@@ -160,7 +149,7 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
                 raise InputError(
                     "Needed a dataset folder", "the field is empty", "Choose or type one"
                 )
-            self.autosave()
+            self.keeper.keep()
             self.runner.start(
                 "Opening the dataset",
                 lambda: as_job("Opening the dataset", lambda: Dataset.open_or_create(folder)),
@@ -196,7 +185,7 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
         dataset, case_id = self._session.dataset, self.case.currentData()
         with errors_shown():
             annotator = self._required_annotator()
-            if dataset is None or case_id is None or not self.may_leave():
+            if dataset is None or case_id is None or not self.keeper.may_leave():
                 return
             self._session.leave_case()  # the same case may be opened again
             self.runner.start(
@@ -226,7 +215,8 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
             if why_not := self._why_no_start():
                 raise InputError("Needed an exam and a dataset to correct", why_not, "Then start")
             source, dataset = self._session.source, self._session.dataset
-            assert source is not None and dataset is not None  # `_why_no_start` said so
+            assert source is not None  # `_why_no_start` said so
+            assert dataset is not None
             if self._session.record is not None:
                 self._take_brush()
                 return
@@ -272,7 +262,7 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
             )
             if is_wanted:
                 edit_labels(layer, begun.recovered.data)
-        self._autosaved = (begun.recovered or on_disk).data
+        self.keeper.kept = (begun.recovered or on_disk).data
         self._take_brush()
         go_to_tumor(self._viewer, source, volume_of(layer))
         self._on_step()
@@ -300,7 +290,9 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
                 raise InputError("Needed a case to accept", why_not, "Then accept")
             dataset, record = self._session.dataset, self._session.record
             layer = tumor_layer(self._viewer, self._session.case_id)
-            assert dataset is not None and record is not None and layer is not None
+            assert dataset is not None  # `_why_no_accept` said so
+            assert record is not None
+            assert layer is not None
             self._session.touch()
             labels = volume_of(layer).copy()
             label_map = LabelMap(labels, record.grid.grid)
@@ -327,7 +319,7 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
     def _take_accepted(self, record: CaseRecord, labels: Any) -> None:
         if self._session.record is not None and self._session.record.case_id == record.case_id:
             self._session.saved = labels
-            self._autosaved = labels
+            self.keeper.kept = labels
             self._session.update_record(record)
         self._reload_cases()
         mask = record.accepted
@@ -340,62 +332,6 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
             size = f"{mask.tumor_voxels * voxel_ml:.2f} mL"
         words = f"tumor {size}" if mask.tumor_voxels else "no tumor"
         show_info(f"Accepted {record.case_id}: {words}, {seen} of {depth} slices reviewed.")
-
-    # Keeping work
-
-    def autosave(self) -> None:
-        """Keep work in progress in the dataset, in a thread, when there is any that is new."""
-        dataset, record = self._session.dataset, self._session.record
-        layer = tumor_layer(self._viewer, self._session.case_id)
-        if dataset is None or record is None or layer is None or self.autosaver.is_running:
-            return
-        labels = volume_of(layer)
-        if np.array_equal(labels, self._autosaved) or not self._session.is_unsaved(labels):
-            return
-        copied = labels.copy()
-        self.autosaver.start(
-            "Keeping your work",
-            lambda: as_job(
-                "Keeping your work",
-                lambda: dataset.autosave(record.case_id, LabelMap(copied, record.grid.grid)),
-            ),
-            on_result=lambda _: self._take_autosaved(copied),
-        )
-
-    def keep_now(self) -> None:
-        """Keep work in progress at once: the window is closing."""
-        dataset, record = self._session.dataset, self._session.record
-        layer = tumor_layer(self._viewer, self._session.case_id)
-        if dataset is None or record is None or layer is None:
-            return
-        labels = volume_of(layer)
-        if self._session.is_unsaved(labels) and not np.array_equal(labels, self._autosaved):
-            with errors_shown():
-                dataset.autosave(record.case_id, LabelMap(labels, record.grid.grid))
-
-    def _take_autosaved(self, labels: Any) -> None:
-        self._autosaved = labels
-        self._show_saved()
-
-    def may_leave(self) -> bool:
-        """Whether the exam at work may be closed: its changes are kept, or nobody wants them."""
-        layer = tumor_layer(self._viewer, self._session.case_id)
-        if layer is None:
-            return True
-        if self._session.record is not None:
-            self.keep_now()
-            return True
-        draft = self._session.draft
-        is_draft = draft is not None and np.array_equal(draft.label_map.data, volume_of(layer))
-        if is_draft or not volume_of(layer).any():
-            return True
-        return _fields.ask(
-            self,
-            "Mask not saved",
-            f"The mask of {self._session.case_id} is in no dataset and would be lost.",
-            "Close it anyway",
-            "Stay",
-        )
 
     # Showing
 
@@ -448,8 +384,8 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
 
     def _show_reviewed(self) -> None:
         record = self._session.record
+        self.reviewed_line.setVisible(record is not None)
         if record is None:
-            self.reviewed_line.setText("")
             return
         depth, seen = record.grid.shape[0], self._session.reviewed
         text = f"Looked at {len(seen)} of {depth} slices"
@@ -469,10 +405,10 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
         if layer is not None and record is not None:
             if not self._session.is_unsaved(volume_of(layer)):
                 text = "Accepted as it is." if record.is_accepted else "As drafted."
-            elif np.array_equal(volume_of(layer), self._autosaved):
+            elif self.keeper.is_kept(volume_of(layer)):
                 text = "Changes kept, not accepted yet."
             else:
-                text = "Changed; kept every 20 s, accepted with Accept."
+                text = f"Changed; kept every {KEEP_EVERY_S} s, until you accept."
         self.saved_line.setText(text)
 
     def _required_annotator(self) -> str:
@@ -491,11 +427,8 @@ class CorrectPanel(QWidget):  # type: ignore[misc]
             return "Open an exam first"
         if self._session.dataset is None:
             return "Open or create a dataset folder first"
-        if (
-            self._session.record is None
-            and not self._is_known()
-            and not self.patient.text().strip()
-        ):
+        is_new = self._session.record is None and not self._is_known()
+        if is_new and not self.patient.text().strip():
             return "Type the patient's id (a pseudonym)"
         if not self.annotator.text().strip():
             return "Type who corrects (Annotator)"

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["OpenPanel"]
 
 
-class OpenPanel(QWidget):  # type: ignore[misc]
+class OpenPanel(QWidget):
     """Choose a file or folder, pick a case, see its phases."""
 
     opened = Signal(object)
@@ -50,7 +50,7 @@ class OpenPanel(QWidget):  # type: ignore[misc]
 
         self._cases: list[CaseFiles] = []
         self.runner = JobRunner(self)
-        self.path = PathField("NIfTI, PNG, JPEG, TIFF, or a folder", files=True)
+        self.path = PathField("file or folder", files=True)
         self.path.valueChanged.connect(lambda _: self.open())
         self.phases = QLineEdit()
         self.phases.setPlaceholderText("from the file names")
@@ -65,7 +65,6 @@ class OpenPanel(QWidget):  # type: ignore[misc]
         self.pixel_mm.returnPressed.connect(self.open)
         self.is_stack = QCheckBox("One volume: the folder's slices belong together")
         self.open_button = button("Open", self.open, "Read the exam and show it", "Shift-O")
-        self.open_button.setProperty("help", self.open_button.toolTip())
         self.cases = QListWidget()
         self.cases.setMaximumHeight(150)
         self.cases.itemActivated.connect(lambda _: self._open_case(self.cases.currentRow()))
@@ -75,8 +74,8 @@ class OpenPanel(QWidget):  # type: ignore[misc]
         self.phases_heading = heading("Phases")
         self.table = _phase_table()
         self.empty = note(
-            "Choose a file or folder above, drop one onto the window, or try "
-            "File > Open Sample > Breast MRI tumor segmentation."
+            "NIfTI, PNG, JPEG or TIFF, or a folder of them. Dropping files onto the window works "
+            "too. To try: File > Open Sample > Breast MRI tumor segmentation."
         )
         self.bar = JobBar(self.runner, "Shift-X")
 
@@ -165,9 +164,8 @@ class OpenPanel(QWidget):  # type: ignore[misc]
         ids = [case.case_id for case in cases]
         for case in cases:
             is_twice = ids.count(case.case_id) > 1
-            self.cases.addItem(
-                f"{case.case_id} ({case.path.parent.name})" if is_twice else case.case_id
-            )
+            folder = f" ({case.path.parent.name})" if is_twice else ""
+            self.cases.addItem(case.case_id + folder)
             self.cases.item(self.cases.count() - 1).setToolTip(str(case.path))
         has_several = len(cases) > 1
         self.cases.setVisible(has_several)

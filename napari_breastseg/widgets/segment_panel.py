@@ -31,9 +31,10 @@ from ..volume import Exam, LabelMap
 from ._fields import Fold, button, form, heading, note, set_ready
 from ._job_bar import JobBar, time_words
 from ._jobs import JobRunner, errors_shown
-from ._layers import Source, exam_of, show_labels, tumor_layer, volume_of
+from ._layers import show_labels, tumor_layer, volume_of
 from ._model_picker import ModelPicker
 from ._session import Draft, Session
+from ._sources import Source, exam_of
 from ._view import add_box, box_region, go_to_tumor, slice_region
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class _Shown:
     labels: NDArray[np.uint8]
 
 
-class SegmentPanel(QWidget):  # type: ignore[misc]
+class SegmentPanel(QWidget):
     """Model, region, threshold, Run; the result is the layer "<case> tumor"."""
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
@@ -159,7 +160,8 @@ class SegmentPanel(QWidget):  # type: ignore[misc]
             if why_not := self._why_not():
                 raise InputError("Needed an exam and a model to segment", why_not, "Then run again")
             source, folder = self._session.source, self._session.model
-            assert source is not None and folder is not None  # `_why_not` said so
+            assert source is not None  # `_why_not` said so
+            assert folder is not None
             exam = exam_of(self._viewer, source, self._chosen_roles())
             region = self._region(source, exam)
             device, threshold = self.device.currentText(), self.threshold.value()

@@ -48,7 +48,7 @@ class _Order:
     output: Path
 
 
-class TrainPanel(QWidget):  # type: ignore[misc]
+class TrainPanel(QWidget):
     """Dataset, base model, steps; curves while it runs; the new model afterwards."""
 
     used = Signal(object)

@@ -1,0 +1,164 @@
+"""A real window, real mouse strokes, and a model small enough to train in seconds."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_breastseg import checkpoint, formats, training
+from napari_breastseg.progress import drain
+from napari_breastseg.unet import ModelSpec
+from napari_breastseg.volume import LabelMap
+
+WAIT_MS = 30_000
+
+EXPECTED_WARNINGS = (
+    # napari 0.9 with PyQt5: light or dark cannot be asked of the system.
+    "ignore:System theme detection requires a Qt6 backend:UserWarning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the warnings of napari itself pass, in this folder only."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for warning in EXPECTED_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+class SliceCase:
+    """A PNG slice and its hand-drawn (or known) mask."""
+
+    def __init__(self, path: Path, mask: NDArray[np.bool_]) -> None:
+        self.path = path
+        self.mask = mask
+        self.case_id = formats.case_name(path)
+        self.patient_id = "P001"
+
+    def exam(self) -> Any:
+        return formats.open_exam(self.path)
+
+    def label_map(self) -> LabelMap:
+        return LabelMap(self.mask[None].astype(np.uint8), self.exam().grid)
+
+
+@pytest.fixture(scope="session")
+def slice_case(tmp_path_factory: pytest.TempPathFactory) -> SliceCase:
+    """A clinic slice with its mask; where the test data is absent, a bright disk on tissue."""
+    root = Path(__file__).resolve().parents[2]
+    data = Path(os.environ.get("BREASTSEG_TEST_DATA", root.parent / "shared" / "data"))
+    clinic = data / "clinic_slices"
+    if (clinic / "cases.csv").is_file():
+        with (clinic / "cases.csv").open(newline="") as file:
+            row = next(csv.DictReader(file))
+        mask = formats.read_label_map(clinic / row["mask"]).tumor[0]
+        return SliceCase(clinic / row["image"], mask)
+    rng = np.random.default_rng(0)
+    y, x = np.indices((227, 227))
+    mask = (y - 110) ** 2 + (x - 90) ** 2 < 18**2
+    image = 70 + 25 * np.sin(x / 9) + rng.normal(0, 6, mask.shape) + 120 * mask
+    path = tmp_path_factory.mktemp("slice") / "DISK_1.png"
+    iio.imwrite(path, image.clip(0, 255).astype(np.uint8))
+    return SliceCase(path, mask)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(slice_case: SliceCase, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that marks most of the slice's tumor: it has seen nothing else."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    spec = ModelSpec(inputs=("post1",), features=(8, 16, 32), patch_size=(96, 96))
+    config = training.TrainConfig(
+        steps=40, batch_size=4, augmentation=0, averaging=0.5, learning_rate=1e-2, device="cpu"
+    )
+    drain(training.train([slice_case], folder, spec=spec, config=config, name="tiny"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def two_phase_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Fresh weights for pre and post1: right for asking for phases, not for segmenting."""
+    from napari_breastseg.unet import build
+
+    spec = ModelSpec(inputs=("pre", "post1"), features=(4, 8), patch_size=(32, 32))
+    folder = tmp_path_factory.mktemp("models") / "two-phase"
+    checkpoint.save(folder, build(spec).state_dict(), checkpoint.ModelInfo(name="two", spec=spec))
+    return folder
+
+
+@pytest.fixture
+def window(make_napari_viewer: Any, qtbot: Any) -> Iterator[SimpleNamespace]:
+    """A shown viewer with the dock, as the Plugins menu opens it, and what it told the user."""
+    from napari.utils.notifications import notification_manager
+
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1300, 850)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")
+    told: list[Any] = []
+
+    def note(event: Any) -> None:
+        told.append(event)
+
+    notification_manager.notification_ready.connect(note)
+    QApplication.processEvents()
+    space = SimpleNamespace(viewer=viewer, dock=dock, told=told, qtbot=qtbot)
+    del viewer  # pytest holds on to `space`; napari checks that nobody holds the viewer
+    yield space
+    notification_manager.notification_ready.disconnect(note)
+    dock.shut_down()
+    qtbot.waitUntil(lambda: not any(r.is_running for r in dock._runners()), timeout=WAIT_MS)
+    space.__dict__.clear()
+
+
+@pytest.fixture
+def stroke(window: SimpleNamespace) -> Callable[..., None]:
+    """Press, drag and release the left mouse button on the canvas, through points of a layer."""
+
+    def paint(layer: Any, *points: tuple[float, ...]) -> None:
+        canvas = window.viewer.window._qt_viewer.canvas
+        native, view = canvas.native, canvas.view
+        to_canvas = view.transform * view.scene.transform
+        places = []
+        for point in points:
+            world = layer.data_to_world(point)
+            y, x = (world[axis] for axis in window.viewer.dims.displayed)
+            mapped = to_canvas.map([x, y, 0, 1])
+            places.append(QPoint(round(mapped[0]), round(mapped[1])))
+        # Several places between two points, as a hand makes them.
+        path = [places[0]]
+        for start, end in zip(places, places[1:], strict=False):
+            for part in np.linspace(0, 1, 8)[1:]:
+                offset = end - start
+                path.append(start + QPoint(round(offset.x() * part), round(offset.y() * part)))
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QTest.mouseMove(native, path[0])
+        QTest.qWait(30)
+        QTest.mousePress(native, left, none, path[0])
+        for place in path[1:]:
+            # QTest.mouseMove carries no button; faster moves than this are dropped.
+            move = QMouseEvent(
+                QEvent.Type.MouseMove,
+                QPointF(place),
+                QPointF(native.mapToGlobal(place)),
+                Qt.MouseButton.NoButton,
+                left,
+                none,
+            )
+            QApplication.sendEvent(native, move)
+            QTest.qWait(20)
+        QTest.mouseRelease(native, left, none, path[-1])
+        QTest.qWait(30)
+
+    return paint
