@@ -73,7 +73,7 @@ def test_a_slice_beyond_the_largest_side_goes_in_tiles(monkeypatch, sphere_exam)
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_outside_the_region_nothing_is_marked(sphere_exam, dims):
-    exam, truth = sphere_exam
+    exam, _truth = sphere_exam
     size = {"patch_size": (8, 16, 16)} if dims == 3 else {}
     checkpoint = oracle(inputs=("post1-pre",), dims=dims, **size)
     region = (slice(5, 6), slice(10, 25), slice(0, 40))

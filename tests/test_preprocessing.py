@@ -30,9 +30,7 @@ def test_phases_are_normalized_by_one_and_the_same_line(sphere_exam):
 
 def test_a_scanner_that_counts_ten_times_higher_gives_the_same_input(sphere_exam):
     exam, _ = sphere_exam
-    scaled = Exam(
-        "P002", {r: Volume(v.data * 10 + 500, v.grid) for r, v in exam.phases.items()}
-    )
+    scaled = Exam("P002", {r: Volume(v.data * 10 + 500, v.grid) for r, v in exam.phases.items()})
     torch.testing.assert_close(
         prepare(scaled, ("pre", "post1")).phases,
         prepare(exam, ("pre", "post1")).phases,

@@ -15,13 +15,13 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(600, ge=1)
+    steps: int = Field(360, ge=1)
     """Optimizer steps."""
 
     batch_size: int = Field(8, ge=1)
     """Patches a step."""
 
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float = Field(6e-3, gt=0)
     """Highest learning rate of the schedule."""
 
     schedule: Literal["one-cycle", "cosine"] = "one-cycle"
@@ -36,7 +36,7 @@ class TrainConfig(BaseModel):
     augmentation: float = Field(1.0, ge=0, le=2)
     """Strength of the random variations; 0 switches them off."""
 
-    averaging: float = Field(0.99, ge=0, lt=1)
+    averaging: float = Field(0.95, ge=0, lt=1)
     """Decay of the running average of the weights, which is what gets saved; 0 for none."""
 
     validate_every: int = Field(100, ge=1)

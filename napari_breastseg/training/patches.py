@@ -132,7 +132,7 @@ class Augmentation:
                     **modes,
                 ),
                 elastic,
-                RandBiasFieldd(image, degree=3, coeff_range=(0.0, 0.15 * strength), prob=0.3),
+                RandBiasFieldd(image, degree=3, coeff_range=(0.0, 0.3 * strength), prob=0.5),
                 RandAdjustContrastd(image, prob=0.4, gamma=gamma),
                 RandScaleIntensityd(image, factors=0.3 * strength, prob=0.5),
                 RandShiftIntensityd(image, offsets=0.1 * strength, prob=0.5),
@@ -152,11 +152,30 @@ class Augmentation:
         if self._compose is None:
             return image, label[0].long()
         self._compose.set_random_state(seed=seed)
+        image = _vary_lesion_contrast(image, label, self.strength, np.random.default_rng(seed))
         varied = self._compose({"image": image, "label": label})
         return (
             torch.as_tensor(varied["image"]).float(),
             torch.as_tensor(varied["label"])[0].round().long(),
         )
+
+
+def _vary_lesion_contrast(
+    image: torch.Tensor, label: torch.Tensor, strength: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """Tumor made fainter or brighter against its surroundings, with a soft border.
+
+    In a few patients every tumor may be brighter than every gland; elsewhere it is not.
+    """
+    from torch.nn.functional import avg_pool2d, avg_pool3d
+
+    tumor = (label == TUMOR).float()
+    if rng.random() > 0.5 or not tumor.any():
+        return image
+    factor = float(rng.uniform(1 - 0.35 * strength, 1 + 0.1 * strength))
+    pool = avg_pool2d if tumor.ndim == 3 else avg_pool3d
+    soft = pool(tumor[None], 3, stride=1, padding=1)[0]
+    return image * (1 + (factor - 1) * soft)
 
 
 def make_batch(
