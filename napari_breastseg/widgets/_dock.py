@@ -134,8 +134,8 @@ class BreastMRI(QWidget):
             return
         self.correct_panel.keeper.keep_now()
         self._is_over = True
-        for runner in self._runners():
-            runner.cancel()
+        for runner in (*self._runners(), self.correct_panel.keeper.runner):
+            runner.abandon()
         self.session.leave_case()
         for key in KEYS:
             self.viewer.bind_key(key, None, overwrite=True)

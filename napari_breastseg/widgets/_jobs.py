@@ -73,16 +73,6 @@ def as_job(stage: str, work: Callable[[], T]) -> Job[T]:
     return work()
 
 
-class _Run:
-    """One job on its way through a worker."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.cancel_asked = threading.Event()
-        self.outcome = "canceled"
-        self.result: Any = None
-
-
 class JobRunner(QObject):
     """Runs one job at a time and tells the window how it goes."""
 
@@ -108,7 +98,6 @@ class JobRunner(QObject):
         *,
         on_result: Callable[[T], object],
         on_progress: Callable[[Progress], object] | None = None,
-        on_failure: Callable[[BaseException], object] | None = None,
     ) -> bool:
         """Start a job; False, and a word to the user, while another one runs.
 
@@ -121,61 +110,17 @@ class JobRunner(QObject):
         on_result, on_progress : callable
             Called in the window's thread. Nothing comes after a cancel. The result comes when the
             thread is free, so that `on_result` may start the next job.
-        on_failure : callable, optional
-            Called after the error was shown.
         """
         if self._run is not None:
             show_info(f"{self._run.title} is still going on; wait for it or cancel it first.")
             return False
-        run = self._run = _Run(title)
-        generator = _drive(title, make_job, run.cancel_asked)
-
-        def pump() -> Generator[Progress, None, Any]:
-            return (yield from generator)
-
-        def is_current() -> bool:
-            return self._run is run and not run.cancel_asked.is_set()
-
-        def take_progress(progress: Progress) -> None:
-            if is_current():
-                self.progressed.emit(progress)
-                if progress.message:
-                    show_info(progress.message)
-                if on_progress is not None:
-                    on_progress(progress)
-
-        def take_result(result: Any) -> None:
-            if is_current() and result is not _CANCELED:
-                run.outcome, run.result = "done", result
-
-        def take_error(error: BaseException) -> None:
-            run.outcome = "failed"
-            show(error)
-            if on_failure is not None:
-                on_failure(error)
-
-        def finish() -> None:
-            if self._run is not run:
-                return
-            self._run = None
-            self.ended.emit(run.outcome)
-            if run.outcome == "done":
-                with errors_shown():
-                    on_result(run.result)
-
-        def close() -> None:
-            # napari's own cancel (closing the window) leaves the generator hanging: its `finally`
-            # would run whenever it is freed. Nobody is left to read an error here.
-            run.cancel_asked.set()
-            with suppress(Exception):
-                generator.close()
-
-        worker = create_worker(pump, _start_thread=False, _ignore_errors=True)
-        worker.yielded.connect(take_progress)
-        worker.returned.connect(take_result)
-        worker.errored.connect(take_error)
-        worker.finished.connect(finish)
-        worker.aborted.connect(close, Qt.ConnectionType.DirectConnection)
+        run = self._run = _Run(self, title, make_job, on_result, on_progress)
+        worker = create_worker(run.pump, _start_thread=False, _ignore_errors=True)
+        worker.yielded.connect(run.take_progress)
+        worker.returned.connect(run.take_result)
+        worker.errored.connect(run.take_error)
+        worker.finished.connect(run.finish)
+        worker.aborted.connect(run.close, Qt.ConnectionType.DirectConnection)
         self.started.emit(title)
         worker.start()
         return True
@@ -185,6 +130,89 @@ class JobRunner(QObject):
         if self._run is not None and not self._run.cancel_asked.is_set():
             self._run.cancel_asked.set()
             self.canceling.emit()
+
+    def abandon(self) -> None:
+        """Cancel, and hear nothing more of it: the window is closing."""
+        if self._run is not None:
+            self._run.cancel_asked.set()
+            self._run.let_go()
+            self._run = None
+
+    def _free(self, run: _Run) -> None:
+        if self._run is run:
+            self._run = None
+
+
+class _Run:
+    """One job on its way through a worker.
+
+    napari's task list keeps every worker for good, and a worker keeps what its signals are
+    connected to: `finish` lets go of exam, result and panel.
+    """
+
+    def __init__(
+        self,
+        runner: JobRunner,
+        title: str,
+        make_job: Callable[[], Job[Any]],
+        on_result: Callable[[Any], object],
+        on_progress: Callable[[Progress], object] | None,
+    ) -> None:
+        self.title = title
+        self.cancel_asked = threading.Event()
+        self._runner: JobRunner | None = runner
+        self._on_result: Callable[[Any], object] | None = on_result
+        self._on_progress = on_progress
+        self._generator: Any = _drive(title, make_job, self.cancel_asked)
+        self._outcome = "canceled"
+        self._result: Any = None
+
+    def pump(self) -> Generator[Progress, None, Any]:
+        """What the worker steps through."""
+        return (yield from self._generator)
+
+    def take_progress(self, progress: Progress) -> None:
+        if self._runner is None or self.cancel_asked.is_set():
+            return
+        self._runner.progressed.emit(progress)
+        if progress.message:
+            show_info(progress.message)
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def take_result(self, result: Any) -> None:
+        if result is not _CANCELED and not self.cancel_asked.is_set():
+            self._outcome, self._result = "done", result
+
+    def take_error(self, error: BaseException) -> None:
+        self._outcome = "failed"
+        show(error)
+
+    def finish(self) -> None:
+        runner, on_result, result = self._runner, self._on_result, self._result
+        self.let_go()
+        self._generator = None
+        if runner is None or on_result is None:
+            return
+        runner._free(self)
+        runner.ended.emit(self._outcome)
+        if self._outcome == "done":
+            with errors_shown():
+                on_result(result)
+
+    def let_go(self) -> None:
+        """Forget who asked and what came of it."""
+        self._runner = self._on_result = self._on_progress = self._result = None
+
+    def close(self) -> None:
+        """Close the job in the worker's thread after napari's own cancel, as at the window's end.
+
+        The worker would leave it hanging, its `finally` run whenever it is freed. Nobody is left
+        to read an error here.
+        """
+        self.cancel_asked.set()
+        with suppress(Exception):
+            self._generator.close()
 
 
 _CANCELED = object()

@@ -13,7 +13,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QThreadPool
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -118,8 +118,19 @@ def window(make_napari_viewer: Any, qtbot: Any) -> Iterator[SimpleNamespace]:
     yield space
     notification_manager.notification_ready.disconnect(note)
     dock.shut_down()
-    qtbot.waitUntil(lambda: not any(r.is_running for r in dock._runners()), timeout=WAIT_MS)
+    assert QThreadPool.globalInstance().waitForDone(WAIT_MS)
     space.__dict__.clear()
+
+
+@pytest.fixture
+def idle(qtbot: Any) -> Callable[..., None]:
+    """Wait until the runners' jobs have ended and the window has drawn what came of them."""
+
+    def wait(*runners: Any) -> None:
+        qtbot.waitUntil(lambda: not any(r.is_running for r in runners), timeout=WAIT_MS)
+        qtbot.wait(20)
+
+    return wait
 
 
 @pytest.fixture

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from conftest import WAIT_MS, SliceCase
 
 from napari_breastseg import checkpoint, formats
 from napari_breastseg.dataset import Dataset
@@ -17,17 +18,13 @@ from napari_breastseg.registry import Registry
 from napari_breastseg.volume import TUMOR
 
 
-def idle(window: SimpleNamespace, *runners: Any) -> None:
-    window.qtbot.waitUntil(lambda: not any(r.is_running for r in runners), timeout=WAIT_MS)
-    window.qtbot.wait(20)
-
-
 def test_a_slice_goes_from_file_to_a_better_model(
     window: SimpleNamespace,
-    stroke: Any,
-    slice_case: SliceCase,
-    tiny_model: Any,
-    tmp_path: Any,
+    stroke: Callable[..., None],
+    idle: Callable[..., None],
+    slice_case: Any,
+    tiny_model: Path,
+    tmp_path: Path,
 ) -> None:
     viewer, dock = window.viewer, window.dock
     open_panel, segment = dock.open_panel, dock.segment_panel
@@ -37,9 +34,9 @@ def test_a_slice_goes_from_file_to_a_better_model(
     # Open
     open_panel.path.setValue(slice_case.path)
     open_panel.open()
-    window.qtbot.waitUntil(lambda: f"{case_id} post1" in viewer.layers, timeout=WAIT_MS)
-    idle(window, open_panel.runner)
-    assert dock.session.case_id == case_id
+    window.qtbot.waitUntil(lambda: dock.session.case_id == case_id)
+    idle(open_panel.runner)
+    assert list(viewer.layers) == [viewer.layers[f"{case_id} post1"]]
     assert open_panel.table.item(0, 1).text() == "1 x 227 x 227"
     assert open_panel.table.item(0, 2).text() == "unknown"
 
@@ -47,8 +44,7 @@ def test_a_slice_goes_from_file_to_a_better_model(
     segment.model.setValue(tiny_model)
     segment.device.setCurrentText("cpu")
     dock.segment()
-    window.qtbot.waitUntil(lambda: f"{case_id} tumor" in viewer.layers, timeout=WAIT_MS)
-    idle(window, segment.runner)
+    idle(segment.runner)
     layer = viewer.layers[f"{case_id} tumor"]
     draft = layer.data.copy()
     overlap = np.count_nonzero((draft[0] == 1) & slice_case.mask)
@@ -63,12 +59,12 @@ def test_a_slice_goes_from_file_to_a_better_model(
     # Correct: the case enters a new dataset folder, the brush is in hand
     correct.folder.setValue(tmp_path / "set")
     correct.open_dataset()
-    idle(window, correct.runner)
+    idle(correct.runner)
     assert correct.start_button.toolTip() == "Type the patient's id (a pseudonym)"
     correct.patient.setText("P001")
     correct.annotator.setText("AB")
     dock.take_brush()
-    idle(window, correct.runner)
+    idle(correct.runner)
     assert dock.session.record.case_id == case_id
     assert (layer.mode, layer.selected_label) == ("paint", 1)
     assert viewer.layers.selection.active == layer
@@ -112,7 +108,7 @@ def test_a_slice_goes_from_file_to_a_better_model(
 
     # Accept
     dock.accept()
-    idle(window, correct.runner)
+    idle(correct.runner)
     accepted = dataset.label_map(case_id)
     assert np.array_equal(accepted.data, erased)
     record = dataset.case(case_id)
@@ -131,8 +127,7 @@ def test_a_slice_goes_from_file_to_a_better_model(
     train.steps.setValue(2)
     train.device.setCurrentText("cpu")
     dock.train()
-    window.qtbot.waitUntil(lambda: train._result is not None, timeout=WAIT_MS)
-    idle(window, train.runner)
+    idle(train.runner)
     assert [step for step, _ in train.curves.loss] == [1, 2]
     assert train.curves.dice[-1][0] == 2
     folder = train._result.folder
@@ -142,12 +137,12 @@ def test_a_slice_goes_from_file_to_a_better_model(
 
     # Use the new model: registered, chosen, and it runs; its result is one undo step
     dock.use_model()
-    idle(window, train.chores)
+    idle(train.chores)
     (entry,) = Registry().list()
     assert (entry.path, entry.is_promoted) == (dock.session.model, False)
     before = layer.data.copy()
     dock.segment()
-    idle(window, segment.runner)
+    idle(segment.runner)
     newer = drain(predict(checkpoint.load(entry.path), slice_case.exam(), device="cpu"))
     assert np.array_equal(layer.data[0] == TUMOR, newer.label_map.tumor[0])
     assert not np.array_equal(layer.data, before)
