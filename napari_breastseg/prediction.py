@@ -147,13 +147,13 @@ def predict(
         raise InputError(
             "Needed a threshold above 0 and up to 1", f"got {threshold:g}", "Use 0.5 if in doubt"
         )
-    exam.require_phases(checkpoint.spec.phases, f"Model {checkpoint.info.name}")
+    roles = checkpoint.spec.require(exam, checkpoint.info.name)
     started = time.perf_counter()
     box = _checked_region(region, exam)
     target = choose_device(device)
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
-    prepared = prepare(exam, spec.phases, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
+    prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
     working = _to_working(box, prepared)
     try:
         tumor = yield from predict_working(
@@ -177,7 +177,7 @@ def predict(
         probability=volume,
         label_map=_threshold(volume, threshold),
         threshold=threshold,
-        phases=spec.phases,
+        phases=roles,
         device=target.type,
         model=checkpoint.info.identity,
         seconds=time.perf_counter() - started,

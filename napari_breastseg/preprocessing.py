@@ -7,7 +7,7 @@ exactly the exam's shape. Imports no Qt and no file formats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ __all__ = [
     "Prepared",
     "input_phases",
     "intensity_window",
+    "is_available",
     "parse_input",
     "prepare",
     "prepare_labels",
@@ -57,6 +58,23 @@ def input_phases(inputs: Sequence[str]) -> tuple[str, ...]:
     """
     phases = [phase for name in inputs for phase in parse_input(name) if phase is not None]
     return tuple(dict.fromkeys(phases))
+
+
+def is_available(name: str, roles: Collection[str]) -> bool:
+    """Whether an input can be made of the phases there are; "sub1" stands for post1-pre.
+
+    Examples
+    --------
+    >>> is_available("post1-pre", ["post1"]), is_available("post1-pre", ["sub1"])
+    (False, True)
+    """
+    return _subtraction(name) in roles or all(phase in roles for phase in input_phases([name]))
+
+
+def _subtraction(name: str) -> str:
+    """Role under which an exam may hold a difference ready made: sub1 for post1-pre."""
+    minuend, subtrahend = parse_input(name)
+    return minuend.replace("post", "sub") if subtrahend == "pre" else "no such phase"
 
 
 def intensity_window(
@@ -190,7 +208,7 @@ def prepare(
     Parameters
     ----------
     exam : Exam
-        Must hold every role.
+        Must hold every role, see `ModelSpec.require`.
     roles : sequence of str
         The phases to prepare.
     spacing_mm : sequence of 3 float or None, optional
@@ -201,11 +219,10 @@ def prepare(
     Raises
     ------
     InputError
-        If a phase is missing or the image is constant.
+        If the image is constant.
     """
     import torch
 
-    exam.require_phases(roles, "This model")
     arrays = [exam.phases[role].data for role in roles]
     low, high = intensity_window(arrays, percentiles)
     shape = working_shape(exam.grid, spacing_mm)
@@ -213,7 +230,9 @@ def prepare(
     for channel, array in enumerate(arrays):
         # One phase at a time: an exam of five phases would otherwise need its size in floats.
         values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
-        phases[channel] = resample(values, shape)[0].sub_(low).div_(high - low)
+        # No enhancement is zero in a subtraction, whatever its darkest voxel.
+        offset = 0.0 if roles[channel].startswith("sub") else low
+        phases[channel] = resample(values, shape)[0].sub_(offset).div_(high - low)
     return Prepared(phases, tuple(roles), exam.grid)
 
 
@@ -244,6 +263,8 @@ def stack_inputs(phases: torch.Tensor, roles: Sequence[str], inputs: Sequence[st
     Returns
     -------
     Tensor, shape (len(inputs), ...)
+        Zeros where an input cannot be made of the phases there are; whether a model bears that
+        is for `ModelSpec.require` to say beforehand.
     """
     import torch
 
@@ -253,6 +274,12 @@ def stack_inputs(phases: torch.Tensor, roles: Sequence[str], inputs: Sequence[st
     channels = []
     for name in inputs:
         minuend, subtrahend = parse_input(name)
-        channel = phases[index[minuend]]
-        channels.append(channel if subtrahend is None else channel - phases[index[subtrahend]])
+        if not is_available(name, index):
+            channels.append(torch.zeros_like(phases[0]))
+        elif minuend not in index or (subtrahend is not None and subtrahend not in index):
+            channels.append(phases[index[_subtraction(name)]])
+        elif subtrahend is None:
+            channels.append(phases[index[minuend]])
+        else:
+            channels.append(phases[index[minuend]] - phases[index[subtrahend]])
     return torch.stack(channels)

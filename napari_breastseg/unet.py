@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from .preprocessing import input_phases
+from .preprocessing import input_phases, is_available
+from .volume import Exam
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,10 @@ class ModelSpec(BaseModel):
 
     inputs: tuple[str, ...] = Field(("post1",), min_length=1)
     """Input channels: phases, or differences such as "post1-pre"."""
+
+    missing: Literal["refuse", "zero"] = "refuse"
+    """What an exam's missing phase means: refuse, or zeros in the inputs made of it, for a model
+    trained with phases left out at random."""
 
     labels: dict[str, int] = {"background": 0, "tumor": 1}
     """Output classes by name."""
@@ -84,6 +89,23 @@ class ModelSpec(BaseModel):
     def phases(self) -> tuple[str, ...]:
         """Phases an exam must have."""
         return input_phases(self.inputs)
+
+    def require(self, exam: Exam, model_name: str) -> tuple[str, ...]:
+        """Phases of an exam that the model will use, in the model's order.
+
+        Raises
+        ------
+        InputError
+            If the exam lacks a phase the model cannot do without.
+        """
+        if self.missing == "refuse":
+            exam.require_phases(self.phases, f"Model {model_name}")
+            return self.phases
+        ready_made = [role for role in exam.phases if role.startswith("sub")]
+        used = tuple(role for role in (*self.phases, *ready_made) if role in exam.phases)
+        if not any(is_available(name, used) for name in self.inputs):
+            exam.require_phases(input_phases([self.inputs[-1]])[:1], f"Model {model_name}")
+        return used
 
     @property
     def in_channels(self) -> int:

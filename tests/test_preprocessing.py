@@ -95,3 +95,18 @@ def test_differences_are_made_of_the_named_phases():
     stacked = stack_inputs(phases, ("pre", "post1"), ("post1", "post1-pre"))
     torch.testing.assert_close(stacked[0], phases[1])
     torch.testing.assert_close(stacked[1], phases[1] - phases[0])
+
+
+def test_a_missing_phase_leaves_its_inputs_at_zero():
+    post = torch.rand(1, 1, 4, 4)
+    stacked = stack_inputs(post, ("post1",), ("pre", "post1", "post1-pre"))
+    assert not stacked[0].any()
+    torch.testing.assert_close(stacked[1], post[0])
+    assert not stacked[2].any()
+
+
+def test_a_ready_made_subtraction_takes_the_place_of_the_difference():
+    sub = torch.rand(1, 1, 4, 4)
+    stacked = stack_inputs(sub, ("sub1",), ("pre", "post1", "post1-pre"))
+    assert not stacked[:2].any()
+    torch.testing.assert_close(stacked[2], sub[0])

@@ -279,7 +279,7 @@ def test_a_perfect_answer_costs_nothing():
 
 def memory_case(labels, patient="P", value=1.0):
     phases = np.full((1, *labels.shape), value, np.float16)
-    return TrainingCase(f"{patient}-c", patient, phases, labels.astype(np.uint8))
+    return TrainingCase(f"{patient}-c", patient, phases, ("post1",), labels.astype(np.uint8))
 
 
 def test_patches_are_placed_on_lesions_as_often_as_asked():
@@ -312,7 +312,7 @@ def test_slices_nobody_looked_at_are_never_the_center_of_a_patch():
 
 def test_beyond_the_border_phases_are_zero_and_labels_ignored():
     source = PatchSource([memory_case(np.ones((1, 8, 8)))], (3, 16, 16), 1.0)
-    phases, labels = source.draw(np.random.default_rng(0))
+    phases, labels, _ = source.draw(np.random.default_rng(0))
     assert phases.shape == (1, 3, 16, 16)
     inside = labels != IGNORE
     assert inside.sum() == 64
@@ -338,7 +338,7 @@ def test_a_batch_is_decided_by_seed_and_step_alone(spec):
     labels = (rng.random((9, 40, 40)) > 0.8).astype(np.uint8)
     phases = rng.random((count, 9, 40, 40)).astype(np.float16)
     size = spec.patch_size if spec.dims == 3 else (1 + 2 * spec.context_slices, *spec.patch_size)
-    source = PatchSource([TrainingCase("c", "p", phases, labels)], size, 0.5)
+    source = PatchSource([TrainingCase("c", "p", phases, spec.phases, labels)], size, 0.5)
 
     def batch(seed, step):
         return make_batch(source, Augmentation(spec.dims), spec, size=3, seed=seed, step=step)

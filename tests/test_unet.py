@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
+from napari_breastseg.errors import InputError
 from napari_breastseg.unet import ModelSpec, build
+from napari_breastseg.volume import Exam, Grid, Volume
 
 SPECS = {
     "2D": ModelSpec(features=(4, 8)),
@@ -53,3 +56,32 @@ def test_a_fresh_network_believes_tumor_is_rare():
 def test_a_spec_that_contradicts_itself_is_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         ModelSpec(**fields)
+
+
+def exam_of(*roles):
+    volume = Volume(np.arange(8.0).reshape(2, 2, 2), Grid((2, 2, 2)))
+    return Exam("P", dict.fromkeys(roles, volume))
+
+
+@pytest.mark.parametrize(
+    ("roles", "used"),
+    [
+        (("pre", "post1", "post2"), ("pre", "post1")),
+        (("post1",), ("post1",)),
+        (("sub1",), ("sub1",)),
+    ],
+)
+def test_a_model_that_bears_missing_phases_says_which_it_uses(roles, used):
+    spec = ModelSpec(inputs=("pre", "post1", "post1-pre"), missing="zero")
+    assert spec.require(exam_of(*roles), "starter") == used
+
+
+def test_even_that_model_needs_something():
+    spec = ModelSpec(inputs=("post1", "post1-pre"), missing="zero")
+    with pytest.raises(InputError, match="Model starter needs phase post1"):
+        spec.require(exam_of("pre"), "starter")
+
+
+def test_other_models_need_every_phase():
+    with pytest.raises(InputError, match="Model plain needs phase pre"):
+        ModelSpec(inputs=("pre", "post1")).require(exam_of("post1"), "plain")

@@ -66,16 +66,17 @@ def predict(
             continue
         results.append(_row(case, prediction, exam.times_s, prob))
     failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)
-    for path, error in bad_inputs:
-        results.append({"case_id": None, "input": path, "status": "failed", "error": str(error)})
+    for path, reason in bad_inputs:
+        results.append({"case_id": None, "input": path, "status": "failed", "error": str(reason)})
     if as_json:
         print_json({"model": checkpoint.info.identity, "cases": results})
     else:
         done = [row for row in results if row["status"] == "done"]
-        print_table(
-            ["case", "phases", "tumor", "mask"],
-            [[r["case_id"], ", ".join(r["phases"]), _tumor_size(r), r["mask"]] for r in done],
-        )
+        if done:
+            print_table(
+                ["case", "phases", "tumor", "mask"],
+                [[r["case_id"], ", ".join(r["phases"]), _tumor_size(r), r["mask"]] for r in done],
+            )
     if failed:
         say(f"{failed} of {len(results)} failed")
         raise typer.Exit(2 if failed == len(results) else 1)

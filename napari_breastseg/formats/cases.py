@@ -159,8 +159,8 @@ def find_cases(
     ----------
     path : Path
         An image file, or a folder searched to any depth; folders named as masks are (masks,
-        labels, labelsTr, segmentations, truth) are passed over, unless given themselves. One file of a set `<case>_0000.nii.gz`,
-        `_0001`, ... stands for the whole set.
+        labels, labelsTr, segmentations, truth) are passed over, unless given themselves. One file
+        of a set `<case>_0000.nii.gz`, `_0001`, ... stands for the whole set.
     stack : bool
         Take the slices of a folder as one volume, in natural order of their names.
     phases : sequence of str, optional

@@ -68,6 +68,9 @@ class TrainingCase:
     phases: NDArray[np.float16]
     """Normalized phases on the working grid, (P, Z, Y, X); a memory map."""
 
+    roles: tuple[str, ...]
+    """The phase of each channel."""
+
     labels: NDArray[np.uint8]
     """0 background, 1 tumor, 2 ignore, (Z, Y, X)."""
 
@@ -79,9 +82,9 @@ def load_cases(
     loaded = []
     for number, case in enumerate(cases):
         yield Progress(stage, number, len(cases))
-        prepared = prepare(
-            case.exam(), spec.phases, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles
-        )
+        exam = case.exam()
+        roles = spec.require(exam, "to be trained")
+        prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
         labels = prepare_labels(case.label_map(), spec.spacing_mm)
         arrays = []
         for kind, array in (
@@ -92,5 +95,5 @@ def load_cases(
             with storage_errors(path):
                 np.save(path, array)
             arrays.append(np.load(path, mmap_mode="r"))
-        loaded.append(TrainingCase(case.case_id, case.patient_id, *arrays))
+        loaded.append(TrainingCase(case.case_id, case.patient_id, arrays[0], roles, arrays[1]))
     return loaded

@@ -33,6 +33,9 @@ class TrainConfig(BaseModel):
     lesion_fraction: float = Field(0.6, ge=0, le=1)
     """Share of patches placed on a tumor."""
 
+    phase_dropout: float = Field(0.5, ge=0, le=1)
+    """Share of patches shown with phases left out, for a spec whose `missing` is "zero"."""
+
     augmentation: float = Field(1.0, ge=0, le=2)
     """Strength of the random variations; 0 switches them off."""
 

@@ -157,6 +157,7 @@ def train(
                     size=config.batch_size,
                     seed=config.seed,
                     step=run.step,
+                    phase_dropout=config.phase_dropout,
                 )
                 logits = network(inputs.to(device, memory_format=layout))
                 loss = segmentation_loss(logits, labels.to(device))
@@ -270,7 +271,7 @@ def _mean_dice(
     scores = []
     for case in cases:
         phases = torch.from_numpy(np.array(case.phases, np.float32))
-        prepared = Prepared(phases, spec.phases, Grid(case.labels.shape))
+        prepared = Prepared(phases, case.roles, Grid(case.labels.shape))
         tumor = drain(predict_working(network, spec, prepared, device))[0].numpy() >= 0.5
         is_scored = case.labels != IGNORE
         reference = case.labels == TUMOR

@@ -53,8 +53,10 @@ class PatchSource:
                 self._cases_of.setdefault(case.patient_id, []).append((case, scored, lesion))
         self._patients = sorted(self._cases_of)
 
-    def draw(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """One random patch: phases (P, *patch_size) and labels (*patch_size)."""
+    def draw(
+        self, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], tuple[str, ...]]:
+        """One random patch: phases (P, *patch_size), labels (*patch_size), roles of the phases."""
         of_patient = self._cases_of[self._patients[rng.integers(len(self._patients))]]
         case, scored, lesion = of_patient[rng.integers(len(of_patient))]
         on_lesion = bool(lesion) and rng.random() < self.lesion_fraction
@@ -72,7 +74,7 @@ class PatchSource:
         )
         start = _within(start, self.patch_size, case.labels.shape)
         phases = _cut(case.phases, start, self.patch_size, 0.0).astype(np.float32)
-        return phases, _cut(case.labels, start, self.patch_size, IGNORE)
+        return phases, _cut(case.labels, start, self.patch_size, IGNORE), case.roles
 
 
 class Augmentation:
@@ -186,6 +188,7 @@ def make_batch(
     size: int,
     seed: int,
     step: int,
+    phase_dropout: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Batch of one training step, decided by (seed, step) alone.
 
@@ -203,7 +206,7 @@ def make_batch(
     inputs, targets = [], []
     for sample in range(size):
         rng = np.random.default_rng((seed, step, sample))
-        phases, labels = source.draw(rng)
+        phases, labels, roles = source.draw(rng)
         patch_seed = int(rng.integers(2**31))
         if spec.dims == 2:
             # Neighboring slices move together: they are channels for the transforms, too.
@@ -211,21 +214,45 @@ def make_batch(
             flat = phases.transpose(1, 0, 2, 3).reshape(slices * count, *phases.shape[2:])
             image, label = augmentation(flat, labels[slices // 2], patch_seed)
             by_slice = image.reshape(slices, count, *image.shape[1:]).permute(1, 0, 2, 3)
-            channels = stack_inputs(by_slice, spec.phases, spec.inputs)
+            channels = stack_inputs(by_slice, roles, spec.inputs)
+            if spec.missing == "zero":
+                channels = _leave_out(channels, spec, phase_dropout, rng)
             inputs.append(channels.permute(1, 0, 2, 3).reshape(-1, *image.shape[1:]))
         else:
             image, label = augmentation(phases, labels, patch_seed)
-            inputs.append(stack_inputs(image, spec.phases, spec.inputs))
+            channels = stack_inputs(image, roles, spec.inputs)
+            if spec.missing == "zero":
+                channels = _leave_out(channels, spec, phase_dropout, rng)
+            inputs.append(channels)
         targets.append(label)
     return torch.stack(inputs), torch.stack(targets)
+
+
+def _leave_out(
+    channels: torch.Tensor, spec: ModelSpec, share: float, rng: np.random.Generator
+) -> torch.Tensor:
+    """Inputs as of an exam with one post-contrast phase only, or with a subtraction only."""
+    import torch
+
+    if rng.random() >= share:
+        return channels
+    if rng.random() < 0.8:
+        kept = [name.startswith("post") and "-" not in name for name in spec.inputs]
+    else:
+        kept = ["-" in name for name in spec.inputs]
+    mask = torch.tensor(kept)
+    if not channels[mask].any():  # the case itself has nothing else
+        return channels
+    return channels * mask.reshape(-1, *[1] * (channels.ndim - 1))
 
 
 def _within(
     start: Sequence[int], size: Sequence[int], shape: Sequence[int]
 ) -> tuple[int, int, int]:
-    # Keep patches inside along Y and X where they fit; along Z the chosen slice stays central.
+    # A patch stays inside a larger image, and a smaller image whole inside the patch, both at
+    # random places; along Z the chosen slice stays central.
     y, x = (
-        min(max(s, 0), n - p) if n >= p else (n - p) // 2
+        min(max(s, min(0, n - p)), max(0, n - p))
         for s, p, n in zip(start[1:], size[1:], shape[1:], strict=True)
     )
     return start[0], y, x

@@ -161,7 +161,7 @@ def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
 
 def _require_channels(dataset: Dataset, base: Checkpoint) -> None:
     missing = [phase for phase in base.spec.phases if phase not in dataset.channels]
-    if missing:
+    if missing and base.spec.missing == "refuse":
         raise InputError(
             f"Model {base.info.name} needs phase {' and '.join(missing)}",
             f"dataset {dataset.name} has {', '.join(dataset.channels)}",
