@@ -24,7 +24,7 @@ def viewer() -> ViewerModel:
 
 @pytest.fixture
 def set_on_disk(sphere_exam: tuple[Exam, LabelMap], tmp_path: Path) -> Path:
-    exam, truth = sphere_exam
+    exam, _ = sphere_exam
     for number, volume in enumerate(exam.phases.values()):
         formats.write_volume(tmp_path / f"P001_{number:04d}.nii.gz", volume)
     return tmp_path
@@ -63,7 +63,7 @@ def test_a_color_picture_is_refused_with_advice(tmp_path: Path) -> None:
     rgb = np.random.default_rng(0).integers(0, 255, (20, 20, 3), dtype=np.uint8)
     path = str(tmp_path / "rgb.png")
     iio.imwrite(path, rgb)
-    with pytest.raises(InputError, match="its 3 channels differ.*pre,post1,post2"):
+    with pytest.raises(InputError, match=r"its 3 channels differ.*pre,post1,post2"):
         _layers.get_reader(path)(path)
 
 
@@ -207,5 +207,5 @@ def test_a_mask_of_a_foreign_layer_lies_on_it(viewer: ViewerModel) -> None:
 
 def test_a_layer_that_is_gone_is_named(viewer: ViewerModel) -> None:
     source = Source("P001", "P001", {"post1": "P001 post1"})
-    with pytest.raises(InputError, match="Needed layer 'P001 post1'.*it is gone.*Choose"):
+    with pytest.raises(InputError, match=r"Needed layer 'P001 post1'.*it is gone.*Choose"):
         exam_of(viewer, source)

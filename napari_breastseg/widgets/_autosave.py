@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
 from ..dataset import CaseRecord, Dataset
@@ -15,6 +16,7 @@ from . import _fields
 from ._jobs import JobRunner, as_job, errors_shown
 from ._layers import tumor_layer, volume_of
 from ._session import Session
+from ._sources import note_of
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -27,6 +29,9 @@ KEEP_EVERY_S = 20
 class Keeper(QObject):
     """Writes the mask being corrected to the dataset's autosave when it has changed."""
 
+    changed = Signal()
+    """Something was kept."""
+
     def __init__(self, viewer: Viewer, session: Session, parent: QWidget) -> None:
         super().__init__(parent)
         self._viewer = viewer
@@ -38,54 +43,71 @@ class Keeper(QObject):
 
         self._timer = QTimer(self)
         self._timer.setInterval(KEEP_EVERY_S * 1000)
-        self._timer.timeout.connect(self.keep)
+        self._timer.timeout.connect(lambda: self.keep())
         self._timer.start()
+        viewer.layers.events.removing.connect(self._on_removing)
 
     def is_kept(self, labels: NDArray[Any]) -> bool:
         """Whether these labels are what was kept last."""
         return self.kept is not None and np.array_equal(labels, self.kept)
 
-    def keep(self) -> None:
-        """Keep work in progress, in a thread, when there is any that is new."""
-        if self.runner.is_running or (work := self._work()) is None:
+    def keep(self, then: Callable[[], object] = lambda: None) -> None:
+        """Keep work in progress, in a thread, when there is any that is new; then go on.
+
+        `then` is not called when the work could not be kept.
+        """
+        if (work := self._work()) is None:
+            then()
+            return
+        if self.runner.is_running:
             return
         dataset, record, labels = work
         copied = labels.copy()
+
+        def go_on(_: object) -> None:
+            self._note_kept(copied)
+            then()
+
         self.runner.start(
             "Keeping your work",
             lambda: as_job("Keeping your work", lambda: _keep(dataset, record, copied)),
-            on_result=lambda _: self._note_kept(copied),
+            on_result=go_on,
         )
 
     def keep_now(self) -> None:
-        """Keep work in progress at once: the case or the window is closing."""
+        """Keep work in progress at once: the window is closing."""
         if (work := self._work()) is not None:
             with errors_shown():
                 _keep(*work)
                 self._note_kept(work[2].copy())
 
-    def may_leave(self) -> bool:
-        """Whether the exam at work may be closed: its changes are kept, or nobody wants them."""
+    def leave(self, then: Callable[[], object]) -> None:
+        """Call `then` once the exam at work may be closed: kept, or wanted by nobody."""
         layer = tumor_layer(self._viewer, self._session.case_id)
-        if layer is None:
-            return True
         if self._session.record is not None:
-            self.keep_now()
-            return self._work() is None
+            self.keep(then)
+            return
+        labels = None if layer is None else volume_of(layer)
         draft = self._session.draft
-        is_draft = draft is not None and np.array_equal(draft.label_map.data, volume_of(layer))
-        if is_draft or not volume_of(layer).any():
-            return True
-        return _fields.ask(
+        is_draft = draft is not None and np.array_equal(draft.label_map.data, labels)
+        is_wanted = labels is not None and labels.any() and not is_draft
+        if not is_wanted or _fields.ask(
             self._parent,
             "Mask not saved",
             f"The mask of {self._session.case_id} is in no dataset and would be lost.",
             "Close it anyway",
             "Stay",
-        )
+        ):
+            then()
+
+    def _on_removing(self, event: Any) -> None:
+        # Closing a viewer takes its layers away before its window is closed.
+        if note_of(self._viewer.layers[event.index]).get("role") not in ("difference", "box"):
+            self.keep_now()
 
     def _note_kept(self, labels: NDArray[Any]) -> None:
         self.kept = labels
+        self.changed.emit()
 
     def _work(self) -> tuple[Dataset, CaseRecord, NDArray[Any]] | None:
         """Dataset, record and labels, when the labels are neither accepted nor kept yet."""

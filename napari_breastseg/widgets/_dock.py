@@ -77,7 +77,7 @@ class BreastMRI(QWidget):
         self.segment_panel = SegmentPanel(napari_viewer, self.session)
         self.correct_panel = CorrectPanel(napari_viewer, self.session)
         self.train_panel = TrainPanel(napari_viewer, self.session)
-        self.open_panel.may_leave = self.correct_panel.keeper.may_leave
+        self.open_panel.leave = self.correct_panel.keeper.leave
         self.open_panel.opened.connect(self._take_exam)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -248,7 +248,7 @@ class BreastMRI(QWidget):
         if source == self.session.source:
             return
         if source.case_id != self.session.case_id:
-            self.correct_panel.keeper.keep_now()
+            self.correct_panel.keeper.keep()
         self.session.source = source
         self._show_sources(source)
         self._show_phases(source)

@@ -120,7 +120,7 @@ class CorrectPanel(QWidget):
         column.addWidget(self.saved_line)
         column.addStretch(1)
 
-        self.keeper.runner.ended.connect(lambda _: self._show_saved())
+        self.keeper.changed.connect(self._show_saved)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(60)
@@ -149,12 +149,14 @@ class CorrectPanel(QWidget):
                 raise InputError(
                     "Needed a dataset folder", "the field is empty", "Choose or type one"
                 )
-            self.keeper.keep()
-            self.runner.start(
-                "Opening the dataset",
-                lambda: as_job("Opening the dataset", lambda: Dataset.open_or_create(folder)),
-                on_result=self._take_dataset,
-            )
+            self.keeper.keep(lambda: self._open_dataset(folder))
+
+    def _open_dataset(self, folder: Path) -> None:
+        self.runner.start(
+            "Opening the dataset",
+            lambda: as_job("Opening the dataset", lambda: Dataset.open_or_create(folder)),
+            on_result=self._take_dataset,
+        )
 
     def _take_dataset(self, dataset: Dataset) -> None:
         remember("dataset", str(dataset.folder))
@@ -185,16 +187,18 @@ class CorrectPanel(QWidget):
         dataset, case_id = self._session.dataset, self.case.currentData()
         with errors_shown():
             annotator = self._required_annotator()
-            if dataset is None or case_id is None or not self.keeper.may_leave():
-                return
-            self._session.leave_case()  # the same case may be opened again
-            self.runner.start(
-                f"Opening {case_id}",
-                lambda: as_job(
-                    f"Opening {case_id}", lambda: reopen(dataset, case_id, annotator=annotator)
-                ),
-                on_result=self._take_case,
-            )
+            if dataset is not None and case_id is not None:
+                self.keeper.leave(lambda: self._reopen(dataset, case_id, annotator))
+
+    def _reopen(self, dataset: Dataset, case_id: str, annotator: str) -> None:
+        self._session.leave_case()  # the same case may be opened again
+        self.runner.start(
+            f"Opening {case_id}",
+            lambda: as_job(
+                f"Opening {case_id}", lambda: reopen(dataset, case_id, annotator=annotator)
+            ),
+            on_result=self._take_case,
+        )
 
     def _take_case(self, begun: Begun) -> None:
         source = self._session.source

@@ -45,8 +45,8 @@ class OpenPanel(QWidget):
         super().__init__()
         self._viewer = viewer
         self._session = session
-        self.may_leave: Callable[[], bool] = lambda: True
-        """Asked before the exam at work is replaced; the dock sets it."""
+        self.leave: Callable[[Callable[[], object]], object] = lambda then: then()
+        """Calls its argument once the exam at work may be replaced; the dock sets it."""
 
         self._cases: list[CaseFiles] = []
         self.runner = JobRunner(self)
@@ -175,9 +175,11 @@ class OpenPanel(QWidget):
         self._refresh()
 
     def _open_case(self, row: int) -> None:
-        if not 0 <= row < len(self._cases) or not self.may_leave():
-            return
-        case = self._cases[row]
+        if 0 <= row < len(self._cases):
+            case = self._cases[row]
+            self.leave(lambda: self._read(case))
+
+    def _read(self, case: CaseFiles) -> None:
         self.runner.start(
             f"Reading {case.case_id}",
             lambda: as_job(f"Reading {case.case_id}", lambda: formats.read_exam(case)),

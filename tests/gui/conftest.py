@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,7 +82,7 @@ def tiny_model(slice_case: SliceCase, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     spec = ModelSpec(inputs=("post1",), features=(8, 16, 32), patch_size=(96, 96))
     config = training.TrainConfig(
-        steps=40, batch_size=4, augmentation=0, averaging=0.5, learning_rate=1e-2, device="cpu"
+        steps=25, batch_size=2, augmentation=0, averaging=0.5, learning_rate=2e-2, device="cpu"
     )
     drain(training.train([slice_case], folder, spec=spec, config=config, name="tiny"))
     return folder
@@ -149,7 +150,7 @@ def stroke(window: SimpleNamespace) -> Callable[..., None]:
             places.append(QPoint(round(mapped[0]), round(mapped[1])))
         # Several places between two points, as a hand makes them.
         path = [places[0]]
-        for start, end in zip(places, places[1:], strict=False):
+        for start, end in pairwise(places):
             for part in np.linspace(0, 1, 8)[1:]:
                 offset = end - start
                 path.append(start + QPoint(round(offset.x() * part), round(offset.y() * part)))

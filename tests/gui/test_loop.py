@@ -77,10 +77,11 @@ def test_a_slice_goes_from_file_to_a_better_model(
     painted = layer.data.copy()
     added = np.argwhere((painted == 1) & (draft == 0))
     assert len(added) > 200
-    assert added[:, 1].min() >= 14 and added[:, 1].max() <= 26
-    assert added[:, 2].min() >= 14 and added[:, 2].max() <= 66
+    assert added[:, 1:].min() >= 14
+    assert added[:, 1].max() <= 26
+    assert added[:, 2].max() <= 66
     layer.mode = "erase"
-    y, x = (int(round(c)) for c in np.argwhere(draft[0] == 1).mean(axis=0))
+    y, x = (round(c) for c in np.argwhere(draft[0] == 1).mean(axis=0))
     stroke(layer, (0, y, x - 6), (0, y, x + 6))
     erased = layer.data.copy()
     assert not erased[0, y, x - 4 : x + 5].any()
