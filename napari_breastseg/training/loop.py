@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -144,21 +145,29 @@ def train(
         events = _open_events(output, run.step)
         clock = time.perf_counter() - run.seconds
         resumed_at, resumed_s = run.step, run.seconds
+
+        def batch_of(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return make_batch(
+                source,
+                augmentation,
+                spec,
+                size=config.batch_size,
+                seed=config.seed,
+                step=step,
+                phase_dropout=config.phase_dropout,
+            )
+
+        # The next batch is made on another core while the network learns from this one.
+        ahead = ThreadPoolExecutor(1)
+        coming = ahead.submit(batch_of, run.step)
         try:
             while run.step < config.steps:
                 rate = learning_rate(run.step, config)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 torch.manual_seed(hash((config.seed, run.step)) % 2**31)  # dropout
-                inputs, labels = make_batch(
-                    source,
-                    augmentation,
-                    spec,
-                    size=config.batch_size,
-                    seed=config.seed,
-                    step=run.step,
-                    phase_dropout=config.phase_dropout,
-                )
+                inputs, labels = coming.result()
+                coming = ahead.submit(batch_of, run.step + 1)
                 logits = network(inputs.to(device, memory_format=layout))
                 loss = segmentation_loss(logits, labels.to(device))
                 optimizer.zero_grad(set_to_none=True)
@@ -197,6 +206,7 @@ def train(
             run.save(output, network, averaged, optimizer)
             raise
         finally:
+            ahead.shutdown(cancel_futures=True)
             events.close()
 
     info = ModelInfo(
