@@ -83,6 +83,7 @@ class BreastMRI(QWidget):
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.setUsesScrollButtons(False)
+        self.tabs.tabBar().setExpanding(True)
         for title, panel in (
             ("Open", self.open_panel),
             ("Segment", self.segment_panel),

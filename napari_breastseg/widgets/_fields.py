@@ -24,7 +24,29 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-__all__ = ["Fold", "PathField", "ask", "button", "form", "heading", "note", "scrolled", "set_ready"]
+__all__ = [
+    "Fold",
+    "PathField",
+    "ask",
+    "button",
+    "counted",
+    "form",
+    "heading",
+    "note",
+    "scrolled",
+    "set_ready",
+]
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things in words.
+
+    Examples
+    --------
+    >>> counted(1, "case"), counted(12, "case")
+    ('1 case', '12 cases')
+    """
+    return f"{number} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def note(text: str = "") -> QLabel:

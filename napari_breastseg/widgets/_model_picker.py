@@ -45,6 +45,9 @@ class ModelPicker(QWidget):
         column.addWidget(self._combo)
         column.addWidget(self._line)
         self.reset_choices()
+        if self._shown is None and (folder := self._combo.itemData(1)) != _BROWSE and with_scratch:
+            self._choose(folder)  # as on the command line: the default model, else from scratch
+            self._select()
 
     def value(self) -> Path | None:
         """Folder of the chosen model; None for none, or from scratch."""

@@ -40,7 +40,7 @@ def list_models(registry: Registry, folders: Iterable[Path] = ()) -> list[ModelC
     """
     entries = registry.list()
     choices = [
-        ModelChoice(f"{e.name} (in use)" if e.is_promoted else e.name, e.path, e.problem)
+        ModelChoice(f"{e.name} (default)" if e.is_promoted else e.name, e.path, e.problem)
         for e in sorted(entries, key=lambda e: not e.is_promoted)
     ]
     starter = starter_folder()
@@ -69,7 +69,9 @@ def describe(info: ModelInfo) -> str:
     """
     spec = info.spec
     kind = "3D" if spec.dims == 3 else "2.5D" if spec.context_slices else "2D"
-    parts = [f"Needs {' and '.join(spec.phases)}", kind]
+    *others, last = spec.phases
+    needs = f"{', '.join(others)} and {last}" if others else last
+    parts = [f"Needs {needs}", kind]
     dice = info.metrics.get("val_dice")
     if dice is not None:
         parts.append(f"validation Dice {dice:.2f}")

@@ -63,7 +63,7 @@ def sources(viewer: Viewer) -> list[Source]:
     ours = []
     for case_id, layers in exams.items():
         roles = sorted(layers, key=phase_order)
-        title = f"{case_id} ({', '.join(roles)})"
+        title = f"{case_id} ({', '.join(roles) if len(roles) < 3 else f'{len(roles)} phases'})"
         ours.append(Source(case_id, title, {role: layers[role] for role in roles}))
     return ours + foreign
 

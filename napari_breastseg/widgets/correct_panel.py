@@ -24,7 +24,7 @@ from . import _fields
 from ._autosave import KEEP_EVERY_S, Keeper
 from ._correction import Begun, accept, begin, reopen
 from ._difference import ADDED_COLOR, REMOVED_COLOR, Difference
-from ._fields import PathField, button, form, heading, note, set_ready
+from ._fields import PathField, button, counted, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown, show_info
 from ._layers import edit_labels, show_exam, show_labels, tumor_layer, volume_of
@@ -73,8 +73,8 @@ class CorrectPanel(QWidget):
         self.difference.setProperty("help", "Color what you added and what you took away (Shift-D)")
         self.difference.toggled.connect(self._difference.show)
         self.legend = note(
-            f"<span style='color:{ADDED_COLOR}'>■</span> added  "
-            f"<span style='color:{REMOVED_COLOR}'>■</span> removed"
+            f"<span style='color:{ADDED_COLOR}'>■</span> added by you &nbsp; "
+            f"<span style='color:{REMOVED_COLOR}'>■</span> taken away"
         )
         self.reviewed_line = note()
         self.rest = QCheckBox("The rest of this exam is reviewed")
@@ -99,9 +99,6 @@ class CorrectPanel(QWidget):
         case_row = QHBoxLayout()
         case_row.addWidget(self.case, 1)
         case_row.addWidget(self.open_case_button)
-        changes_row = QHBoxLayout()
-        changes_row.addWidget(self.difference)
-        changes_row.addWidget(self.legend, 1)
         column = QVBoxLayout(self)
         column.addWidget(heading("Dataset folder"))
         column.addWidget(self.folder)
@@ -111,7 +108,8 @@ class CorrectPanel(QWidget):
         column.addWidget(heading("This case"))
         column.addLayout(form(("Patient id", self.patient), ("Annotator", self.annotator)))
         column.addWidget(self.start_button)
-        column.addLayout(changes_row)
+        column.addWidget(self.difference)
+        column.addWidget(self.legend)
         column.addWidget(self.reviewed_line)
         column.addWidget(self.rest)
         column.addWidget(self.clear_button)
@@ -171,7 +169,7 @@ class CorrectPanel(QWidget):
             accepted = sum(record.is_accepted for record in records)
             channels = ", ".join(dataset.channels) or "phases of the first case"
             self.dataset_line.setText(
-                f"{dataset.name}: {channels}; {len(records)} cases, {accepted} accepted"
+                f"{dataset.name}: {channels}; {counted(len(records), 'case')}, {accepted} accepted"
             )
             for record in records:
                 status = record.status.value.replace("_", " ")

@@ -17,7 +17,7 @@ from ..home import home_folder
 from ..progress import Job, Progress
 from ..registry import Registry
 from ._curves import Curves
-from ._fields import Fold, PathField, button, form, heading, note, set_ready
+from ._fields import Fold, PathField, button, counted, form, heading, note, set_ready
 from ._job_bar import JobBar, time_words
 from ._jobs import JobRunner, as_job, errors_shown, show_info
 from ._model_picker import ModelPicker
@@ -224,7 +224,10 @@ class TrainPanel(QWidget):
 
     def _take_result(self, result: TrainResult) -> None:
         self._interrupted, self._result = None, result
+        training = result.info.training
         dice = "" if result.val_dice is None else f", validation Dice {result.val_dice:.3f}"
+        if training.validation_cases == training.training_cases:
+            dice += " on the training cases themselves (a second patient is needed to hold out)"
         self.result_line.setText(
             f"{result.info.name}: best at step {result.best_step}{dice}, "
             f"{time_words(result.seconds)}."
@@ -246,7 +249,7 @@ class TrainPanel(QWidget):
             usable = [r for r in records if r.is_accepted and not r.is_locked]
             locked = sum(r.is_accepted and r.is_locked for r in records)
             patients = len({r.patient_id for r in usable})
-            text = f"{len(usable)} accepted cases of {patients} patients"
+            text = f"{counted(len(usable), 'accepted case')} of {counted(patients, 'patient')}"
             self.dataset_line.setText(text + (f"; {locked} kept for testing" if locked else ""))
         self._refresh()
 

@@ -366,3 +366,31 @@ def test_a_folder_of_cases_is_walked_by_key(
         normal = key.replace("-", "+")
         assert normal not in taken
         assert normal in bound
+
+
+def test_the_commands_of_the_manifest_open_the_dock(
+    make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_breastseg.widgets import _dock, show_demo, show_segment
+
+    viewers = []
+
+    def make() -> Any:
+        viewers.append(make_napari_viewer(show=True))
+        return viewers[-1]
+
+    in_place = SimpleNamespace(viewer=SimpleNamespace(Viewer=make), run=lambda: None)
+    monkeypatch.setattr(_dock, "napari", in_place)
+    grid = Grid((4, 20, 24), np.diag([3.0, 1.0, 1.0, 1.0]))
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[3, 5:9, 6:12] = 1
+    show_demo(exam_on(grid), LabelMap(mask, grid))
+    viewer = viewers.pop()
+    dock = viewer.window.dock_widgets["Breast MRI (napari-breastseg)"]
+    assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Correct"
+    assert np.array_equal(viewer.layers["P001 tumor"].data, mask)
+    assert viewer.dims.current_step[0] == 3
+    show_segment(viewer)  # the dock that is open, not a second one
+    assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Segment"
+    assert len(viewer.window.dock_widgets) == 1
+    dock.shut_down()
