@@ -66,6 +66,22 @@ def test_leaving_a_case_gives_its_lock_back_and_forgets_the_count(
     assert records == [None]
 
 
+def test_another_direction_counts_once_all_its_slices_were_seen(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path, source: Source
+) -> None:
+    exam, truth = sphere_exam
+    record = Dataset.create(tmp_path / "set").add(exam, patient_id="A")
+    session = Session()
+    session.source = source
+    session.enter_case(record, ExitStack(), truth.data.copy())
+    session.look_at(range(39), axis=2)
+    assert session.reviewed == ()
+    session.look_at([2])
+    assert session.reviewed == (2,)
+    session.look_at([39], axis=2)
+    assert session.reviewed == tuple(range(12))
+
+
 def test_the_same_case_with_other_layers_stays_open(source: Source) -> None:
     session = Session()
     session.source = source

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
@@ -15,7 +14,7 @@ from ..volume import LabelMap
 from . import _fields
 from ._jobs import JobRunner, as_job, errors_shown
 from ._layers import tumor_layer, volume_of
-from ._session import Session
+from ._session import Session, is_same
 from ._sources import note_of
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Keeper(QObject):
 
     def is_kept(self, labels: NDArray[Any]) -> bool:
         """Whether these labels are what was kept last."""
-        return self.kept is not None and np.array_equal(labels, self.kept)
+        return is_same(self.kept, labels)
 
     def keep(self, then: Callable[[], object] = lambda: None) -> None:
         """Keep work in progress, in a thread, when there is any that is new; then go on.
@@ -89,7 +88,7 @@ class Keeper(QObject):
             return
         labels = None if layer is None else volume_of(layer)
         draft = self._session.draft
-        is_draft = draft is not None and np.array_equal(draft.label_map.data, labels)
+        is_draft = draft is not None and is_same(draft.label_map.data, labels)
         is_wanted = labels is not None and labels.any() and not is_draft
         if not is_wanted or _fields.ask(
             self._parent,

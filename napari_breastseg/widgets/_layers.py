@@ -142,10 +142,10 @@ def _follow_current_viewer() -> None:
 # Exams to layers
 
 
-def image_tuples(exam: Exam) -> list[LayerTuple]:
+def image_tuples(exam: Exam, limits: tuple[float, float] | None = None) -> list[LayerTuple]:
     """Layers of an exam: one per phase, one grey window for all, the first post phase in sight."""
     shown = shown_role(exam)
-    limits = grey_window(exam)
+    limits = grey_window(exam) if limits is None else limits
     return [
         (
             volume.data,
@@ -179,7 +179,13 @@ def placement_of_grid(grid: Grid) -> dict[str, Any]:
     return {"scale": scale, "units": ("mm" if grid.has_spacing else "pixel",) * 3}
 
 
-def show_exam(viewer: Viewer, exam: Exam, *, instead_of: str | None = None) -> None:
+def show_exam(
+    viewer: Viewer,
+    exam: Exam,
+    *,
+    instead_of: str | None = None,
+    limits: tuple[float, float] | None = None,
+) -> None:
     """Show an exam, in the image layers of the exam it replaces where they fit.
 
     Parameters
@@ -188,6 +194,8 @@ def show_exam(viewer: Viewer, exam: Exam, *, instead_of: str | None = None) -> N
     exam : Exam
     instead_of : str, optional
         Case id whose layers go; those of `exam.case_id` always do.
+    limits : tuple of float, optional
+        Its `grey_window`, where a worker has found it already.
     """
     from ._orientation import follow
 
@@ -196,7 +204,7 @@ def show_exam(viewer: Viewer, exam: Exam, *, instead_of: str | None = None) -> N
     old = [layer for layer in viewer.layers if note_of(layer).get("case_id") in leaving]
     new = {
         str(attributes["metadata"]["breastseg"]["role"]): (data, attributes)
-        for data, attributes, _ in image_tuples(exam)
+        for data, attributes, _ in image_tuples(exam, limits)
     }
     units = placement_of_grid(exam.grid)["units"]
     reused: dict[str, Any] = {}
@@ -300,12 +308,17 @@ def volume_of(layer: Labels) -> NDArray[Any]:
 def edit_labels(layer: Labels, wanted: NDArray[Any]) -> int:
     """Change a Labels layer to `wanted` (Z, Y, X) as one undo step; gives the voxels changed."""
     # Setting `layer.data` would leave an undo history that belongs to other voxels.
-    wanted = wanted[0] if layer.ndim == 2 else wanted
-    changed = np.nonzero(np.asarray(layer.data) != wanted)
-    count = int(changed[0].size)
+    now = volume_of(layer)
+    # Slice by slice: an edit touches few of an exam's slices.
+    slices = [z for z in range(len(now)) if not np.array_equal(now[z], wanted[z])]
+    z, y, x = np.nonzero(now[slices] != wanted[slices])
+    z = np.asarray(slices, int)[z]
+    values = wanted[z, y, x]
+    changed = (y, x) if layer.ndim == 2 else (z, y, x)
+    count = int(y.size)
     if count:
         with layer.block_history():
-            layer.data_setitem(changed, wanted[changed])
+            layer.data_setitem(changed, values)
     return count
 
 

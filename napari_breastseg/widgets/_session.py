@@ -6,7 +6,7 @@ One `Session` per dock, handed to each panel. Values in, events out; no Qt, no n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..prediction import Region
 from ..volume import LabelMap
 from ._sources import Source
 
-__all__ = ["Draft", "Session"]
+__all__ = ["Draft", "Session", "is_same"]
 
 IDLE_S = 60.0
 """A pause longer than this counts as this long: the reader was away."""
@@ -73,7 +73,7 @@ class Session:
         self._drafts: dict[str, Draft] = {}
         self._dataset: Dataset | None = None
         self._record: CaseRecord | None = None
-        self._reviewed: set[int] = set()
+        self._seen: dict[int, set[int]] = {}
         self._seconds = 0.0
         self._last_touch: float | None = None
         self._lock = ExitStack()
@@ -168,7 +168,7 @@ class Session:
         had_record, self._record = self._record, None
         self.saved = None
         self._seconds, self._last_touch = 0.0, None
-        self._reviewed = set()
+        self._seen = {}
         if had_record is not None:
             self.record_changed.emit(None)
         self.reviewed_changed.emit()
@@ -188,16 +188,47 @@ class Session:
     @property
     def reviewed(self) -> tuple[int, ...]:
         """Indices along Z of the slices that were looked at."""
-        return tuple(sorted(self._reviewed))
+        shape = None if self._record is None else self._record.grid.shape
+        if shape is not None and any(self.seen(axis) == shape[axis] for axis in (1, 2)):
+            return tuple(range(shape[0]))
+        return tuple(sorted(self._seen.get(0, ())))
 
-    def look_at(self, indices: Sequence[int]) -> None:
-        """Count slices as looked at."""
+    def look_at(self, indices: Iterable[int], *, axis: int = 0) -> None:
+        """Count slices as looked at.
+
+        Parameters
+        ----------
+        indices : iterable of int
+            Slices along `axis`.
+        axis : int
+            Array axis one looks along: 0 z, 1 y, 2 x. Along y or x every slice must have been
+            seen before the slices along z count, all at once.
+        """
         self.touch()
-        if not self._reviewed.issuperset(indices):
-            self._reviewed.update(int(index) for index in indices)
+        seen = self._seen.setdefault(axis, set())
+        new = {int(index) for index in indices} - seen
+        if new:
+            seen |= new
             self.reviewed_changed.emit()
+
+    def seen(self, axis: int) -> int:
+        """How many slices along an array axis were looked at."""
+        return len(self._seen.get(axis, ()))
 
     def is_unsaved(self, labels: NDArray[np.generic]) -> bool:
         """Whether `labels` differ from what is on disk."""
         # Undo and redo tell nobody that they painted; only the arrays know.
-        return self.saved is not None and not np.array_equal(self.saved, labels)
+        return self.saved is not None and not is_same(self.saved, labels)
+
+
+def is_same(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None) -> bool:
+    """Whether two label arrays (Z, Y, X) are equal; stops at the first slice that differs.
+
+    Examples
+    --------
+    >>> is_same(np.zeros((2, 3, 3)), np.zeros((2, 3, 3))), is_same(None, np.zeros((2, 3, 3)))
+    (True, False)
+    """
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

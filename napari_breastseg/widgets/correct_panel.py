@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 
 from ..dataset import CaseRecord, Dataset
 from ..errors import InputError
-from ..volume import Grid, LabelMap
+from ..volume import TUMOR, Grid, LabelMap
 from . import _fields
 from ._autosave import KEEP_EVERY_S, Keeper
 from ._correction import Begun, accept, begin, reopen
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CorrectPanel"]
 
+_REST = "The rest of this exam is reviewed"
 _START_FIRST = "Press 'Start correcting' first"
 
 
@@ -49,6 +50,7 @@ class CorrectPanel(QWidget):
         self._viewer = viewer
         self._session = session
         self._watched: Any = None
+        self._tumor_slices: tuple[int, ...] = ()
         self.runner = JobRunner(self)
         self.keeper = Keeper(viewer, session, self)
         self._difference = Difference(viewer, session)
@@ -77,7 +79,7 @@ class CorrectPanel(QWidget):
             f"<span style='color:{REMOVED_COLOR}'>■</span> taken away"
         )
         self.reviewed_line = note()
-        self.rest = QCheckBox("The rest of this exam is reviewed")
+        self.rest = QCheckBox(_REST)
         self.rest.setProperty(
             "help",
             "Without this, slices you did not look at are left out of training (Shift-R)",
@@ -267,7 +269,7 @@ class CorrectPanel(QWidget):
         self.keeper.kept = (begun.recovered or on_disk).data
         self._take_brush()
         go_to_tumor(self._viewer, source, volume_of(layer))
-        self._on_step()
+        self._follow_edit()
         self._reload_cases()
 
     def _take_brush(self) -> None:
@@ -357,7 +359,9 @@ class CorrectPanel(QWidget):
             self.rest.setChecked(False)
             self.difference.setChecked(False)
             self.patient.clear()
+            self._tumor_slices = ()
         self._refresh()
+        self._show_saved()
 
     def _watch(self, layer: Any) -> None:
         if self._watched is not None and self._watched == layer:
@@ -371,14 +375,20 @@ class CorrectPanel(QWidget):
         self._soon.start()
 
     def _follow_edit(self) -> None:
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if layer is not None and self._session.record is not None:
+            # Whole exams are compared here and nowhere on the way from slice to slice.
+            has_tumor = (volume_of(layer) == TUMOR).any(axis=(1, 2))
+            self._tumor_slices = tuple(np.flatnonzero(has_tumor).tolist())
         self._on_step()
+        self._show_reviewed()
         self._show_saved()
 
     def _on_step(self, event: object = None) -> None:
         if self._session.record is not None:
             seen = through(self._viewer, self._session.source)
-            if seen is not None and seen[0] == 0:
-                self._session.look_at([seen[1]])
+            if seen is not None:
+                self._session.look_at([seen[1]], axis=seen[0])
             elif self._session.record.grid.shape[0] == 1:
                 self._session.look_at([0])
         if self.difference.isChecked():
@@ -391,14 +401,14 @@ class CorrectPanel(QWidget):
             return
         depth, seen = record.grid.shape[0], self._session.reviewed
         text = f"Looked at {len(seen)} of {depth} slices"
-        layer = tumor_layer(self._viewer, record.case_id)
-        if layer is not None and len(seen) < depth:
-            unseen = np.setdiff1d(np.arange(depth), seen)
-            count = int((volume_of(layer)[unseen] == 1).any(axis=(1, 2)).sum())
-            if count:
-                text += f"; {count} with tumor not yet"
-        self.reviewed_line.setText(text + ".")
-        self._refresh()
+        unseen = len(set(self._tumor_slices).difference(seen))
+        text += f"; {unseen} with tumor not yet." if unseen else "."
+        axis = self._axis()
+        if axis != 0 and len(seen) < depth:
+            size = record.grid.shape[axis]
+            text = f"Looked at {self._session.seen(axis)} of {size} slices in this direction."
+        self.reviewed_line.setText(text)
+        set_ready(self.accept_button, self._why_no_accept())
 
     def _show_saved(self) -> None:
         layer = tumor_layer(self._viewer, self._session.case_id)
@@ -414,7 +424,7 @@ class CorrectPanel(QWidget):
         self.saved_line.setText(text)
 
     def _required_annotator(self) -> str:
-        annotator = self.annotator.text().strip()
+        annotator = str(self.annotator.text()).strip()
         if not annotator:
             raise InputError(
                 "Needed to know who corrects", "the field Annotator is empty", "Type your initials"
@@ -436,8 +446,13 @@ class CorrectPanel(QWidget):
             return "Type who corrects (Annotator)"
         return ""
 
+    def _axis(self) -> int:
+        """Array axis one looks along."""
+        seen = through(self._viewer, self._session.source)
+        return 0 if seen is None else seen[0]
+
     def _is_known(self) -> bool:
-        return self.case.findData(self._session.case_id) >= 0
+        return bool(self.case.findData(self._session.case_id) >= 0)
 
     def _why_no_accept(self) -> str:
         if self.runner.is_running:
@@ -447,6 +462,8 @@ class CorrectPanel(QWidget):
         if tumor_layer(self._viewer, self._session.case_id) is None:
             return "The mask's layer is gone; open the case again"
         if not self.rest.isChecked() and not self._session.reviewed:
+            if self._axis() != 0:
+                return f"Look at every slice in this direction, or tick '{_REST}'"
             return "Look at a slice first"
         return ""
 
@@ -463,7 +480,6 @@ class CorrectPanel(QWidget):
         set_ready(self.rest, "" if is_held else _START_FIRST)
         set_ready(self.difference, self._difference.why_not)
         self.legend.setVisible(self.difference.isChecked())
-        self._show_saved()
 
 
 def _empty(grid: Grid) -> LabelMap:

@@ -26,7 +26,7 @@ from ..volume import Exam
 from ._fields import Fold, PathField, button, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown
-from ._layers import show_exam
+from ._layers import grey_window, show_exam
 from ._session import Session
 
 if TYPE_CHECKING:
@@ -182,14 +182,15 @@ class OpenPanel(QWidget):
     def _read(self, case: CaseFiles) -> None:
         self.runner.start(
             f"Reading {case.case_id}",
-            lambda: as_job(f"Reading {case.case_id}", lambda: formats.read_exam(case)),
+            lambda: as_job(f"Reading {case.case_id}", lambda: _read_case(case)),
             on_result=self._take_exam,
         )
 
-    def _take_exam(self, exam: Exam) -> None:
+    def _take_exam(self, read: tuple[Exam, tuple[float, float]]) -> None:
+        exam, limits = read
         source = self._session.source
         leaving = None if source is None or source.is_foreign else source.case_id
-        show_exam(self._viewer, exam, instead_of=leaving)
+        show_exam(self._viewer, exam, instead_of=leaving, limits=limits)
         self.opened.emit(exam)
         self._refresh()
 
@@ -198,6 +199,11 @@ class OpenPanel(QWidget):
         set_ready(self.open_button, busy)
         is_last = self.cases.currentRow() + 1 >= len(self._cases)
         set_ready(self.next_button, busy or ("This is the last case" if is_last else ""))
+
+
+def _read_case(case: CaseFiles) -> tuple[Exam, tuple[float, float]]:
+    exam = formats.read_exam(case)
+    return exam, grey_window(exam)
 
 
 def _spacing(text: str) -> float | None:

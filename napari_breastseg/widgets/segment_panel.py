@@ -33,7 +33,7 @@ from ._job_bar import JobBar, time_words
 from ._jobs import JobRunner, errors_shown
 from ._layers import show_labels, tumor_layer, volume_of
 from ._model_picker import ModelPicker
-from ._session import Draft, Session
+from ._session import Draft, Session, is_same
 from ._sources import Source, exam_of
 from ._view import add_box, box_region, go_to_tumor, slice_region
 
@@ -234,7 +234,7 @@ class SegmentPanel(QWidget):
         if shown is None or self.runner.is_running:
             return
         layer = tumor_layer(self._viewer, shown.source.case_id)
-        if layer is None or not np.array_equal(volume_of(layer), shown.labels):
+        if layer is None or not is_same(volume_of(layer), shown.labels):
             return
         label_map = shown.prediction.at_threshold(self.threshold.value())
         changed = Prediction(

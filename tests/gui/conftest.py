@@ -100,8 +100,13 @@ def two_phase_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def window(make_napari_viewer: Any, qtbot: Any) -> Iterator[SimpleNamespace]:
-    """A shown viewer with the dock, as the Plugins menu opens it, and what it told the user."""
+def window(
+    make_napari_viewer: Any, qtbot: Any, request: pytest.FixtureRequest
+) -> Iterator[SimpleNamespace]:
+    """A shown viewer with the dock, as the Plugins menu opens it, and what it told the user.
+
+    How it looked at the end is kept in screenshots/<test>.png of the repository.
+    """
     from napari.utils.notifications import notification_manager
 
     viewer = make_napari_viewer(show=True)
@@ -117,6 +122,11 @@ def window(make_napari_viewer: Any, qtbot: Any) -> Iterator[SimpleNamespace]:
     space = SimpleNamespace(viewer=viewer, dock=dock, told=told, qtbot=qtbot)
     del viewer  # pytest holds on to `space`; napari checks that nobody holds the viewer
     yield space
+    if dock.isVisible():
+        folder = Path(__file__).resolve().parents[2] / "screenshots"
+        folder.mkdir(exist_ok=True)
+        picture = space.viewer.window.screenshot(canvas_only=False, flash=False)
+        iio.imwrite(folder / f"{request.node.name}.png", picture)
     notification_manager.notification_ready.disconnect(note)
     dock.shut_down()
     assert QThreadPool.globalInstance().waitForDone(WAIT_MS)
