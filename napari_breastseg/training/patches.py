@@ -109,10 +109,10 @@ class Augmentation:
             return
         both, image = ("image", "label"), ("image",)
         modes = {"mode": ("bilinear", "nearest"), "padding_mode": "border"}
-        turn = np.deg2rad(25.0) * strength
+        turn = np.deg2rad(15.0) * strength
         rotate = turn if dims == 2 else (np.deg2rad(8.0) * strength,) * 2 + (turn,)
-        gamma = (1 - 0.35 * strength, 1 + 0.6 * strength)
-        zoom = (-0.25 * strength, 0.35 * strength)
+        gamma = (1 - 0.2 * strength, 1 + 0.3 * strength)
+        zoom = (-0.15 * strength, 0.2 * strength)
         elastic: Any
         if dims == 2:
             elastic = Rand2DElasticd(
@@ -130,16 +130,16 @@ class Augmentation:
                     prob=0.7,
                     rotate_range=rotate,
                     scale_range=(zoom,) * dims if dims == 2 else ((0.0, 0.0), zoom, zoom),
-                    shear_range=(0.1 * strength,) * 2 if dims == 2 else None,
+                    shear_range=(0.05 * strength,) * 2 if dims == 2 else None,
                     **modes,
                 ),
                 elastic,
-                RandBiasFieldd(image, degree=3, coeff_range=(0.0, 0.3 * strength), prob=0.5),
-                RandAdjustContrastd(image, prob=0.4, gamma=gamma),
-                RandScaleIntensityd(image, factors=0.3 * strength, prob=0.5),
-                RandShiftIntensityd(image, offsets=0.1 * strength, prob=0.5),
+                RandBiasFieldd(image, degree=3, coeff_range=(0.0, 0.05 * strength), prob=0.3),
+                RandAdjustContrastd(image, prob=0.3, gamma=gamma),
+                RandScaleIntensityd(image, factors=0.15 * strength, prob=0.5),
+                RandShiftIntensityd(image, offsets=0.05 * strength, prob=0.3),
                 RandGaussianSmoothd(image, sigma_x=(0.3, 1.0), sigma_y=(0.3, 1.0), prob=0.15),
-                RandGaussianNoised(image, prob=0.25, std=0.05 * strength),
+                RandGaussianNoised(image, prob=0.25, std=0.03 * strength),
             ]
         )
 
@@ -174,7 +174,7 @@ def _vary_lesion_contrast(
     tumor = (label == TUMOR).float()
     if rng.random() > 0.5 or not tumor.any():
         return image
-    factor = float(rng.uniform(1 - 0.35 * strength, 1 + 0.1 * strength))
+    factor = float(rng.uniform(1 - 0.3 * strength, 1 + 0.1 * strength))
     pool = avg_pool2d if tumor.ndim == 3 else avg_pool3d
     soft = pool(tumor[None], 3, stride=1, padding=1)[0]
     return image * (1 + (factor - 1) * soft)

@@ -19,11 +19,15 @@ from .loop import TrainResult, train
 
 __all__ = ["plan_config", "plan_spec", "train_dataset"]
 
-SCRATCH_STEPS = 360
+SCRATCH_STEPS = 300
 """Steps from fresh weights: what tens of slices need."""
 
-SCRATCH_FEATURES = (16, 32, 64, 128, 128)
-"""Channels per level when starting fresh, behind a half-resolution stem."""
+SCRATCH_FEATURES = (8, 24, 48, 96, 128, 128)
+"""Channels per level when starting fresh: few where pixels are many, many where they are few."""
+
+SCRATCH_PERCENTILES = (0.5, 99.95)
+"""Grey values that become 0 and 1. Bright lesions, glands and the heart fill up to some percent of
+a slice; an upper percentile above all of them lets the same tissue have the same value."""
 
 LARGEST_PATCH = 256
 """Largest side of a training patch, in pixels."""
@@ -130,7 +134,7 @@ def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
     """Network for training from scratch: 2D, on the channels all datasets share.
 
     A patch is a whole slice where it fits: where in the body a bright spot lies tells tumor from
-    heart, and a half-resolution stem makes that affordable.
+    heart.
 
     Raises
     ------
@@ -148,13 +152,13 @@ def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
             "; ".join(f"{d.name} has {', '.join(d.channels) or 'none'}" for d in datasets),
             "Train on datasets with the same phases",
         )
-    stride = 2 ** len(SCRATCH_FEATURES)
+    stride = 2 ** (len(SCRATCH_FEATURES) - 1)
     side = max(max(case.grid.shape[1:]) for dataset in datasets for case in dataset.cases())
     patch = stride * max(2, min(round(side / stride), LARGEST_PATCH // stride))
     return ModelSpec(
         inputs=tuple(shared),
         features=SCRATCH_FEATURES,
-        stem_stride=2,
+        percentiles=SCRATCH_PERCENTILES,
         patch_size=(patch, patch),
     )
 
