@@ -55,6 +55,9 @@ class TrainingRecord(BaseModel):
     training_cases: list[str] = []
     """Cases whose voxels changed the weights."""
 
+    inherited_cases: list[str] = []
+    """Cases that the models it was made from had learned from."""
+
     validation_cases: list[str] = []
     """Cases that chose the best step."""
 
@@ -66,6 +69,11 @@ class TrainingRecord(BaseModel):
 
     seed: int | None = None
     """Seed of the run."""
+
+    @property
+    def known_cases(self) -> set[str]:
+        """Cases that changed these weights or those they were made from."""
+        return {*self.training_cases, *self.inherited_cases}
 
 
 class ModelInfo(BaseModel):

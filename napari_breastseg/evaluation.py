@@ -23,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +53,10 @@ __all__ = [
     "paired_bootstrap",
     "score_case",
 ]
+
+T = TypeVar("T")
+Reader = Callable[[], T]
+"""Reads a case's part when its turn comes."""
 
 _MEANS = (
     "dice",
@@ -168,7 +172,7 @@ class Evaluation:
 
 
 def evaluate(
-    cases: Iterable[tuple[str, str, Exam, LabelMap]],
+    cases: Iterable[tuple[str, str, Exam | Reader[Exam], LabelMap | Reader[LabelMap]]],
     predict: Callable[[Exam], Predicted | Job[Predicted]],
     *,
     output: Path | None = None,
@@ -180,8 +184,9 @@ def evaluate(
     Parameters
     ----------
     cases : iterable of (case_id, patient_id, Exam, LabelMap)
-        Read one at a time, so a generator keeps one exam in memory. Give a list, or anything
-        with a length, for progress with a total.
+        Exam and label map may be callables that read them: then one exam at a time is in
+        memory, and one that cannot be read stops no other. Give a list, or anything with a
+        length, for progress with a total.
     predict : callable
         Makes an exam's prediction, at once or as a job; a job is left when this one is.
     output : Path, optional
@@ -221,12 +226,13 @@ def evaluate(
     failed: dict[str, str] = {}
     pooled: ProbabilityHistogram | None = ProbabilityHistogram()
     yield Progress("Evaluating", 0, total)
-    for done, (case_id, patient_id, exam, reference) in enumerate(cases):
+    for done, (case_id, patient_id, exam_or_reader, reference_or_reader) in enumerate(cases):
         if case_id in rows or case_id in failed:
             raise InputError(
                 "Needed every case once", f"got {case_id} twice", "Give each case an id of its own"
             )
         try:
+            exam, reference = _read(exam_or_reader), _read(reference_or_reader)
             reference.require_grid(exam.grid, case_id)
             predicted = predict(exam)
             if isinstance(predicted, Generator):
@@ -280,6 +286,10 @@ def evaluate(
     if output is not None:
         result.write(output)
     return result
+
+
+def _read(value: T | Reader[T]) -> T:
+    return value() if callable(value) else value
 
 
 def _within(job: Job[Predicted], done: int, total: int) -> Job[Predicted]:

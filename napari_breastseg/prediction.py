@@ -159,8 +159,8 @@ def predict(
         tumor = yield from predict_working(
             checkpoint.network, spec, prepared, target, region=working, mirror=mirror
         )
-    except torch.OutOfMemoryError:
-        if target.type == "cpu":
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; Apple's has no class of its own
+        if target.type == "cpu" or "out of memory" not in str(error).lower():
             raise
         torch.cuda.empty_cache()
         message = f"The {target.type} device ran out of memory; going on with the CPU"

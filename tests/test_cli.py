@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -222,6 +223,18 @@ def test_unequal_colors_need_phases(run, model, tmp_path):
     assert run(*words, "--phases", "pre,post1,post2")[0] == 0
 
 
+def test_naming_both_phases_of_a_set_names_one_case(run, sphere_exam, tmp_path):
+    files = [tmp_path / f"P001_{number:04d}.nii.gz" for number in range(2)]
+    for path, volume in zip(files, sphere_exam[0].phases.values(), strict=True):
+        formats.write_volume(path, volume)
+    model = bright_model(tmp_path / "m", ("pre", "post1"))
+    assert run("predict", *files, "--output", tmp_path / "o", "--model", model)[0] == 0
+    words = ["dataset", "add", tmp_path / "data", *files, "--patient-id", "P", "--json"]
+    code, stdout, _ = run(*words)
+    assert code == 0
+    assert json.loads(stdout)["cases"] == [{"case_id": "P001", "status": "new"}]
+
+
 def test_a_folder_of_slices_is_one_case_each_or_one_stack(run, model, slices, tmp_path):
     for path in slices.glob("*mask.png"):
         path.unlink()
@@ -364,6 +377,65 @@ def test_add_takes_an_exam_with_its_mask(run, slices, tmp_path):
     )
     assert code == 0
     assert json.loads(stdout)["cases"] == [{"case_id": "S0", "status": "accepted"}]
+
+
+def test_add_reports_a_bad_exam_and_takes_the_others(run, slices, tmp_path):
+    words = ["dataset", "add", tmp_path / "data"]
+    code, _, stderr = run(*words, tmp_path / "nope.nii.gz", "--patient-id", "P0")
+    assert code == 2
+    assert "does not exist" in stderr
+    assert not (tmp_path / "data").exists()
+    code, stdout, _ = run(
+        *words, tmp_path / "nope.nii.gz", slices / "S0.png", "--patient-id", "P0", "--json"
+    )
+    assert code == 1
+    assert [row["status"] for row in json.loads(stdout)["cases"]] == ["failed", "new"]
+
+
+def test_a_damaged_case_stops_no_other_from_being_scored(run, model, slices, tmp_path):
+    run("dataset", "import", slices / "cases.csv", tmp_path / "data")
+    image = tmp_path / "data" / "imagesTr" / "S2_0000.nii.gz"
+    image.write_bytes(image.read_bytes()[:60])
+    code, stdout, stderr = run(
+        "evaluate", tmp_path / "data", "--model", model, "--split", "all", "--json"
+    )
+    assert code == 1
+    scored = json.loads(stdout)
+    assert [row["case_id"] for row in scored["cases"]] == ["S0", "S1", "S3", "S4"]
+    assert scored["summary"]["failed"][0]["case_id"] == "S2"
+    assert scored["summary"]["trained_on"] == []
+    assert "1 cases failed: S2" in stderr
+
+
+def test_a_damaged_promoted_model_is_not_replaced_by_training_from_scratch(
+    run, model, slices, tmp_path
+):
+    run("dataset", "import", slices / "cases.csv", tmp_path / "data")
+    run("models", "import", model, "--name", "ward")
+    run("models", "promote", "ward", "--force")
+    weights = next(Path(os.environ["BREASTSEG_HOME"]).rglob("ward/weights.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:100])
+    code, _, stderr = run(
+        "train", tmp_path / "data", "--output", tmp_path / "m", "--steps", 1, "--device", "cpu"
+    )
+    assert code == 2
+    assert "SHA-256" in stderr
+    assert not (tmp_path / "m").exists()
+
+
+def test_fine_tuned_models_remember_what_their_base_learned_from(run, slices, tmp_path):
+    data = tmp_path / "data"
+    run("dataset", "import", slices / "cases.csv", data)
+    words = ["train", data, "--steps", 1, "--device", "cpu", "--output"]
+    run(*words, tmp_path / "a", "--model", "scratch", "--fold", 0)
+    run(*words, tmp_path / "b", "--model", tmp_path / "a", "--fold", 1)
+    record = checkpoint.read_info(tmp_path / "b").training
+    assert record.validation_cases == ["S1"]
+    assert record.known_cases == {"S0", "S1", "S2", "S3", "S4"}
+    code, stdout, stderr = run("evaluate", data, "--model", tmp_path / "b", "--json")
+    assert code == 0
+    assert json.loads(stdout)["summary"]["trained_on"] == ["S1"]
+    assert "1 of 1 cases were trained on" in stderr
 
 
 def test_no_permission_is_a_three_part_error(run, model, slices, tmp_path):

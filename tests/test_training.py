@@ -180,6 +180,22 @@ def test_a_killed_process_goes_on_to_the_same_weights(tmp_path):
     assert all(torch.equal(whole[key], cut[key]) for key in whole)
 
 
+def test_canceling_in_the_midst_of_a_validation_loses_no_step(tmp_path):
+    how = {"spec": SPEC, "config": config(steps=4, validate_every=2), "validation": CASES[2:]}
+    drain(train(CASES[:2], tmp_path / "whole", **how))
+    job = train(CASES[:2], tmp_path / "cut", **how)
+    for progress in job:
+        if progress.stage == "Validating":
+            break
+    job.close()
+    (tmp_path / "cut" / ".tmp-cases-killed").mkdir()
+    drain(train(CASES[:2], tmp_path / "cut", resume=True, **how))
+    whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
+    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    assert len(history_of(tmp_path / "cut")) == 4
+    assert not list((tmp_path / "cut").glob(".tmp-*"))
+
+
 def test_resuming_with_other_settings_is_refused(tmp_path):
     job = train(CASES, tmp_path / "m", spec=SPEC, config=config(steps=5))
     for progress in job:
@@ -188,6 +204,9 @@ def test_resuming_with_other_settings_is_refused(tmp_path):
     job.close()
     with pytest.raises(InputError, match="Needed the same data, model and settings"):
         drain(train(CASES, tmp_path / "m", spec=SPEC, config=config(steps=6), resume=True))
+    moved = [Slice(case.case_id, case.patient_id, case.seed + 1) for case in CASES]
+    with pytest.raises(InputError, match="Needed the same data, model and settings"):
+        drain(train(moved, tmp_path / "m", spec=SPEC, config=config(steps=5), resume=True))
     with pytest.raises(InputError, match="Add --resume"):
         drain(train(CASES, tmp_path / "m", spec=SPEC, config=config(steps=5)))
 

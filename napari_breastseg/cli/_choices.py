@@ -13,7 +13,16 @@ from ..registry import Registry
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
 
-__all__ = ["Device", "Model", "Phases", "Threshold", "load_model", "model_folder", "phase_list"]
+__all__ = [
+    "Device",
+    "Model",
+    "Phases",
+    "Threshold",
+    "has_default_model",
+    "load_model",
+    "model_folder",
+    "phase_list",
+]
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Model = Annotated[
@@ -47,21 +56,26 @@ def model_folder(model: str | None) -> Path:
     """
     from ..checkpoint import is_checkpoint
 
-    registry = Registry()
-    if model == "starter" or (model is None and registry.promoted() is None):
-        if is_checkpoint(starter_folder()):
-            return starter_folder()
-        raise InputError(
-            "Needed a model",
-            "none is named or promoted, and this version ships no starter model yet",
-            "Train one with 'napari-breastseg train DATASET --model scratch --output DIR' and "
-            "give it with --model, or see 'napari-breastseg demo'",
-        )
-    if model is None:
-        promoted = registry.promoted()
-        assert promoted is not None  # asked above
+    promoted = Registry().promoted() if model is None else None
+    if promoted is not None:
         return promoted
-    return registry.resolve(model)
+    if model not in (None, "starter"):
+        return Registry().resolve(model)
+    if is_checkpoint(starter_folder()):
+        return starter_folder()
+    raise InputError(
+        "Needed a model",
+        "none is named or promoted, and this version ships no starter model yet",
+        "Train one with 'napari-breastseg train DATASET --model scratch --output DIR' and "
+        "give it with --model, or see 'napari-breastseg demo'",
+    )
+
+
+def has_default_model() -> bool:
+    """Whether there is a promoted model or a starter, whole or damaged."""
+    from ..checkpoint import is_checkpoint
+
+    return Registry().promoted() is not None or is_checkpoint(starter_folder())
 
 
 def load_model(model: str | None) -> Checkpoint:

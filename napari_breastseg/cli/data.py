@@ -82,19 +82,26 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Add exams of one patient as new cases, one of them with its mask if there is one."""
-    opened = Dataset.open_or_create(dataset)
-    cases = [
-        case
-        for path in exams
-        for case in formats.find_cases(path, phases=phase_list(phases), stack=stack)
-    ]
+    cases: list[formats.CaseFiles] = []
+    rows: list[dict[str, Any]] = []
+    for path in exams:
+        try:
+            found = formats.find_cases(path, phases=phase_list(phases), stack=stack)
+        except InputError as error:
+            show_error(error)
+            rows.append({"case_id": None, "status": "failed", "error": str(error)})
+            continue
+        known = {case.files for case in cases}
+        cases += [case for case in found if case.files not in known]
+    if not cases:
+        raise typer.Exit(2)
     if mask is not None and len(cases) != 1:
         raise InputError(
             "Needed a single exam to go with --mask",
             f"got {len(cases)} cases",
             "Add the exams one by one, or list them in a CSV file for 'dataset import'",
         )
-    rows: list[dict[str, Any]] = []
+    opened = Dataset.open_or_create(dataset)
     for case in cases:
         try:
             exam = formats.read_exam(case)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from ..dataset import Dataset
 from ..errors import InputError
 from ..home import home_folder
 from ..volume import Exam, LabelMap
-from ._choices import model_folder
+from ._choices import has_default_model, model_folder
 from ._console import AsJson, print_json, print_table, run, say
 from .doctor import screen_problem
 
@@ -39,14 +40,17 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Segment, correct, accept and fine-tune on the synthetic sample exam."""
+    from ..checkpoint import load
+
     problem = None if headless else screen_problem()
     if problem is not None:
         say(f"No window can be opened: {problem}. Running the loop without one.")
     folder = _new_folder(output)
-    checkpoint = _demo_model(quiet=as_json)
+    model = _demo_model(quiet=as_json)
+    checkpoint = load(model)
     exam, reference = read_sample()
     if not headless and problem is None:
-        _open_window(checkpoint, exam, folder)
+        _open_window(checkpoint, model, exam, folder)
         return
     rows = _loop(checkpoint, exam, reference, folder, quiet=as_json)
     table = io.StringIO()
@@ -99,14 +103,13 @@ def _new_folder(output: Path | None) -> Path:
     return folder
 
 
-def _demo_model(quiet: bool) -> Checkpoint:
-    """The model in use; without one, a small one trained on phantoms once and kept."""
+def _demo_model(quiet: bool) -> Path:
+    """Folder of the model in use; without one, of a small one trained on phantoms once and kept."""
     from .. import checkpoint
 
-    try:
-        return checkpoint.load(model_folder(None))
-    except InputError:
-        folder = home_folder() / "demo-model"
+    if has_default_model():
+        return model_folder(None)
+    folder = home_folder() / "demo-model"
     if not checkpoint.is_checkpoint(folder):
         from ..training import TrainConfig, train
         from ..unet import ModelSpec
@@ -117,6 +120,7 @@ def _demo_model(quiet: bool) -> Checkpoint:
         )
         spec = ModelSpec(inputs=("pre", "post1"), features=(8, 16, 32, 64), patch_size=(96, 96))
         config = TrainConfig(steps=DEMO_STEPS, batch_size=6, averaging=0.98)
+        shutil.rmtree(folder, ignore_errors=True)  # of a demo that was interrupted
         run(
             train(
                 phantom_cases(6),
@@ -124,11 +128,10 @@ def _demo_model(quiet: bool) -> Checkpoint:
                 spec=spec,
                 config=config,
                 name="demo-phantoms",
-                resume=True,
             ),
             quiet=quiet,
         )
-    return checkpoint.load(folder)
+    return folder
 
 
 class _PhantomCase:
@@ -231,7 +234,7 @@ def _dice(mask: np.ndarray, reference: np.ndarray) -> float:
     return 2.0 * int((mask & reference).sum()) / size if size else 1.0
 
 
-def _open_window(checkpoint: Checkpoint, exam: Exam, folder: Path) -> None:
+def _open_window(checkpoint: Checkpoint, model: Path, exam: Exam, folder: Path) -> None:
     """Napari on the segmented sample, through the plugin's own command: no widgets import here."""
     from npe2 import PluginManager
 
@@ -241,5 +244,11 @@ def _open_window(checkpoint: Checkpoint, exam: Exam, folder: Path) -> None:
     formats.write_label_map(folder / f"{exam.case_id}.nii.gz", draft)
     PluginManager.instance().discover()
     PluginManager.instance().commands.execute(
-        "napari-breastseg.show_demo", kwargs={"exam": exam, "draft": draft}
+        "napari-breastseg.show_demo",
+        kwargs={
+            "exam": exam,
+            "draft": draft,
+            "model": model,
+            "model_identity": checkpoint.info.identity,
+        },
     )

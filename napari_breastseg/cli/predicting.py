@@ -106,6 +106,8 @@ def _plan(
             )
             # Letter case is folded: "p1" and "P1" are one file on macOS and Windows.
             key = case.case_id.casefold()
+            if key in planned and planned[key].case.files == case.files:
+                continue  # two phases of one set were named
             if key in planned:
                 raise InputError(
                     "Needed a name of its own for every case",

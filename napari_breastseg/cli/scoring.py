@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..dataset import Dataset
 from ..errors import InputError
-from ..volume import Exam, LabelMap
 from ._choices import Device, Model, load_model
 from ._console import AsJson, print_json, print_table, run, say
 
-
-class _Cases:
-    """Cases read one at a time, with a length for the progress bar."""
-
-    def __init__(self, dataset: Dataset, case_ids: tuple[str, ...]) -> None:
-        self.dataset = dataset
-        self.case_ids = case_ids
-
-    def __len__(self) -> int:
-        return len(self.case_ids)
-
-    def __iter__(self) -> Iterator[tuple[str, str, Exam, LabelMap]]:
-        for case_id in self.case_ids:
-            patient_id = self.dataset.case(case_id).patient_id
-            yield case_id, patient_id, self.dataset.exam(case_id), self.dataset.label_map(case_id)
+if TYPE_CHECKING:
+    from ..checkpoint import TrainingRecord
 
 
 def evaluate(
@@ -54,22 +40,31 @@ def evaluate(
     opened = Dataset.open(dataset)
     checkpoint = load_model(model)
     training = checkpoint.info.training
-    case_ids = _chosen(opened, split, training.fold or 0)
-    known = sorted(set(case_ids) & set(training.training_cases))
-    if known and opened.name in training.datasets:
+    case_ids = _chosen(opened, split, training)
+    known = sorted(set(case_ids) & training.known_cases)
+    if known:
         say(
             f"{len(known)} of {len(case_ids)} cases were trained on: these scores flatter the model"
         )
     result = run(
         evaluate_cases(
-            _Cases(opened, case_ids),
+            [
+                (
+                    case_id,
+                    opened.case(case_id).patient_id,
+                    partial(opened.exam, case_id),
+                    partial(opened.label_map, case_id),
+                )
+                for case_id in case_ids
+            ],
             lambda exam: predict(checkpoint, exam, device=device, threshold=threshold),
             output=output,
         ),
         quiet=as_json,
     )
     if as_json:
-        print_json(result.to_json())
+        scores = result.to_json()
+        print_json({**scores, "summary": {**scores["summary"], "trained_on": known}})
     else:
         print_table(
             ["case", "patient", "Dice", "HD95", "found", "false"],
@@ -93,11 +88,16 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _chosen(dataset: Dataset, split: str, fold: int) -> tuple[str, ...]:
+def _chosen(dataset: Dataset, split: str, training: TrainingRecord) -> tuple[str, ...]:
     if split == "all":
         return tuple(record.case_id for record in dataset.cases() if record.is_accepted)
     if split == "val":
-        return dataset.split(fold).val
+        accepted = {record.case_id for record in dataset.cases() if record.is_accepted}
+        held_out = [case for case in training.validation_cases if case in accepted]
+        # The fold's number can mean other patients once more have entered; the names cannot.
+        if held_out and dataset.name in training.datasets:
+            return tuple(held_out)
+        return dataset.split(training.fold or 0).val
     locked = dataset.locked()
     if not locked:
         raise InputError(

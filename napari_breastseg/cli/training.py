@@ -9,7 +9,7 @@ import typer
 
 from ..dataset import Dataset
 from ..errors import InputError
-from ._choices import Device, load_model
+from ._choices import Device, has_default_model, load_model
 from ._console import AsJson, print_json, run, say
 
 
@@ -46,13 +46,10 @@ def train(
 
     opened = [Dataset.open(folder) for folder in datasets]
     base = None
-    if model != "scratch":
-        try:
-            base = load_model(model)
-        except InputError:
-            if model is not None:
-                raise
-            say("No promoted or starter model: training from scratch")
+    if model is None and not has_default_model():
+        say("No promoted or starter model: training from scratch")
+    elif model != "scratch":
+        base = load_model(model)
     result = run(
         train_dataset(
             opened,

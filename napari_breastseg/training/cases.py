@@ -5,6 +5,7 @@ Imports no Qt; torch comes with `preprocessing` when cases are prepared.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,9 @@ class TrainingCase:
     labels: NDArray[np.uint8]
     """0 background, 1 tumor, 2 ignore, (Z, Y, X)."""
 
+    digest: str = ""
+    """SHA-256 of phases and labels: tells whether a run goes on with the data it began with."""
+
 
 def load_cases(
     cases: Sequence[CaseSource], spec: ModelSpec, cache: Path, stage: str
@@ -87,13 +91,19 @@ def load_cases(
         prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
         labels = prepare_labels(case.label_map(), spec.spacing_mm)
         arrays = []
+        digest = hashlib.sha256()
         for kind, array in (
             ("phases", prepared.phases.numpy().astype(np.float16)),
             ("labels", labels),
         ):
             path = cache / f"{stage.replace(' ', '-')}-{number}-{kind}.npy"
+            digest.update(np.ascontiguousarray(array).data)
             with storage_errors(path):
                 np.save(path, array)
             arrays.append(np.load(path, mmap_mode="r"))
-        loaded.append(TrainingCase(case.case_id, case.patient_id, arrays[0], roles, arrays[1]))
+        loaded.append(
+            TrainingCase(
+                case.case_id, case.patient_id, arrays[0], roles, arrays[1], digest.hexdigest()
+            )
+        )
     return loaded

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from ..checkpoint import Checkpoint, ModelInfo, TrainingRecord
 from ..errors import InputError
 from ..prediction import choose_device, predict_working
 from ..preprocessing import Prepared
-from ..progress import Job, Progress, drain
+from ..progress import Job, Progress
 from ..unet import ModelSpec, build, place
 from ..volume import IGNORE, TUMOR, Grid
 from .cases import CaseSource, TrainingCase, load_cases
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["TrainResult", "train"]
+
+_CACHE = ".tmp-cases-"
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,10 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
     device = choose_device(config.device)
 
-    with TemporaryDirectory(dir=output, prefix=".tmp-cases-") as cache:
+    for leftover in output.glob(f"{_CACHE}*"):  # of a run that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    # Windows keeps mapped files; what cannot be removed now goes with the next run.
+    with TemporaryDirectory(dir=output, prefix=_CACHE, ignore_cleanup_errors=True) as cache:
         learned = yield from load_cases(cases, spec, Path(cache), "Reading cases")
         held_out = yield from load_cases(validation, spec, Path(cache), "Reading validation cases")
         source = PatchSource(learned, _patch_shape(spec), config.lesion_fraction)
@@ -139,7 +145,7 @@ def train(
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
-        run = RunState(_fingerprint(config, spec, cases, base))
+        run = RunState(_fingerprint(config, spec, learned, held_out, base))
         if resume and (output / STATE_FILE).is_file():
             run.restore(output / STATE_FILE, network, averaged, optimizer)
         events = _open_events(output, run.step)
@@ -160,6 +166,7 @@ def train(
         # The next batch is made on another core while the network learns from this one.
         ahead = ThreadPoolExecutor(1)
         coming = ahead.submit(batch_of, run.step)
+        is_between_steps = True
         try:
             while run.step < config.steps:
                 rate = learning_rate(run.step, config)
@@ -187,13 +194,15 @@ def train(
                 run.seconds = time.perf_counter() - clock
                 metrics = {"loss": loss_value, "learning_rate": rate}
                 is_last = run.step == config.steps
+                is_between_steps = False
                 if held_out and (is_last or run.step % config.validate_every == 0):
-                    dice = _mean_dice(averaged, spec, held_out, device)
+                    dice = yield from _mean_dice(averaged, spec, held_out, device)
                     metrics["val_dice"] = dice
                     run.keep_if_best(dice, averaged)
                 elif is_last:
                     run.keep_if_best(None, averaged)
                 run.note(metrics)
+                is_between_steps = True
                 for key, value in metrics.items():
                     events.add_scalar(key, value, run.step)
                 if is_last or run.step % config.save_every == 0:
@@ -203,7 +212,8 @@ def train(
                 metrics["seconds_left"] = pace * steps_left
                 yield Progress("Training", run.step, config.steps, metrics)
         except GeneratorExit:
-            run.save(output, network, averaged, optimizer)
+            if is_between_steps:  # else the state written last is the one to go on from
+                run.save(output, network, averaged, optimizer)
             raise
         finally:
             ahead.shutdown(cancel_futures=True)
@@ -216,6 +226,7 @@ def train(
             datasets=list(datasets),
             fold=fold,
             training_cases=[case.case_id for case in learned],
+            inherited_cases=[] if base is None else sorted(base.info.training.known_cases),
             validation_cases=[case.case_id for case in held_out],
             patients=sorted({case.patient_id for case in learned}),
             steps=run.step,
@@ -235,12 +246,17 @@ def train(
 
 
 def _fingerprint(
-    config: TrainConfig, spec: ModelSpec, cases: Sequence[CaseSource], base: Checkpoint | None
+    config: TrainConfig,
+    spec: ModelSpec,
+    learned: Sequence[TrainingCase],
+    held_out: Sequence[TrainingCase],
+    base: Checkpoint | None,
 ) -> str:
     parts = {
         "config": config.model_dump(exclude={"device", "save_every"}),
         "spec": spec.model_dump(),
-        "cases": [case.case_id for case in cases],
+        "cases": [[case.case_id, case.digest] for case in learned],
+        "validation": [[case.case_id, case.digest] for case in held_out],
         "base": None if base is None else base.info.weights_sha256,
     }
     return json.dumps(parts, sort_keys=True)
@@ -274,15 +290,21 @@ def _mean_dice(
     spec: ModelSpec,
     cases: Sequence[TrainingCase],
     device: torch.device,
-) -> float:
+) -> Job[float]:
     """Mean Dice over cases at threshold 0.5 on the working grid, `ignore` left out."""
     import torch
 
     scores = []
-    for case in cases:
+    for number, case in enumerate(cases):
         phases = torch.from_numpy(np.array(case.phases, np.float32))
         prepared = Prepared(phases, case.roles, Grid(case.labels.shape))
-        tumor = drain(predict_working(network, spec, prepared, device))[0].numpy() >= 0.5
+        job = predict_working(network, spec, prepared, device)
+        try:
+            while True:  # every batch is a chance to cancel
+                next(job)
+                yield Progress("Validating", number, len(cases))
+        except StopIteration as stop:
+            tumor = stop.value[0].numpy() >= 0.5
         is_scored = case.labels != IGNORE
         reference = case.labels == TUMOR
         overlap = np.count_nonzero(tumor & reference & is_scored)
