@@ -6,13 +6,16 @@ import json
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_breastseg import formats
 from napari_breastseg.dataset import Dataset, FlagReason, Status
 from napari_breastseg.errors import InputError, StorageError
 from napari_breastseg.volume import IGNORE, Exam, Grid, LabelMap, Volume
@@ -439,6 +442,96 @@ def test_the_holder_of_a_case_goes_on_working_on_it(dataset: Dataset, sphere_exa
         with pytest.raises(InputError, match="reader A has had it open"):
             other.flag("P001", "motion")
     other.flag("P001", "motion")
+
+
+# Threads of one program
+
+
+def test_an_autosave_begun_before_an_accept_does_not_undo_it(
+    dataset: Dataset, sphere_exam, monkeypatch
+) -> None:
+    saving = threading.Barrier(2)
+    accepted = threading.Event()
+    write = formats.write_label_map
+
+    def slow_write(path: Path, label_map: LabelMap) -> None:
+        write(path, label_map)
+        if path.parent.name == "autosave":  # the record was read, and is not yet committed
+            saving.wait(10)
+            accepted.wait(0.5)  # nobody accepts meanwhile
+
+    monkeypatch.setattr(formats, "write_label_map", slow_write)
+    with dataset.lock("P001", "reader A"), ThreadPoolExecutor(1) as threads:
+        autosave = threads.submit(dataset.autosave, "P001", shifted(sphere_exam[1]))
+        saving.wait(10)
+        accept(dataset, sphere_exam[1])
+        accepted.set()
+        autosave.result()
+    assert dataset.case("P001").status is Status.ACCEPTED
+    assert dataset.recover("P001") is None
+    np.testing.assert_array_equal(dataset.label_map("P001").data, sphere_exam[1].data)
+    assert dataset.check() == []
+
+
+@pytest.mark.parametrize("reviewed", [None, [5, 6]])
+def test_what_is_accepted_is_not_offered_as_unfinished_by_a_late_autosave(
+    dataset: Dataset, sphere_exam, reviewed
+) -> None:
+    for number in range(4):
+        label_map = replace(sphere_exam[1], data=np.roll(sphere_exam[1].data, number, axis=2))
+        start = threading.Barrier(2)
+
+        def autosave(label_map: LabelMap = label_map, start: threading.Barrier = start) -> None:
+            start.wait(10)
+            dataset.autosave("P001", label_map)
+
+        with ThreadPoolExecutor(1) as threads:
+            late = threads.submit(autosave)
+            start.wait(10)
+            accept(dataset, label_map, reviewed_slices=reviewed)
+            late.result()
+        dataset.autosave("P001", label_map)
+        assert dataset.recover("P001") is None
+        assert dataset.case("P001").is_accepted
+    assert len(dataset.case("P001").history) == 3
+    assert dataset.check() == []
+
+
+def test_undoing_back_to_the_accepted_mask_ends_the_unfinished_work(
+    dataset: Dataset, sphere_exam
+) -> None:
+    accept(dataset, sphere_exam[1])
+    time.sleep(0.02)
+    opened = Dataset.open(dataset.folder)
+    opened.autosave("P001", shifted(sphere_exam[1]))
+    assert opened.recover("P001") is not None
+    opened.autosave("P001", sphere_exam[1])
+    assert opened.recover("P001") is None
+
+
+def test_work_in_slices_left_open_is_kept_after_an_accept(dataset: Dataset, sphere_exam) -> None:
+    accept(dataset, sphere_exam[1], reviewed_slices=[5, 6])
+    time.sleep(0.02)
+    data = sphere_exam[1].data.copy()
+    data[0, :3, :3] = 1  # in a slice that the accepted mask holds as `ignore`
+    dataset.autosave("P001", replace(sphere_exam[1], data=data))
+    np.testing.assert_array_equal(dataset.recover("P001").data, data)
+
+
+def test_a_case_stays_locked_until_the_last_thread_leaves_it(dataset: Dataset) -> None:
+    window, worker = dataset.lock("P001", "reader A"), dataset.lock("P001", "worker")
+    other = Dataset.open(dataset.folder)
+    window.__enter__()
+    worker.__enter__()
+    window.__exit__(None, None, None)  # closed while the worker still saves
+    with pytest.raises(InputError, match="reader A has had it open"):
+        other.flag("P001", "motion")
+    worker.__exit__(None, None, None)
+    assert other.lock_holder("P001") is None
+    other.flag("P001", "motion")
+
+
+# Programs
 
 
 ADD = """

@@ -297,15 +297,17 @@ class Dataset:
         InputError
             When the case is neither accepted nor flagged.
         """
-        record = self.case(case_id)
-        if record.status not in (Status.ACCEPTED, Status.FLAGGED):
-            raise InputError(
-                f"Needed case {case_id} to be accepted or flagged to reopen it",
-                f"it is {record.status.value}",
-                "Go on with it as it is",
-            )
-        update = {"status": Status.IN_PROGRESS, "flag_reason": None}
-        return work.withdraw(self._store, case_id, update, "reopening")
+        self.case(case_id)
+        with self._store.writing(case_id, "reopening"):
+            record = self.case(case_id)
+            if record.status not in (Status.ACCEPTED, Status.FLAGGED):
+                raise InputError(
+                    f"Needed case {case_id} to be accepted or flagged to reopen it",
+                    f"it is {record.status.value}",
+                    "Go on with it as it is",
+                )
+            update = {"status": Status.IN_PROGRESS, "flag_reason": None}
+            return work.withdraw(self._store, case_id, update, "reopening")
 
     # The folder as a whole
 

@@ -45,47 +45,63 @@ class Locks:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._held: dict[str, FileLock] = {}
+        self._held: dict[str, tuple[FileLock, int]] = {}  # with how many hold it
+        self._books = threading.Lock()
         self._folder_lock: FileLock | None = None
         self._threads = threading.RLock()
 
     @contextmanager
     def case(self, case_id: str, owner: str) -> Iterator[None]:
-        """Hold the lock of a case; nested holds by the same `Dataset` are one.
+        """Hold the lock of a case against other programs; holds by the same `Dataset` are one.
+
+        It keeps no two threads of a `Dataset` apart: `Store.writing` does.
 
         Raises
         ------
         InputError
             When somebody else holds it, with owner and time.
         """
-        held = self._held.get(case_id)
-        if held is not None:
-            with held:
-                yield
-            return
-        path = self._path(case_id)
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Not thread-local: a worker thread saves what the window's thread has locked.
-            lock = FileLock(path, thread_local=False)
-            try:
-                lock.acquire(timeout=_CASE_WAIT_S)
-            except Timeout:
-                raise self._refusal(case_id) from None
+        self._enter(case_id, owner)
         try:
-            write_json(
-                self._note_path(case_id),
-                LockNote(
-                    owner=owner,
-                    since=datetime.now(UTC).isoformat(timespec="seconds"),
-                    host=socket.gethostname(),
-                    pid=os.getpid(),
-                ).model_dump(),
-            )
-            self._held[case_id] = lock
             yield
         finally:
-            self._held.pop(case_id, None)
+            self._leave(case_id)
+
+    def _enter(self, case_id: str, owner: str) -> None:
+        path = self._path(case_id)
+        with self._books:
+            if case_id in self._held:
+                lock, count = self._held[case_id]
+                self._held[case_id] = lock, count + 1
+                return
+            with storage_errors(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # Not thread-local: a worker thread saves what the window's thread has locked.
+                lock = FileLock(path, thread_local=False)
+                try:
+                    lock.acquire(timeout=_CASE_WAIT_S)
+                except Timeout:
+                    raise self._refusal(case_id) from None
+            self._held[case_id] = lock, 1
+        try:
+            note = LockNote(
+                owner=owner,
+                since=datetime.now(UTC).isoformat(timespec="seconds"),
+                host=socket.gethostname(),
+                pid=os.getpid(),
+            )
+            write_json(self._note_path(case_id), note.model_dump())
+        except BaseException:
+            self._leave(case_id)
+            raise
+
+    def _leave(self, case_id: str) -> None:
+        """The last one out frees the lock, in whatever order threads came and go."""
+        with self._books:
+            lock, count = self._held.pop(case_id)
+            if count > 1:
+                self._held[case_id] = lock, count - 1
+                return
             with suppress(OSError):
                 self._note_path(case_id).unlink()
             lock.release()

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -44,6 +46,9 @@ class Store:
         self.name = name
         self._channels = channels
         self._cache: dict[str, tuple[_Stamp, CaseRecord]] = {}
+        self._writers = threading.RLock()
+        self.given: dict[str, tuple[str, str]] = {}
+        """SHA-256 of the accepted mask, and of the labels it was made of, by case accepted here."""
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -118,6 +123,20 @@ class Store:
             )
         return record
 
+    @contextmanager
+    def writing(self, case_id: str, owner: str) -> Iterator[None]:
+        """Change a case: alone among the threads of this `Dataset`, and among programs.
+
+        A record that a change builds on is read inside.
+
+        Raises
+        ------
+        InputError
+            When another program holds the case, with owner and time.
+        """
+        with self._writers, self.locks.case(case_id, owner):
+            yield
+
     def commit(self, record: CaseRecord, *, staged: tuple[str, ...] = ()) -> CaseRecord:
         """Write the record, which makes a change count, then move its staged files in place."""
         write_text(self.layout.record(record.case_id), record.model_dump_json(indent=2) + "\n")
@@ -168,7 +187,7 @@ class Store:
             for record in records:
                 if self._is_cut_off(record):
                     # Refused where somebody is at work on the case: then it is not cut off.
-                    with suppress(InputError), self.locks.case(record.case_id, "repair"):
+                    with suppress(InputError), self.writing(record.case_id, "repair"):
                         self._heal_case(self.case(record.case_id))
             if not unreadable and self.stale():
                 self.rebuild()

@@ -6,7 +6,9 @@ this package `derived`, `layout`, `masks`, `records`, `store`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from ..errors import InputError
 from ..volume import Exam, LabelMap, Volume
 from .derived import LABELS
 from .layout import sha256
-from .masks import on_grid, require_labels, stage_draft, stage_mask
+from .masks import on_grid, read_label_map, require_labels, stage_draft, stage_mask
 from .records import (
     CaseRecord,
     GridRecord,
@@ -49,7 +51,7 @@ def enter(
     require_case_id(case_id)
     require_pseudonym(patient_id)
     layout = store.layout
-    with store.locks.case(case_id, "import"):
+    with store.writing(case_id, "import"):
         _require_unused(store, case_id, patient_id)
         channels = store.channels or tuple(exam.phases)
         _require_channels(store, exam, channels, case_id)
@@ -101,7 +103,7 @@ def enter(
 
 def save_draft(store: Store, case_id: str, label_map: LabelMap, model: str) -> CaseRecord:
     """Keep a model's untouched prediction."""
-    with store.locks.case(case_id, "drafting"):
+    with store.writing(case_id, "drafting"):
         record = store.case(case_id)
         _require_not(record, (Status.ACCEPTED, Status.FLAGGED), "a draft")
         draft = stage_draft(store, record, label_map, model)
@@ -111,13 +113,18 @@ def save_draft(store: Store, case_id: str, label_map: LabelMap, model: str) -> C
 
 
 def autosave(store: Store, case_id: str, label_map: LabelMap) -> CaseRecord:
-    """Keep work in progress; an accepted mask stays what it is."""
-    with store.locks.case(case_id, "correcting"):
+    """Keep work in progress; an accepted mask stays what it is, and the same again is not kept."""
+    with store.writing(case_id, "correcting"):
         record = store.case(case_id)
         _require_not(record, (Status.FLAGGED,), "an autosave")
         label_map = on_grid(label_map, record.grid.grid, case_id)
         require_labels(label_map, LABELS.values(), case_id)
-        formats.write_label_map(store.layout.autosave(case_id), label_map)
+        path = store.layout.autosave(case_id)
+        if _is_accepted_as(store, record, label_map):
+            with storage_errors(path):
+                path.unlink(missing_ok=True)  # nothing is unfinished any more
+            return record
+        formats.write_label_map(path, label_map)
         if record.status in (Status.NEW, Status.DRAFTED):
             record = store.commit(record.model_copy(update={"status": Status.IN_PROGRESS}))
         return record
@@ -135,7 +142,7 @@ def replace_mask(
 ) -> CaseRecord:
     """Accept a mask, an imported one when `source_sha256` is given; derived files included."""
     layout = store.layout
-    with store.locks.case(case_id, annotator):
+    with store.writing(case_id, annotator):
         record = store.case(case_id)
         _require_not(record, (Status.FLAGGED,), "an accepted mask")
         accepted = stage_mask(
@@ -155,6 +162,7 @@ def replace_mask(
         if source_sha256 is not None:
             update["source_sha256"] = record.source_sha256 | {"mask": source_sha256}
         record = store.commit(record.model_copy(update=update), staged=("labelsTr",))
+        store.given[case_id] = accepted.sha256, _digest(label_map)
         store.rebuild()
         with storage_errors(layout.autosave(case_id)):
             layout.autosave(case_id).unlink(missing_ok=True)
@@ -164,7 +172,7 @@ def replace_mask(
 def withdraw(store: Store, case_id: str, update: dict[str, Any], owner: str) -> CaseRecord:
     """Take a case out of the accepted ones; its mask moves into the history."""
     label = store.layout.label(case_id)
-    with store.locks.case(case_id, owner):
+    with store.writing(case_id, owner):
         record = store.case(case_id)
         update = update | {"history": store.archive(record), "accepted": None}
         record = store.commit(record.model_copy(update=update))
@@ -172,6 +180,26 @@ def withdraw(store: Store, case_id: str, update: dict[str, Any], owner: str) -> 
         with storage_errors(label):
             label.unlink(missing_ok=True)
         return record
+
+
+def _is_accepted_as(store: Store, record: CaseRecord, label_map: LabelMap) -> bool:
+    """Whether these labels are the accepted mask, or those that it was made of.
+
+    The two differ in slices nobody looked at: work there is in the labels only, and is kept
+    unless it was there when the mask was accepted.
+    """
+    if record.accepted is None:
+        return False
+    if store.given.get(record.case_id) == (record.accepted.sha256, _digest(label_map)):
+        return True
+    with suppress(InputError, OSError):  # a damaged mask must not stop work from being kept
+        accepted = read_label_map(store.layout.label(record.case_id), record)
+        return np.array_equal(accepted.data, label_map.data)
+    return False
+
+
+def _digest(label_map: LabelMap) -> str:
+    return hashlib.sha256(np.ascontiguousarray(label_map.data)).hexdigest()
 
 
 def _require_not(record: CaseRecord, statuses: tuple[Status, ...], what: str) -> None:
