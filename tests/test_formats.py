@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,81 @@ def test_numbered_slices_are_one_case_each_unless_phases_are_named(tmp_path: Pat
     assert find_cases(tmp_path / "IM_0000.png")[0].case_id == "IM_0000"
     (case,) = find_cases(tmp_path, phases=["pre", "post1"])
     assert list(read_exam(case).phases) == ["pre", "post1"]
+
+
+def dataset_folder(folder: Path, head: object) -> Path:
+    """A folder as nnU-Net has it, described by `head`; text is written as it is."""
+    (folder / "imagesTr").mkdir(parents=True)
+    text = head if isinstance(head, str) else json.dumps(head)
+    (folder / "dataset.json").write_text(text)
+    return folder
+
+
+def test_roles_in_a_dataset_folder_are_those_it_names(tmp_path: Path, monkeypatch) -> None:
+    names = {"1": "post2", "0": "Post1", "2": "sub1", "10": "pre"}
+    folder = dataset_folder(tmp_path / "dataset", {"channel_names": names})
+    for number in (0, 1, 2, 10):
+        nifti(folder / "imagesTr" / f"P001_{number:04}.nii.gz", number)
+    nifti(folder / "imagesTr" / "P002_0000.nii.gz", 7)
+    nifti(folder / "imagesTs" / "patient_0001_0001.nii.gz", 8)
+    wanted = {
+        "P001": {"post1": 0, "post2": 1, "sub1": 2, "pre": 10},
+        "P002": {"post1": 7},
+        "patient_0001": {"post2": 8},
+    }
+    found = find_cases(folder)
+    assert {case.case_id: first_values(read_exam(case)) for case in found} == wanted
+    one = open_exam(folder / "imagesTr" / "P001_0001.nii.gz")
+    assert first_values(one) == wanted["P001"]
+    monkeypatch.chdir(folder / "imagesTr")
+    assert [case.roles for case in find_cases(Path("."))] == [tuple(wanted["P001"]), ("post1",)]
+
+
+def test_slices_of_a_dataset_are_phases_by_its_channel_names(tmp_path: Path) -> None:
+    folder = dataset_folder(tmp_path, {"channel_names": {"0": "pre", "1": "post2"}})
+    for number in (0, 1):
+        png(folder / "imagesTr" / f"C01_{number:04}.png")
+    (case,) = find_cases(folder)
+    assert (case.case_id, case.roles) == ("C01", ("pre", "post2"))
+
+
+def test_named_phases_win_over_those_of_a_dataset(tmp_path: Path) -> None:
+    folder = dataset_folder(tmp_path, {"channel_names": {"0": "post1", "1": "post2"}})
+    for number in (0, 1):
+        nifti(folder / "imagesTr" / f"P001_{number:04}.nii.gz", number)
+    exam = open_exam(folder, phases=["pre", "post5"])
+    assert first_values(exam) == {"pre": 0, "post5": 1}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        '{"channel_names": {"0": "po',
+        "[" * 100_000,
+        [],
+        {"modality": {"0": "MR"}},
+        {"channel_names": ["post1", "post2"]},
+        {"channel_names": {"0": "T1", "1": "post2"}},
+        {"channel_names": {"first": "post1", "1": "post2"}},
+        {"channel_names": {"0": "post1", "1": "post1"}},
+        {"channel_names": {"0": 5, "1": None}},
+        {"channel_names": {"0": "post1"}},
+    ],
+)
+def test_a_dataset_that_names_no_phase_of_a_file_leaves_its_number(
+    tmp_path: Path, head: object
+) -> None:
+    folder = dataset_folder(tmp_path, head)
+    for number in (0, 1):
+        nifti(folder / "imagesTr" / f"P001_{number:04}.nii.gz", number)
+    assert first_values(open_exam(folder)) == {"pre": 0, "post1": 1}
+
+
+def test_channel_names_say_nothing_of_other_folders(tmp_path: Path) -> None:
+    folder = dataset_folder(tmp_path, {"channel_names": {"0": "post1", "1": "post2"}})
+    for number in (0, 1):
+        nifti(folder / "images" / f"P001_{number:04}.nii.gz", number)
+    assert first_values(open_exam(folder)) == {"pre": 0, "post1": 1}
 
 
 def test_a_folder_gives_all_its_cases_at_any_depth(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Imports `errors` and `kinds` only.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import defaultdict
@@ -31,7 +32,9 @@ _PHASE = re.compile(r"(?P<case>.+)_(?P<number>00\d\d)")
 _MASK_FOLDER = re.compile(
     r"(masks?|labels?(tr|ts|val)?|segmentations?|truth|ground[-_ ]?truth)", re.IGNORECASE
 )
-_KNOWN_ROLE = re.compile(r"pre|post[1-9]\d*", re.IGNORECASE)
+_DATASET_JSON = "dataset.json"
+_IMAGE_FOLDERS = frozenset({"imagesTr", "imagesTs"})
+_KNOWN_ROLE = re.compile(r"pre|(post|sub)[1-9]\d*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,9 @@ def find_cases(
     A set of NIfTI files is taken as one only when its `_0000` is there, as nnU-Net and MAMA-MIA
     have it, or when as many `phases` are named: `patient_0001.nii` beside `patient_0002.nii` are
     two patients. Slices with numbers are one case each, unless `phases` names just as many.
+
+    In `imagesTr` and `imagesTs` of a dataset folder the numbers are channels, whose roles are the
+    `channel_names` in its dataset.json, as long as these are phases (pre, post1, sub1, ...).
     """
     path = Path(path)
     roles = _checked_roles(phases)
@@ -221,14 +227,18 @@ def _grouped(
             families[_family(file)].append(file)
     for folder, slices in stacks.items():
         yield CaseFiles(folder.resolve().name, SLICE, (_in_order(slices),))
-    for (_, kind, _), family in families.items():
-        yield from _cases_of_family(kind, family, roles)
+    channels = {folder: _dataset_channels(folder) for folder in {key[0] for key in families}}
+    for (folder, kind, _), family in families.items():
+        yield from _cases_of_family(kind, family, roles, channels[folder])
 
 
 def _cases_of_family(
-    kind: str, family: list[Path], roles: tuple[str, ...] | None
+    kind: str, family: list[Path], roles: tuple[str, ...] | None, channels: dict[int, str]
 ) -> Iterator[CaseFiles]:
-    """Cases among files of one folder whose names differ in phase number and ending at most."""
+    """Cases among files of one folder whose names differ in phase number and ending at most.
+
+    `channels` are the roles by file number that the folder's dataset names, if it is one's.
+    """
     numbered: dict[int, list[Path]] = defaultdict(list)
     for path in family:
         stem, number = _split_phase(path)
@@ -244,10 +254,14 @@ def _cases_of_family(
             if number is not None:
                 sets[stem, ending_of(path)].append(path)
         for paths in sets.values():
-            yield from _cases_of_family(kind, paths, roles)
+            yield from _cases_of_family(kind, paths, roles, channels)
         return
     numbers = sorted(numbered)
     paths = [numbered[number][0] for number in numbers]
+    if numbers and channels.keys() >= set(numbers):
+        named = tuple(channels[number] for number in numbers)
+        yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), named)
+        return
     count_named = roles is not None and len(roles) == len(numbers) > 1
     if kind == NIFTI:
         is_set = len(numbers) > 1 and (numbers[0] == 0 or count_named)
@@ -262,6 +276,22 @@ def _cases_of_family(
     for path in paths:
         name = _split_phase(path)[0] if is_suffix else stem_of(path)
         yield CaseFiles(name, kind, ((path,),))
+
+
+def _dataset_channels(folder: Path) -> dict[int, str]:
+    """Phase roles by file number in an image folder of a dataset; empty where nothing says them."""
+    folder = Path(os.path.abspath(folder))  # "." has no name
+    if folder.name not in _IMAGE_FOLDERS:
+        return {}
+    try:
+        names = json.loads((folder.parent / _DATASET_JSON).read_text("utf-8"))["channel_names"]
+        channels = {int(number): role.strip().lower() for number, role in names.items()}
+    # Anybody's file: absent, no JSON, or JSON of any other shape.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+    are_phases = all(_KNOWN_ROLE.fullmatch(role) for role in channels.values())
+    is_clear = len(set(channels.values())) == len(channels) == len(names)
+    return channels if are_phases and is_clear else {}
 
 
 def _split_phase(path: Path) -> tuple[str, int | None]:
