@@ -385,6 +385,25 @@ def test_no_date_enters_a_record(dataset: Dataset, sphere_exam) -> None:
     assert time.strftime("%Y%m", time.gmtime()) not in text
 
 
+def test_the_folder_gives_each_case_once_with_its_own_channels(tmp_path: Path, sphere_exam) -> None:
+    pre, post = sphere_exam[0].phases.values()
+    dataset = Dataset.create(tmp_path / "dataset", ["post1", "post2"])
+    for case_id in ("P001", "P002"):
+        dataset.add(Exam(case_id, {"post1": pre, "post2": post}), patient_id=case_id)
+        dataset.save_draft(case_id, sphere_exam[1], model="m")
+    accept(dataset, sphere_exam[1])
+    accept(dataset, shifted(sphere_exam[1]))
+    dataset.autosave("P001", sphere_exam[1])
+    dataset.autosave("P002", sphere_exam[1])
+    found = formats.find_cases(dataset.folder)
+    assert [(case.case_id, case.roles) for case in found] == [
+        ("P001", ("post1", "post2")),
+        ("P002", ("post1", "post2")),
+    ]
+    exam = formats.read_exam(found[0])
+    np.testing.assert_array_equal(exam.phases["post2"].data, post.data)
+
+
 # Locks
 
 

@@ -198,6 +198,17 @@ def test_channel_names_say_nothing_of_other_folders(tmp_path: Path) -> None:
     assert first_values(open_exam(folder)) == {"pre": 0, "post1": 1}
 
 
+def test_work_folders_are_passed_over_beside_a_dataset_json_only(tmp_path: Path) -> None:
+    folder = dataset_folder(tmp_path / "dataset", {})
+    nifti(folder / "imagesTr" / "P001_0000.nii.gz")
+    for name in ("drafts", "autosave/pending/drafts", "history/P001", "locks", "labelsTr"):
+        nifti(folder / name / "P001.nii.gz")
+        nifti(tmp_path / "plain" / name / "P001.nii.gz")
+    assert [case.path.parent.name for case in find_cases(folder)] == ["imagesTr"]
+    assert len(find_cases(tmp_path / "plain")) == 4
+    assert len(find_cases(folder / "drafts")) == 1
+
+
 def test_a_folder_gives_all_its_cases_at_any_depth(tmp_path: Path) -> None:
     for patient in ("DUKE_010", "DUKE_009", "ispy_1"):
         for number in (0, 1):

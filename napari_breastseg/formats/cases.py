@@ -32,6 +32,8 @@ _PHASE = re.compile(r"(?P<case>.+)_(?P<number>00\d\d)")
 _MASK_FOLDER = re.compile(
     r"(masks?|labels?(tr|ts|val)?|segmentations?|truth|ground[-_ ]?truth)", re.IGNORECASE
 )
+# Folders of a dataset that hold drafts, work in progress and earlier masks, never exams.
+_WORK_FOLDERS = frozenset({"autosave", "drafts", "history", "locks"})
 _DATASET_JSON = "dataset.json"
 _IMAGE_FOLDERS = frozenset({"imagesTr", "imagesTs"})
 _KNOWN_ROLE = re.compile(r"pre|(post|sub)[1-9]\d*", re.IGNORECASE)
@@ -162,7 +164,8 @@ def find_cases(
     ----------
     path : Path
         An image file, or a folder searched to any depth; folders named as masks are (masks,
-        labels, labelsTr, segmentations, truth) are passed over, unless given themselves. One file
+        labels, labelsTr, segmentations, truth), and those a dataset keeps work in (drafts, autosave,
+        history, locks beside a dataset.json), are passed over, unless given themselves. One file
         of a set `<case>_0000.nii.gz`, `_0001`, ... stands for the whole set.
     stack : bool
         Take the slices of a folder as one volume, in natural order of their names.
@@ -333,7 +336,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Visible files at any depth but those in folders of masks below; each real folder once."""
+    """Visible files at any depth but those in folders of masks or work; each real folder once."""
     visited: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
@@ -341,10 +344,13 @@ def _walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         visited.add(real)
+        skipped = _WORK_FOLDERS if _DATASET_JSON in files else frozenset()
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith((".", "__MACOSX")) and not _MASK_FOLDER.fullmatch(name)
+            if not name.startswith((".", "__MACOSX"))
+            and not _MASK_FOLDER.fullmatch(name)
+            and name not in skipped
         )
         yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 
