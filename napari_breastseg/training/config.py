@@ -15,7 +15,7 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(300, ge=1)
+    steps: int = Field(200, ge=1)
     """Optimizer steps."""
 
     batch_size: int = Field(4, ge=1)
