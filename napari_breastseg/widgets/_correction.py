@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..volume import Exam, LabelMap
 from ._session import Draft
 
-__all__ = ["Begun", "accept", "begin", "reopen"]
+__all__ = ["Begun", "accept", "accepted_words", "begin", "reopen"]
 
 IMPORTED_MODEL = "unknown"
 
@@ -93,6 +93,20 @@ def accept(
         annotator=annotator,
         seconds=seconds,
     )
+
+
+def accepted_words(record: CaseRecord) -> str:
+    """What was accepted, in a sentence."""
+    mask = record.accepted
+    assert mask is not None
+    depth = record.grid.shape[0]
+    seen = depth if mask.reviewed_slices is None else len(mask.reviewed_slices)
+    voxel_ml = record.grid.grid.voxel_ml
+    size = f"{mask.tumor_voxels:,} px"
+    if voxel_ml is not None:
+        size = f"{mask.tumor_voxels * voxel_ml:.2f} mL"
+    words = f"tumor {size}" if mask.tumor_voxels else "no tumor"
+    return f"Accepted {record.case_id}: {words}, {seen} of {depth} slices reviewed."
 
 
 def _hold(

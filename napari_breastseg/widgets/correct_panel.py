@@ -22,7 +22,7 @@ from ..errors import InputError
 from ..volume import TUMOR, Grid, LabelMap
 from . import _fields
 from ._autosave import KEEP_EVERY_S, Keeper
-from ._correction import Begun, accept, begin, reopen
+from ._correction import Begun, accept, accepted_words, begin, reopen
 from ._difference import ADDED_COLOR, REMOVED_COLOR, Difference
 from ._fields import PathField, button, counted, form, heading, note, set_ready
 from ._job_bar import JobBar
@@ -52,7 +52,7 @@ class CorrectPanel(QWidget):
         self._watched: Any = None
         self._tumor_slices: tuple[int, ...] = ()
         self.runner = JobRunner(self)
-        self.keeper = Keeper(viewer, session, self)
+        self.keeper = Keeper(viewer, session, self, self.runner)
         self._difference = Difference(viewer, session)
 
         self.folder = PathField("New, empty or dataset folder")
@@ -303,19 +303,18 @@ class CorrectPanel(QWidget):
             reviewed = None if self.rest.isChecked() else self._session.reviewed
             annotator, seconds = self._required_annotator(), self._session.seconds
             draft = self._session.draft
-            self.runner.start(
-                f"Accepting {record.case_id}",
-                lambda: as_job(
-                    f"Accepting {record.case_id}",
-                    lambda: accept(
-                        dataset,
-                        record.case_id,
-                        label_map,
-                        reviewed_slices=reviewed,
-                        annotator=annotator,
-                        seconds=seconds,
-                        draft=draft,
-                    ),
+            self.keeper.accept(
+                dataset,
+                record,
+                labels,
+                lambda: accept(
+                    dataset,
+                    record.case_id,
+                    label_map,
+                    reviewed_slices=reviewed,
+                    annotator=annotator,
+                    seconds=seconds,
+                    draft=draft,
                 ),
                 on_result=lambda accepted: self._take_accepted(accepted, labels),
             )
@@ -326,16 +325,7 @@ class CorrectPanel(QWidget):
             self.keeper.kept = labels
             self._session.update_record(record)
         self._reload_cases()
-        mask = record.accepted
-        assert mask is not None
-        depth = record.grid.shape[0]
-        seen = depth if mask.reviewed_slices is None else len(mask.reviewed_slices)
-        voxel_ml = record.grid.grid.voxel_ml
-        size = f"{mask.tumor_voxels:,} px"
-        if voxel_ml is not None:
-            size = f"{mask.tumor_voxels * voxel_ml:.2f} mL"
-        words = f"tumor {size}" if mask.tumor_voxels else "no tumor"
-        show_info(f"Accepted {record.case_id}: {words}, {seen} of {depth} slices reviewed.")
+        show_info(accepted_words(record))
 
     # Showing
 
