@@ -249,7 +249,7 @@ class BreastMRI(QWidget):
         if source == self.session.source:
             return
         if source.case_id != self.session.case_id:
-            self.correct_panel.keeper.keep()
+            self.correct_panel.keeper.keep_now()
         self.session.source = source
         self._show_sources(source)
         self._show_phases(source)
@@ -303,7 +303,11 @@ def show_segment(viewer: napari.viewer.Viewer) -> None:
 
 
 def show_demo(
-    exam: Exam | None = None, draft: LabelMap | None = None, model: Path | None = None
+    exam: Exam | None = None,
+    draft: LabelMap | None = None,
+    model: Path | None = None,
+    *,
+    model_identity: str = "demo",
 ) -> None:
     """Open a window on an exam and its draft, ready to correct; returns when it is closed.
 
@@ -314,7 +318,9 @@ def show_demo(
     draft : LabelMap, optional
         A model's prediction of it.
     model : Path, optional
-        Checkpoint folder of that model.
+        Checkpoint folder to segment with.
+    model_identity : str
+        Name and weights hash of the model that made the draft, as the dataset notes them.
     """
     viewer = napari.viewer.Viewer()
     dock = _dock_of(viewer)
@@ -327,7 +333,7 @@ def show_demo(
     source = dock.session.source
     if draft is not None and source is not None:
         show_labels(viewer, source, draft)
-        dock.session.keep_draft(Draft(source.case_id, draft, "demo"))
+        dock.session.keep_draft(Draft(source.case_id, draft, model_identity))
         go_to_tumor(viewer, source, draft.data)
     dock.show_tab("Correct" if draft is not None else "Segment")
     napari.run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -325,6 +326,72 @@ def test_work_is_kept_and_offered_again(
     assert dock.session.case_id == "P001"
 
 
+def test_what_is_asked_while_work_is_being_kept_comes_after_it(
+    window: SimpleNamespace,
+    idle: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dock, correct = window.dock, window.dock.correct_panel
+    keeper = correct.keeper
+    grid = Grid((4, 20, 24), np.diag([3.0, 1.0, 1.0, 1.0]))
+    layer = start_correcting(
+        window, idle, tmp_path / "set", exam_on(grid), np.zeros(grid.shape, np.uint8)
+    )
+    dataset = Dataset.open(tmp_path / "set")
+    written: list[tuple[str, int]] = []
+    slow, autosave, accept = threading.Event(), Dataset.autosave, Dataset.accept
+
+    def save(self: Dataset, case_id: str, label_map: LabelMap) -> None:
+        assert slow.wait(10)
+        autosave(self, case_id, label_map)
+        written.append(("autosave", int(label_map.data.sum())))
+
+    def take(self: Dataset, case_id: str, label_map: LabelMap, **rest: Any) -> Any:
+        record = accept(self, case_id, label_map, **rest)
+        written.append(("accept", int(label_map.data.sum())))
+        return record
+
+    monkeypatch.setattr(Dataset, "autosave", save)
+    monkeypatch.setattr(Dataset, "accept", take)
+
+    def paint(x: int) -> None:
+        layer.data_setitem((np.array([1]), np.array([2]), np.array([x])), 1)
+
+    def done() -> bool:
+        return not keeper.is_writing and not keeper.runner.is_running
+
+    # Accept waits for the autosave, and nothing is kept after it
+    paint(3)
+    keeper.keep()
+    paint(4)
+    dock.accept()
+    window.qtbot.wait(50)
+    assert written == []
+    slow.set()
+    window.qtbot.waitUntil(lambda: len(written) == 2 and done())
+    keeper.keep()
+    idle(keeper.runner)
+    assert written == [("autosave", 1), ("accept", 2)]
+    assert dataset.recover("P001") is None
+
+    # Another case asked for meanwhile: what was painted since is kept first
+    formats.write_volume(tmp_path / "NEXT.nii.gz", exam_on(grid).phases["post1"])
+    dock.open_panel.path.setValue(tmp_path / "NEXT.nii.gz")
+    written.clear()
+    slow.clear()
+    paint(5)
+    keeper.keep()
+    paint(6)
+    dock.open_panel.open()
+    idle(dock.open_panel.runner)
+    assert dock.session.case_id == "P001"
+    slow.set()
+    window.qtbot.waitUntil(lambda: dock.session.case_id == "NEXT")
+    assert written == [("autosave", 3), ("autosave", 4)]
+    assert dataset.recover("P001").data.sum() == 4
+
+
 def test_closing_the_window_keeps_the_work_and_frees_the_case(
     window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -369,7 +436,7 @@ def test_a_folder_of_cases_is_walked_by_key(
 
 
 def test_the_commands_of_the_manifest_open_the_dock(
-    make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch
+    make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch, two_phase_model: Path
 ) -> None:
     from napari_breastseg.widgets import _dock, show_demo, show_segment
 
@@ -384,12 +451,15 @@ def test_the_commands_of_the_manifest_open_the_dock(
     grid = Grid((4, 20, 24), np.diag([3.0, 1.0, 1.0, 1.0]))
     mask = np.zeros(grid.shape, np.uint8)
     mask[3, 5:9, 6:12] = 1
-    show_demo(exam_on(grid), LabelMap(mask, grid))
+    draft = LabelMap(mask, grid)
+    show_demo(exam_on(grid), draft, model=two_phase_model, model_identity="two@0123")
     viewer = viewers.pop()
     dock = viewer.window.dock_widgets["Breast MRI (napari-breastseg)"]
     assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Correct"
     assert np.array_equal(viewer.layers["P001 tumor"].data, mask)
     assert viewer.dims.current_step[0] == 3
+    assert dock.session.draft.model == "two@0123"
+    assert dock.session.model == dock.segment_panel.model.value() == two_phase_model
     show_segment(viewer)  # the dock that is open, not a second one
     assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Segment"
     assert len(viewer.window.dock_widgets) == 1
