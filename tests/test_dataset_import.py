@@ -297,6 +297,54 @@ def test_a_table_without_a_channel_of_the_dataset_is_refused_with_the_names(
     assert dataset.check() == []
 
 
+def color_rows(folder: Path) -> list[dict[str, str]]:
+    """A row for one slice whose red, green and blue differ, with its mask."""
+    image = np.random.default_rng(2).integers(0, 255, (24, 20, 3), np.uint8)
+    iio.imwrite(folder / "color.png", image)
+    (row,) = slice_rows(folder, 1)
+    return [row | {"image": "color.png"}]
+
+
+def test_colors_of_a_slice_are_the_channels_of_the_dataset(tmp_path: Path) -> None:
+    Dataset.create(tmp_path / "dataset", ["pre", "post1", "post3"])
+    rows = color_rows(tmp_path)
+    dataset, result = imported(rows, tmp_path)
+    assert (result.imported, result.failures) == (("S00",), ())
+    exam = dataset.exam("S00")
+    image = iio.imread(tmp_path / "color.png")
+    assert list(exam.phases) == ["pre", "post1", "post3"]
+    for channel, volume in enumerate(exam.phases.values()):
+        np.testing.assert_array_equal(volume.data[0], image[..., channel])
+    assert imported(rows, tmp_path)[1].skipped == ("S00",)
+    assert dataset.check() == []
+
+
+def test_a_trial_slice_enters_with_its_phases(test_data: Path, tmp_path: Path) -> None:
+    image = min((test_data / "ispy_slices" / "images").glob("*.png"), default=None)
+    if image is None:
+        pytest.skip("needs ispy_slices in the test data")
+    Dataset.create(tmp_path / "dataset", ["pre", "post1", "post2"])
+    row = {"case_id": "I1", "patient_id": "i1", "image": str(image), "mask": ""}
+    dataset, result = imported([row], tmp_path)
+    assert result.failures == ()
+    assert list(dataset.exam("I1").phases) == ["pre", "post1", "post2"]
+
+
+@pytest.mark.parametrize(
+    ("channels", "named"), [((), "no channels"), (("pre", "post1"), "pre, post1")]
+)
+def test_colors_without_as_many_channels_ask_for_a_dataset_made_for_them(
+    tmp_path: Path, channels: tuple[str, ...], named: str
+) -> None:
+    Dataset.create(tmp_path / "dataset", channels)
+    dataset, result = imported(color_rows(tmp_path), tmp_path)
+    message = result.failures[0].message
+    assert f"its 3 channels differ, and dataset dataset names {named}" in message
+    assert "new dataset with `dataset init DATASET --channels pre,post1,post2` first" in message
+    assert "--phases" not in message
+    assert dataset.cases() == []
+
+
 def test_an_empty_image_cell_is_reported(tmp_path: Path, sphere_exam) -> None:
     rows = volume_rows(tmp_path, *sphere_exam)
     rows[0]["image_0000"] = ""

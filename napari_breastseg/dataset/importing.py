@@ -12,7 +12,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import formats
@@ -194,7 +194,7 @@ def _import_row(store: Store, row: CaseRow, table: CaseTable, known: CaseRecord 
         sources["mask"] = sha256(row.mask)
     if known is not None:
         return _import_again(store, row, sources, known)
-    exam = _read_exam(row, table)
+    exam = _read_exam(row, table, store)
     mask = None if row.mask is None else _read_mask(row.mask, row.case_id, exam)
     enter(
         store,
@@ -252,11 +252,24 @@ def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: Ca
     return "updated"
 
 
-def _read_exam(row: CaseRow, table: CaseTable) -> Exam:
+def _read_exam(row: CaseRow, table: CaseTable, store: Store) -> Exam:
+    """Images of a row; the channels of a color slice are the dataset's when it has as many."""
     files = formats.case_from_files(
         row.case_id, list(row.images.values()), phases=table.roles, spacing_mm=_spacing(row)
     )
-    return formats.read_exam(files)
+    try:
+        return formats.read_exam(files)
+    except formats.UnnamedChannelsError as error:
+        if error.count == len(store.channels):
+            return formats.read_exam(replace(files, roles=store.channels))
+        roles = ",".join(["pre", *(f"post{number}" for number in range(1, error.count))])
+        raise InputError(
+            error.needed,
+            f"{error.came}, and dataset {store.name} names "
+            + (", ".join(store.channels) or "no channels"),
+            f"Make a new dataset with `dataset init DATASET --channels {roles}` first, each name "
+            "saying which phase that channel holds, and import into it; or save the image as grey",
+        ) from None
 
 
 def _read_mask(path: Path, case_id: str, exam: Exam) -> LabelMap:

@@ -5,11 +5,12 @@ is opened. Imports `errors`, `atomic` and `volume`.
 """
 
 from .cases import CaseFiles, case_from_files, case_name, find_cases, natural_key
-from .exams import open_exam, read_exam
+from .exams import UnnamedChannelsError, open_exam, read_exam
 from .masks import read_label_map, write_label_map, write_volume
 
 __all__ = [
     "CaseFiles",
+    "UnnamedChannelsError",
     "case_from_files",
     "case_name",
     "find_cases",

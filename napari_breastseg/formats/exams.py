@@ -18,7 +18,23 @@ from .kinds import NIFTI, SLICE, require_content
 from .nifti import read_nifti
 from .slices import read_slices
 
-__all__ = ["open_exam", "read_channel", "read_exam"]
+__all__ = ["UnnamedChannelsError", "open_exam", "read_channel", "read_exam"]
+
+
+class UnnamedChannelsError(InputError):
+    """A slice whose channels differ, while nobody has said which phase each of them holds.
+
+    Parameters
+    ----------
+    needed, came, do : str
+        As for `InputError`.
+    count : int
+        How many channels the slice has.
+    """
+
+    def __init__(self, needed: str, came: str, do: str, *, count: int) -> None:
+        super().__init__(needed, came, do)
+        self.count = count
 
 
 def _read_nifti_file(files: Sequence[Path]) -> list[Volume]:
@@ -76,6 +92,8 @@ def read_exam(case: CaseFiles) -> Exam:
     InputError
         If a file is damaged, phases do not fit the names given or lie on different grids, or an
         image is constant or holds values that are not finite.
+    UnnamedChannelsError
+        An `InputError`: if a slice has channels that differ, and `case.roles` is None.
     """
     volumes: list[Volume] = []
     for files in case.channels:
@@ -105,11 +123,12 @@ def read_channel(kind: str, files: Sequence[Path]) -> list[Volume]:
 def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
     if case.roles is None:
         if count > 1 and case.kind == SLICE:
-            raise InputError(
+            raise UnnamedChannelsError(
                 f"Needed a grey image, or a name for each channel, in {case.path.name}",
                 f"its {count} channels differ",
                 "Say which phase each channel holds, for red, green, blue for example "
                 "--phases pre,post1,post2, or save the image as grey",
+                count=count,
             )
         return ("post1",) if count == 1 else ("pre", *(f"post{n}" for n in range(1, count)))
     if len(case.roles) != count:
