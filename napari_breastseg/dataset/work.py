@@ -199,7 +199,7 @@ def _is_accepted_as(store: Store, record: CaseRecord, label_map: LabelMap) -> bo
 
 
 def _digest(label_map: LabelMap) -> str:
-    return hashlib.sha256(np.ascontiguousarray(label_map.data)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(label_map.data).data).hexdigest()
 
 
 def _require_not(record: CaseRecord, statuses: tuple[Status, ...], what: str) -> None:

@@ -164,7 +164,7 @@ def find_cases(
     ----------
     path : Path
         An image file, or a folder searched to any depth; folders named as masks are (masks,
-        labels, labelsTr, segmentations, truth), and those a dataset keeps work in (drafts, autosave,
+        labels, labelsTr, segmentations, truth), and a dataset's work folders (drafts, autosave,
         history, locks beside a dataset.json), are passed over, unless given themselves. One file
         of a set `<case>_0000.nii.gz`, `_0001`, ... stands for the whole set.
     stack : bool
