@@ -90,6 +90,16 @@ def test_the_same_case_with_other_layers_stays_open(source: Source) -> None:
     assert session.reviewed == (1,)
 
 
+def test_roles_chosen_for_a_foreign_source_stay_with_it(source: Source) -> None:
+    session = Session()
+    session.source = Source("scan", "scan (image layer)", {"post1": "scan"}, True)
+    session.choose_roles({"pre": "before", "post1": "scan"})
+    session.source = source
+    assert session.roles is None
+    session.source = Source("scan", "scan (image layer)", {"post1": "scan"}, True)
+    assert session.roles == {"pre": "before", "post1": "scan"}
+
+
 def test_a_draft_of_a_region_leaves_the_rest_of_the_earlier_one(
     sphere_exam: tuple[Exam, LabelMap], source: Source
 ) -> None:

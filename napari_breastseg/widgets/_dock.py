@@ -249,7 +249,9 @@ class BreastMRI(QWidget):
         if source == self.session.source:
             return
         if source.case_id != self.session.case_id:
-            self.correct_panel.keeper.keep_now()
+            keeper = self.correct_panel.keeper
+            # An autosave under way holds older work, and the case is left below.
+            (keeper.keep_now if keeper.is_writing else keeper.keep)()
         self.session.source = source
         self._show_sources(source)
         self._show_phases(source)

@@ -6,7 +6,7 @@ One `Session` per dock, handed to each panel. Values in, events out; no Qt, no n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +71,7 @@ class Session:
         self._source: Source | None = None
         self._model: Path | None = None
         self._drafts: dict[str, Draft] = {}
+        self._roles: dict[str, dict[str, str]] = {}
         self._dataset: Dataset | None = None
         self._record: CaseRecord | None = None
         self._seen: dict[int, set[int]] = {}
@@ -130,6 +131,18 @@ class Session:
         # One draft at a time: those of other exams come back from the dataset.
         self._drafts = {draft.case_id: draft}
         self.draft_changed.emit()
+
+    @property
+    def roles(self) -> dict[str, str] | None:
+        """Role to layer name as the user chose for a foreign source; None where nobody did."""
+        if self._source is None or not self._source.is_foreign:
+            return None
+        return self._roles.get(self._source.case_id)
+
+    def choose_roles(self, roles: Mapping[str, str]) -> None:
+        """Keep which layer of another reader is which phase of the source at work."""
+        if self._source is not None and self._source.is_foreign and roles:
+            self._roles[self._source.case_id] = dict(roles)
 
     @property
     def dataset(self) -> Dataset | None:

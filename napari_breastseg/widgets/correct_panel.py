@@ -224,7 +224,7 @@ class CorrectPanel(QWidget):
             if self._session.record is not None:
                 self._take_brush()
                 return
-            exam = exam_of(self._viewer, source)
+            exam = exam_of(self._viewer, source, self._session.roles)
             patient_id, annotator = self.patient.text().strip(), self._required_annotator()
             draft = self._session.draft
             self.runner.start(

@@ -289,7 +289,7 @@ class SegmentPanel(QWidget):
         if not is_asked or source is None:
             self._roles = {}
             return
-        kept = {role: combo.currentData() for role, combo in self._roles.items()}
+        kept = self._session.roles or {}
         while self._role_form.rowCount():
             self._role_form.removeRow(0)
         self._roles = {}
@@ -309,9 +309,15 @@ class SegmentPanel(QWidget):
             if wanted is None and phase == phases[-1]:
                 wanted = source.layers["post1"]
             combo.setCurrentIndex(max(0, combo.findData(wanted)))
-            combo.currentIndexChanged.connect(lambda _: self._refresh())
+            combo.currentIndexChanged.connect(self._take_roles)
             self._role_form.addRow(phase, combo)
             self._roles[phase] = combo
+
+    def _take_roles(self, event: object = None) -> None:
+        """Keep the choice in the session: the same layers make the exam that is corrected."""
+        chosen = {role: combo.currentData() for role, combo in self._roles.items()}
+        self._session.choose_roles({role: name for role, name in chosen.items() if name})
+        self._refresh()
 
     def _chosen_roles(self) -> dict[str, str] | None:
         source = self._session.source

@@ -109,6 +109,7 @@ def test_regions_and_layers_of_other_readers(
     tiny_model: Path,
     two_phase_model: Path,
     slice_case: Any,
+    tmp_path: Path,
 ) -> None:
     viewer, segment = window.viewer, window.dock.segment_panel
     picture = slice_case.exam().phases["post1"].data[0]
@@ -162,6 +163,20 @@ def test_regions_and_layers_of_other_readers(
     idle(segment.runner)
     assert segment.result.text() == "Canceled; the mask is as it was."
     assert np.array_equal(layer.data, before)
+
+    # The same layers make the exam that is corrected
+    correct = window.dock.correct_panel
+    correct.folder.setValue(tmp_path / "set")
+    correct.open_dataset()
+    idle(correct.runner)
+    correct.patient.setText("A")
+    correct.annotator.setText("AB")
+    window.dock.take_brush()
+    idle(correct.runner)
+    exam = Dataset.open(tmp_path / "set").exam("from_elsewhere")
+    assert list(exam.phases) == ["pre", "post1"]
+    assert np.array_equal(exam.phases["pre"].data, stack + 1)
+    assert np.array_equal(exam.phases["post1"].data, stack)
 
 
 def test_bad_input_is_told_in_three_parts_and_loses_nothing(
