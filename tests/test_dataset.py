@@ -290,38 +290,6 @@ def test_a_reopened_case_leaves_training_and_keeps_its_mask(dataset: Dataset, sp
         dataset.label_map("P001")
 
 
-def test_a_fingerprint_changes_with_the_mask_and_comes_back_with_it(
-    dataset: Dataset, sphere_exam
-) -> None:
-    def accepted(label_map: LabelMap, **changes: object) -> str:
-        accept(dataset, label_map, **changes)
-        return dataset.fingerprint("P001")
-
-    unmasked = dataset.fingerprint("P001")
-    assert len(bytes.fromhex(unmasked)) == 32
-    dataset.save_draft("P001", sphere_exam[1], model="m")
-    dataset.autosave("P001", sphere_exam[1])
-    assert dataset.fingerprint("P001") == unmasked  # nothing of it is trained on
-    first = accepted(sphere_exam[1])
-    second = accepted(shifted(sphere_exam[1]))
-    partial = accepted(shifted(sphere_exam[1]), reviewed_slices=[5, 6])
-    assert len({unmasked, first, second, partial}) == 4
-    assert accepted(sphere_exam[1], annotator="reader B", seconds=1.0) == first
-    assert Dataset.open(dataset.folder).fingerprint("P001") == first
-    dataset.reopen("P001")
-    assert dataset.fingerprint("P001") == unmasked
-
-
-def test_a_fingerprint_tells_images_and_their_order_apart(dataset: Dataset, sphere_exam) -> None:
-    pre, post = sphere_exam[0].phases.values()
-    dataset.add(Exam("P002", {"pre": post, "post1": pre}), patient_id="b")
-    dataset.add(Exam("P003", {"pre": pre, "post1": post}), patient_id="c")
-    prints = {case_id: dataset.fingerprint(case_id) for case_id in ("P001", "P002", "P003")}
-    assert prints["P001"] == prints["P003"] != prints["P002"]
-    with pytest.raises(InputError, match="it has none called P009"):
-        dataset.fingerprint("P009")
-
-
 def test_a_flag_takes_a_reason_from_the_list(dataset: Dataset, sphere_exam) -> None:
     with pytest.raises(InputError, match="Needed one of these reasons: motion") as caught:
         dataset.flag("P001", "Mrs Doe moved")

@@ -124,22 +124,6 @@ class Dataset:
             )
         return masks.read_label_map(self._store.layout.label(case_id), record)
 
-    def fingerprint(self, case_id: str) -> str:
-        """What training sees of a case, as one value: another one when images or mask change.
-
-        Returns
-        -------
-        str
-            SHA-256, in hex, over those of the images in channel order and of the accepted mask,
-            as recorded; no image is read. It holds for a case without accepted mask, too.
-
-        Raises
-        ------
-        InputError
-            When the dataset has no such case.
-        """
-        return self.case(case_id).fingerprint
-
     def draft(self, case_id: str) -> LabelMap | None:
         """The model's untouched prediction, None when there is none."""
         return masks.read_draft(self._store, self.case(case_id))

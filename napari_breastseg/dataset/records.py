@@ -6,8 +6,6 @@ these. No date and no identity value has a field here. Imports `errors` and `vol
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable
 from enum import StrEnum
@@ -162,13 +160,6 @@ class CaseRecord(_Record):
     source_sha256: dict[str, str] = {}
     """SHA-256 of the files an import read, by role and "mask"."""
     software_version: str
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256, in hex, over those of the images in channel order and of the accepted mask."""
-        parts = [[role, self.image_sha256.get(role)] for role in self.channels]
-        mask = None if self.accepted is None else self.accepted.sha256
-        return hashlib.sha256(json.dumps([parts, mask]).encode()).hexdigest()
 
     @property
     def is_accepted(self) -> bool:
