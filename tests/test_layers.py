@@ -14,7 +14,7 @@ from napari_breastseg.errors import InputError
 from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.widgets import _layers
 from napari_breastseg.widgets._layers import edit_labels, show_exam, show_labels, tumor_layer
-from napari_breastseg.widgets._sources import Source, exam_of, sources
+from napari_breastseg.widgets._sources import Source, exam_of, fingerprint, is_open, sources
 
 
 @pytest.fixture
@@ -140,6 +140,32 @@ def test_a_case_without_spacing_gets_new_layers(
     show_exam(viewer, Exam("S1", {"post1": Volume(data, bare)}), instead_of="P001")
     (layer,) = viewer.layers
     assert [str(unit) for unit in layer.units] == ["pixel"] * 3
+
+
+def test_exams_of_one_name_are_told_apart_by_their_voxels(
+    sphere_exam: tuple[Exam, LabelMap], viewer: ViewerModel
+) -> None:
+    exam, truth = sphere_exam
+    show_exam(viewer, exam)
+    (first,) = sources(viewer)
+    show_labels(viewer, first, truth)
+    volumes = {role: Volume(v.data.astype(np.float64), v.grid) for role, v in exam.phases.items()}
+    assert fingerprint(Exam("P001", volumes)) == first.fingerprint  # as a dataset keeps it
+    changed = exam.phases["post1"].data.copy()
+    changed[5, 6, 7] += 1
+    other = Exam("P001", {"post1": Volume(changed, exam.grid)})
+    for data, attributes, kind in _layers.image_tuples(other):  # as napari adds what a reader gives
+        viewer._add_layer_from_data(data, attributes, kind)
+    (second,) = sources(viewer)
+    assert not second.is_same_exam(first)
+    assert not is_open(viewer, second.__class__("P001", "P001", first.layers, False, "else"))
+    assert np.array_equal(exam_of(viewer, second).phases["post1"].data, changed)
+    assert list(exam_of(viewer, second).phases) == ["post1"]  # no phase of the first
+    _layers.set_aside(viewer)
+    assert [s.case_id for s in sources(viewer)] == ["P001"]
+    assert tumor_layer(viewer, "P001") is None
+    mask = viewer.layers["P001 tumor (earlier)"]
+    assert np.array_equal(mask.data, truth.data)
 
 
 def test_painting_leaves_the_prediction_alone(

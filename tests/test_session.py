@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.volume import Exam, LabelMap
+from napari_breastseg.errors import InputError
+from napari_breastseg.volume import Exam, LabelMap, Volume
+from napari_breastseg.widgets._correction import begin
 from napari_breastseg.widgets._session import Draft, Session
 from napari_breastseg.widgets._sources import Source
 
@@ -98,6 +100,39 @@ def test_roles_chosen_for_a_foreign_source_stay_with_it(source: Source) -> None:
     assert session.roles is None
     session.source = Source("scan", "scan (image layer)", {"post1": "scan"}, True)
     assert session.roles == {"pre": "before", "post1": "scan"}
+
+
+def test_another_exam_of_the_same_name_inherits_nothing(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path
+) -> None:
+    exam, truth = sphere_exam
+    dataset = Dataset.create(tmp_path / "set")
+    record = dataset.add(exam, patient_id="A")
+    layers = {"post1": "P001 post1"}
+    session = Session()
+    session.source = Source("P001", "P001", layers, fingerprint="one")
+    session.enter_case(record, ExitStack(), truth.data.copy())
+    session.keep_draft(Draft("P001", truth, "a@1"))
+    session.look_at([3])
+    session.source = Source("P001", "P001", layers, fingerprint="two")
+    assert (session.record, session.draft, session.reviewed) == (None, None, ())
+
+
+def test_begin_refuses_another_exam_of_a_known_name(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path
+) -> None:
+    exam, _ = sphere_exam
+    dataset = Dataset.create(tmp_path / "set")
+    dataset.add(exam, patient_id="A")
+    with begin(dataset, exam, patient_id="A", annotator="AB", draft=None).lock:
+        pass  # the same exam is taken up again
+    changed = exam.phases["post1"].data.copy()
+    changed[5, 6, 7] += 1
+    other = Exam("P001", {"pre": exam.phases["pre"], "post1": Volume(changed, exam.grid)})
+    message = r"Needed the exam .* case P001.*another exam of that name: phase post1.*another name"
+    with pytest.raises(InputError, match=message):
+        begin(dataset, other, patient_id="A", annotator="AB", draft=None)
+    assert dataset.lock_holder("P001") is None
 
 
 def test_a_draft_of_a_region_leaves_the_rest_of_the_earlier_one(

@@ -62,8 +62,8 @@ class Keeper(QObject):
         self._timer.setInterval(KEEP_EVERY_S * 1000)
         self._timer.timeout.connect(lambda: None if self.is_writing else self.keep())
         self._timer.start()
-        self.runner.ended.connect(lambda outcome: outcome == "done" or self._go_on())
-        accepting.ended.connect(lambda outcome: outcome == "done" or self._end_accepting())
+        self.runner.ended.connect(self._on_keeping_ended)
+        accepting.ended.connect(self._on_accepting_ended)
         viewer.layers.events.removing.connect(self._on_removing)
 
     @property
@@ -191,6 +191,14 @@ class Keeper(QObject):
     def _note_kept(self, labels: NDArray[Any]) -> None:
         self.kept = labels
         self.changed.emit()
+
+    def _on_keeping_ended(self, outcome: str) -> None:
+        if outcome != "done":  # else when the result has been taken
+            self._go_on()
+
+    def _on_accepting_ended(self, outcome: str) -> None:
+        if outcome != "done":
+            self._end_accepting()
 
     def _end_accepting(self) -> None:
         if self._is_accepting:

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..dataset import CaseRecord, Dataset, Status
 from ..errors import InputError
 from ..volume import Exam, LabelMap
@@ -44,8 +46,8 @@ def begin(
     Raises
     ------
     InputError
-        If the dataset knows the case with another grid or patient, lacks a channel, or somebody
-        else holds the case.
+        If the dataset knows the case with another grid, patient or voxels, a channel is missing,
+        or somebody else holds the case.
     """
     known = {record.case_id: record for record in dataset.cases()}
     record = known.get(exam.case_id)
@@ -58,6 +60,12 @@ def begin(
             f"got {exam.grid.describe()}",
             "Open the case from the dataset, or give the other exam another file name",
         )
+    elif role := _other_phase(exam, dataset.exam(exam.case_id)):
+        raise InputError(
+            f"Needed the exam that dataset {dataset.name} knows as case {exam.case_id}",
+            f"got another exam of that name: phase {role} differs",
+            "Give the other exam's file another name, or open the case from the dataset",
+        )
     elif patient_id and patient_id != record.patient_id:
         raise InputError(
             f"Needed the patient id with which case {exam.case_id} entered dataset {dataset.name}",
@@ -65,6 +73,18 @@ def begin(
             "Leave the field empty for a case the dataset knows, or rename the exam's file",
         )
     return _hold(dataset, record, exam, annotator, draft)
+
+
+def _other_phase(exam: Exam, known: Exam) -> str:
+    """The first channel of a case whose voxels are not the exam's; empty when all are."""
+    for role, volume in known.phases.items():
+        if role not in exam.phases:
+            continue
+        # A dataset keeps floating point numbers in single precision.
+        for mine, its in zip(exam.phases[role].data, volume.data, strict=True):
+            if not np.array_equal(np.asarray(mine, np.float32), np.asarray(its, np.float32)):
+                return role
+    return "" if any(role in exam.phases for role in known.phases) else next(iter(known.phases))
 
 
 def reopen(dataset: Dataset, case_id: str, *, annotator: str) -> Begun:

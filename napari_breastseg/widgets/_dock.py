@@ -23,10 +23,10 @@ from qtpy.QtWidgets import (
 from ..volume import Exam, LabelMap
 from ._fields import scrolled
 from ._jobs import errors_shown
-from ._layers import show_exam, show_labels
+from ._layers import set_aside, show_exam, show_labels
 from ._orientation import follow
 from ._session import Draft, Session
-from ._sources import Source, exam_of, note_of, sources
+from ._sources import Source, earlier_layers, exam_of, note_of, sources
 from ._view import go_to_tumor
 from .correct_panel import CorrectPanel
 from .open_panel import OpenPanel
@@ -78,6 +78,7 @@ class BreastMRI(QWidget):
         self.correct_panel = CorrectPanel(napari_viewer, self.session)
         self.train_panel = TrainPanel(napari_viewer, self.session)
         self.open_panel.leave = self.correct_panel.keeper.leave
+        self.open_panel.close_case = self.correct_panel.keeper.close_case
         self.open_panel.opened.connect(self._take_exam)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -101,11 +102,12 @@ class BreastMRI(QWidget):
         self.setMinimumWidth(330)
         follow(napari_viewer)
         layers = napari_viewer.layers
-        for event in (layers.events.inserted, layers.events.removed, layers.events.renamed):
+        layers.events.inserted.connect(self._on_inserted)
+        for event in (layers.events.removed, layers.events.renamed):
             event.connect(self.reset_choices)
         layers.selection.events.active.connect(self._on_active)
         self._bind_keys()
-        self.reset_choices()
+        self._on_inserted()
 
     def reset_choices(self, event: object = None) -> None:
         """Bring all pickers up to date; napari calls it when layers come and go."""
@@ -261,6 +263,17 @@ class BreastMRI(QWidget):
         if source is not None:
             with errors_shown():
                 self.open_panel.show_phases(exam_of(self.viewer, source))
+
+    def _on_inserted(self, event: object = None) -> None:
+        """Leave the case when a reader brings another exam of its name, then look again."""
+        if self._is_over:
+            return
+        earlier = earlier_layers(self.viewer)
+        if earlier:
+            if any(note_of(layer).get("case_id") == self.session.case_id for layer in earlier):
+                self.correct_panel.keeper.close_case()
+            set_aside(self.viewer)
+        self.reset_choices()
 
     def _on_active(self, event: object = None) -> None:
         source = None if self._is_over else self._of_active()

@@ -17,7 +17,7 @@ from .. import formats
 from ..errors import InputError
 from ..preprocessing import intensity_window
 from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap
-from ._sources import Source, note_of, plain_grid
+from ._sources import Source, earlier_layers, fingerprint, note_of, plain_grid
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -30,6 +30,7 @@ __all__ = [
     "image_tuples",
     "open_sample",
     "placement",
+    "set_aside",
     "show_exam",
     "show_labels",
     "tumor_layer",
@@ -142,10 +143,13 @@ def _follow_current_viewer() -> None:
 # Exams to layers
 
 
-def image_tuples(exam: Exam, limits: tuple[float, float] | None = None) -> list[LayerTuple]:
+def image_tuples(
+    exam: Exam, limits: tuple[float, float] | None = None, mark: str | None = None
+) -> list[LayerTuple]:
     """Layers of an exam: one per phase, one grey window for all, the first post phase in sight."""
     shown = shown_role(exam)
     limits = grey_window(exam) if limits is None else limits
+    mark = fingerprint(exam) if mark is None else mark
     return [
         (
             volume.data,
@@ -154,7 +158,7 @@ def image_tuples(exam: Exam, limits: tuple[float, float] | None = None) -> list[
                 "contrast_limits": limits,
                 "colormap": "gray",
                 "visible": role == shown,
-                "metadata": {"breastseg": _note(exam, role)},
+                "metadata": {"breastseg": _note(exam, role, mark)},
                 **placement_of_grid(exam.grid),
             },
             "image",
@@ -185,6 +189,7 @@ def show_exam(
     *,
     instead_of: str | None = None,
     limits: tuple[float, float] | None = None,
+    mark: str | None = None,
 ) -> None:
     """Show an exam, in the image layers of the exam it replaces where they fit.
 
@@ -194,8 +199,8 @@ def show_exam(
     exam : Exam
     instead_of : str, optional
         Case id whose layers go; those of `exam.case_id` always do.
-    limits : tuple of float, optional
-        Its `grey_window`, where a worker has found it already.
+    limits, mark : optional
+        Its `grey_window` and `fingerprint`, where a worker has found them already.
     """
     from ._orientation import follow
 
@@ -204,7 +209,7 @@ def show_exam(
     old = [layer for layer in viewer.layers if note_of(layer).get("case_id") in leaving]
     new = {
         str(attributes["metadata"]["breastseg"]["role"]): (data, attributes)
-        for data, attributes, _ in image_tuples(exam, limits)
+        for data, attributes, _ in image_tuples(exam, limits, mark)
     }
     units = placement_of_grid(exam.grid)["units"]
     reused: dict[str, Any] = {}
@@ -217,9 +222,15 @@ def show_exam(
             reused[role] = layer
         else:
             viewer.layers.remove(layer.name)
+    # All get their voxels before one gets its name: names make the dock look again.
+    for role, layer in reused.items():
+        data, attributes = new[role]
+        layer.metadata = attributes["metadata"]
+        layer.data = data
+        layer.scale = attributes["scale"]
     for role, (data, attributes) in new.items():
         if (layer := reused.get(role)) is not None:
-            _swap(layer, data, attributes)
+            _rename(layer, data, attributes)
         else:
             viewer.add_image(data, **attributes)
     viewer.layers.selection.active = viewer.layers[f"{exam.case_id} {shown_role(exam)}"]
@@ -230,17 +241,21 @@ def show_exam(
     viewer.reset_view()
 
 
-def _swap(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any]) -> None:
-    layer.metadata = attributes["metadata"]
+def _rename(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any]) -> None:
     layer.name = attributes["name"]
-    layer.data = data
-    layer.scale = attributes["scale"]
     layer.contrast_limits_range = (
         min(float(data.min()), attributes["contrast_limits"][0]),
         max(float(data.max()), attributes["contrast_limits"][1]),
     )
     layer.contrast_limits = attributes["contrast_limits"]
     layer.visible = attributes["visible"]
+
+
+def set_aside(viewer: Viewer) -> None:
+    """Leave layers that another exam of the same name came after to the user: no longer a case."""
+    for layer in earlier_layers(viewer):
+        layer.metadata = {"breastseg": {"grid": note_of(layer).get("grid")}}
+        layer.name = f"{layer.name} (earlier)"
 
 
 # Masks
@@ -273,7 +288,12 @@ def show_labels(viewer: Viewer, source: Source, label_map: LabelMap) -> Labels:
         viewer.layers.remove(layer.name)
     under = viewer.layers[next(iter(source.layers.values()))]
     data = label_map.data.copy()
-    note = {"case_id": source.case_id, "role": "tumor", "grid": label_map.grid}
+    note = {
+        "case_id": source.case_id,
+        "fingerprint": source.fingerprint,
+        "role": "tumor",
+        "grid": label_map.grid,
+    }
     where = placement_of_grid(label_map.grid)
     if source.is_foreign:
         # A 4D layer holds phases; a mask has the axes of one phase.
@@ -330,8 +350,9 @@ def _last_axes(where: dict[str, Any], ndim: int) -> dict[str, Any]:
     }
 
 
-def _note(exam: Exam, role: str) -> dict[str, Any]:
+def _note(exam: Exam, role: str, mark: str) -> dict[str, Any]:
     return {
+        "fingerprint": mark,
         "case_id": exam.case_id,
         "role": role,
         "grid": exam.grid,

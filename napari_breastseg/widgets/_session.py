@@ -70,7 +70,7 @@ class Session:
         self._clock = clock
         self._source: Source | None = None
         self._model: Path | None = None
-        self._drafts: dict[str, Draft] = {}
+        self._drafts: dict[tuple[str, str], Draft] = {}
         self._roles: dict[str, dict[str, str]] = {}
         self._dataset: Dataset | None = None
         self._record: CaseRecord | None = None
@@ -90,12 +90,12 @@ class Session:
     def source(self, value: Source | None) -> None:
         if value == self._source:
             return
-        is_same_case = value is not None and value.case_id == self.case_id
-        if not is_same_case:
+        is_same_exam = value is not None and value.is_same_exam(self._source)
+        if not is_same_exam:
             self.leave_case()
         self._source = value
         self.source_changed.emit(value)
-        if not is_same_case:
+        if not is_same_exam:
             self.draft_changed.emit()
 
     @property
@@ -117,11 +117,19 @@ class Session:
     @property
     def draft(self) -> Draft | None:
         """Draft of the exam at work."""
-        return self._drafts.get(self.case_id) if self.case_id is not None else None
+        return None if self._source is None else self._drafts.get(_key(self._source))
 
-    def keep_draft(self, draft: Draft, region: Region | None = None) -> None:
-        """Keep a draft of its case; with a region, only that part of an earlier one is replaced."""
-        earlier = self._drafts.get(draft.case_id)
+    def keep_draft(
+        self, draft: Draft, region: Region | None = None, *, source: Source | None = None
+    ) -> None:
+        """Keep a draft of its case; with a region, only that part of an earlier one is replaced.
+
+        It is the draft of `source`, of the one at work when none is given.
+        """
+        source = self._source if source is None else source
+        if source is None or source.case_id != draft.case_id:
+            return
+        earlier = self._drafts.get(_key(source))
         if (
             earlier is not None
             and region is not None
@@ -129,7 +137,7 @@ class Session:
         ):
             draft = earlier.updated(region, draft)
         # One draft at a time: those of other exams come back from the dataset.
-        self._drafts = {draft.case_id: draft}
+        self._drafts = {_key(source): draft}
         self.draft_changed.emit()
 
     @property
@@ -232,6 +240,10 @@ class Session:
         """Whether `labels` differ from what is on disk."""
         # Undo and redo tell nobody that they painted; only the arrays know.
         return self.saved is not None and not is_same(self.saved, labels)
+
+
+def _key(source: Source) -> tuple[str, str]:
+    return source.case_id, source.fingerprint
 
 
 def is_same(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None) -> bool:

@@ -6,6 +6,7 @@ layers of other readers are taken as they are. Loads no torch and no Qt.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,16 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-__all__ = ["Source", "exam_of", "note_of", "plain_grid", "sources"]
+__all__ = [
+    "Source",
+    "earlier_layers",
+    "exam_of",
+    "fingerprint",
+    "is_open",
+    "note_of",
+    "plain_grid",
+    "sources",
+]
 
 _MM_PER_UNIT = {"millimeter": 1.0, "micrometer": 1e-3, "centimeter": 10.0, "meter": 1e3}
 
@@ -43,6 +53,27 @@ class Source:
     """Layer name by role; the role of a foreign layer is "post1" until the user says so."""
 
     is_foreign: bool = False
+    fingerprint: str = ""
+    """Tells exams of one name apart, see `fingerprint`; empty for a foreign layer."""
+
+    def is_same_exam(self, other: Source | None) -> bool:
+        """Whether another source is this exam, with whichever layers."""
+        mine = (self.case_id, self.fingerprint)
+        return other is not None and mine == (other.case_id, other.fingerprint)
+
+
+def fingerprint(exam: Exam) -> str:
+    """Hash of an exam's voxels and grid: a case id is a file's name, and two exams may share it."""
+    digest = hashlib.blake2b(digest_size=16)
+    grid = exam.grid
+    affine = np.round(grid.affine, 3) + 0.0  # no -0: files keep affines in single precision
+    digest.update(f"{grid.shape} {grid.has_spacing} {affine.tolist()}".encode())
+    for role, volume in exam.phases.items():
+        digest.update(role.encode())
+        for plane in volume.data:
+            # Single precision is what a dataset keeps of an exam.
+            digest.update(np.ascontiguousarray(plane, np.float32).data)
+    return digest.hexdigest()
 
 
 def sources(viewer: Viewer) -> list[Source]:
@@ -50,12 +81,15 @@ def sources(viewer: Viewer) -> list[Source]:
     from napari.layers import Image
 
     exams: dict[str, dict[str, str]] = {}
+    newest = _newest(viewer)
     foreign: list[Source] = []
     for layer in viewer.layers:
         if not isinstance(layer, Image):
             continue
         note = note_of(layer)
         if note.get("role") and note.get("case_id"):
+            if note.get("fingerprint", "") != newest[note["case_id"]]:
+                continue
             exams.setdefault(note["case_id"], {})[note["role"]] = layer.name
         elif not note and not layer.rgb and not layer.multiscale:
             title = f"{layer.name} (image layer)"
@@ -64,8 +98,39 @@ def sources(viewer: Viewer) -> list[Source]:
     for case_id, layers in exams.items():
         roles = sorted(layers, key=phase_order)
         title = f"{case_id} ({', '.join(roles) if len(roles) < 3 else f'{len(roles)} phases'})"
-        ours.append(Source(case_id, title, {role: layers[role] for role in roles}))
+        layers = {role: layers[role] for role in roles}
+        ours.append(Source(case_id, title, layers, fingerprint=newest[case_id]))
     return ours + foreign
+
+
+def is_open(viewer: Viewer, source: Source) -> bool:
+    """Whether all layers of a source are in the viewer, and still hold that exam."""
+    names = source.layers.values()
+    return all(
+        name in viewer.layers
+        and note_of(viewer.layers[name]).get("fingerprint", "") == source.fingerprint
+        for name in names
+    )
+
+
+def earlier_layers(viewer: Viewer) -> list[Any]:
+    """Layers, masks included, of exams that another exam of the same name came after."""
+    newest = _newest(viewer)
+    found = []
+    for layer in viewer.layers:
+        note = note_of(layer)
+        case_id = note.get("case_id")
+        if case_id in newest and note.get("fingerprint", "") != newest[case_id]:
+            found.append(layer)
+    return found
+
+
+def _newest(viewer: Viewer) -> dict[str, str]:
+    """Fingerprint of each case's last image layer: napari adds new ones at the end."""
+    from napari.layers import Image
+
+    notes = [note_of(layer) for layer in viewer.layers if isinstance(layer, Image)]
+    return {n["case_id"]: n.get("fingerprint", "") for n in notes if n.get("case_id")}
 
 
 def exam_of(viewer: Viewer, source: Source, roles: Mapping[str, str] | None = None) -> Exam:

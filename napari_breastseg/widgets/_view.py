@@ -66,7 +66,13 @@ def add_box(viewer: Viewer, source: Source) -> Shapes:
             edge_color="#ffd23f",
             edge_width=1,
             face_color="transparent",
-            metadata={"breastseg": {"case_id": source.case_id, "role": "box"}},
+            metadata={
+                "breastseg": {
+                    "case_id": source.case_id,
+                    "fingerprint": source.fingerprint,
+                    "role": "box",
+                }
+            },
             **placement(under),
         )
     viewer.layers.selection.active = layer

@@ -30,7 +30,7 @@ from ._jobs import JobRunner, as_job, errors_shown, show_info
 from ._layers import edit_labels, show_exam, show_labels, tumor_layer, volume_of
 from ._session import Session
 from ._settings import recall, remember
-from ._sources import exam_of, sources
+from ._sources import Source, exam_of, sources
 from ._view import go_to_tumor, ready_brush, through
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class CorrectPanel(QWidget):
             self._session.source = next(s for s in sources(self._viewer) if s.case_id == case_id)
             start_from = begun.on_disk or _empty(begun.exam.grid)
             show_labels(self._viewer, self._session.source, start_from)
-            self._take_begun(begun)
+            self._take_begun(begun, self._session.source)
 
     # One case
 
@@ -235,12 +235,11 @@ class CorrectPanel(QWidget):
                         dataset, exam, patient_id=patient_id, annotator=annotator, draft=draft
                     ),
                 ),
-                on_result=self._take_begun,
+                on_result=lambda begun: self._take_begun(begun, source),
             )
 
-    def _take_begun(self, begun: Begun) -> None:
-        source = self._session.source
-        if source is None or source.case_id != begun.record.case_id:
+    def _take_begun(self, begun: Begun, source: Source) -> None:
+        if not source.is_same_exam(self._session.source):  # another one was opened meanwhile
             begun.lock.close()
             return
         layer = tumor_layer(self._viewer, source.case_id)

@@ -28,6 +28,7 @@ from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown
 from ._layers import grey_window, show_exam
 from ._session import Session
+from ._sources import fingerprint
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -47,6 +48,9 @@ class OpenPanel(QWidget):
         self._session = session
         self.leave: Callable[[Callable[[], object]], object] = lambda then: then()
         """Calls its argument once the exam at work may be replaced; the dock sets it."""
+
+        self.close_case: Callable[[], object] = lambda: None
+        """Keeps the work on the case that is held and gives it back; the dock sets it."""
 
         self._cases: list[CaseFiles] = []
         self.runner = JobRunner(self)
@@ -186,11 +190,12 @@ class OpenPanel(QWidget):
             on_result=self._take_exam,
         )
 
-    def _take_exam(self, read: tuple[Exam, tuple[float, float]]) -> None:
-        exam, limits = read
+    def _take_exam(self, read: tuple[Exam, tuple[float, float], str]) -> None:
+        exam, limits, mark = read
+        self.close_case()
         source = self._session.source
         leaving = None if source is None or source.is_foreign else source.case_id
-        show_exam(self._viewer, exam, instead_of=leaving, limits=limits)
+        show_exam(self._viewer, exam, instead_of=leaving, limits=limits, mark=mark)
         self.opened.emit(exam)
         self._refresh()
 
@@ -201,9 +206,9 @@ class OpenPanel(QWidget):
         set_ready(self.next_button, busy or ("This is the last case" if is_last else ""))
 
 
-def _read_case(case: CaseFiles) -> tuple[Exam, tuple[float, float]]:
+def _read_case(case: CaseFiles) -> tuple[Exam, tuple[float, float], str]:
     exam = formats.read_exam(case)
-    return exam, grey_window(exam)
+    return exam, grey_window(exam), fingerprint(exam)
 
 
 def _spacing(text: str) -> float | None:

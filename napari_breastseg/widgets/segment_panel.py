@@ -34,7 +34,7 @@ from ._jobs import JobRunner, errors_shown
 from ._layers import show_labels, tumor_layer, volume_of
 from ._model_picker import ModelPicker
 from ._session import Draft, Session, is_same
-from ._sources import Source, exam_of
+from ._sources import Source, exam_of, is_open
 from ._view import add_box, box_region, go_to_tumor, slice_region
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class SegmentPanel(QWidget):
         )
 
     def _take(self, source: Source, prediction: Prediction, region: Region | None) -> None:
-        if any(name not in self._viewer.layers for name in source.layers.values()):
+        if not is_open(self._viewer, source):
             raise InputError(
                 f"Needed exam {source.case_id} in the viewer to show its result",
                 "it was closed in the meantime",
@@ -210,7 +210,7 @@ class SegmentPanel(QWidget):
         labels = self._with_region(source, prediction, region)
         show_labels(self._viewer, source, LabelMap(labels, prediction.label_map.grid))
         draft = Draft(source.case_id, prediction.label_map, prediction.model)
-        self._session.keep_draft(draft, region)
+        self._session.keep_draft(draft, region, source=source)
         self._shown = _Shown(source, prediction, region, labels)
         go_to_tumor(self._viewer, source, labels)
         self.result.setText(_result_words(prediction))
@@ -234,7 +234,9 @@ class SegmentPanel(QWidget):
         if shown is None or self.runner.is_running:
             return
         layer = tumor_layer(self._viewer, shown.source.case_id)
-        if layer is None or not is_same(volume_of(layer), shown.labels):
+        if layer is None or not is_open(self._viewer, shown.source):
+            return
+        if not is_same(volume_of(layer), shown.labels):
             return
         label_map = shown.prediction.at_threshold(self.threshold.value())
         changed = Prediction(

@@ -20,6 +20,7 @@ from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.widgets import _fields
 from napari_breastseg.widgets._dock import KEYS
 from napari_breastseg.widgets._layers import show_exam, show_labels, tumor_layer
+from napari_breastseg.widgets._session import Draft
 
 
 def letters(viewer: Any) -> tuple[str, ...]:
@@ -405,6 +406,86 @@ def test_what_is_asked_while_work_is_being_kept_comes_after_it(
     window.qtbot.waitUntil(lambda: dock.session.case_id == "NEXT")
     assert written == [("autosave", 3), ("autosave", 4)]
     assert dataset.recover("P001").data.sum() == 4
+
+
+def test_another_exam_of_the_same_name_is_another_exam(
+    window: SimpleNamespace,
+    idle: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_fields, "ask", lambda *_: True)  # go on with what was kept
+    viewer, dock = window.viewer, window.dock
+    correct, panel = dock.correct_panel, dock.open_panel
+    grid = Grid((4, 20, 24), np.diag([3.0, 1.0, 1.0, 1.0]))
+    files = []
+    for patient in (1, 2, 3):
+        folder = tmp_path / f"pat{patient}"
+        folder.mkdir()
+        files.append(folder / "scan.nii.gz")
+        data = np.random.default_rng(patient).normal(100, 10, grid.shape).astype(np.float32)
+        formats.write_volume(files[-1], Volume(data, grid))
+
+    def open_file(path: Path) -> None:
+        panel.path.setValue(path)
+        panel.open()
+        idle(panel.runner, correct.keeper.runner)
+        window.qtbot.wait(50)
+        idle(panel.runner)
+
+    def start() -> Any:
+        correct.patient.setText("A")
+        correct.annotator.setText("AB")
+        dock.take_brush()
+        idle(correct.runner)
+        return tumor_layer(viewer, "scan")
+
+    # The first patient's exam is held, drafted and worked on
+    open_file(files[0])
+    correct.folder.setValue(tmp_path / "set")
+    correct.open_dataset()
+    idle(correct.runner)
+    dock.session.keep_draft(Draft("scan", LabelMap(np.ones(grid.shape, np.uint8), grid), "a@1"))
+    layer = start()
+    layer.data_setitem((np.array([1]), np.array([2]), np.array([3])), 0)
+    work = layer.data.copy()
+    dataset = Dataset.open(tmp_path / "set")
+
+    # The second's has the same file name: nothing of the first stays
+    def is_left() -> bool:
+        session = dock.session
+        state = (session.record, session.draft, session.reviewed, session.saved)
+        return state == (None, None, (), None) and dataset.lock_holder("scan") is None
+
+    open_file(files[1])
+    assert [each.name for each in viewer.layers] == ["scan post1"]
+    assert is_left()
+    assert np.array_equal(dataset.recover("scan").data, work)
+    start()
+    assert told(
+        window,
+        "Needed the exam that dataset set knows as case scan",
+        "got another exam of that name: phase post1 differs",
+        "Give the other exam's file another name",
+    )
+    assert is_left()
+
+    # The first again, this time followed by the third through napari's own File > Open
+    open_file(files[0])
+    layer = start()
+    assert dock.session.draft.model == "a@1"
+    layer.data_setitem((np.array([1]), np.array([2]), np.array([4])), 0)
+    work = layer.data.copy()
+    viewer.open(str(files[2]), plugin="napari-breastseg")
+    assert is_left()
+    assert np.array_equal(dataset.recover("scan").data, work)
+    names = ["scan post1 (earlier)", "scan tumor (earlier)", "scan post1"]
+    assert [each.name.replace(" [1]", "") for each in viewer.layers] == names
+    assert tumor_layer(viewer, "scan") is None
+    assert np.array_equal(viewer.layers[1].data, work)
+    start()
+    assert is_left()
+    assert len([n for n in window.told if "another exam of that name" in n.message]) == 2
 
 
 def test_closing_the_window_keeps_the_work_and_frees_the_case(
