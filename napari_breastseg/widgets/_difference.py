@@ -52,7 +52,7 @@ class Difference:
                 name=f"{self._session.case_id} difference",
                 opacity=0.9,
                 colormap=label_colors({ADDED: ADDED_COLOR, REMOVED: REMOVED_COLOR}),
-                metadata={"breastseg": {"case_id": self._session.case_id, "role": "difference"}},
+                metadata={"breastseg": note_of(mask) | {"role": "difference"}},
                 **placement(mask),
             )
             layer.editable = False
