@@ -15,13 +15,13 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(200, ge=1)
+    steps: int = Field(260, ge=1)
     """Optimizer steps."""
 
-    batch_size: int = Field(4, ge=1)
+    batch_size: int = Field(8, ge=1)
     """Patches a step."""
 
-    learning_rate: float = Field(4e-3, gt=0)
+    learning_rate: float = Field(6e-3, gt=0)
     """Highest learning rate of the schedule."""
 
     schedule: Literal["one-cycle", "cosine"] = "one-cycle"
