@@ -18,9 +18,13 @@ import json
 import os
 import statistics
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from _common import RESULTS, machine, test_data, today
+from numpy.typing import NDArray
 
 from napari_breastseg.atomic import write_json, write_text
 
@@ -94,10 +98,10 @@ def score_seed(folder: Path, models: Path, seed: int) -> dict[str, object]:
     """Each patient's slices scored with the model that never saw them."""
     from napari_breastseg.checkpoint import load
     from napari_breastseg.dataset import Dataset
-    from napari_breastseg.evaluation import Evaluation, evaluate
+    from napari_breastseg.evaluation import evaluate
     from napari_breastseg.prediction import Prediction, predict
     from napari_breastseg.progress import Job, drain
-    from napari_breastseg.volume import Exam
+    from napari_breastseg.volume import Exam, LabelMap
 
     dataset = Dataset.open(folder)
     patient_of = {record.case_id: record.patient_id for record in dataset.cases()}
@@ -107,15 +111,17 @@ def score_seed(folder: Path, models: Path, seed: int) -> dict[str, object]:
         for case_id, patient in patient_of.items()
     ]
 
-    def scores(mirror: bool) -> Evaluation:
-        def left_out(exam: Exam) -> Job[Prediction]:
-            model = models_of[patient_of[exam.case_id]]
-            return predict(model, exam, device="cpu", mirror=mirror)
+    def left_out(exam: Exam, mirror: bool = False) -> Job[Prediction]:
+        return predict(models_of[patient_of[exam.case_id]], exam, device="cpu", mirror=mirror)
 
-        folder = models / ("evaluation-mirrored" if mirror else "evaluation")
-        return drain(evaluate(cases, left_out, output=folder))
+    def one_lesion(exam: Exam) -> Job[Prediction]:
+        prediction = yield from left_out(exam)
+        kept = LabelMap(largest_component(prediction.label_map.tumor), exam.grid)
+        return replace(prediction, label_map=kept)
 
-    result = scores(mirror=False)
+    result = drain(evaluate(cases, left_out, output=models / "evaluation"))
+    mirrored = drain(evaluate(cases, partial(left_out, mirror=True)))
+    largest = drain(evaluate(cases, one_lesion))
     summary = result.summary
     steps = next(iter(models_of.values())).info.training.steps
     return {
@@ -125,8 +131,20 @@ def score_seed(folder: Path, models: Path, seed: int) -> dict[str, object]:
         "roc_auc": summary.get("roc_auc"),
         "pr_auc": summary.get("pr_auc"),
         "patients": result.patient_values("dice"),
-        "dice_mean_mirrored": scores(mirror=True).summary["dice_mean"],
+        "dice_mean_mirrored": mirrored.summary["dice_mean"],
+        "dice_mean_largest": largest.summary["dice_mean"],
+        "dice_ci95_largest": largest.summary["dice_ci95"],
     }
+
+
+def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """The largest connected part of a mask."""
+    from skimage.measure import label
+
+    components = label(mask)
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0
+    return (mask & (components == sizes.argmax())).astype(np.uint8)
 
 
 def report(rows: list[dict[str, object]]) -> None:
@@ -140,29 +158,38 @@ def report(rows: list[dict[str, object]]) -> None:
         "Seven patients x 3 post-contrast slices with hand-drawn masks; folds of one patient.",
         f"{rows[0]['steps']} steps, fixed; no validation cases; threshold 0.5; two folds at a "
         "time, one core each.",
-        "Dice is the mean over patients, its interval a bootstrap over patients. 'Mirrored' "
-        "averages the prediction over the left-right mirrored slice.",
+        "Dice is the mean over patients, its interval a bootstrap over patients. 'Largest "
+        "component' keeps only that of each mask; 'mirrored' averages the prediction over the "
+        "left-right mirrored slice.",
         "The settings (network, variation, grey-value window) were chosen by comparing some ten "
         "of them on I-SPY slices and on single folds of this set with seed 0, so the table "
         "flatters them a little.",
         "",
-        "| seed | mean Dice | 95 % interval | median | mirrored | pixel F1 | ROC AUC | PR AUC | "
-        + " | ".join(patients)
-        + " | s a fold (median, max) |",
-        "|" + "---|" * (len(patients) + 9),
+        "| seed | mean Dice | 95 % interval | median | largest component | mirrored | pixel F1 "
+        "| ROC AUC | PR AUC | " + " | ".join(patients) + " | s a fold (median, max) |",
+        "|" + "---|" * (len(patients) + 10),
     ]
     for row in rows:
         low, high = row["dice_ci95"]  # type: ignore[misc]
         dice = " | ".join(f"{row['patients'][p]:.3f}" for p in patients)  # type: ignore[index]
         lines.append(
             f"| {row['seed']} | {row['dice_mean']:.3f} | {low:.3f} to {high:.3f} | "
-            f"{row['dice_median']:.3f} | {row['dice_mean_mirrored']:.3f} | "
+            f"{row['dice_median']:.3f} | {row['dice_mean_largest']:.3f} | "
+            f"{row['dice_mean_mirrored']:.3f} | "
             f"{row['pixel_f1']:.3f} | {row['roc_auc']:.4f} | {row['pr_auc']:.4f} | {dice} | "
             f"{row['seconds_per_fold_median']}, {row['seconds_per_fold_max']} |"
         )
     mean = statistics.fmean(float(row["dice_mean"]) for row in rows)  # type: ignore[arg-type]
     verdict = "reached" if mean >= BAR else f"missed by {BAR - mean:.3f}"
-    lines += ["", f"Mean over the seeds {mean:.3f}; the aim was {BAR}: {verdict}.", ""]
+    largest = statistics.fmean(float(row["dice_mean_largest"]) for row in rows)  # type: ignore[arg-type]
+    lines += [
+        "",
+        f"Mean over the seeds {mean:.3f}; the aim was {BAR}: {verdict}. "
+        f"With the largest component only {largest:.3f}.",
+        "",
+        "What was tried on the way: clinic_settings_tried.md.",
+        "",
+    ]
     text = "\n".join(lines)
     write_text(RESULTS / "clinic_leave_patients_out.md", text)
     write_json(RESULTS / "clinic_leave_patients_out.json", {"date": today(), "rows": rows})
