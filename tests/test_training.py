@@ -373,6 +373,15 @@ def test_a_batch_is_decided_by_seed_and_step_alone(spec):
     assert set(targets.unique().tolist()) <= {0, 1, 2}
 
 
+def test_making_patches_leaves_monai_as_it_was():
+    from monai.data.meta_obj import get_track_meta
+
+    source = PatchSource([memory_case(np.ones((1, 48, 48)))], (1, 32, 32), 0.5)
+    before = get_track_meta()
+    make_batch(source, Augmentation(2), SPEC, size=1, seed=0, step=0)
+    assert get_track_meta() == before
+
+
 def test_variation_keeps_image_and_labels_together():
     labels = np.zeros((64, 64), np.uint8)
     labels[24:44, 20:36] = TUMOR

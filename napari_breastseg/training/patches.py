@@ -197,12 +197,34 @@ def make_batch(
     inputs : Tensor, shape (size, in_channels, [Z,] Y, X)
     labels : Tensor of int64, shape (size, [Z,] Y, X)
     """
+    from monai.data.meta_obj import get_track_meta, set_track_meta
+
+    # Patches need no metadata, and tracking it costs as much as varying them. The switch is
+    # MONAI's own and global, so it is put back for whoever else uses MONAI in this process.
+    was_tracking = get_track_meta()
+    set_track_meta(False)
+    try:
+        return _make_batch(
+            source, augmentation, spec, size=size, seed=seed, step=step, phase_dropout=phase_dropout
+        )
+    finally:
+        set_track_meta(was_tracking)
+
+
+def _make_batch(
+    source: PatchSource,
+    augmentation: Augmentation,
+    spec: ModelSpec,
+    *,
+    size: int,
+    seed: int,
+    step: int,
+    phase_dropout: float,
+) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
-    from monai.data import set_track_meta
 
     from ..preprocessing import stack_inputs
 
-    set_track_meta(False)
     inputs, targets = [], []
     for sample in range(size):
         rng = np.random.default_rng((seed, step, sample))
