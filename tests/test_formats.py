@@ -290,9 +290,8 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
         ("a.nii", b"x" * 1000, r"a\.nii begins with bytes of no image format"),
         ("a.png", b"<html>not found</html>", r"a\.png begins with bytes of no image format"),
         ("a.txt", b"hello", r"a\.txt is a file of another kind.*Choose an image file"),
-        ("a.dcm", b"\0" * 128 + b"DICM", r"a\.dcm is a DICOM file.*dcm2niix"),
-        ("IM0001", b"\0" * 128 + b"DICM", r"IM0001 is a DICOM file.*dcm2niix"),
-        ("a.nii", b"\0" * 128 + b"DICM", r"a\.nii is a DICOM file.*dcm2niix"),
+        ("a.dcm", b"\0" * 128 + b"DICM", r"a readable header; the only one has none"),
+        ("IM0001", b"\0" * 128 + b"DICM", r"a readable header; the only one has none"),
         ("a.nrrd", b"NRRD0005\n", r"a\.nrrd is a NRRD file. Convert it to NIfTI"),
         ("a.mha", b"ObjectType = Image", r"a\.mha is a MetaImage file. Convert it to NIfTI"),
     ],
@@ -326,15 +325,10 @@ def test_a_jpeg_named_png_is_read_all_the_same(tmp_path: Path) -> None:
     assert open_exam(tmp_path / "a.png").grid.shape == (1, 9, 11)
 
 
-def test_real_dicom_and_nrrd_ask_for_nifti(test_data: Path) -> None:
-    root = test_data / "io_tests"
-    for name in ("nipy+nibabel/0.dcm", "neurolabusc+dcm_qa_enh/6_1.dcm", "pydicom+pydicom"):
-        with pytest.raises(InputError, match=r"DICOM.*dcm2niix"):
-            find_cases(root / name)
-    with pytest.raises(InputError, match=r"361 DICOM and nothing else.*dcm2niix"):
-        find_cases(test_data / "duke_dicom")
+def test_real_nrrd_asks_for_nifti(test_data: Path) -> None:
+    folder = test_data / "io_tests/QIICR+dcmqi/data/segmentations"
     with pytest.raises(InputError, match=r"NRRD.*Convert it to NIfTI"):
-        find_cases(root / "QIICR+dcmqi/data/segmentations/liver_seg.nrrd")
+        find_cases(folder / "liver_seg.nrrd")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -1,6 +1,7 @@
 """Which files make up which case: names, phase numbers, folders. Opens no image.
 
-Imports `errors` and `kinds` only.
+Of DICOM files the headers are read, for their names say nothing. Imports `errors`, `progress`,
+`kinds` and `dicom`.
 """
 
 from __future__ import annotations
@@ -14,17 +15,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
+from ..progress import Job, Progress, drain
+from .dicom import DicomExam, finding_exams
 from .kinds import (
+    DICOM,
     NIFTI,
     SLICE,
     ending_of,
     kind_of_name,
+    may_be_dicom,
     require_content,
     say_what_was_seen,
+    spoken_name,
     stem_of,
 )
 
-__all__ = ["CaseFiles", "case_from_files", "case_name", "find_cases", "natural_key"]
+__all__ = [
+    "CaseFiles",
+    "case_from_files",
+    "case_name",
+    "dicom_case",
+    "find_cases",
+    "finding_cases",
+    "natural_key",
+]
 
 # Only 0000 to 0099 is a phase number: "patient_0153" and "scan_2019" are names.
 _PHASE = re.compile(r"(?P<case>.+)_(?P<number>00\d\d)")
@@ -54,7 +68,7 @@ class CaseFiles:
     """The case's name: the file's without phase suffix and ending, or a stacked folder's."""
 
     kind: str
-    """"nifti" or "slice"; a stack of slice files is of kind "slice" too."""
+    """"nifti", "slice" or "dicom"; a stack of slice files is of kind "slice" too."""
 
     channels: tuple[tuple[Path, ...], ...]
     """Files of each channel in channel order; more than one file a channel is a stack of slices."""
@@ -65,6 +79,9 @@ class CaseFiles:
     spacing_mm: tuple[float, float, float] | None = None
     """Spacing (z, y, x) in mm for files that carry none."""
 
+    dicom: DicomExam | None = None
+    """What the headers of DICOM files say: series, roles, source files, and what is to be asked."""
+
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file of the case, in channel order."""
@@ -72,9 +89,16 @@ class CaseFiles:
 
     @property
     def path(self) -> Path:
-        """Where the case lies: its first file, or the folder of a stack."""
+        """Where the case lies: its first file, or the folder of a stack or of DICOM files."""
+        if self.dicom is not None:
+            return self.dicom.root
         first = self.channels[0]
         return first[0].parent if len(first) > 1 else first[0]
+
+    @property
+    def place(self) -> str:
+        """Where the case lies, as an output may say it: folders of DICOM may name a patient."""
+        return "a DICOM folder" if self.dicom is not None else str(self.path)
 
 
 def case_name(path: Path) -> str:
@@ -124,8 +148,8 @@ def case_from_files(
     case_id : str
         The case's name.
     files : sequence of Path
-        One file for each channel, in channel order; a folder is a stack of slices. A single
-        file may hold several channels (4D NIfTI, RGB slice).
+        One file for each channel, in channel order; a folder is a stack of slices or DICOM. A
+        single file or folder may hold several channels (4D NIfTI, RGB slice, DICOM exam).
     phases : sequence of str, optional
         Roles in channel order; by default several files are pre, post1, post2, ...
     spacing_mm : float or sequence of float, optional
@@ -137,11 +161,12 @@ def case_from_files(
         If there is no file, files are of different kinds, or a folder holds no slices.
     """
     channels = tuple(_slices_in(path) if path.is_dir() else (path,) for path in map(Path, files))
-    kinds = {kind_of_name(channel[0]) for channel in channels}
+    kinds = {DICOM if may_be_dicom(c[0]) else kind_of_name(c[0]) for c in channels}
     if len(kinds) != 1 or None in kinds:
-        names = ", ".join(Path(path).name for path in files) or "no file"
+        names = ", ".join(spoken_name(Path(path)) for path in files) or "no file"
         raise InputError(
-            f"Needed NIfTI files or slices (PNG, JPEG, TIFF), all of one kind, for case {case_id}",
+            "Needed NIfTI files, slices (PNG, JPEG, TIFF) or DICOM, all of one kind, for case "
+            f"{case_id}",
             f"got {names}",
             "Convert the files to one kind, for example NIfTI",
         )
@@ -158,7 +183,18 @@ def find_cases(
     phases: Sequence[str] | None = None,
     spacing_mm: float | Sequence[float] | None = None,
 ) -> list[CaseFiles]:
-    """Cases in a file or folder, in natural order of their names.
+    """Cases in a file or folder, in natural order of their names: `finding_cases`, drained."""
+    return drain(finding_cases(path, stack=stack, phases=phases, spacing_mm=spacing_mm))
+
+
+def finding_cases(
+    path: Path,
+    *,
+    stack: bool = False,
+    phases: Sequence[str] | None = None,
+    spacing_mm: float | Sequence[float] | None = None,
+) -> Job[list[CaseFiles]]:
+    """Find the cases in a file or folder.
 
     Parameters
     ----------
@@ -170,15 +206,22 @@ def find_cases(
     stack : bool
         Take the slices of a folder as one volume, in natural order of their names.
     phases : sequence of str, optional
-        Roles in channel order, in place of those that names and numbers give.
+        Roles in channel order, in place of those that names and numbers give. For DICOM each may
+        name its series, as in "pre=2", "post1=4".
     spacing_mm : float or sequence of float, optional
         Spacing of files that carry none: (z, y, x), (y, x) or one in-plane number, in mm. The
         last two leave the thickness unknown; it counts as 1 mm, so that mm3 are mm2.
 
+    Yields
+    ------
+    Progress
+        While the headers of DICOM files are read.
+
     Returns
     -------
     list of CaseFiles
-        Two cases of one name are both there; `CaseFiles.path` tells them apart.
+        In natural order of their names, DICOM exams after the others. Two cases of one name are
+        both there; `CaseFiles.path` tells them apart.
 
     Raises
     ------
@@ -197,25 +240,67 @@ def find_cases(
     path = Path(path)
     roles = _checked_roles(phases)
     spacing = _checked_spacing(spacing_mm)
+    exams: list[CaseFiles] = []
     if not path.exists():
         raise InputError(
             "Needed an image file or a folder", f"{path} does not exist", "Check the path"
         )
     if path.is_dir():
+        yield Progress("Looking for exams", 0, 0)
         seen = list(_walk(path))
         files = [file for file in seen if kind_of_name(file) is not None]
-        if not files:
+        of_dicom = [file for file in seen if may_be_dicom(file)]
+        if not files and not of_dicom:
             raise say_what_was_seen(seen)
         found = list(_grouped(files, stack=stack, roles=roles))
+        if of_dicom:
+            exams = yield from _dicom_cases(path, of_dicom, roles, spacing)
+    elif (kind := require_content(path)) == DICOM:
+        found = []
+        exams = yield from _dicom_cases(path, [path], roles, spacing)
     else:
-        kind = require_content(path)
         beside = [file for file in _listed(path.parent) if kind_of_name(file) == kind]
         if path not in beside:  # a hidden file, asked for by its name
             beside.append(path)
         family = [file for file in beside if _family(file) == _family(path)]
         found = [case for case in _grouped(family, stack=False, roles=roles) if path in case.files]
+    if found and roles is not None and (named := [role for role in roles if "=" in role]):
+        raise InputError(
+            "Needed roles alone, such as pre,post1, for files that are no DICOM",
+            f"got {', '.join(named)}",
+            "Name the roles in the order of the files or channels",
+        )
     cases = [replace(case, roles=roles or case.roles, spacing_mm=spacing) for case in found]
-    return sorted(cases, key=lambda case: (natural_key(case.case_id), natural_key(str(case.path))))
+    cases.sort(key=lambda case: (natural_key(case.case_id), natural_key(str(case.path))))
+    return cases + exams
+
+
+def _dicom_cases(
+    root: Path,
+    files: Sequence[Path],
+    roles: tuple[str, ...] | None,
+    spacing: tuple[float, float, float] | None,
+) -> Job[list[CaseFiles]]:
+    exams = yield from finding_exams(root, files)
+    if roles is not None:
+        # An exam that has no such phases is one bad case, and stops no other.
+        exams = [exam.named(roles) for exam in exams]
+    cases = [dicom_case(exam, spacing) for exam in exams]
+    return sorted(cases, key=lambda case: natural_key(case.case_id))
+
+
+def dicom_case(exam: DicomExam, spacing_mm: tuple[float, float, float] | None = None) -> CaseFiles:
+    """Case of a DICOM exam, with the roles it has now."""
+    stacks = exam.phases.values()
+    channels = tuple(tuple(frame.file for frame in stack.frames) for stack in stacks)
+    return CaseFiles(
+        exam.case_id,
+        DICOM,
+        channels or (exam.files,),
+        tuple(exam.phases) or None,
+        spacing_mm,
+        exam,
+    )
 
 
 def _grouped(
@@ -318,6 +403,8 @@ def _in_order(files: Iterable[Path]) -> tuple[Path, ...]:
 def _slices_in(folder: Path) -> tuple[Path, ...]:
     slices = _in_order(file for file in _listed(folder) if kind_of_name(file) == SLICE)
     if not slices:
+        slices = tuple(file for file in _walk(folder) if may_be_dicom(file))
+    if not slices:
         raise say_what_was_seen(_listed(folder))
     return slices
 
@@ -363,7 +450,8 @@ def _checked_roles(phases: Sequence[str] | None) -> tuple[str, ...] | None:
         name.strip().lower() if _KNOWN_ROLE.fullmatch(name.strip()) else name.strip()
         for name in names
     )
-    if not roles or "" in roles or len(set(roles)) != len(roles):
+    named = [role.partition("=")[0].strip() for role in roles]
+    if not roles or "" in named or len(set(named)) != len(named):
         raise InputError(
             "Needed a different name for each phase, such as pre,post1,post2",
             f"got {', '.join(repr(role) for role in roles) or 'none'}",

@@ -1,24 +1,26 @@
 """From found files to an `Exam`: roles, spacing, and the checks every image must pass.
 
-Another format enters `READERS` with a function from a channel's files to its volumes.
-Imports `errors`, `volume` and the modules of this folder.
+Another format enters `READERS` with a function from a channel's files to its volumes; a DICOM
+exam reads itself. Imports `errors`, `progress`, `volume` and the modules of this folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..progress import Job, Progress, drain
 from ..volume import Exam, Grid, Volume
 from .cases import CaseFiles, find_cases
-from .kinds import NIFTI, SLICE, require_content
+from .dicom import finding_exams, reading_dicom
+from .kinds import DICOM, NIFTI, SLICE, require_content
 from .nifti import read_nifti
 from .slices import read_slices
 
-__all__ = ["UnnamedChannelsError", "open_exam", "read_channel", "read_exam"]
+__all__ = ["UnnamedChannelsError", "open_exam", "read_channel", "read_exam", "reading_exam"]
 
 
 class UnnamedChannelsError(InputError):
@@ -41,9 +43,21 @@ def _read_nifti_file(files: Sequence[Path]) -> list[Volume]:
     return [volume for path in files for volume in read_nifti(path)]
 
 
+def _read_dicom_files(files: Sequence[Path]) -> list[Volume]:
+    exams = drain(finding_exams(files[0].parent, files))
+    if len(exams) != 1:
+        raise InputError(
+            "Needed DICOM files of one exam",
+            f"got those of {len(exams)}",
+            "Keep the files of each exam in a folder of their own",
+        )
+    return list(drain(reading_dicom(exams[0])).phases.values())
+
+
 READERS: dict[str, Callable[[Sequence[Path]], list[Volume]]] = {
     NIFTI: _read_nifti_file,
     SLICE: read_slices,
+    DICOM: _read_dicom_files,
 }
 """Kind of a case to the reader of one channel's files."""
 
@@ -66,7 +80,8 @@ def open_exam(
     if len(cases) > 1:
         names = ", ".join(case.case_id for case in cases[:5])
         raise InputError(
-            f"Needed one exam in {Path(path).name}",
+            "Needed one exam in "
+            + ("the folder" if any(case.dicom for case in cases) else Path(path).name),
             f"got {len(cases)} cases: {names}{', ...' if len(cases) > 5 else ''}",
             "Choose one of them, or open a folder of slices as one volume (--stack)",
         )
@@ -74,12 +89,21 @@ def open_exam(
 
 
 def read_exam(case: CaseFiles) -> Exam:
+    """Read all phases of a case: `reading_exam`, drained."""
+    return drain(reading_exam(case))
+
+
+def reading_exam(case: CaseFiles) -> Job[Exam]:
     """Read all phases of a case.
 
     Parameters
     ----------
     case : CaseFiles
         From `find_cases` or `case_from_files`.
+
+    Yields
+    ------
+    Progress
 
     Returns
     -------
@@ -95,22 +119,34 @@ def read_exam(case: CaseFiles) -> Exam:
     UnnamedChannelsError
         An `InputError`: if a slice has channels that differ, and `case.roles` is None.
     """
+    times_s: Mapping[str, float] = {}
+    if case.dicom is not None:
+        exam = yield from reading_dicom(case.dicom)
+        volumes, times_s = list(exam.phases.values()), exam.times_s
+        roles = tuple(exam.phases)
+    else:
+        yield Progress("Reading", 0, 0)
+        volumes = _volumes(case)
+        roles = _roles(case, len(volumes))
+    for role, volume in zip(roles, volumes, strict=True):
+        _require_picture(case.case_id, role, volume)
+    if (spacing_mm := case.spacing_mm) is not None:
+        volumes = [Volume(v.data, _with_spacing(case, v.grid, spacing_mm)) for v in volumes]
+    return Exam(case.case_id, dict(zip(roles, volumes, strict=True)), times_s)
+
+
+def _volumes(case: CaseFiles) -> list[Volume]:
     volumes: list[Volume] = []
     for files in case.channels:
         channel = read_channel(case.kind, files)
         if len(case.channels) > 1 and len(channel) > 1:
             raise InputError(
                 f"Needed one phase in each file of case {case.case_id}",
-                f"{files[0].name} holds {len(channel)}",
+                f"{'one' if case.kind == DICOM else files[0].name} holds {len(channel)}",
                 "Open that file by itself, or save its phases one by one",
             )
         volumes += channel
-    roles = _roles(case, len(volumes))
-    for role, volume in zip(roles, volumes, strict=True):
-        _require_picture(case.case_id, role, volume)
-    if (spacing_mm := case.spacing_mm) is not None:
-        volumes = [Volume(v.data, _with_spacing(case, v.grid, spacing_mm)) for v in volumes]
-    return Exam(case.case_id, dict(zip(roles, volumes, strict=True)))
+    return volumes
 
 
 def read_channel(kind: str, files: Sequence[Path]) -> list[Volume]:
@@ -135,7 +171,9 @@ def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
         is_file = len(case.channels) == 1
         raise InputError(
             f"Needed {len(case.roles)} phases for case {case.case_id}: {', '.join(case.roles)}",
-            f"{case.path.name} holds {count}" if is_file else f"it has {count} files",
+            f"{'it' if case.kind == DICOM else case.path.name} holds {count}"
+            if is_file
+            else f"it has {count} files",
             "Name as many phases as there are, in the order of the files or channels",
         )
     return case.roles

@@ -1,7 +1,7 @@
 """What a file is, by its name's ending and by its first bytes.
 
 Another format enters here (an ending, a signature) and in `exams.READERS`; nothing else asks.
-Imports `errors` only; loads no image library.
+Imports `errors` and `dicom`; loads no image library.
 """
 
 from __future__ import annotations
@@ -13,11 +13,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import InputError
+from .dicom import has_dicom_head, is_dicom
 
-__all__ = ["ending_of", "kind_of_name", "require_content", "say_what_was_seen", "stem_of"]
+__all__ = [
+    "ending_of",
+    "kind_of_name",
+    "may_be_dicom",
+    "require_content",
+    "say_what_was_seen",
+    "spoken_name",
+    "stem_of",
+]
 
 NIFTI = "nifti"
 SLICE = "slice"
+DICOM = "dicom"
 
 _ENDINGS = {
     ".nii.gz": NIFTI,
@@ -39,9 +49,8 @@ _UNREADABLE_ENDINGS = {
     ".mhd": "MetaImage",
     ".mgz": "FreeSurfer",
 }
-_READABLE = "a NIfTI file (.nii, .nii.gz) or a PNG, JPEG or TIFF slice"
+_READABLE = "a NIfTI file (.nii, .nii.gz), a PNG, JPEG or TIFF slice, or DICOM files"
 _CONVERT = {
-    "DICOM": "Convert the series to NIfTI first, for example with dcm2niix, and open the .nii.gz",
     "NRRD": "Convert it to NIfTI first, for example by saving it as .nii.gz from 3D Slicer",
 }
 _CONVERT_ANY = "Convert it to NIfTI (.nii.gz) first"
@@ -66,8 +75,28 @@ def kind_of_name(path: Path) -> str | None:
     return _ENDINGS.get(ending_of(path).lower())
 
 
+def may_be_dicom(path: Path) -> bool:
+    """Whether a file is DICOM by its first bytes, or by its name's ending while it is damaged."""
+    if kind_of_name(path) is not None:
+        return False
+    return _UNREADABLE_ENDINGS.get(path.suffix.lower()) == "DICOM" or is_dicom(path)
+
+
+def spoken_name(path: Path) -> str:
+    """A file's name as an error may say it: names of DICOM files may be a patient's.
+
+    Examples
+    --------
+    >>> spoken_name(Path("P001_0000.nii")), spoken_name(Path("DOE_JANE.dcm"))
+    ('P001_0000.nii', 'the DICOM file')
+    """
+    is_dicom = _UNREADABLE_ENDINGS.get(path.suffix.lower()) == "DICOM"
+    is_dicom |= path.name.lower().endswith(".dcm.gz")
+    return "the DICOM file" if is_dicom else path.name
+
+
 def require_content(path: Path) -> str:
-    """Kind of a readable file, "nifti" or "slice", after a look at its first bytes.
+    """Kind of a readable file, "nifti", "slice" or "dicom", after a look at its first bytes.
 
     Raises
     ------
@@ -80,21 +109,38 @@ def require_content(path: Path) -> str:
             head = file.read(544)
     except OSError as error:
         raise InputError(
-            f"Needed to read {path.name}",
+            f"Needed to read {spoken_name(path)}",
             f"the system answered '{error.strerror or error}'",
             "Check the path and that you may read it",
         ) from error
     if not head:
         raise InputError(
-            f"Needed {_READABLE}", f"{path.name} is empty (0 bytes)", "Export or copy it again"
+            f"Needed {_READABLE}",
+            f"{spoken_name(path)} is empty (0 bytes)",
+            "Export or copy it again",
         )
     is_gzip = head[:2] == b"\x1f\x8b"
     found = _format_of(_gunzipped_head(path) if is_gzip else head)
+    if found == "DICOM":
+        if is_gzip or promised is not None:
+            raise InputError(
+                "Needed DICOM files uncompressed, with names that do not say something else",
+                "got a gzip-compressed one" if is_gzip else f"one is named as a {promised} file",
+                "Unpack it with gunzip" if is_gzip else "Rename it to end in .dcm",
+            )
+        return DICOM
+    if found is None and may_be_dicom(path):
+        raise InputError(
+            f"Needed {_READABLE}",
+            "the DICOM file does not begin as one",
+            "Export or copy it again; this copy is damaged or wrongly named",
+        )
     if found in _CONVERT or (found is None and promised is None):
         found = found or _UNREADABLE_ENDINGS.get(path.suffix.lower())
         raise InputError(
             f"Needed {_READABLE}",
-            f"{path.name} is {'a file of another kind' if found is None else f'a {found} file'}",
+            f"{spoken_name(path)} is "
+            + ("a file of another kind" if found is None else f"a {found} file"),
             "Choose an image file" if found is None else _CONVERT.get(found, _CONVERT_ANY),
         )
     kind = NIFTI if found == "NIfTI" else SLICE
@@ -148,7 +194,7 @@ def _unread_format(path: Path) -> str | None:
 
 
 def _format_of(head: bytes) -> str | None:
-    if head[128:132] == b"DICM":
+    if has_dicom_head(head):
         return "DICOM"
     if head[:4] == b"NRRD":
         return "NRRD"

@@ -1,0 +1,90 @@
+"""Single values of a DICOM data set, taken with care: whatever is no such value is none.
+
+A header is anybody's text. Loads no pydicom; imports nothing of this package.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["clock_of", "number_of", "numbers_of", "quiet", "text_of", "words_of"]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let pydicom neither warn nor log: it quotes the values it minds."""
+    logger = logging.getLogger("pydicom")
+    silence = logging.Filter()
+    silence.filter = lambda record: False  # type: ignore[method-assign]
+    logger.addFilter(silence)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeFilter(silence)
+
+
+def text_of(data: Any, keyword: str) -> str:
+    """A value as text, stripped; "" if there is none."""
+    try:
+        value = data.get(keyword)
+    except Exception:
+        return ""
+    return "" if value is None else str(value).strip()
+
+
+def words_of(data: Any, keyword: str) -> tuple[str, ...]:
+    """The values of an element in capitals."""
+    try:
+        value = data.get(keyword)
+    except Exception:
+        return ()
+    if value is None:
+        return ()
+    values = [value] if isinstance(value, str) else list(value)
+    return tuple(str(word).strip().upper() for word in values)
+
+
+def numbers_of(data: Any, keyword: str, count: int) -> tuple[float, ...] | None:
+    """As many finite numbers as `count`, None if the element holds others."""
+    try:
+        numbers = tuple(float(number) for number in data.get(keyword) or ())
+    except Exception:
+        return None
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+
+
+def number_of(data: Any, keyword: str) -> float | None:
+    """The first number of an element, None if it holds none."""
+    try:
+        value = data.get(keyword)
+        # A scanner may write one number for each echo.
+        is_list = hasattr(value, "__getitem__") and not isinstance(value, str)
+        number = float(value[0] if is_list else value)
+    except Exception:
+        return None
+    return number if math.isfinite(number) else None
+
+
+_CLOCK = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2}(?:\.\d*)?)?")
+
+
+def clock_of(data: Any, keyword: str) -> float | None:
+    """Second of the day of a time, or of a date with its time (``...DateTime``)."""
+    text = text_of(data, keyword)
+    if keyword.endswith("DateTime"):
+        text = text[8:]
+    match = _CLOCK.match(text)
+    if match is None:
+        return None
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    if hours > 23 or minutes > 59 or seconds > 60:
+        return None
+    return hours * 3600 + minutes * 60 + seconds

@@ -1,0 +1,301 @@
+"""A DICOM exam: found by its headers, its roles shown and changed, read on demand.
+
+Imports `errors`, `progress`, `volume` and the modules of this folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ...errors import InputError
+from ...progress import Job, Progress
+from ...volume import Exam, Volume, phase_order
+from .headers import Header, read_header
+from .phases import Decision, decide, times_of
+from .pixels import reading_stack
+from .privacy import Identity, case_id_of
+from .stacks import Stack, stacks_of
+
+__all__ = ["DicomError", "DicomExam", "Row", "finding_exams", "reading_dicom"]
+
+
+class DicomError(InputError):
+    """DICOM files that hold no exam; their folder is not named, for its name may be a patient's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One line of the decision: what a series is taken for, and why."""
+
+    stack: Stack
+    role: str | None
+    """"pre", "post1", ...; None when left out."""
+
+    time_s: float | None
+    """Seconds from the injection or the first post phase."""
+
+    why: str
+
+    @property
+    def handle(self) -> str:
+        """What a user calls the series: its number, "4.2" for its second time."""
+        return self.stack.handle
+
+
+@dataclass(frozen=True, eq=False)
+class DicomExam:
+    """One study found in a folder: its stacks, and which of them are phases.
+
+    Nothing here is meant for a file but `case_id`, the handles, roles, times and reasons: frames
+    know their source files, whose names may be a patient's.
+    """
+
+    case_id: str
+    stacks: tuple[Stack, ...]
+    decision: Decision
+    warnings: tuple[str, ...] = ()
+    """What the user should know about the folder, in sentences."""
+
+    root: Path = field(default=Path(), repr=False)
+    """The folder or file it was found in."""
+
+    @property
+    def phases(self) -> dict[str, Stack]:
+        """Role to stack, in the order pre, post1, ...
+
+        Each stack's `frames` are the source files and frames of the volume's slices, from z = 0.
+        """
+        pairs = zip(self.decision.roles, self.stacks, strict=True)
+        named = {role: stack for role, stack in pairs if role is not None}
+        return {role: named[role] for role in sorted(named, key=phase_order)}
+
+    @property
+    def times_s(self) -> dict[str, float]:
+        """Seconds of the phases from the injection, else from the first post; see `times_of`."""
+        return times_of(self.phases)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The decision, a row for each stack: phases first, in order, then what is left out."""
+        times = self.times_s
+        rows = [
+            Row(stack, role, None if role is None else times.get(role), why)
+            for stack, role, why in zip(
+                self.stacks, self.decision.roles, self.decision.whys, strict=True
+            )
+        ]
+        return tuple(
+            sorted(rows, key=lambda r: (r.role is None, phase_order(r.role) if r.role else (0, "")))
+        )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Source files, phase by phase; of all stacks while there are no phases."""
+        stacks = self.phases.values() or self.stacks
+        return tuple(dict.fromkeys(frame.file for stack in stacks for frame in stack.frames))
+
+    def with_roles(self, roles: Mapping[str, str | None]) -> DicomExam:
+        """The same exam with other roles, of the user's choice.
+
+        Parameters
+        ----------
+        roles : mapping of str to str or None
+            Handle to role; stacks not named are left out.
+
+        Raises
+        ------
+        InputError
+            If a handle is not there, no role is given, a role comes twice, or a series chosen
+            cannot be read.
+        """
+        handles = [stack.handle for stack in self.stacks]
+        chosen = {handle: role for handle, role in roles.items() if role}
+        unknown = [handle for handle in chosen if handle not in handles]
+        if unknown or not chosen or len(set(chosen.values())) < len(chosen):
+            what = f"got series {', '.join(unknown)}" if unknown else ""
+            given = ", ".join(f"{role} = series {handle}" for handle, role in chosen.items())
+            raise InputError(
+                f"Needed a role for one or more of the series {', '.join(handles)} of "
+                f"{self.case_id}, each another one",
+                what or f"got {given or 'no role'}",
+                "Give each phase one series, such as --phases pre=2,post1=4",
+            )
+        for stack in self.stacks:
+            if stack.handle in chosen and stack.problem is not None:
+                raise stack.problem
+        whys = [
+            "chosen" if stack.handle in chosen else (why if role is None else "left out by choice")
+            for stack, role, why in zip(
+                self.stacks, self.decision.roles, self.decision.whys, strict=True
+            )
+        ]
+        decision = Decision(tuple(chosen.get(handle) for handle in handles), tuple(whys))
+        return replace(self, decision=decision)
+
+    def with_phases(self, phases: Sequence[str]) -> DicomExam:
+        """The same exam with roles as the command line gives them.
+
+        Parameters
+        ----------
+        phases : sequence of str
+            "pre=2", "post1=4" with series numbers, or roles alone for the phases found, in order.
+
+        Raises
+        ------
+        InputError
+            As `with_roles`; or if roles alone are not as many as the phases found, or their
+            order is a question.
+        """
+        if any("=" in phase for phase in phases):
+            pairs = [phase.partition("=") for phase in phases]
+            roles = {handle.strip(): role.strip() for role, _, handle in pairs}
+            if len(roles) < len(pairs) or not all(
+                handle and role for handle, role in roles.items()
+            ):
+                raise InputError(
+                    "Needed each phase with a series of its own, such as pre=2,post1=4",
+                    f"got {len(pairs)} phases and {len(roles)} series",
+                    "Give every phase one series number",
+                )
+            return self.with_roles(roles)
+        if self.decision.question is not None:
+            raise self.decision.question
+        found = list(self.phases.values())
+        if len(found) != len(phases):
+            names = ", ".join(f"{role} = series {s.handle}" for role, s in self.phases.items())
+            raise InputError(
+                f"Needed {len(phases)} phases for case {self.case_id}: {', '.join(phases)}",
+                f"found {len(found)}: {names}",
+                "Name as many, or say which series they are, such as --phases pre=2,post1=4",
+            )
+        return self.with_roles({s.handle: role for s, role in zip(found, phases, strict=True)})
+
+    def named(self, phases: Sequence[str]) -> DicomExam:
+        """As `with_phases`, with what it raises as the question that reading asks."""
+        try:
+            return self.with_phases(phases)
+        except InputError as error:
+            decision = Decision((None,) * len(self.stacks), self.decision.whys, error)
+            return replace(self, decision=decision)
+
+
+def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
+    """Find the exams among DICOM files; reads headers, no pixels.
+
+    Parameters
+    ----------
+    root : Path
+        The folder they were found in, or the file itself.
+    files : sequence of Path
+        DICOM files, in any order.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    list of DicomExam
+        One per study that holds images, in the order of their folders.
+
+    Raises
+    ------
+    DicomError
+        If no file can be read.
+    """
+    headers: list[Header] = []
+    places: dict[str, list[Path]] = defaultdict(list)
+    unread = 0
+    yield Progress("Reading headers", 0, len(files))
+    for done, file in enumerate(files, start=1):
+        header = read_header(file)
+        if header is None:
+            unread += 1
+        else:
+            headers.append(header)
+            places[header.study].append(file)
+        if done % 16 == 0 or done == len(files):
+            yield Progress("Reading headers", done, len(files))
+    if not headers:
+        raise DicomError(
+            "Needed DICOM files with a readable header",
+            "the only one has none" if unread == 1 else f"none of the {unread} has one",
+            "Copy or export them again; they are cut short or damaged",
+        )
+    identity = Identity()
+    for header in headers:
+        identity |= header.identity
+    studies = [study for study in places if any(h.frames for h in headers if h.study == study)]
+    names = _names(root, {study: places[study] for study in studies or places})
+    exams = []
+    for study, name in names.items():
+        stacks = tuple(stacks_of([header for header in headers if header.study == study]))
+        decision = decide(stacks)
+        warnings = [f"Series {stack.handle}: {note}" for stack in stacks for note in stack.notes]
+        warnings += [
+            f"Series {stack.handle} is left out. {stack.problem}"
+            for stack, why in zip(stacks, decision.whys, strict=True)
+            if stack.problem is not None and why.startswith("not readable")
+        ]
+        if unread:
+            are = "file is" if unread == 1 else "files are"
+            warnings.append(f"{unread} DICOM {are} cut short or damaged and left out")
+        case_id = case_id_of(name, identity, study or str(root.resolve()))
+        exams.append(DicomExam(case_id, stacks, decision, tuple(warnings), root))
+    return exams
+
+
+def _names(root: Path, places: Mapping[str, Sequence[Path]]) -> dict[str, str]:
+    """A name for each study: the folder given, or where it holds several, each one's own."""
+    whole = root.resolve()
+    name = whole.name if root.is_dir() else whole.stem
+    if len(places) == 1:
+        return dict.fromkeys(places, name)
+    owners: dict[Path, set[str]] = defaultdict(set)
+    for study, files in places.items():
+        for folder in {file.parent for file in files}:
+            for above in (folder, *folder.parents):
+                owners[above].add(study)
+                if above == root:
+                    break
+    names: dict[str, str] = {}
+    for number, (study, files) in enumerate(places.items(), start=1):
+        top = Path(os.path.commonpath([file.parent for file in files]))
+        while top != root and top.parent != root and owners[top.parent] == {study}:
+            top = top.parent
+        is_own = top != root and owners[top] == {study}
+        inner = "_".join(top.relative_to(root).parts) or name
+        names[study] = inner if is_own else f"{inner}_{number}"
+    return names
+
+
+def reading_dicom(exam: DicomExam) -> Job[Exam]:
+    """Read the phases of an exam.
+
+    Yields
+    ------
+    Progress
+        Its first messages are the exam's warnings.
+
+    Returns
+    -------
+    Exam
+        With `times_s` as `DicomExam.times_s`.
+
+    Raises
+    ------
+    InputError
+        If the roles are a question, or a file is damaged.
+    """
+    if exam.decision.question is not None:
+        raise exam.decision.question
+    for warning in exam.warnings:
+        yield Progress("Reading", 0, 0, message=f"{exam.case_id}: {warning}")
+    volumes: dict[str, Volume] = {}
+    for role, stack in exam.phases.items():
+        volumes[role] = yield from reading_stack(stack, f"Reading {role}")
+    return Exam(exam.case_id, volumes, exam.times_s)

@@ -1,0 +1,349 @@
+"""What the headers of DICOM files say, frame by frame; no pixels are read.
+
+A header is anybody's text: none of it is ever quoted in an error. Imports `elements` and
+`privacy`; loads pydicom late.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .elements import clock_of, number_of, numbers_of, quiet, text_of, words_of
+from .privacy import IDENTITY_KEYWORDS, Identity, identity_of
+
+__all__ = [
+    "DAY_S",
+    "Frame",
+    "Header",
+    "Traits",
+    "has_dicom_head",
+    "is_dicom",
+    "read_header",
+    "rescale_of",
+]
+
+DAY_S = 86_400.0
+"""Seconds of a day."""
+
+_SEG = "1.2.840.10008.5.1.4.1.1.66"
+_WANTED = [
+    *IDENTITY_KEYWORDS,
+    *[
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "StudyInstanceUID",
+        "SeriesInstanceUID",
+        "Modality",
+        "SeriesNumber",
+        "SeriesDescription",
+        "ImageType",
+        "ScanningSequence",
+        "SequenceName",
+        "PulseSequenceName",
+        "EchoPulseSequence",
+        "EchoPlanarPulseSequence",
+        "RepetitionTime",
+        "EchoTime",
+        "FlipAngle",
+        "DiffusionBValue",
+        "ContrastBolusAgent",
+        "ContrastBolusAgentSequence",
+        "ContrastBolusStartTime",
+        "TemporalPositionIdentifier",
+        "TriggerTime",
+        "AcquisitionTime",
+        "AcquisitionDateTime",
+        "ContentTime",
+        "Rows",
+        "Columns",
+        "PixelSpacing",
+        "SliceThickness",
+        "SpacingBetweenSlices",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+        "NumberOfFrames",
+        "SamplesPerPixel",
+        "SharedFunctionalGroupsSequence",
+        "PerFrameFunctionalGroupsSequence",
+    ],
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What kind of image a frame is, as far as it decides whether it can be a DCE phase."""
+
+    modality: str
+    species: str
+    """What its image type, or else its description, makes of it: "subtraction", ...; "" a plain
+    image."""
+
+    is_derived: bool
+    sequence: str
+    """"gradient echo", "spin echo", "echo planar", or "" where no header says it."""
+
+    repetition_ms: float | None
+    echo_ms: float | None
+    flip_deg: float | None
+    is_color: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One slice as its header describes it, and where its pixels lie."""
+
+    file: Path = field(repr=False)
+    index: int
+    """Frame of the file, from 0; 0 in a file of one frame."""
+
+    traits: Traits
+    rows: int
+    columns: int
+    position_mm: tuple[float, float, float] | None
+    """Centre of the first pixel in LPS mm, as DICOM has it; None where no header says it."""
+
+    orientation: tuple[float, ...] | None
+    """Direction cosines (LPS) along a row, then along a column."""
+
+    spacing_mm: tuple[float, float] | None
+    """Between rows (y), between columns (x)."""
+
+    thickness_mm: float | None
+    """Between slices, else of a slice: only where a slice is alone."""
+
+    has_agent: bool
+    injection_s: float | None
+    """Second of the day at which the contrast agent was given."""
+
+    temporal_position: int | None
+    trigger_s: float | None
+    acquired_s: float | None
+    """Second of the day at which the acquisition began."""
+
+    content_s: float | None
+    instance: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Header:
+    """One file: the series it belongs to and its frames."""
+
+    study: str = field(repr=False)
+    series: str = field(repr=False)
+    number: int | None
+    description: str = field(repr=False)
+    modality: str
+    is_segmentation: bool
+    is_mosaic: bool
+    frames: tuple[Frame, ...]
+    identity: Identity = field(repr=False)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file's first bytes are DICOM's, or a data set's without the preamble."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+    except OSError:
+        return False
+    return has_dicom_head(head)
+
+
+def has_dicom_head(head: bytes) -> bool:
+    """Whether a file that begins so is DICOM.
+
+    Examples
+    --------
+    >>> has_dicom_head(bytes(128) + b"DICM"), has_dicom_head(b"NRRD0004")
+    (True, False)
+    """
+    if head[128:132] == b"DICM":
+        return True
+    # Written before the preamble was asked for: group 0002 or 0008, one of its first elements.
+    return head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0" and head[2] in (0, 1, 2, 5, 8)
+
+
+def read_header(path: Path) -> Header | None:
+    """Header of a DICOM file; None when it cannot be read."""
+    from pydicom import dcmread
+
+    with quiet():
+        try:
+            data = dcmread(path, stop_before_pixels=True, force=True, specific_tags=_WANTED)
+            return _header(path, data)
+        # A damaged byte makes pydicom raise anything: EOFError, KeyError, struct.error, ...
+        except Exception:
+            return None
+
+
+def _header(path: Path, data: Any) -> Header | None:
+    sop_class = text_of(data, "SOPClassUID")
+    rows, columns = number_of(data, "Rows"), number_of(data, "Columns")
+    modality = text_of(data, "Modality").upper()
+    if not (sop_class or modality or rows):
+        return None
+    is_segmentation = sop_class.startswith(_SEG) or modality == "SEG"
+    image_type = words_of(data, "ImageType")
+    frames: tuple[Frame, ...] = ()
+    if rows and columns and not is_segmentation:
+        count = int(number_of(data, "NumberOfFrames") or 1)
+        frames = tuple(_frame(path, data, index, int(rows), int(columns)) for index in range(count))
+    return Header(
+        study=text_of(data, "StudyInstanceUID"),
+        series=text_of(data, "SeriesInstanceUID"),
+        number=_whole(number_of(data, "SeriesNumber")),
+        description=text_of(data, "SeriesDescription"),
+        modality=modality,
+        is_segmentation=is_segmentation,
+        is_mosaic="MOSAIC" in image_type,
+        frames=frames,
+        identity=identity_of(data),
+    )
+
+
+def _frame(path: Path, data: Any, index: int, rows: int, columns: int) -> Frame:
+    groups = _groups(data, index)
+    pixel = groups("PixelMeasuresSequence")
+    content = groups("FrameContentSequence")
+    acquired = clock_of(content, "FrameAcquisitionDateTime")
+    temporal = number_of(content, "TemporalPositionIndex")
+    trigger_ms = number_of(
+        groups("CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime"
+    )
+    if content is data:
+        acquired = clock_of(data, "AcquisitionTime")
+        temporal = number_of(data, "TemporalPositionIdentifier")
+        trigger_ms = number_of(data, "TriggerTime")
+    if acquired is None:
+        acquired = clock_of(data, "AcquisitionTime")
+    if acquired is None:
+        acquired = clock_of(data, "AcquisitionDateTime")
+    agents = getattr(data, "ContrastBolusAgentSequence", None) or []
+    spacing = numbers_of(pixel, "PixelSpacing", 2)
+    position = numbers_of(groups("PlanePositionSequence"), "ImagePositionPatient", 3)
+    orientation = numbers_of(groups("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+    thickness = number_of(data, "SpacingBetweenSlices") or number_of(pixel, "SpacingBetweenSlices")
+    return Frame(
+        file=path,
+        index=index,
+        traits=_traits(data, groups),
+        rows=rows,
+        columns=columns,
+        position_mm=None if position is None else (position[0], position[1], position[2]),
+        orientation=orientation if _is_orientation(orientation) else None,
+        spacing_mm=None if spacing is None or min(spacing) <= 0 else (spacing[0], spacing[1]),
+        thickness_mm=abs(thickness or number_of(pixel, "SliceThickness") or 0.0) or None,
+        has_agent=bool(text_of(data, "ContrastBolusAgent")) or len(agents) > 0,
+        injection_s=clock_of(data, "ContrastBolusStartTime"),
+        temporal_position=_whole(temporal),
+        trigger_s=None if trigger_ms is None else trigger_ms / 1000.0,
+        acquired_s=acquired,
+        content_s=clock_of(data, "ContentTime"),
+        instance=text_of(data, "SOPInstanceUID"),
+    )
+
+
+def _groups(data: Any, index: int) -> Any:
+    """Where a frame's attributes of a functional group stand; in the data set itself if none."""
+    of_frames = getattr(data, "PerFrameFunctionalGroupsSequence", None) or []
+    shared = getattr(data, "SharedFunctionalGroupsSequence", None) or []
+    places = [of_frames[index]] if index < len(of_frames) else []
+    places += [shared[0]] if len(shared) else []
+
+    def find(keyword: str) -> Any:
+        for place in places:
+            items = getattr(place, keyword, None)
+            if items:
+                return items[0]
+        return data
+
+    return find
+
+
+# Image types, and descriptions where types are silent, that are no phase of a dynamic series.
+_SPECIES_OF_TYPE = {
+    "mosaic": {"MOSAIC"},
+    "localizer": {"LOCALIZER", "SCOUT"},
+    "subtraction": {"SUB", "SUBTRACT", "SUBTRACTION"},
+    "projection or reformat": {
+        *("MIP", "MINIP", "MPR", "CSA MIP", "CSA MPR", "PROJECTION IMAGE", "REFORMATTED", "MIN IP")
+    },
+    "diffusion": {"DIFFUSION", "ADC", "TRACEW", "DWI"},
+    "computed map": {"T1 MAP", "T2 MAP", "PERFUSION", "MAP", "B0 MAP", "FIELD_MAP", "PE", "WASHIN"},
+    "phase image": {"P", "PHASE", "PHASE MAP", "PHASE_MAP", "B0"},
+    "real or imaginary part": {"R", "I", "REAL", "IMAGINARY"},
+    "Dixon fat image": {"F", "FAT", "FAT_FRACTION"},
+    "Dixon opposed-phase image": {"OP", "OPP", "OPP_PHASE", "OUT_PHASE", "OUTPHASE"},
+    "Dixon in-phase image": {"IP", "IN_PHASE", "INPHASE"},
+}
+_SPECIES_OF_WORDS = {
+    "localizer": re.compile(r"\b(loc|localiser|localizer|scout|survey)\b"),
+    "subtraction": re.compile(r"\b(sub|subs|subtract\w*)\d*\b"),
+    "projection or reformat": re.compile(r"\b(mip|mpr)\b"),
+    "diffusion": re.compile(r"\b(dwi|adc|diff)\b"),
+}
+
+
+def _traits(data: Any, groups: Any) -> Traits:
+    types = words_of(groups("MRImageFrameTypeSequence"), "FrameType") or words_of(data, "ImageType")
+    # The first two words are ORIGINAL or DERIVED, PRIMARY or SECONDARY.
+    found = [name for name, words in _SPECIES_OF_TYPE.items() if words & set(types[2:])]
+    words = re.sub(r"[_\W]+", " ", text_of(data, "SeriesDescription").lower())
+    found += [name for name, pattern in _SPECIES_OF_WORDS.items() if pattern.search(words)]
+    if number_of(groups("MRDiffusionSequence"), "DiffusionBValue"):
+        found.append("diffusion")
+    timing = groups("MRTimingAndRelatedParametersSequence")
+    echo = groups("MREchoSequence")
+    echo_ms = number_of(echo, "EffectiveEchoTime" if echo is not data else "EchoTime")
+    return Traits(
+        modality=text_of(data, "Modality").upper(),
+        species=found[0] if found else "",
+        is_derived="DERIVED" in types[:1],
+        sequence=_sequence(data),
+        repetition_ms=_rounded(number_of(timing, "RepetitionTime")),
+        echo_ms=_rounded(echo_ms),
+        flip_deg=_rounded(number_of(timing, "FlipAngle")),
+        is_color=(number_of(data, "SamplesPerPixel") or 1) > 1,
+    )
+
+
+def _sequence(data: Any) -> str:
+    scanning = words_of(data, "ScanningSequence")
+    pulse = text_of(data, "EchoPulseSequence").upper()
+    names = text_of(data, "PulseSequenceName") + " " + text_of(data, "SequenceName")
+    is_planar = text_of(data, "EchoPlanarPulseSequence").upper() == "YES"
+    if "EP" in scanning or is_planar or re.search(r"(^|[\s*])ep_?", names.lower()):
+        return "echo planar"
+    if "GR" in scanning or pulse == "GRADIENT":
+        return "gradient echo"
+    if "SE" in scanning or pulse in ("SPIN", "BOTH"):
+        return "spin echo"
+    return ""
+
+
+def _is_orientation(cosines: tuple[float, ...] | None) -> bool:
+    if cosines is None:
+        return False
+    row, column = cosines[:3], cosines[3:]
+    lengths = math.hypot(*row), math.hypot(*column)
+    across = sum(a * b for a, b in zip(row, column, strict=True))
+    return all(abs(length - 1) < 0.01 for length in lengths) and abs(across) < 0.01
+
+
+def rescale_of(data: Any, index: int) -> tuple[float, float]:
+    """Slope and intercept that turn a frame's stored numbers into its values; 1 and 0 if none."""
+    place = _groups(data, index)("PixelValueTransformationSequence")
+    slope, intercept = number_of(place, "RescaleSlope"), number_of(place, "RescaleIntercept")
+    return (slope if slope else 1.0), (intercept or 0.0)
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else round(number)
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 2)

@@ -1,0 +1,125 @@
+"""The voxels of a stack: decoded, rescaled, in order.
+
+Imports `errors`, `progress`, `volume` and the modules of this folder; loads pydicom late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...progress import Job, Progress
+from ...volume import Volume
+from .elements import quiet
+from .headers import Frame, rescale_of
+from .stacks import Stack
+
+__all__ = ["reading_stack"]
+
+
+def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
+    """Read the voxels of a stack.
+
+    Parameters
+    ----------
+    stack : Stack
+        One that has a grid.
+    stage : str
+        What the progress is called.
+
+    Yields
+    ------
+    Progress
+        After every file.
+
+    Returns
+    -------
+    Volume
+        (Z, Y, X): the stored integers where the rescale slope is 1, with the intercept added;
+        else float32.
+
+    Raises
+    ------
+    InputError
+        If the stack has a problem, or a file is damaged.
+    """
+    if stack.problem is not None:
+        raise stack.problem
+    if stack.grid is None:
+        raise InputError(
+            f"Needed an image for a phase, not series {stack.handle}",
+            "it holds none",
+            "Choose another series",
+        )
+    data: NDArray[Any] | None = None
+    intercepts = np.zeros(len(stack.frames))
+    done = 0
+    for _, members in groupby(stack.frames, key=lambda frame: frame.file):
+        for plane, slope, intercept in _planes(stack, list(members), done):
+            if slope != 1:
+                plane = plane * np.float32(slope) + np.float32(intercept)
+            else:
+                intercepts[done] = intercept
+            if data is None:
+                data = np.empty(stack.grid.shape, plane.dtype)
+            elif data.dtype != plane.dtype:
+                data = data.astype(np.result_type(data, plane))
+            data[done] = plane
+            done += 1
+        yield Progress(stage, done, len(stack.frames))
+    assert data is not None
+    return Volume(_shifted(data, intercepts), stack.grid)
+
+
+def _planes(
+    stack: Stack, frames: Sequence[Frame], done: int
+) -> Iterator[tuple[NDArray[Any], float, float]]:
+    """Slices of one file, (Y, X) each, with their rescale slope and intercept."""
+    from pydicom import dcmread
+    from pydicom.pixels import iter_pixels
+
+    first = frames[0]
+    planes: list[NDArray[Any]] = []
+    with quiet():
+        try:
+            data = dcmread(first.file, force=True)
+            wanted = [frame.index for frame in frames]
+            is_inverted = str(data.get("PhotometricInterpretation")).strip() == "MONOCHROME1"
+            top = (1 << int(data.get("BitsStored") or 16)) - 1
+            is_signed = bool(data.get("PixelRepresentation"))
+            for plane in iter_pixels(data, indices=wanted, raw=True):
+                if is_inverted:  # bright means little; signed numbers are mirrored about -1/2
+                    plane = ~plane if is_signed else plane.dtype.type(top) - plane
+                planes.append(plane.astype(plane.dtype.newbyteorder("="), copy=False))
+            scales = [rescale_of(data, frame.index) for frame in frames]
+        # What a damaged byte or a missing decoder raises is any error, and may quote the header.
+        except Exception:
+            planes, scales = [], []
+    size = (first.rows, first.columns)
+    if len(planes) != len(frames) or any(plane.shape != size for plane in planes):
+        raise InputError(
+            f"Needed every slice of series {stack.handle} whole",
+            f"slice {done + 1} of {len(stack.frames)} is cut short, damaged or compressed in a "
+            "way that is not read",
+            "Copy or export the series again, or leave it out: name the series of the other "
+            "phases with --phases, such as pre=2,post1=4",
+        )
+    for plane, (slope, intercept) in zip(planes, scales, strict=True):
+        yield plane, slope, intercept
+
+
+def _shifted(data: NDArray[Any], intercepts: NDArray[np.float64]) -> NDArray[Any]:
+    """Voxels with each slice's intercept added; whole numbers stay whole."""
+    if not intercepts.any():
+        return data
+    offsets = intercepts[:, None, None]
+    if data.dtype.kind == "f" or (intercepts % 1).any():
+        return data.astype(np.float32) + offsets.astype(np.float32)
+    shifted = data.astype(np.int32) + offsets.astype(np.int32)
+    fits = shifted.min() >= -(1 << 15) and shifted.max() < 1 << 15
+    return shifted.astype(np.int16) if fits else shifted

@@ -1,0 +1,208 @@
+"""What in a header names a patient, and names that do not: case ids of DICOM folders.
+
+A folder keeps its name as case id unless that name holds an identity value of the headers; then
+a keyed hash stands for it, the same for the same study wherever it lies. The key never leaves
+``BREASTSEG_HOME``. Imports `errors`, `atomic` and `home`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...errors import StorageError
+from ...home import home_folder
+
+__all__ = ["IDENTITY_KEYWORDS", "Identity", "case_id_of", "identity_of"]
+
+IDENTITY_KEYWORDS = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientBirthName",
+    "PatientMotherBirthName",
+    "OtherPatientNames",
+    "OtherPatientIDs",
+    "OtherPatientIDsSequence",
+    "AccessionNumber",
+    "StudyDate",
+    "SeriesDate",
+    "AcquisitionDate",
+    "ContentDate",
+)
+"""Elements whose values name a patient or tell an examination from others."""
+
+KEY_FILE = "pseudonym.key"
+_KEY_BYTES = 32
+_UID = re.compile(r"\d+(\.\d+){4,}")
+_NO_NAMES = frozenset(
+    {"anon", "anonymous", "anonymized", "breast", "case", "dicom", "dummy", "exam", "mr", "mri"}
+    | {"name", "patient", "phantom", "test"}
+)
+"""Parts of what stands for a name in cleaned data; they name nobody."""
+_SUBSTRING_FROM = 4
+"""Characters from which a value counts wherever it stands in a name; shorter ones as a word."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Values of headers that name a patient or an examination; compared, never shown."""
+
+    words: frozenset[str] = field(default=frozenset(), repr=False)
+    """Letters and digits only, case folded."""
+
+    def __or__(self, other: Identity) -> Identity:
+        """Both together."""
+        return Identity(self.words | other.words)
+
+    def is_in(self, text: str) -> bool:
+        """Whether a text holds one of the values, or a UID.
+
+        Examples
+        --------
+        >>> jane = Identity(frozenset({"jane", "doe", "4711"}))
+        >>> jane.is_in("MRI of JaneD"), jane.is_in("does it work"), jane.is_in("doe_2")
+        (True, False, True)
+        """
+        parts = set(_split(text))
+        whole = _squeezed(text)
+        return bool(_UID.search(text)) or any(
+            word in whole if len(word) >= _SUBSTRING_FROM else word in parts for word in self.words
+        )
+
+
+def identity_of(data: Any) -> Identity:
+    """Identity values of a data set."""
+    words: set[str] = set()
+    for keyword in IDENTITY_KEYWORDS:
+        try:
+            value = data.get(keyword)
+        # What a damaged element raises is any error.
+        except Exception:
+            continue
+        for text in _texts(value):
+            if keyword.endswith("Date"):
+                words |= _dates(text)
+                continue
+            words |= {_squeezed(text)}
+            if "Name" in keyword:
+                # A name's parts; single letters are initials, and everywhere.
+                parts = {part for part in _split(text) if len(part) > 1}
+                words |= {part for part in parts - _NO_NAMES if not part.isdigit()}
+    return Identity(frozenset(words - {""}))
+
+
+def case_id_of(name: str, identity: Identity, secret: str) -> str:
+    """Case id for a folder or file of a name.
+
+    Parameters
+    ----------
+    name : str
+        Name of the folder, or of the file without its ending.
+    identity : Identity
+        What must not be in the id.
+    secret : str
+        What tells the exam from others, such as its study's UID; only its keyed hash is used.
+
+    Returns
+    -------
+    str
+        The name with other characters than letters, digits, "_", "-" and "." replaced by "_", or
+        "exam-" and ten hexadecimal digits.
+
+    Raises
+    ------
+    StorageError
+        If a key is needed and cannot be kept.
+    """
+    cleaned = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._-]+", "_", name)).strip("._-")[:80]
+    if cleaned.strip("._-") and not identity.is_in(name) and not identity.is_in(cleaned):
+        return cleaned.strip("._-")
+    digest = hmac.new(_key(), secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+    return f"exam-{digest[:10]}"
+
+
+def _key() -> bytes:
+    path = home_folder() / KEY_FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            _create(path)
+        key = path.read_bytes()
+    except OSError as error:
+        raise StorageError(
+            "Needed to keep the key of pseudonyms in BREASTSEG_HOME",
+            f"the system answered '{error.strerror or type(error).__name__}'",
+            "Let BREASTSEG_HOME name a folder you may write to",
+        ) from None
+    if len(key) < _KEY_BYTES:
+        raise StorageError(
+            f"Needed the key of pseudonyms, {_KEY_BYTES} bytes, in BREASTSEG_HOME",
+            f"its file {KEY_FILE} holds {len(key)}",
+            f"Restore {KEY_FILE} from a backup; removing it gives every exam another pseudonym",
+        )
+    return key
+
+
+def _create(path: Path) -> None:
+    """A new key, whole from the moment its name is there; never in place of another one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(temporary, path)  # unlike a rename, this fails where a key is
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _texts(value: Any) -> Iterable[str]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if hasattr(value, "family_name"):  # a person's name of pydicom
+        return [str(value)]
+    try:
+        items = list(value)
+    except TypeError:
+        return [str(value)]
+    # Items of a sequence hold further ids.
+    return [str(item.get("PatientID", "") if hasattr(item, "get") else item) for item in items]
+
+
+def _dates(text: str) -> set[str]:
+    """A date (YYYYMMDD) as people write it, without separators."""
+    digits = _squeezed(text)
+    if len(digits) != 8 or not digits.isdigit():
+        return {digits}
+    year, month, day = digits[:4], digits[4:6], digits[6:]
+    short = year[2:]
+    return {
+        *(digits, day + month + year, month + day + year),
+        *(short + month + day, day + month + short, month + day + short),
+    }
+
+
+def _split(text: str) -> list[str]:
+    return [part for part in re.split(r"[\W_]+", _plain(text)) if part]
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[\W_]+", "", _plain(text))
+
+
+def _plain(text: str) -> str:
+    """Case folded, without accents."""
+    return re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text.casefold()))

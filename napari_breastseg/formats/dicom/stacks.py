@@ -1,0 +1,283 @@
+"""From headers to stacks: the slices of one series at one time, in order, on a grid.
+
+Slices are ordered by their position along the normal of their plane, never by a number or a
+thickness. LPS becomes RAS here. Imports `errors`, `volume`, `headers` and `times`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...volume import Grid
+from .headers import Frame, Header, Traits
+from .times import at_times, first_of_day
+
+__all__ = ["Stack", "stacks_of"]
+
+_UNEVEN = 0.05
+"""Part of the slice distance by which one may differ: positions are written with few digits."""
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """What may become a phase: the slices of one series at one time.
+
+    Its `frames` are the source files in the order of the volume's z, from index 0.
+    """
+
+    handle: str
+    """What a user calls it: the series number, with ".2" for the second of several times."""
+
+    series: Hashable = field(repr=False)
+    description: str = field(repr=False)
+    """The scanner's words for the series; "" where they hold an identity value. For the eyes of
+    who has the files, not for outputs."""
+
+    traits: Traits
+    frames: tuple[Frame, ...]
+    grid: Grid | None = None
+    """None where `problem` says why there is none, and for what is no image."""
+
+    problem: InputError | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether a header names a contrast agent."""
+        return any(frame.has_agent for frame in self.frames)
+
+    @property
+    def temporal_position(self) -> int | None:
+        """Temporal position, where all slices have the same."""
+        return _shared(frame.temporal_position for frame in self.frames)
+
+    @property
+    def trigger_s(self) -> float | None:
+        """Trigger delay of the first slice to have one, in seconds."""
+        return min((f.trigger_s for f in self.frames if f.trigger_s is not None), default=None)
+
+    @property
+    def acquired_s(self) -> float | None:
+        """Second of the day at which the first slice was acquired."""
+        return first_of_day(f.acquired_s for f in self.frames)
+
+    @property
+    def content_s(self) -> float | None:
+        """Second of the day at which the first slice was made."""
+        return first_of_day(f.content_s for f in self.frames)
+
+
+def stacks_of(headers: Sequence[Header]) -> list[Stack]:
+    """Stacks of a study, by series number and time.
+
+    Parameters
+    ----------
+    headers : sequence of Header
+        All of one study; what is no image gives a stack without frames.
+    """
+    by_series: dict[Hashable, list[Header]] = defaultdict(list)
+    for header in headers:
+        # Without a UID the folder is all that holds a series together.
+        folder = header.frames[0].file.parent if header.frames else None
+        by_series[header.series or (folder, header.number)].append(header)
+    ordered = sorted(
+        by_series.items(), key=lambda item: (item[1][0].number is None, item[1][0].number or 0)
+    )
+    taken: Counter[str] = Counter()
+    stacks: list[Stack] = []
+    for key, members in ordered:
+        number = members[0].number
+        name = str(number) if number is not None else "x"
+        taken[name] += 1
+        # Two series of one number: 4 and 4b.
+        name += "" if taken[name] == 1 else chr(ord("a") + min(taken[name] - 1, 25))
+        stacks += _stacks_of_series(name, key, members)
+    return stacks
+
+
+def _stacks_of_series(name: str, key: Hashable, headers: Sequence[Header]) -> list[Stack]:
+    description = headers[0].description
+    if any(header.identity.is_in(description) for header in headers):
+        description = ""
+    kinds: dict[Hashable, list[Frame]] = defaultdict(list)
+    seen: set[tuple[str, int]] = set()
+    copies = 0
+    for header in headers:
+        for frame in header.frames:
+            if frame.instance and (frame.instance, frame.index) in seen:
+                copies += 1
+                continue
+            seen.add((frame.instance, frame.index))
+            kinds[frame.traits, frame.rows, frame.columns, _rounded(frame.spacing_mm)].append(frame)
+    if not kinds:
+        word = "segmentation" if headers[0].is_segmentation else "no image"
+        traits = Traits(headers[0].modality, word, False, "", None, None, None)
+        return [Stack(name, key, description, traits, ())]
+    notes = (f"{copies} slices are there twice; each counts once",) if copies else ()
+    first = Stack(name, key, description, next(iter(kinds))[0], (), notes=notes)  # type: ignore[index]
+    stacks = [
+        stack
+        for frames in kinds.values()
+        for stack in _stacks_of_kind(replace(first, traits=frames[0].traits), frames)
+    ]
+    if len(stacks) == 1:
+        return stacks
+    return [_renamed(stack, f"{name}.{place}") for place, stack in enumerate(stacks, start=1)]
+
+
+def _renamed(stack: Stack, handle: str) -> Stack:
+    problem = stack.problem
+    if problem is not None:
+        old, new = f"series {stack.handle}", f"series {handle}"
+        problem = InputError(problem.needed.replace(old, new), problem.came, problem.do)
+    return replace(stack, handle=handle, problem=problem)
+
+
+def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
+    """Stacks of frames of one size and kind: one, or one for each time."""
+    placed = [frame for frame in frames if frame.position_mm and frame.orientation]
+    if not placed:
+        return [_without_place(base, frames)]
+    if len(placed) < len(frames):
+        return [
+            _refused(
+                base,
+                frames,
+                "Needed the position of every slice",
+                f"{len(frames) - len(placed)} of {len(frames)} have none",
+                "Export the series again, with image position and orientation",
+            )
+        ]
+    planes = np.array([frame.orientation for frame in frames])
+    turned = np.abs(planes - planes[0]).max(axis=1) > 0.01
+    if turned.any():
+        count = len({tuple(np.round(plane, 1) + 0.0) for plane in planes})
+        return [
+            _refused(
+                base,
+                frames,
+                "Needed slices of one orientation",
+                f"it holds slices of {max(count, 2)} orientations",
+                "Choose a series of parallel slices; this one may be a localizer",
+            )
+        ]
+    distances = np.array([frame.position_mm for frame in frames]) @ _upward(frames[0])
+    # A hundredth of a mm is finer than any slice distance, and coarser than rounding.
+    places = [int(place) for place in np.round(distances * 100)]
+    most = max(Counter(places).values())
+    if most == 1:
+        return [_placed(base, [frames[i] for i in np.argsort(distances)])]
+    groups = at_times(frames, places, most)
+    if groups is None:
+        doubled = sum(count - 1 for count in Counter(places).values())
+        return [
+            _refused(
+                base,
+                frames,
+                "Needed one slice at each position",
+                f"{doubled} of {len(frames)} slices lie where another one lies, and no time "
+                "tells them apart",
+                "Export the series again, or remove the files that are there twice",
+            )
+        ]
+    where = dict(zip(map(id, frames), distances, strict=True))
+    return [_placed(base, sorted(group, key=lambda f: float(where[id(f)]))) for group in groups]
+
+
+def _placed(base: Stack, frames: list[Frame]) -> Stack:
+    """Stack of frames in order of place; refused where they are no even stack."""
+    frame = frames[0]
+    row, column = _planes(frame)
+    positions = np.array([f.position_mm for f in frames])
+    size = (len(frames), frame.rows, frame.columns)
+    if frame.spacing_mm is None:
+        return replace(base, frames=tuple(frames), grid=Grid(size))
+    step = _upward(frame) * (frame.thickness_mm or 1.0)
+    if len(frames) > 1:
+        step = (positions[-1] - positions[0]) / (len(frames) - 1)
+        gaps = np.diff(positions @ _upward(frame))
+        usual = float(np.median(gaps))
+        wide = int(np.argmax(np.abs(gaps - usual)))
+        if abs(gaps[wide] - usual) > _UNEVEN * usual:
+            missing = round(float(gaps[wide]) / usual) - 1
+            return _refused(
+                base,
+                frames,
+                "Needed slices at even distances",
+                f"between slices {wide + 1} and {wide + 2} of {len(frames)} there are "
+                f"{gaps[wide]:.4g} mm, between most {usual:.4g} mm"
+                + (f": {missing} seem to be missing" if missing > 0 else ""),
+                "Export or copy the series again, all of its files",
+            )
+        line = positions[0] + np.arange(len(frames))[:, None] * step
+        off_mm = float(np.abs(positions - line).max())
+        if off_mm > 0.2 * max(*frame.spacing_mm, usual * _UNEVEN):
+            return _refused(
+                base,
+                frames,
+                "Needed slices that lie straight above each other",
+                f"some are shifted by {off_mm:.3g} mm",
+                "Choose a series of one block of slices",
+            )
+    affine = np.eye(4)
+    between_rows, between_columns = frame.spacing_mm
+    columns = np.column_stack([step, column * between_rows, row * between_columns])
+    affine[:3, :3] = _LPS_TO_RAS @ columns
+    affine[:3, 3] = _LPS_TO_RAS @ positions[0]
+    return replace(base, frames=tuple(frames), grid=Grid(size, affine))
+
+
+def _without_place(base: Stack, frames: list[Frame]) -> Stack:
+    """Frames whose headers hold no position: a lone slice, or the frames of one file as they come.
+
+    Their sides are unknown.
+    """
+    if len({frame.file for frame in frames}) > 1:
+        return _refused(
+            base,
+            frames,
+            "Needed the position of every slice",
+            f"none of its {len(frames)} slices has one",
+            "Export the series again, with image position and orientation",
+        )
+    frame = frames[0]
+    size = (len(frames), frame.rows, frame.columns)
+    if frame.spacing_mm is None or (len(frames) > 1 and frame.thickness_mm is None):
+        return replace(base, frames=tuple(frames), grid=Grid(size))
+    affine = np.diag([frame.thickness_mm or 1.0, *frame.spacing_mm, 1.0])
+    return replace(base, frames=tuple(frames), grid=Grid(size, affine, has_orientation=False))
+
+
+def _refused(base: Stack, frames: Iterable[Frame], needed: str, came: str, do: str) -> Stack:
+    problem = InputError(f"{needed} in series {base.handle}", came, do)
+    return replace(base, frames=tuple(frames), problem=problem)
+
+
+def _planes(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Directions (LPS) along a row and along a column, of unit length."""
+    cosines = np.asarray(frame.orientation, np.float64)
+    row, column = cosines[:3], cosines[3:]
+    return row / np.linalg.norm(row), column / np.linalg.norm(column)
+
+
+def _upward(frame: Frame) -> NDArray[np.float64]:
+    """Direction (LPS) in which slices are counted: the normal, from the feet up where it can."""
+    normal = np.cross(*_planes(frame))
+    is_axial = int(np.argmax(np.abs(normal))) == 2
+    return -normal if is_axial and normal[2] < 0 else normal
+
+
+def _shared(values: Iterable[int | None]) -> int | None:
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
+
+
+def _rounded(spacing: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if spacing is None else (round(spacing[0], 4), round(spacing[1], 4))

@@ -1,0 +1,166 @@
+"""Synthetic DICOM folders: a few small slices with any header, written by pydicom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    generate_uid,
+)
+
+ROOT = "1.2.826.0.1.3680043.8.498."
+AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+STUDY = ROOT + "1"
+SPACING_MM = (0.75, 0.5)
+STEP_MM = 2.0
+
+
+def voxels(count: int, level: int, size: tuple[int, int] = (6, 5)) -> np.ndarray:
+    """Slices that differ from each other and along both axes, uint16 (count, rows, columns)."""
+    z, y, x = np.indices((count, *size))
+    return (level + 100 * z + 10 * y + x).astype(np.uint16)
+
+
+def slice_dataset(pixels: np.ndarray, position: Any, **elements: Any) -> FileDataset:
+    """One classic MR slice; `elements` by keyword, None takes one away."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = MRImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(prefix=ROOT)
+    data = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    values: dict[str, Any] = {
+        "SOPClassUID": MRImageStorage,
+        "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+        "StudyInstanceUID": STUDY,
+        "Modality": "MR",
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"],
+        "ScanningSequence": "GR",
+        "RepetitionTime": 4.1,
+        "EchoTime": 1.4,
+        "FlipAngle": 12,
+        "PixelSpacing": list(SPACING_MM),
+        "SliceThickness": 9.0,  # a lie that nothing may believe
+        "ImagePositionPatient": list(position),
+        "ImageOrientationPatient": list(AXIAL),
+        "Rows": pixels.shape[-2],
+        "Columns": pixels.shape[-1],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": 16,
+        "BitsStored": 16,
+        "HighBit": 15,
+        "PixelRepresentation": int(pixels.dtype.kind == "i"),
+        "PixelData": pixels.tobytes(),
+    }
+    for keyword, value in (values | elements).items():
+        if value is not None:
+            setattr(data, keyword, value)
+    data["PixelData"].VR = "OW"
+    return data
+
+
+def write_series(
+    folder: Path, number: int, level: int, *, count: int = 4, size: Any = (6, 5), **elements: Any
+) -> list[Path]:
+    """A series of parallel slices from the feet up, in files whose order says nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    values = {
+        "SeriesInstanceUID": f"{STUDY}.{number}",
+        "SeriesNumber": number,
+        "SeriesDescription": f"dyn {number}",
+    } | elements
+    paths = []
+    for z, plane in enumerate(voxels(count, level, size)):
+        own = {k: v(z) if callable(v) else v for k, v in values.items()}
+        place = own.pop("position", (-10.0, -20.0, 30.0 + STEP_MM * z))
+        # Names and instance numbers run against the positions.
+        data = slice_dataset(plane, place, **({"InstanceNumber": count - z} | own))
+        path = folder / f"{number}-{(7 * z) % 10}{count - z}"
+        data.save_as(path, enforce_file_format=True)
+        paths.append(path)
+    return paths
+
+
+def write_exam(folder: Path, **elements: Any) -> Path:
+    """Pre and two posts, each in a folder of its own, given in another order than acquired."""
+    write_series(folder / "c", 5, 3000, AcquisitionTime="101500", ContrastBolusAgent="Gd",
+                 **elements)  # fmt: skip
+    write_series(folder / "a", 9, 1000, AcquisitionTime="100000", **elements)
+    write_series(folder / "b" / "deep", 7, 2000, AcquisitionTime="101230.5",
+                 ContrastBolusAgent="Gd", **elements)  # fmt: skip
+    return folder
+
+
+def write_enhanced(path: Path, times: int, count: int = 3) -> np.ndarray:
+    """An enhanced multi-frame file of several temporal positions, frames in a mixed order."""
+    planes = np.concatenate([voxels(count, 1000 * (t + 1)) for t in range(times)])
+    order = np.random.default_rng(0).permutation(len(planes))
+    data = slice_dataset(planes[order], (0, 0, 0), NumberOfFrames=len(planes))
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID = EnhancedMRImageStorage
+    data.SeriesInstanceUID, data.SeriesNumber = f"{STUDY}.1", 1
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        delattr(data, keyword)
+    data.EchoPulseSequence = "GRADIENT"
+    shared, measures, plane, scale = Dataset(), Dataset(), Dataset(), Dataset()
+    measures.PixelSpacing = list(SPACING_MM)
+    plane.ImageOrientationPatient = list(AXIAL)
+    scale.RescaleSlope, scale.RescaleIntercept, scale.RescaleType = 1, -7, "US"
+    shared.PixelMeasuresSequence = [measures]
+    shared.PlaneOrientationSequence = [plane]
+    shared.PixelValueTransformationSequence = [scale]
+    data.SharedFunctionalGroupsSequence = [shared]
+    frames = []
+    for index in order:
+        time, z = divmod(int(index), count)
+        frame, content, position = Dataset(), Dataset(), Dataset()
+        content.TemporalPositionIndex = time + 1
+        content.FrameAcquisitionDateTime = f"20240102{10 + time}0000"
+        position.ImagePositionPatient = [-10.0, -20.0, 30.0 + STEP_MM * z]
+        frame.FrameContentSequence = [content]
+        frame.PlanePositionSequence = [position]
+        frames.append(frame)
+    data.PerFrameFunctionalGroupsSequence = frames
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data.save_as(path, enforce_file_format=True)
+    return planes.reshape(times, count, *planes.shape[1:]).astype(int) - 7
+
+
+def lossless_jpeg(pixels: np.ndarray) -> bytes:
+    """A 16-bit slice as lossless JPEG (ITU-T T.81 process 14, first predictor)."""
+    rows, columns = pixels.shape
+    values = pixels.astype(int)
+    left = np.zeros_like(values)
+    left[:, 1:] = values[:, :-1]
+    left[1:, 0] = values[:-1, 0]  # a row begins from the one above, the picture from mid-grey
+    left[0, 0] = 1 << 15
+    bits = ""
+    for difference in (values - left).ravel():
+        size = int(abs(difference)).bit_length()
+        # Every category has the five-bit code of its own number.
+        bits += f"{size:05b}"
+        coded = difference if difference > 0 else difference + (1 << size) - 1
+        bits += f"{int(coded):0{size}b}" if size else ""
+    bits += "1" * (-len(bits) % 8)
+    scan = bytes(int(bits[i : i + 8], 2) for i in range(0, len(bits), 8)).replace(
+        b"\xff", b"\xff\0"
+    )
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes([0xFF, marker]) + (len(content) + 2).to_bytes(2, "big") + content
+
+    counts = bytes([0, 0, 0, 0, 17, *[0] * 11])
+    frame = bytes([16]) + rows.to_bytes(2, "big") + columns.to_bytes(2, "big")
+    return (
+        b"\xff\xd8"
+        + segment(0xC3, frame + bytes([1, 1, 0x11, 0]))
+        + segment(0xC4, bytes([0]) + counts + bytes(range(17)))
+        + segment(0xDA, bytes([1, 1, 0, 1, 0, 0]))
+        + scan
+        + b"\xff\xd9"
+    )

@@ -1,0 +1,657 @@
+"""DICOM folders become exams: order, roles, geometry, refusals."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dicom_files import (
+    AXIAL,
+    SPACING_MM,
+    STEP_MM,
+    STUDY,
+    lossless_jpeg,
+    slice_dataset,
+    voxels,
+    write_enhanced,
+    write_exam,
+    write_series,
+)
+from pydicom import dcmread, dcmwrite
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    RLELossless,
+)
+
+from napari_breastseg import formats
+from napari_breastseg.errors import InputError
+from napari_breastseg.formats import DicomExam
+from napari_breastseg.progress import Progress
+from napari_breastseg.volume import Exam
+
+
+def found(folder: Path, **options: Any) -> DicomExam:
+    (case,) = formats.find_cases(folder, **options)
+    assert case.dicom is not None
+    return case.dicom
+
+
+def levels(exam: Exam) -> dict[str, int]:
+    """Role to the thousands of its voxels, which tell the series of `write_series` apart."""
+    return {role: int(volume.data.min()) // 1000 for role, volume in exam.phases.items()}
+
+
+def why(exam: DicomExam, handle: str) -> str:
+    return next(row.why for row in exam.rows if row.handle == handle)
+
+
+# Order in time
+
+
+def test_phases_come_in_order_of_acquisition_whatever_files_and_folders_are_called(
+    tmp_path: Path,
+) -> None:
+    exam = formats.open_exam(write_exam(tmp_path / "ward 3"))
+    assert exam.case_id == "ward_3"
+    assert levels(exam) == {"pre": 1, "post1": 2, "post2": 3}
+    assert exam.times_s == {"pre": -750.5, "post1": 0.0, "post2": 149.5}
+    assert exam.phases["pre"].data.dtype == np.uint16
+    assert np.array_equal(exam.phases["post2"].data, voxels(4, 3000))
+
+
+def test_the_source_slices_of_each_phase_are_known_from_z_0(tmp_path: Path) -> None:
+    exam = found(write_exam(tmp_path / "exam"))
+    for role, volume in formats.open_exam(tmp_path / "exam").phases.items():
+        sources = exam.phases[role].frames
+        pixels = [dcmread(frame.file).pixel_array for frame in sources]
+        assert np.array_equal(pixels, volume.data)
+        heights = [dcmread(frame.file).ImagePositionPatient[2] for frame in sources]
+        assert heights == sorted(heights)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "basis"),
+    [
+        (
+            {"TemporalPositionIdentifier": 1, "AcquisitionTime": None},
+            {"TemporalPositionIdentifier": 2, "AcquisitionTime": None},
+            "temporal position",
+        ),
+        ({"TriggerTime": 0.0}, {"TriggerTime": 60_000.0}, "trigger time"),
+        ({"AcquisitionTime": "235810"}, {"AcquisitionTime": "000130"}, "acquisition time"),
+        ({"ContentTime": "235959.9"}, {"ContentTime": "000110"}, "content time"),
+        ({}, {}, "series number, as there is no time"),
+    ],
+    ids=["temporal position", "trigger", "acquisition over midnight", "content", "series number"],
+)
+def test_each_kind_of_time_orders_series(
+    tmp_path: Path, first: dict[str, Any], second: dict[str, Any], basis: str
+) -> None:
+    numbers = (3, 8) if basis.startswith("series number") else (8, 3)
+    write_series(tmp_path / "x", numbers[0], 1000, **first)
+    write_series(tmp_path / "y", numbers[1], 2000, **second)
+    assert levels(formats.open_exam(tmp_path)) == {"pre": 1, "post1": 2}
+    assert why(found(tmp_path), str(numbers[0])) == f"{basis}: earliest"
+
+
+def test_a_visit_over_midnight_has_rising_times(tmp_path: Path) -> None:
+    write_series(tmp_path, 1, 1000, AcquisitionTime="235800")
+    write_series(tmp_path, 2, 2000, AcquisitionTime="000100", ContrastBolusAgent="Gd")
+    write_series(tmp_path, 3, 3000, AcquisitionTime="000230", ContrastBolusAgent="Gd")
+    exam = formats.open_exam(tmp_path)
+    assert levels(exam) == {"pre": 1, "post1": 2, "post2": 3}
+    assert exam.times_s == {"pre": -180.0, "post1": 0.0, "post2": 90.0}
+
+
+def test_times_count_from_the_injection_where_it_is_known(tmp_path: Path) -> None:
+    given = {"ContrastBolusAgent": "Gd", "ContrastBolusStartTime": "101000"}
+    write_series(tmp_path, 1, 1000, AcquisitionTime="100500")
+    write_series(tmp_path, 2, 2000, AcquisitionTime="101020", **given)
+    assert formats.open_exam(tmp_path).times_s == {"pre": -300.0, "post1": 20.0}
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        {"TemporalPositionIdentifier": (1, 2, 3)},
+        {"TriggerTime": (0.0, 61_000.0, 122_000.0)},
+        {"AcquisitionTime": ("235900", "000001", "000102")},
+        {"ContentTime": ("100000", "100101", "100202")},
+    ],
+    ids=lambda times: next(iter(times)),
+)
+def test_one_series_of_several_times_is_split(tmp_path: Path, times: dict[str, Any]) -> None:
+    (keyword, values), *_ = times.items()
+    same = {} if keyword == "AcquisitionTime" else {"AcquisitionTime": "100000"}
+    for place in (1, 0, 2):
+        elements = same | {keyword: values[place]}
+        write_series(tmp_path / str(place), 4, 1000 * (place + 1), **elements)
+    exam = found(tmp_path)
+    assert [row.handle for row in exam.rows] == ["4.1", "4.2", "4.3"]
+    assert levels(formats.open_exam(tmp_path)) == {"pre": 1, "post1": 2, "post2": 3}
+    if keyword in ("TriggerTime", "AcquisitionTime"):
+        assert exam.times_s == {"pre": -61.0, "post1": 0.0, "post2": 61.0}
+    else:  # the time at which a picture was made is not when it was acquired
+        assert exam.times_s == {}
+
+
+def test_slices_acquired_one_after_the_other_are_split_into_times(tmp_path: Path) -> None:
+    for place in (1, 0):
+        write_series(
+            tmp_path / str(place),
+            4,
+            1000 * (place + 1),
+            AcquisitionTime=lambda z, place=place: f"10{place:02d}{10 * z:02d}",
+        )
+    assert levels(formats.open_exam(tmp_path)) == {"pre": 1, "post1": 2}
+
+
+def test_an_enhanced_multi_frame_file_is_split_and_ordered(tmp_path: Path) -> None:
+    expected = write_enhanced(tmp_path / "scan" / "IM_1", times=3)
+    exam = formats.open_exam(tmp_path / "scan")
+    assert list(exam.phases) == ["pre", "post1", "post2"]
+    for volume, truth in zip(exam.phases.values(), expected, strict=True):
+        assert np.array_equal(volume.data, truth)
+        assert volume.data.dtype == np.int16
+    assert exam.grid.spacing_mm == (STEP_MM, *SPACING_MM)
+    assert exam.times_s == {"pre": -3600.0, "post1": 0.0, "post2": 3600.0}
+    assert formats.open_exam(tmp_path / "scan" / "IM_1").case_id == "IM_1"
+
+
+# Roles, reasons, questions
+
+
+def test_series_that_are_no_phase_are_left_out_with_a_reason(tmp_path: Path) -> None:
+    write_exam(tmp_path)
+    others: dict[int, dict[str, Any]] = {
+        20: {"ScanningSequence": "SE", "EchoTime": 12},
+        21: {"ScanningSequence": "SE", "EchoTime": 90},
+        22: {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]},
+        23: {"ImageType": ["DERIVED", "PRIMARY", "M", "SUB"]},
+        24: {"SeriesDescription": "dyn_sub_1"},
+        25: {"ScanningSequence": "EP"},
+        26: {"FlipAngle": 30},
+        27: {"PixelSpacing": [1.5, 1.5]},
+        28: {"Modality": "CT"},
+        29: {"ImageType": ["ORIGINAL", "PRIMARY", "M", "DIXON", "F"]},
+        30: {"ImageType": ["DERIVED", "PRIMARY", "M"]},
+    }
+    for number, elements in others.items():
+        write_series(tmp_path / "more", number, 9000, AcquisitionTime="110000", **elements)
+    reasons = {
+        "20": "a spin echo (T1 weighted)",
+        "21": "a spin echo (T2 weighted)",
+        "22": "a localizer",
+        "23": "a subtraction",
+        "24": "a subtraction",
+        "25": "echo planar",
+        "26": "another flip angle than the dynamic series: 30 degrees, not 12",
+        "27": "another grid than the dynamic series: 4 x 6 x 5 voxels of 2 x 1.5 x 1.5 mm",
+        "28": "CT, not MR",
+        "29": "a Dixon fat image",
+        "30": "derived from other images",
+    }
+    exam = found(tmp_path)
+    assert list(exam.phases) == ["pre", "post1", "post2"]
+    assert [row.role for row in exam.rows[3:]] == [None] * len(reasons)
+    for handle, reason in reasons.items():
+        assert why(exam, handle).startswith(reason)
+
+
+def test_roles_can_be_chosen_by_series(tmp_path: Path) -> None:
+    write_exam(tmp_path)
+    write_series(tmp_path, 20, 8000, ScanningSequence="SE")
+    chosen = formats.open_exam(tmp_path, phases=["pre=9", "post1=20"])
+    assert levels(chosen) == {"pre": 1, "post1": 8}
+    named = formats.open_exam(tmp_path, phases=["pre", "post2", "post3"])
+    assert levels(named) == {"pre": 1, "post2": 2, "post3": 3}
+    rows = {row.handle: row for row in found(tmp_path, phases=["pre=9", "post1=20"]).rows}
+    assert (rows["20"].why, rows["7"].why) == ("chosen", "left out by choice")
+
+
+@pytest.mark.parametrize(
+    ("phases", "message"),
+    [
+        (["pre", "post1"], r"Needed 2 phases.*found 3: pre = series 9, post1 = series 7"),
+        (["pre=9", "post1=4"], r"series 5, 7, 9 of exam.*got series 4\. .*--phases pre=2,post1=4"),
+        (["pre=9", "post1=9"], r"a series of its own.*got 2 phases and 1 series"),
+        (["pre=9", "post1"], r"a series of its own"),
+    ],
+)
+def test_roles_that_do_not_fit_are_refused(tmp_path: Path, phases: list[str], message: str) -> None:
+    write_exam(tmp_path / "exam")
+    with pytest.raises(InputError, match=message):
+        formats.open_exam(tmp_path / "exam", phases=phases)
+
+
+def test_series_numbers_are_refused_for_other_files(tmp_path: Path, sphere_exam: Any) -> None:
+    formats.write_volume(tmp_path / "a.nii.gz", sphere_exam[0].phases["pre"])
+    with pytest.raises(InputError, match=r"roles alone.*files that are no DICOM; got pre=2"):
+        formats.find_cases(tmp_path / "a.nii.gz", phases=["pre=2"])
+
+
+@pytest.mark.parametrize(
+    ("series", "message"),
+    [
+        (
+            [{"AcquisitionTime": "100000"}, {"AcquisitionTime": "100100"}, {"agent": "100500"}],
+            r"one phase before contrast; several lie before the contrast agent: series 1, series 2",
+        ),
+        (
+            [{"agent": "100000"}, {"AcquisitionTime": "100100"}, {"agent": "100500"}],
+            r"one phase before contrast; contrast agents come and go",
+        ),
+        (
+            [{"AcquisitionTime": "100000"}, {"agent": "100500"}, {"agent": "100500"}],
+            r"clear order of time; some were acquired at the same time: series 1, series 2, ser",
+        ),
+        (
+            [{"ContentTime": "100000"}, {"ContentTime": "100000"}],
+            r"clear order of time; some were made at the same time",
+        ),
+        (
+            [{"AcquisitionTime": "100000"}, {}],
+            r"clear order of time; only some have a time",
+        ),
+        (
+            [
+                {"AcquisitionTime": "100000", "TemporalPositionIdentifier": 2},
+                {"AcquisitionTime": "100500", "TemporalPositionIdentifier": 1},
+            ],
+            r"temporal position and acquisition time say different things",
+        ),
+        (
+            [{"AcquisitionTime": "100000"}, {"AcquisitionTime": "100500", "FlipAngle": 30}],
+            r"one dynamic series; 2 could be it: series 1, series 2",
+        ),
+        (
+            [{"ScanningSequence": "SE"}, {"ScanningSequence": "SE", "FlipAngle": 90}],
+            r"Needed a dynamic \(DCE\) series; none looks like one: series 1, series 2",
+        ),
+    ],
+)
+def test_two_equal_readings_are_a_question(
+    tmp_path: Path, series: list[dict[str, Any]], message: str
+) -> None:
+    for number, elements in enumerate(series, start=1):
+        if agent := elements.pop("agent", None):
+            elements |= {"AcquisitionTime": agent, "ContrastBolusAgent": "Gd"}
+        write_series(tmp_path, number, 1000 * number, **elements)
+    exam = found(tmp_path)
+    assert not exam.phases
+    with pytest.raises(InputError, match=message + r".*--phases pre=1,post1="):
+        formats.open_exam(tmp_path)
+    answered = formats.open_exam(tmp_path, phases=["pre=2", "post1=1"])
+    assert levels(answered) == {"pre": 2, "post1": 1}
+
+
+def test_a_lone_series_is_post1(tmp_path: Path) -> None:
+    write_series(tmp_path, 3, 1000)
+    assert list(formats.open_exam(tmp_path).phases) == ["post1"]
+
+
+# Geometry
+
+
+def test_lps_becomes_ras_with_z_from_the_feet_up(tmp_path: Path) -> None:
+    write_series(tmp_path, 1, 1000)
+    grid = formats.open_exam(tmp_path).grid
+    assert grid.spacing_mm == (STEP_MM, *SPACING_MM)
+    assert grid.end_letters == (("F", "H"), ("A", "P"), ("R", "L"))
+    # The first pixel lies at LPS (-10, -20, 30): 10 mm to the right, 20 mm to the front.
+    assert np.allclose(grid.affine @ (0, 0, 0, 1), (10, 20, 30, 1))
+    assert np.allclose(grid.affine @ (3, 2, 4, 1), (10 - 4 * 0.5, 20 - 2 * 0.75, 36, 1))
+
+
+@pytest.mark.parametrize(
+    ("orientation", "letters"),
+    [
+        ((1, 0, 0, 0, -1, 0), (("F", "H"), ("P", "A"), ("R", "L"))),
+        ((0, 1, 0, 0, 0, -1), (("L", "R"), ("H", "F"), ("A", "P"))),
+        ((1, 0, 0, 0, 0, -1), (("A", "P"), ("H", "F"), ("R", "L"))),
+    ],
+    ids=["axial, front below", "sagittal", "coronal"],
+)
+def test_any_plane_knows_its_sides(tmp_path: Path, orientation: Any, letters: Any) -> None:
+    normal = np.cross(orientation[:3], orientation[3:])
+    write_series(
+        tmp_path,
+        1,
+        1000,
+        ImageOrientationPatient=list(orientation),
+        position=lambda z: tuple(float(n) for n in normal * STEP_MM * z),
+    )
+    assert formats.open_exam(tmp_path).grid.end_letters == letters
+
+
+def test_oblique_planes_keep_their_position(tmp_path: Path) -> None:
+    turn = np.deg2rad(25)
+    row, column = np.array([1.0, 0, 0]), np.array([0, np.cos(turn), np.sin(turn)])
+    step = np.cross(row, column) * 3.0
+    start = np.array([-7.0, 4.0, 11.0])
+    write_series(
+        tmp_path,
+        1,
+        1000,
+        ImageOrientationPatient=[*row, *column],
+        position=lambda z: tuple(np.round(start + z * step, 5)),
+    )
+    affine = formats.open_exam(tmp_path).grid.affine
+    lps = start + 2 * step + 3 * column * SPACING_MM[0] + 4 * row * SPACING_MM[1]
+    assert np.allclose(affine @ (2, 3, 4, 1), (*(lps * (-1, -1, 1)), 1), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("elements", "message"),
+    [
+        (
+            {"position": lambda z: (0.0, 0.0, (0.0, 2.0, 6.0, 8.0)[z])},
+            r"even distances in series 2; between slices 2 and 3 of 4 there are 4 mm, between "
+            r"most 2 mm: 1 seem to be missing",
+        ),
+        (
+            {"position": lambda z: (0.0, 0.0, (0.0, 2.0, 2.0, 4.0)[z])},
+            r"one slice at each position in series 2; 1 of 4 slices lie where another one lies",
+        ),
+        (
+            {"ImageOrientationPatient": lambda z: list(AXIAL if z else (0, 1, 0, 0, 0, -1))},
+            r"one orientation in series 2; it holds slices of 2 orientations",
+        ),
+        (
+            {"position": lambda z: (5.0 * (z == 1), 0.0, 2.0 * z)},
+            r"lie straight above each other in series 2; some are shifted by 5 mm",
+        ),
+        (
+            {"ImagePositionPatient": lambda z: None if z else [0, 0, 0]},
+            r"the position of every slice in series 2; 3 of 4 have none",
+        ),
+        (
+            {"ImagePositionPatient": None},
+            r"the position of every slice in series 2; none of its 4 slices has one",
+        ),
+    ],
+    ids=["gap", "duplicate", "mixed orientation", "shift", "some positions", "no position"],
+)
+def test_slices_that_make_no_volume_are_refused(
+    tmp_path: Path, elements: dict[str, Any], message: str
+) -> None:
+    write_series(tmp_path / "alone", 2, 1000, **elements)
+    with pytest.raises(InputError, match=message):
+        formats.open_exam(tmp_path / "alone")
+    # Beside a whole series it is left out, aloud.
+    write_series(tmp_path / "both", 2, 1000, **elements)
+    write_series(tmp_path / "both", 3, 2000)
+    (case,) = formats.find_cases(tmp_path / "both")
+    told = [progress.message for progress in formats.reading_exam(case) if progress.message]
+    assert len(told) == 1
+    assert told[0].startswith("both: Series 2 is left out. Needed ")
+    with pytest.raises(InputError, match=message):
+        formats.open_exam(tmp_path / "both", phases=["pre=2", "post1=3"])
+
+
+def test_a_file_that_is_there_twice_counts_once(tmp_path: Path) -> None:
+    first, *_ = write_series(tmp_path, 2, 1000)
+    shutil.copy(first, tmp_path / "copy")
+    exam = found(tmp_path)
+    assert exam.phases["post1"].grid.shape == (4, 6, 5)
+    assert exam.warnings == ("Series 2: 1 slices are there twice; each counts once",)
+
+
+def test_a_file_without_geometry_opens_with_unknown_spacing(tmp_path: Path) -> None:
+    bare = {"ImagePositionPatient": None, "PixelSpacing": None, "SeriesNumber": 1}
+    data = slice_dataset(voxels(3, 10), (0, 0, 0), NumberOfFrames=3, **bare)
+    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    exam = formats.open_exam(tmp_path / "a.dcm")
+    assert np.array_equal(exam.phases["post1"].data, voxels(3, 10))
+    assert (exam.grid.spacing_mm, exam.grid.end_letters) == (None, None)
+
+
+# Pixels and files
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ImplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        DeflatedExplicitVRLittleEndian,
+        RLELossless,
+        JPEG2000Lossless,
+        JPEGLosslessSV1,
+    ],
+    ids=lambda syntax: syntax.name.split(",")[0],
+)
+def test_every_transfer_syntax_gives_the_same_voxels(tmp_path: Path, syntax: Any) -> None:
+    size = (48, 40)  # less than JPEG 2000 halves five times
+    for path in write_series(tmp_path, 1, 1000, size=size):
+        data = dcmread(path)
+        pixels = data.pixel_array
+        if syntax in (RLELossless, JPEG2000Lossless):
+            data.compress(syntax)
+        elif syntax == JPEGLosslessSV1:
+            data.PixelData = encapsulate([lossless_jpeg(pixels)])
+            data["PixelData"].is_undefined_length = True
+        elif syntax == ExplicitVRBigEndian:
+            data.PixelData = pixels.astype(">u2").tobytes()
+        data.file_meta.TransferSyntaxUID = syntax
+        is_big = syntax == ExplicitVRBigEndian
+        options = {"little_endian": False, "implicit_vr": False} if is_big else {}
+        dcmwrite(path, data, force_encoding=is_big, **options)
+    volume = formats.open_exam(tmp_path).phases["post1"]
+    assert np.array_equal(volume.data, voxels(4, 1000, size))
+    assert volume.data.dtype == np.dtype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype", "expected"),
+    [
+        ({"RescaleSlope": 1, "RescaleIntercept": 0}, np.uint16, lambda v: v),
+        ({"RescaleSlope": 1, "RescaleIntercept": -24}, np.int16, lambda v: v - 24.0),
+        ({"RescaleSlope": 1, "RescaleIntercept": 40_000}, np.int32, lambda v: v + 40_000.0),
+        ({"RescaleSlope": 0.5, "RescaleIntercept": 3}, np.float32, lambda v: v * 0.5 + 3),
+        (
+            {"RescaleSlope": lambda z: 1 + z % 2, "RescaleIntercept": lambda z: z},
+            np.float32,
+            lambda v: v * np.array([1, 2, 1, 2])[:, None, None] + np.arange(4)[:, None, None],
+        ),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, np.uint16, lambda v: 65_535 - v),
+    ],
+    ids=["none", "shift", "wide shift", "slope", "slope by slice", "inverted"],
+)
+def test_stored_numbers_become_values(
+    tmp_path: Path, scale: dict[str, Any], dtype: Any, expected: Any
+) -> None:
+    write_series(tmp_path, 1, 1000, **scale)
+    data = formats.open_exam(tmp_path).phases["post1"].data
+    assert data.dtype == dtype
+    assert np.allclose(data, expected(voxels(4, 1000).astype(float)))
+
+
+def test_a_file_cut_short_among_good_ones_is_told(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, 2, 1000)
+    paths[1].write_bytes(paths[1].read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"slice of series 2 whole; slice 2 of 4 is cut short"):
+        formats.open_exam(tmp_path)
+    write_series(tmp_path, 3, 2000)
+    assert levels(formats.open_exam(tmp_path, phases=["post1=3"])) == {"post1": 2}
+
+
+def test_a_header_cut_short_is_counted(tmp_path: Path) -> None:
+    *_, last = write_series(tmp_path, 2, 1000)
+    last.write_bytes(last.read_bytes()[:150])
+    exam = found(tmp_path)
+    assert exam.warnings == ("1 DICOM file is cut short or damaged and left out",)
+    with pytest.raises(formats.DicomError, match=r"a readable header; the only one has none"):
+        formats.find_cases(last)
+
+
+def test_a_mosaic_is_refused(tmp_path: Path) -> None:
+    write_series(tmp_path, 6, 1000, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    with pytest.raises(InputError, match=r"Needed an MR image series; saw series 6: a mosaic"):
+        formats.open_exam(tmp_path)
+
+
+def test_a_color_picture_is_refused(tmp_path: Path) -> None:
+    data = slice_dataset(voxels(3, 10)[0], (0, 0, 0), SamplesPerPixel=3, SeriesNumber=4)
+    data.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    with pytest.raises(InputError, match=r"saw series 4: a color picture"):
+        formats.open_exam(tmp_path)
+
+
+def test_several_studies_are_several_cases(tmp_path: Path) -> None:
+    for name in ("P1", "P2"):
+        write_exam(tmp_path / name, StudyInstanceUID=f"{STUDY}.{name[1]}")
+    cases = formats.find_cases(tmp_path)
+    assert [case.case_id for case in cases] == ["P1", "P2"]
+    assert [len(case.files) for case in cases] == [12, 12]
+    with pytest.raises(InputError, match=r"Needed one exam in the folder; got 2 cases: P1, P2"):
+        formats.open_exam(tmp_path)
+    flat = tmp_path / "flat"
+    write_series(flat, 1, 1000)
+    write_series(flat, 2, 1000, StudyInstanceUID=f"{STUDY}.9")
+    assert [case.case_id for case in formats.find_cases(flat)] == ["flat_1", "flat_2"]
+
+
+def test_a_study_chosen_wrongly_stops_no_other(tmp_path: Path) -> None:
+    write_exam(tmp_path / "P1", StudyInstanceUID=f"{STUDY}.1")
+    write_series(tmp_path / "P2", 9, 1000, StudyInstanceUID=f"{STUDY}.2")
+    good, bad = formats.find_cases(tmp_path, phases=["pre=9", "post1=7"])
+    assert levels(formats.read_exam(good)) == {"pre": 1, "post1": 2}
+    with pytest.raises(InputError, match=r"of the series 9 of P2.*got series 7"):
+        formats.read_exam(bad)
+
+
+def test_the_rows_of_a_table_may_name_dicom_folders(tmp_path: Path) -> None:
+    write_exam(tmp_path / "exam")
+    whole = formats.read_exam(formats.case_from_files("P7", [tmp_path / "exam"]))
+    assert (whole.case_id, levels(whole)) == ("P7", {"pre": 1, "post1": 2, "post2": 3})
+    folders = [tmp_path / "exam" / "a", tmp_path / "exam" / "c"]
+    pair = formats.read_exam(formats.case_from_files("P7", folders))
+    assert levels(pair) == {"pre": 1, "post1": 3}
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.nii", None, r"names that do not say something else; one is named as a nifti file"),
+        ("a.dcm.gz", "gzip", r"Needed DICOM files uncompressed.*gunzip"),
+        ("a.dcm", b"", r"the DICOM file is empty"),
+        (
+            "a.dcm",
+            b"no dicom at all, but text" * 20,
+            r"the DICOM file does not begin as one",
+        ),
+    ],
+)
+def test_files_that_are_not_what_they_seem(
+    tmp_path: Path, name: str, content: Any, message: str
+) -> None:
+    import gzip
+
+    path = tmp_path / name
+    (source, *_) = write_series(tmp_path / "ok", 1, 1000)
+    raw = source.read_bytes() if content in (None, "gzip") else content
+    path.write_bytes(gzip.compress(raw) if content == "gzip" else raw)
+    with pytest.raises(InputError, match=message):
+        formats.find_cases(path)
+
+
+def test_opening_tells_how_far_it_is_and_can_be_stopped(tmp_path: Path) -> None:
+    write_exam(tmp_path)
+    job = formats.finding_cases(tmp_path)
+    steps = []
+    try:
+        while True:
+            steps.append(next(job))
+    except StopIteration as stop:
+        (case,) = stop.value
+    assert steps[-1] == Progress("Reading headers", 12, 12)
+    reading = formats.reading_exam(case)
+    assert next(reading) == Progress("Reading pre", 1, 4)
+    reading.close()
+    with pytest.raises(StopIteration):
+        next(reading)
+    assert [p.stage for p in formats.reading_exam(case)][4::4] == ["Reading post1", "Reading post2"]
+
+
+# Real files
+
+
+def test_the_duke_exam_opens_as_pre_and_first_post(test_data: Path) -> None:
+    folder = test_data / "duke_dicom" / "Breast_MRI_153"
+    exam = formats.open_exam(folder)
+    assert list(exam.phases) == ["pre", "post1"]
+    assert exam.grid.shape == (160, 448, 448)
+    assert np.allclose(exam.grid.spacing_mm, (1.1, 0.7589, 0.7589), atol=1e-4)
+    assert exam.times_s == {"pre": pytest.approx(-1371.135), "post1": 0.0}
+    assert exam.grid.end_letters == (("F", "H"), ("A", "P"), ("R", "L"))
+    # The two lesions enhance where they are known to lie; the first on the patient's right.
+    gain = exam.phases["post1"].data.astype(int) - exam.phases["pre"].data
+    for z, y, x in ((68, 62, 106), (79, 99, 81)):
+        assert gain[z - 2 : z + 3, y - 3 : y + 4, x - 3 : x + 4].mean() > 150
+    assert (exam.grid.affine @ (68, 62, 106, 1))[0] > 50
+    described = {row.stack.description: row.why for row in found(folder).rows if not row.role}
+    assert described["ax t1 tse +c"].startswith("a spin echo (T1 weighted)")
+    assert described["Segmentation"].startswith("a segmentation (SEG)")
+
+
+def test_readable_files_open_and_broken_ones_say_why(test_data: Path) -> None:
+    root = test_data / "io_tests"
+    shapes = {
+        "pydicom+pydicom/MR_small.dcm": (1, 64, 64),
+        "pydicom+pydicom/MR_small_bigendian.dcm": (1, 64, 64),
+        "pydicom+pydicom/MR_small_implicit.dcm": (1, 64, 64),
+        "pydicom+pydicom/MR_small_RLE.dcm": (1, 64, 64),
+        "pydicom+pydicom-data/emri_small.dcm": (10, 64, 64),
+        "pydicom+pydicom-data/emri_small_RLE.dcm": (10, 64, 64),
+        "pydicom+pydicom-data/emri_small_jpeg_2k_lossless.dcm": (10, 64, 64),
+        "pydicom+pydicom-data/MR2_J2KI.dcm": (1, 1024, 1024),
+        "pydicom+pydicom-data/MR-SIEMENS-DICOM-WithOverlays.dcm": (1, 484, 484),
+        "nipy+nibabel/slicethickness_empty_string.dcm": (1, 384, 384),
+        "neurolabusc+dcm_qa_enh/6_1.dcm": (6, 64, 64),
+        "neurolabusc+dcm_qa_enh/IM_0027_fMAP.dcm": (32, 64, 64),
+        "ImagingDataCommons+highdicom/ct_image.dcm": (1, 128, 128),
+        "QIICR+dcmqi/data/segmentations/23x38x3/multiframe/mf.dcm": (3, 38, 23),
+        "QIICR+dcmqi/data/segmentations/24x38x3/image": (3, 38, 24),
+    }
+    exams = {name: formats.open_exam(root / name) for name in shapes}
+    assert {name: exam.grid.shape for name, exam in exams.items()} == shapes
+    for family in ("MR_small", "emri_small"):
+        one, *others = [
+            exam.phases["post1"].data for name, exam in exams.items() if f"/{family}" in name
+        ]
+        assert all(np.array_equal(one, other) for other in others)
+    for name, message in {
+        "pydicom+pydicom/MR_truncated.dcm": r"slice 1 of 1 is cut short",
+        "nipy+nibabel/0.dcm": r"a mosaic",
+        "nipy+nibabel/philips_mprage.dcm.gz": r"gzip-compressed.*gunzip",
+        "nipy+nibabel/decimal_rescale.dcm": r"an image with contrast.*voxels are -4096",
+        "neurolabusc+dcm_qa/In/Orientation/cor": r"a mosaic",
+        "QIICR+dcmqi/data/segmentations/liver.dcm": r"a segmentation \(SEG\), no image",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            formats.open_exam(root / name)
+
+
+@pytest.mark.filterwarnings("ignore:The DICOM readers are highly experimental")
+def test_orientation_agrees_with_nibabel(test_data: Path) -> None:
+    from nibabel.nicom.dicomwrappers import wrapper_from_file
+
+    path = test_data / "io_tests/pydicom+pydicom-data/MR2_J2KI.dcm"  # oblique
+    truth = np.diag([-1, -1, 1, 1]) @ wrapper_from_file(path).affine
+    ours = formats.open_exam(path).grid.affine
+    # nibabel counts (row, column, slice): y, x, z.
+    assert np.allclose(ours[:, [1, 2, 3]], truth[:, [0, 1, 3]], atol=1e-3)
+
+
+def test_uids_of_studies_do_not_matter_to_a_folder_of_one(tmp_path: Path) -> None:
+    write_exam(tmp_path / "E1", StudyInstanceUID=None)
+    assert formats.open_exam(tmp_path / "E1").case_id == "E1"
