@@ -276,7 +276,9 @@ class Exam:
     phases : mapping of str to Volume
         Role to volume; roles are "pre", "post1", "post2", ... and are kept in that order.
     times_s : mapping of str to float, optional
-        Seconds from the first phase, for the phases whose time is known.
+        Seconds at which phases begin, for those whose time is known: from the injection of the
+        contrast agent where it is known, else from the first phase after it, which then is 0.
+        Phases before are negative.
 
     Raises
     ------

@@ -263,11 +263,11 @@ def test_clear_exam_has_an_empty_truth() -> None:
     assert not phantom.truth.data.any()
 
 
-def test_times_count_from_the_first_phase() -> None:
+def test_times_count_from_the_injection() -> None:
     phantom = breast_phantom(
         0, phases=("pre", "post1", "post2"), times_s=(-20.0, 60.0, 130.0), **SMALL
     )
-    assert phantom.exam.times_s == {"pre": 0.0, "post1": 80.0, "post2": 150.0}
+    assert phantom.exam.times_s == {"pre": -20.0, "post1": 60.0, "post2": 130.0}
 
 
 def test_noise_is_rician_in_air_and_may_be_absent_there() -> None:

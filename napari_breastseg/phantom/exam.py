@@ -101,9 +101,8 @@ def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: A
         if motion is not None:
             signal = motion.apply(signal, axes, config.spacing_mm)
         phases[role] = Volume(magnitude(noisy, signal, config.noise * GLAND_SIGNAL, air), grid)
-    first = next(iter(config.phase_times_s.values()))
     return PhantomExam(
-        exam=Exam(config.case_id, phases, {r: t - first for r, t in config.phase_times_s.items()}),
+        exam=Exam(config.case_id, phases, dict(config.phase_times_s)),
         truth=LabelMap(np.where(lesion_labels > 0, np.uint8(TUMOR), np.uint8(0)), grid),
         lesions=truths,
         lesion_labels=LabelMap(lesion_labels, grid),
