@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
     EnhancedMRImageStorage,
@@ -80,20 +81,24 @@ def write_series(
         own = {k: v(z) if callable(v) else v for k, v in values.items()}
         place = own.pop("position", (-10.0, -20.0, 30.0 + STEP_MM * z))
         # Names and instance numbers run against the positions.
-        data = slice_dataset(plane, place, **({"InstanceNumber": count - z} | own))
         path = folder / f"{number}-{(7 * z) % 10}{count - z}"
-        data.save_as(path, enforce_file_format=True)
+        with disable_value_validation():  # as scanners do
+            data = slice_dataset(plane, place, **({"InstanceNumber": count - z} | own))
+            data.save_as(path, enforce_file_format=True)
         paths.append(path)
     return paths
 
 
 def write_exam(folder: Path, **elements: Any) -> Path:
     """Pre and two posts, each in a folder of its own, given in another order than acquired."""
-    write_series(folder / "c", 5, 3000, AcquisitionTime="101500", ContrastBolusAgent="Gd",
-                 **elements)  # fmt: skip
-    write_series(folder / "a", 9, 1000, AcquisitionTime="100000", **elements)
-    write_series(folder / "b" / "deep", 7, 2000, AcquisitionTime="101230.5",
-                 ContrastBolusAgent="Gd", **elements)  # fmt: skip
+    agent = {"ContrastBolusAgent": "Gd"}
+    for place, number, level, time, more in (
+        ("c", 5, 3000, "101500", agent),
+        ("a", 9, 1000, "100000", {}),
+        ("b/deep", 7, 2000, "101230.5", agent),
+    ):
+        own = {"AcquisitionTime": time} | more | elements
+        write_series(folder / place, number, level, **own)
     return folder
 
 

@@ -32,7 +32,10 @@ Model = Annotated[
 Threshold = Annotated[float, typer.Option(help="Probability from which a voxel is tumor.")]
 Phases = Annotated[
     str | None,
-    typer.Option(help="Roles of the channels in order, such as pre,post1; overrides file names."),
+    typer.Option(
+        help="Roles of the channels in order, such as pre,post1; overrides file names. For DICOM "
+        "also with series numbers: pre=2,post1=4."
+    ),
 ]
 
 

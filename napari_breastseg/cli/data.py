@@ -86,7 +86,9 @@ def add(
     rows: list[dict[str, Any]] = []
     for path in exams:
         try:
-            found = formats.find_cases(path, phases=phase_list(phases), stack=stack)
+            found = run(
+                formats.finding_cases(path, phases=phase_list(phases), stack=stack), quiet=as_json
+            )
         except InputError as error:
             show_error(error)
             rows.append({"case_id": None, "status": "failed", "error": str(error)})
@@ -104,7 +106,7 @@ def add(
     opened = Dataset.open_or_create(dataset)
     for case in cases:
         try:
-            exam = formats.read_exam(case)
+            exam = run(formats.reading_exam(case), quiet=as_json)
             drawn = None if mask is None else formats.read_label_map(mask, exam=exam)
             record = opened.add(exam, patient_id=patient_id, visit=visit)
             if drawn is not None:

@@ -46,12 +46,12 @@ def predict(
     """Segment exams and write one mask per case."""
     from ..prediction import predict as predict_exam
 
-    planned, bad_inputs = _plan(exams, output, phase_list(phases), stack)
+    planned, bad_inputs = _plan(exams, output, phase_list(phases), stack, quiet=as_json)
     checkpoint = load_model(model)
     results: list[dict[str, Any]] = []
     for case in planned:
         try:
-            exam = formats.read_exam(case.case)
+            exam = run(formats.reading_exam(case.case), quiet=as_json)
             prediction = run(
                 predict_exam(checkpoint, exam, device=device, threshold=threshold), quiet=as_json
             )
@@ -83,22 +83,27 @@ def predict(
 
 
 def _plan(
-    exams: list[Path], output: Path, phases: list[str] | None, stack: bool
+    exams: list[Path], output: Path, phases: list[str] | None, stack: bool, *, quiet: bool
 ) -> tuple[list[_Planned], list[tuple[str, InputError]]]:
     """Cases with the files they will become; refused where an output is an input or comes twice."""
     planned: dict[str, _Planned] = {}
     bad_inputs = []
     inputs: set[Path] = set()
-    for path in exams:
+    for number, path in enumerate(exams, start=1):
         try:
-            cases = formats.find_cases(path, phases=phases, stack=stack)
+            cases = run(formats.finding_cases(path, phases=phases, stack=stack), quiet=quiet)
+        except formats.DicomError as error:
+            say(f"EXAM {number} of {len(exams)}:")  # its name may be a patient's
+            show_error(error)
+            bad_inputs.append((f"EXAM {number}", error))
+            continue
         except InputError as error:
             show_error(error)
             bad_inputs.append((str(path), error))
             continue
         for case in cases:
             inputs |= {file.resolve() for file in case.files}
-            is_picture = len(case.files) == 1 and case.path.suffix.lower() in PICTURE_ENDINGS
+            is_picture = len(case.files) == 1 and case.files[0].suffix.lower() in PICTURE_ENDINGS
             planned_case = _Planned(
                 case,
                 output / (case.case_id + (".png" if is_picture else ".nii.gz")),
@@ -111,7 +116,7 @@ def _plan(
             if key in planned:
                 raise InputError(
                     "Needed a name of its own for every case",
-                    f"'{case.case_id}' comes from {planned[key].case.path} and from {case.path}",
+                    f"'{case.case_id}' comes from {planned[key].case.place} and from {case.place}",
                     "Give the exams in separate runs with different --output folders",
                 )
             planned[key] = planned_case
@@ -136,6 +141,7 @@ def _row(case: _Planned, prediction: Prediction, times_s: Any, prob: bool) -> di
         "probability": str(case.probability) if prob else None,
         "phases": list(prediction.phases),
         "times_s": [times_s.get(phase) for phase in prediction.phases],
+        **_decision(case.case, prediction),
         "threshold": prediction.threshold,
         "tumor_voxels": voxels,
         "tumor_ml": None
@@ -144,6 +150,20 @@ def _row(case: _Planned, prediction: Prediction, times_s: Any, prob: bool) -> di
         "spacing_mm": grid.spacing_mm,
         "device": prediction.device,
         "seconds": round(prediction.seconds, 3),
+    }
+
+
+def _decision(case: formats.CaseFiles, prediction: Prediction) -> dict[str, Any]:
+    """For DICOM: the series of each phase used, and what every series was taken for."""
+    if case.dicom is None:
+        return {}
+    phases = case.dicom.phases
+    return {
+        "series": [phases[phase].handle for phase in prediction.phases],
+        "found": [
+            {"series": row.handle, "role": row.role, "time_s": row.time_s, "why": row.why}
+            for row in case.dicom.rows
+        ],
     }
 
 

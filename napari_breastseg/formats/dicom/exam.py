@@ -244,6 +244,8 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
         if unread:
             are = "file is" if unread == 1 else "files are"
             warnings.append(f"{unread} DICOM {are} cut short or damaged and left out")
+        if not any(stack.frames for stack in stacks):
+            name = ""  # whose headers hold no image may not hold the patient either
         case_id = case_id_of(name, identity, study or str(root.resolve()))
         exams.append(DicomExam(case_id, stacks, decision, tuple(warnings), root))
     return exams

@@ -30,6 +30,9 @@ DAY_S = 86_400.0
 """Seconds of a day."""
 
 _SEG = "1.2.840.10008.5.1.4.1.1.66"
+_IMAGES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[24](\.\d+)?")
+"""Classes of MR and CT images."""
+
 _WANTED = [
     *IDENTITY_KEYWORDS,
     *[
@@ -184,8 +187,8 @@ def _header(path: Path, data: Any) -> Header | None:
     sop_class = text_of(data, "SOPClassUID")
     rows, columns = number_of(data, "Rows"), number_of(data, "Columns")
     modality = text_of(data, "Modality").upper()
-    if not (sop_class or modality or rows):
-        return None
+    if not rows and (not (sop_class or modality) or _IMAGES.fullmatch(sop_class)):
+        return None  # cut short before anything that helps
     is_segmentation = sop_class.startswith(_SEG) or modality == "SEG"
     image_type = words_of(data, "ImageType")
     frames: tuple[Frame, ...] = ()

@@ -243,9 +243,9 @@ def _ordered(stacks: Sequence[Stack], group: list[int]) -> tuple[list[int] | Non
 
     if clock is not None and is_clear:
         return joined(sorted(firsts, key=clock.__getitem__)), "acquisition time"
-    if clock is not None and len(set(clock.values())) > 1:
-        return None, "some were acquired at the same time"
     made = _compared(stacks, firsts, lambda s: s.content_s, is_clock=True)
+    if clock is not None and (made is None or len(set(clock.values())) > 1):
+        return None, "some were acquired at the same time"
     if made is not None:
         order = sorted(firsts, key=made.__getitem__)
         steps = [made[b] - made[a] for a, b in itertools.pairwise(order)]
