@@ -87,7 +87,7 @@ def _plan(
 ) -> tuple[list[_Planned], list[tuple[str, InputError]]]:
     """Cases with the files they will become; refused where an output is an input or comes twice."""
     planned: dict[str, _Planned] = {}
-    bad_inputs = []
+    bad_inputs: list[tuple[str, InputError]] = []
     inputs: set[Path] = set()
     for number, path in enumerate(exams, start=1):
         try:

@@ -12,6 +12,7 @@ from .cases import (
     dicom_case,
     find_cases,
     finding_cases,
+    holds_exam,
     natural_key,
 )
 from .dicom import DicomError, DicomExam
@@ -28,6 +29,7 @@ __all__ = [
     "dicom_case",
     "find_cases",
     "finding_cases",
+    "holds_exam",
     "natural_key",
     "open_exam",
     "read_exam",

@@ -37,6 +37,7 @@ __all__ = [
     "dicom_case",
     "find_cases",
     "finding_cases",
+    "holds_exam",
     "natural_key",
 ]
 
@@ -273,6 +274,22 @@ def finding_cases(
     cases = [replace(case, roles=roles or case.roles, spacing_mm=spacing) for case in found]
     cases.sort(key=lambda case: (natural_key(case.case_id), natural_key(str(case.path))))
     return cases + exams
+
+
+def holds_exam(path: Path) -> str | None:
+    """Kind of what a file or folder holds, by its first file that may be read; opens no image.
+
+    Returns
+    -------
+    str or None
+        "dicom" where any file may be DICOM, else "nifti" or "slice"; None for nothing readable.
+    """
+    kinds = set()
+    for file in _walk(path) if path.is_dir() else [path]:
+        if may_be_dicom(file):
+            return DICOM
+        kinds.add(kind_of_name(file))
+    return next((kind for kind in (NIFTI, SLICE) if kind in kinds), None)
 
 
 def _dicom_cases(

@@ -36,7 +36,7 @@ from .train_panel import TrainPanel
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["KEYS", "BreastMRI", "show_demo", "show_segment"]
+__all__ = ["KEYS", "BreastMRI", "dock_of", "show_demo", "show_segment"]
 
 KEYS = {
     "Shift-O": "open",
@@ -314,7 +314,7 @@ def _weakly(dock: BreastMRI, action: str) -> Callable[[object], None]:
 
 def show_segment(viewer: napari.viewer.Viewer) -> None:
     """Open the dock at its Segment tab, from the Layers menu."""
-    _dock_of(viewer).show_tab("Segment")
+    dock_of(viewer).show_tab("Segment")
 
 
 def show_demo(
@@ -338,7 +338,7 @@ def show_demo(
         Name and weights hash of the model that made the draft, as the dataset notes them.
     """
     viewer = napari.viewer.Viewer()
-    dock = _dock_of(viewer)
+    dock = dock_of(viewer)
     if exam is None:
         viewer.open_sample("napari-breastseg", "phantom")
     else:
@@ -354,7 +354,8 @@ def show_demo(
     napari.run()
 
 
-def _dock_of(viewer: Viewer) -> BreastMRI:
+def dock_of(viewer: Viewer) -> BreastMRI:
+    """The dock of a viewer, opened where it is not yet."""
     _, dock = viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")
     assert isinstance(dock, BreastMRI)  # the manifest names it
     return dock

@@ -35,6 +35,7 @@ _WINDOW_WORDS = (
     ("Use --device auto", "Choose the device auto"),
     ("another --output", "another name"),
 )
+_SERIES = re.compile(r": --phases \w+=[\w.]*\w(,\w+=[\w.]*\w)*")
 _FLAG = re.compile(r"--([a-z-]+)")
 
 
@@ -47,6 +48,7 @@ def message_of(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     for on_the_command_line, in_the_window in _WINDOW_WORDS:
         text = text.replace(on_the_command_line, in_the_window)
+    text = _SERIES.sub(" in the Open tab's table of series", text)
     return _FLAG.sub(r"\1", text)
 
 

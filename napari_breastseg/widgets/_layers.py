@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,8 +56,11 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerTuple]] |
         Files or folders.
     """
     paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
-    if not paths or any(one.is_dir() and not _holds_images(one) for one in paths):
+    kinds = [formats.holds_exam(one) for one in paths]
+    if not paths or any(one.is_dir() and not k for one, k in zip(paths, kinds, strict=True)):
         return None
+    if "dicom" in kinds and current_window() is not None:
+        return _open_in_dock
     return _read
 
 
@@ -123,19 +126,32 @@ def _read(path: str | Sequence[str]) -> list[LayerTuple]:
     return tuples
 
 
-def _holds_images(folder: Path) -> bool:
-    try:
-        return bool(formats.find_cases(folder))
-    except InputError:
-        return False
+def _open_in_dock(path: str | Sequence[str]) -> list[LayerTuple]:
+    """Hand DICOM to the Open tab, which reads in a thread, asks, and can be canceled.
+
+    It also keeps the path, whose name may be a patient's, out of the layers.
+    """
+    from ._dock import dock_of
+
+    paths = [Path(path)] if isinstance(path, str) else [Path(one) for one in path]
+    dock = dock_of(current_window())
+    dock.show_tab("Open")
+    # One file of a series is rarely all that is wanted.
+    dock.open_panel.open_dropped(paths[0] if paths[0].is_dir() else paths[0].parent)
+    return cast("list[LayerTuple]", [(None,)])  # how napari is told that no layers come
+
+
+def current_window() -> Viewer | None:
+    """The viewer in sight, None where there is no window."""
+    from napari import current_viewer
+
+    return cast("Viewer | None", current_viewer())
 
 
 def _follow_current_viewer() -> None:
-    from napari import current_viewer
-
     from ._orientation import follow
 
-    viewer = current_viewer()
+    viewer = current_window()
     if viewer is not None:
         follow(viewer)
 

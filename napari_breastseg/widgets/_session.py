@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ..dataset import CaseRecord, Dataset
+from ..formats import DicomExam
 from ..prediction import Region
 from ..volume import LabelMap
 from ._sources import Source
@@ -72,6 +73,7 @@ class Session:
         self._model: Path | None = None
         self._drafts: dict[tuple[str, str], Draft] = {}
         self._roles: dict[str, dict[str, str]] = {}
+        self._dicom: dict[str, DicomExam] = {}
         self._dataset: Dataset | None = None
         self._record: CaseRecord | None = None
         self._seen: dict[int, set[int]] = {}
@@ -139,6 +141,16 @@ class Session:
         # One draft at a time: those of other exams come back from the dataset.
         self._drafts = {_key(source): draft}
         self.draft_changed.emit()
+
+    def dicom(self, case_id: str | None) -> DicomExam | None:
+        """The source files of an exam that was opened from DICOM here, slice by slice."""
+        return self._dicom.get(case_id or "")
+
+    def keep_dicom(self, case_id: str, exam: DicomExam | None) -> None:
+        """Note where an exam's slices came from; None for one that is no DICOM."""
+        self._dicom.pop(case_id, None)
+        if exam is not None:
+            self._dicom[case_id] = exam
 
     @property
     def roles(self) -> dict[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
@@ -22,11 +23,13 @@ from qtpy.QtWidgets import (
 from .. import formats
 from ..errors import InputError
 from ..formats import CaseFiles
+from ..progress import Job, Progress
 from ..volume import Exam
 from ._fields import Fold, PathField, button, form, heading, note, set_ready
 from ._job_bar import JobBar
-from ._jobs import JobRunner, as_job, errors_shown
+from ._jobs import JobRunner, errors_shown
 from ._layers import grey_window, show_exam
+from ._series_table import SeriesTable
 from ._session import Session
 from ._sources import fingerprint
 
@@ -53,6 +56,7 @@ class OpenPanel(QWidget):
         """Keeps the work on the case that is held and gives it back; the dock sets it."""
 
         self._cases: list[CaseFiles] = []
+        self._case: CaseFiles | None = None
         self.runner = JobRunner(self)
         self.path = PathField("file or folder", files=True)
         self.path.valueChanged.connect(lambda _: self.open())
@@ -60,7 +64,8 @@ class OpenPanel(QWidget):
         self.phases.setPlaceholderText("from the file names")
         self.phases.setToolTip(
             "Roles in the order of the files or channels, such as pre, post1, post2.\n"
-            "Needed for color pictures whose red, green and blue are phases."
+            "Needed for color pictures whose red, green and blue are phases.\n"
+            "For DICOM the table of series below serves better."
         )
         self.phases.returnPressed.connect(self.open)
         self.pixel_mm = QLineEdit()
@@ -75,11 +80,13 @@ class OpenPanel(QWidget):
         self.cases.itemClicked.connect(lambda _: self._open_case(self.cases.currentRow()))
         self.cases_heading = heading("Cases")
         self.next_button = button("Next case", self.open_next, "Open the next case", "Shift-N")
+        self.series = SeriesTable()
+        self.series.chosen.connect(self._read_as_chosen)
         self.phases_heading = heading("Phases")
         self.table = _phase_table()
         self.empty = note(
-            "NIfTI, PNG, JPEG or TIFF, or a folder of them. Dropping files onto the window works "
-            "too. To try: File > Open Sample > Breast MRI tumor segmentation."
+            "DICOM, NIfTI, PNG, JPEG or TIFF, or a folder of them. Dropping them onto the window "
+            "works too. To try: File > Open Sample > Breast MRI tumor segmentation."
         )
         self.bar = JobBar(self.runner, "Shift-X")
 
@@ -102,6 +109,7 @@ class OpenPanel(QWidget):
         cases_row.addWidget(self.next_button)
         column.addLayout(cases_row)
         column.addWidget(self.cases)
+        column.addWidget(self.series)
         column.addWidget(self.phases_heading)
         column.addWidget(self.table)
         column.addStretch(1)
@@ -123,14 +131,18 @@ class OpenPanel(QWidget):
             is_stack = self.is_stack.isChecked()
             self.runner.start(
                 "Looking for exams",
-                lambda: as_job(
-                    "Looking for exams",
-                    lambda: formats.find_cases(
-                        path, stack=is_stack, phases=names or None, spacing_mm=spacing
-                    ),
+                lambda: formats.finding_cases(
+                    path, stack=is_stack, phases=names or None, spacing_mm=spacing
                 ),
                 on_result=self._take_cases,
             )
+
+    def open_dropped(self, path: Path) -> None:
+        """Open what was dropped on the window; a folder whose files all come is opened once."""
+        if self.runner.is_running and path == self.path.value():
+            return
+        self.path.setValue(path)
+        self.open()
 
     def open_next(self) -> None:
         """Open the case after the one at work."""
@@ -168,47 +180,74 @@ class OpenPanel(QWidget):
         ids = [case.case_id for case in cases]
         for case in cases:
             is_twice = ids.count(case.case_id) > 1
-            folder = f" ({case.path.parent.name})" if is_twice else ""
+            folder = f" ({case.path.parent.name})" if is_twice and case.dicom is None else ""
             self.cases.addItem(case.case_id + folder)
-            self.cases.item(self.cases.count() - 1).setToolTip(str(case.path))
+            self.cases.item(self.cases.count() - 1).setToolTip(case.place)
         has_several = len(cases) > 1
         self.cases.setVisible(has_several)
         self.next_button.setVisible(has_several)
         self.cases_heading.setVisible(has_several)
         self.cases_heading.setText(f"{len(cases)} cases: click one to open it")
+        self.series.setValue(None)
         self._refresh()
 
     def _open_case(self, row: int) -> None:
         if 0 <= row < len(self._cases):
             case = self._cases[row]
-            self.leave(lambda: self._read(case))
+            self._case = case
+            self.series.setValue(case.dicom)
+            # Which series is which phase is asked in the table before anything is read.
+            if case.dicom is None or case.dicom.decision.question is None:
+                self.leave(lambda: self._read(case))
+            elif not any(stack.grid for stack in case.dicom.stacks):
+                with errors_shown():
+                    raise case.dicom.decision.question
+
+    def _read_as_chosen(self, roles: dict[str, str]) -> None:
+        case = self._case
+        if case is None or case.dicom is None:
+            return
+        with errors_shown():
+            exam = case.dicom.with_roles(roles)
+            chosen = formats.dicom_case(exam, case.spacing_mm)
+            self._cases = [chosen if one is case else one for one in self._cases]
+            self._case = chosen
+            self.series.setValue(exam)
+            self.leave(lambda: self._read(chosen))
 
     def _read(self, case: CaseFiles) -> None:
         self.runner.start(
-            f"Reading {case.case_id}",
-            lambda: as_job(f"Reading {case.case_id}", lambda: _read_case(case)),
-            on_result=self._take_exam,
+            f"Reading {case.case_id}", lambda: _reading_case(case), on_result=self._take_exam
         )
 
-    def _take_exam(self, read: tuple[Exam, tuple[float, float], str]) -> None:
-        exam, limits, mark = read
+    def _take_exam(self, read: _Read) -> None:
+        case, exam, limits, mark = read
         self.close_case()
         source = self._session.source
         leaving = None if source is None or source.is_foreign else source.case_id
         show_exam(self._viewer, exam, instead_of=leaving, limits=limits, mark=mark)
+        self._session.keep_dicom(exam.case_id, case.dicom)
         self.opened.emit(exam)
         self._refresh()
 
     def _refresh(self) -> None:
         busy = "Reading; wait or cancel" if self.runner.is_running else ""
         set_ready(self.open_button, busy)
+        self.series.set_busy(bool(busy))
         is_last = self.cases.currentRow() + 1 >= len(self._cases)
         set_ready(self.next_button, busy or ("This is the last case" if is_last else ""))
 
 
-def _read_case(case: CaseFiles) -> tuple[Exam, tuple[float, float], str]:
-    exam = formats.read_exam(case)
-    return exam, grey_window(exam), fingerprint(exam)
+_Read = tuple[CaseFiles, Exam, tuple[float, float], str]
+"""A case and its exam, with the grey window and fingerprint to show it."""
+
+
+def _reading_case(case: CaseFiles) -> Job[_Read]:
+    exam = yield from formats.reading_exam(case)
+    yield Progress("Preparing the picture", 0, 0)
+    limits = grey_window(exam)
+    yield Progress("Preparing the picture", 0, 0)
+    return case, exam, limits, fingerprint(exam)
 
 
 def _spacing(text: str) -> float | None:

@@ -122,7 +122,7 @@ class DicomExam:
                 f"Needed a role for one or more of the series {', '.join(handles)} of "
                 f"{self.case_id}, each another one",
                 what or f"got {given or 'no role'}",
-                "Give each phase one series, such as --phases pre=2,post1=4",
+                "Say which series is which phase: --phases pre=2,post1=4",
             )
         for stack in self.stacks:
             if stack.handle in chosen and stack.problem is not None:
@@ -170,7 +170,7 @@ class DicomExam:
             raise InputError(
                 f"Needed {len(phases)} phases for case {self.case_id}: {', '.join(phases)}",
                 f"found {len(found)}: {names}",
-                "Name as many, or say which series they are, such as --phases pre=2,post1=4",
+                "Name as many, or say which series is which phase: --phases pre=2,post1=4",
             )
         return self.with_roles({s.handle: role for s, role in zip(found, phases, strict=True)})
 

@@ -141,7 +141,6 @@ class Header:
     description: str = field(repr=False)
     modality: str
     is_segmentation: bool
-    is_mosaic: bool
     frames: tuple[Frame, ...]
     identity: Identity = field(repr=False)
 
@@ -190,7 +189,6 @@ def _header(path: Path, data: Any) -> Header | None:
     if not rows and (not (sop_class or modality) or _IMAGES.fullmatch(sop_class)):
         return None  # cut short before anything that helps
     is_segmentation = sop_class.startswith(_SEG) or modality == "SEG"
-    image_type = words_of(data, "ImageType")
     frames: tuple[Frame, ...] = ()
     if rows and columns and not is_segmentation:
         count = int(number_of(data, "NumberOfFrames") or 1)
@@ -202,7 +200,6 @@ def _header(path: Path, data: Any) -> Header | None:
         description=text_of(data, "SeriesDescription"),
         modality=modality,
         is_segmentation=is_segmentation,
-        is_mosaic="MOSAIC" in image_type,
         frames=frames,
         identity=identity_of(data),
     )

@@ -109,7 +109,7 @@ def _say_problem(stack: Stack) -> str:
 
 def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
     """A folder without any dynamic series: its one image series, if there is just one."""
-    readable = [i for i, stack in enumerate(stacks) if stack.grid is not None and _is_grey(stack)]
+    readable = [i for i, stack in enumerate(stacks) if stack.grid is not None]
     originals = [i for i in readable if not stacks[i].traits.species] or readable
     groups = _alike(stacks, originals)
     if len(groups) == 1 and len({stacks[i].series for i in groups[0]}) == 1:
@@ -125,10 +125,6 @@ def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
             "Needed an MR image series", f"saw {named or 'none'}", "Choose the folder of the exam"
         )
     return Decision((None,) * len(stacks), tuple(whys), problem)
-
-
-def _is_grey(stack: Stack) -> bool:
-    return not stack.traits.is_color and stack.traits.species != "mosaic"
 
 
 def _alike(stacks: Sequence[Stack], indices: Sequence[int]) -> list[list[int]]:

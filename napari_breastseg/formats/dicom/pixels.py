@@ -106,8 +106,8 @@ def _planes(
             f"Needed every slice of series {stack.handle} whole",
             f"slice {done + 1} of {len(stack.frames)} is cut short, damaged or compressed in a "
             "way that is not read",
-            "Copy or export the series again, or leave it out: name the series of the other "
-            "phases with --phases, such as pre=2,post1=4",
+            "Copy or export the series again, or say which series to read instead: "
+            "--phases pre=2,post1=4",
         )
     for plane, (slope, intercept) in zip(planes, scales, strict=True):
         yield plane, slope, intercept

@@ -142,6 +142,26 @@ def _renamed(stack: Stack, handle: str) -> Stack:
 
 def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
     """Stacks of frames of one size and kind: one, or one for each time."""
+    if base.traits.species == "mosaic":
+        return [
+            _refused(
+                base,
+                frames,
+                "Needed every slice as a picture of its own",
+                "it holds mosaics, all slices tiled in one picture",
+                "Export it as single slices or multi-frame, or choose another series",
+            )
+        ]
+    if base.traits.is_color:
+        return [
+            _refused(
+                base,
+                frames,
+                "Needed grey values",
+                "it holds color pictures",
+                "Choose the series they were made from",
+            )
+        ]
     placed = [frame for frame in frames if frame.position_mm and frame.orientation]
     if not placed:
         return [_without_place(base, frames)]

@@ -1,0 +1,149 @@
+"""The series of a DICOM exam: what each is taken for, when, and why; roles can be changed.
+
+Shows a `DicomExam`, changes none: `roles` says what the user chose. Knows no layers and no jobs.
+"""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QHeaderView,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..formats import DicomExam
+from ._fields import button, heading, note, set_ready
+
+__all__ = ["SeriesTable"]
+
+LEFT_OUT = "—"
+_COLUMNS = ("Series", "Role", "Time", "Why")
+
+
+class SeriesTable(QWidget):
+    """A row for each series; the button asks for the roles chosen to be read."""
+
+    chosen = Signal(object)
+    """The roles to read: handle to role, without the series left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._exam: DicomExam | None = None
+        self._is_busy = False
+        self.roles: dict[str, QComboBox] = {}
+        """Handle to the field that holds a series' role."""
+
+        self.question = note()
+        self.table = QTableWidget(0, len(_COLUMNS))
+        self.table.setHorizontalHeaderLabels(_COLUMNS)
+        self.table.verticalHeader().setVisible(False)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setSectionResizeMode(3, QHeaderView.ResizeMode.Stretch)
+        header.sectionResized.connect(lambda *_: self._fit())
+        self.table.setWordWrap(True)
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.button = button(
+            "Read with these roles",
+            lambda: self.chosen.emit(self.value()),
+            "Read the phases again, as chosen in the table",
+        )
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(heading("Series"))
+        column.addWidget(self.question)
+        column.addWidget(self.table)
+        column.addWidget(self.button)
+        self.setValue(None)
+
+    def value(self) -> dict[str, str]:
+        """Roles as the fields have them: handle to role, without the series left out."""
+        roles = {handle: field.currentText() for handle, field in self.roles.items()}
+        return {handle: role for handle, role in roles.items() if role != LEFT_OUT}
+
+    def setValue(self, exam: DicomExam | None) -> None:
+        """Show the series of an exam; hidden when there is none."""
+        self._exam = exam
+        self.roles = {}
+        rows = () if exam is None else exam.rows
+        self.table.setRowCount(0)
+        self.table.setRowCount(len(rows))
+        asked = None if exam is None else exam.decision.question
+        self.question.setVisible(asked is not None)
+        self.question.setText(
+            "" if asked is None else f"{asked.needed}; {asked.came}. Choose the roles below."
+        )
+        choices = [LEFT_OUT, "pre", *(f"post{n + 1}" for n in range(max(1, len(rows) - 1)))]
+        for place, row in enumerate(rows):
+            words = f"{row.handle}  {row.stack.description}".strip()
+            time = "" if row.time_s is None else time_words(row.time_s)
+            grid = row.stack.grid
+            size = "no image" if grid is None else grid.describe()
+            for column, text in ((0, words), (2, time), (3, row.why)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(f"{words}\n{size}\n{row.why}")
+                self.table.setItem(place, column, item)
+            field = QComboBox()
+            own = [row.role] if row.role and row.role not in choices else []
+            field.addItems(choices + own)
+            field.setCurrentText(row.role or LEFT_OUT)
+            field.setProperty("help", "What this series is read as")
+            problem = row.stack.problem
+            set_ready(field, "" if grid is not None else str(problem or "It holds no image"))
+            field.currentTextChanged.connect(lambda _: self._refresh())
+            self.table.setCellWidget(place, 1, field)
+            self.roles[row.handle] = field
+        self.setVisible(exam is not None)
+        self._fit()
+        self._refresh()
+
+    def set_busy(self, is_busy: bool) -> None:
+        """Take no roles while a job runs."""
+        self._is_busy = is_busy
+        self._refresh()
+
+    def _refresh(self) -> None:
+        roles = self.value()
+        known = (
+            {}
+            if self._exam is None
+            else {stack.handle: role for role, stack in self._exam.phases.items()}
+        )
+        twice = sorted({role for role in roles.values() if list(roles.values()).count(role) > 1})
+        why_not = ""
+        if not roles:
+            why_not = "Choose a role for at least one series"
+        elif twice:
+            why_not = f"Two series are {twice[0]}: choose another role for one of them"
+        elif roles == known:
+            why_not = "These are the roles it was read with"
+        set_ready(self.button, "Reading; wait or cancel" if self._is_busy else why_not)
+
+    def _fit(self) -> None:
+        """Rows as high as their words need, the table as high as its rows."""
+        self.table.resizeRowsToContents()
+        rows = sum(self.table.rowHeight(row) for row in range(self.table.rowCount()))
+        self.table.setFixedHeight(self.table.horizontalHeader().height() + rows + 4)
+
+
+def time_words(time_s: float) -> str:
+    """Minutes and seconds from the first post phase or the injection.
+
+    Examples
+    --------
+    >>> time_words(-1371.1), time_words(0), time_words(92.4)
+    ('−22:51', '0:00', '+1:32')
+    """
+    whole = abs(round(time_s))
+    sign = "−" if time_s < -0.5 else "+" if whole else ""
+    return f"{sign}{whole // 60}:{whole % 60:02d}"

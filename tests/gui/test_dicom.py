@@ -1,0 +1,181 @@
+"""DICOM in the window: the table of series, questions, drops, names that are kept out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from dicom_files import STUDY, write_exam, write_series
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_breastseg.widgets._jobs import message_of
+
+
+def rows(panel: Any) -> list[tuple[str, str, str, str]]:
+    table = panel.series.table
+    return [
+        (
+            table.item(row, 0).text(),
+            table.cellWidget(row, 1).currentText(),
+            table.item(row, 2).text(),
+            table.item(row, 3).text(),
+        )
+        for row in range(table.rowCount())
+    ]
+
+
+def open_path(window: SimpleNamespace, idle: Callable[..., None], path: Path) -> Any:
+    panel = window.dock.open_panel
+    panel.path.setValue(path)
+    panel.open()
+    idle(panel.runner)
+    return panel
+
+
+def names(window: SimpleNamespace) -> list[str]:
+    return [layer.name for layer in window.viewer.layers]
+
+
+def test_the_table_shows_the_decision_and_takes_another(
+    window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
+) -> None:
+    size = (64, 60)
+    write_exam(tmp_path / "P7", size=size, count=8)
+    long = "t1_fl3d_tra_dyna_1+5_spair_bilateral_with_a_very_long_name_that_goes_on"
+    write_series(tmp_path / "P7", 20, 8000, size=size, count=8, SeriesDescription=long,
+                 ScanningSequence="SE", EchoTime=90)  # fmt: skip
+    gap = {"position": lambda z: (0.0, 0.0, 2.0 * z + 2 * (z > 3))}
+    write_series(tmp_path / "P7", 30, 9000, size=size, count=8, SeriesDescription="late dyn", **gap)
+    panel = open_path(window, idle, tmp_path / "P7")
+    shown = rows(panel)
+    assert [row[:3] for row in shown] == [
+        ("9  dyn 9", "pre", "−12:30"),
+        ("7  dyn 7", "post1", "0:00"),
+        ("5  dyn 5", "post2", "+2:30"),
+        (f"20  {long}", "—", ""),
+        ("30  late dyn", "—", ""),
+    ]
+    assert shown[0][3] == "acquisition time: no contrast agent"
+    assert shown[3][3].startswith("a spin echo (T2 weighted)")
+    assert shown[4][3].startswith("not readable: between slices 4 and 5 of 8")
+    assert "even distances in series 30" in panel.series.roles["30"].toolTip()
+    assert not panel.series.roles["30"].isEnabled()
+    assert not panel.series.button.isEnabled()
+    assert panel.series.button.toolTip() == "These are the roles it was read with"
+    assert names(window) == ["P7 pre", "P7 post1", "P7 post2"]
+    assert any("P7: Series 30 is left out" in note.message for note in window.told)
+    assert window.dock.session.dicom("P7").phases["post1"].handle == "7"
+
+    # The window stays as narrow as it was, and every word of the table can be read.
+    table = panel.series.table
+    assert table.width() <= panel.width()
+    assert sum(table.columnWidth(c) for c in range(4)) <= table.viewport().width() + 1
+
+    # Another choice: post1 is another series, the last is left out
+    panel.series.roles["5"].setCurrentText("post1")
+    assert panel.series.button.toolTip().startswith("Two series are post1")
+    panel.series.roles["7"].setCurrentText("—")
+    assert panel.series.button.isEnabled()
+    QTest.mouseClick(panel.series.button, Qt.MouseButton.LeftButton)
+    idle(panel.runner)
+    assert names(window) == ["P7 pre", "P7 post1"]
+    assert int(window.viewer.layers["P7 post1"].data.min()) == 3000
+    assert [row[3] for row in rows(panel)][:3] == ["chosen", "chosen", "left out by choice"]
+    assert window.dock.session.dicom("P7").phases["post1"].handle == "5"
+
+
+def test_two_equal_readings_are_asked_in_the_table(
+    window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
+) -> None:
+    for number in (2, 3):
+        write_series(tmp_path / "P8", number, 1000 * number, AcquisitionTime="100000")
+    panel = open_path(window, idle, tmp_path / "P8")
+    assert names(window) == []
+    assert panel.series.question.text() == (
+        "Needed phases in a clear order of time; some were acquired at the same time: series 2, "
+        "series 3. Choose the roles below."
+    )
+    assert panel.series.button.toolTip() == "Choose a role for at least one series"
+    panel.series.roles["3"].setCurrentText("pre")
+    panel.series.roles["2"].setCurrentText("post1")
+    panel.series.button.click()
+    idle(panel.runner)
+    assert names(window) == ["P8 pre", "P8 post1"]
+    assert int(window.viewer.layers["P8 pre"].data.min()) == 3000
+    assert not panel.series.question.isVisible()
+
+
+def test_a_dropped_folder_opens_in_the_tab_and_leaves_no_name(
+    window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "Zebrowska Quirina"
+    person = {"PatientName": "Zebrowska^Quirina", "PatientID": "QX99887"}
+    write_exam(folder, SeriesDescription="dyn for Zebrowska", **person)
+    window.dock.show_tab("Segment")
+    window.viewer.open(str(folder), plugin="napari-breastseg")  # what a drop calls
+    panel = window.dock.open_panel
+    window.viewer.open(str(folder), plugin="napari-breastseg")  # a second file of it, at once
+    idle(panel.runner)
+    assert window.dock.tabs.currentIndex() == 0
+    case_id = window.dock.session.case_id
+    assert case_id.startswith("exam-")
+    assert names(window) == [f"{case_id} {role}" for role in ("pre", "post1", "post2")]
+    for layer in window.viewer.layers:
+        everything = f"{layer.name} {layer.metadata} {layer.source}".lower()
+        assert not any(word in everything for word in ("zebrowska", "quirina", "qx99887", STUDY))
+    assert [row[0] for row in rows(panel)] == ["9", "7", "5"]
+    assert not any("zebrowska" in note.message.lower() for note in window.told)
+
+
+def test_reading_can_be_canceled(
+    window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
+) -> None:
+    write_exam(tmp_path / "P9", count=30)
+    panel = window.dock.open_panel
+    outcomes: list[str] = []
+    panel.runner.ended.connect(outcomes.append)
+    panel.runner.progressed.connect(
+        lambda progress: progress.stage == "Reading post1" and panel.runner.cancel()
+    )
+    open_path(window, idle, tmp_path / "P9")
+    idle(panel.runner)
+    assert outcomes == ["done", "canceled"]
+    assert names(window) == []
+
+
+def test_what_cannot_be_read_is_told_in_the_windows_words(
+    window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
+) -> None:
+    write_series(tmp_path / "P1", 6, 1000, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    open_path(window, idle, tmp_path / "P1")
+    assert any("series 6; it holds mosaics" in note.message for note in window.told)
+    paths = write_series(tmp_path / "P2", 2, 1000)
+    paths[1].write_bytes(paths[1].read_bytes()[:-20])
+    open_path(window, idle, tmp_path / "P2")
+    told = next(note.message for note in window.told if "cut short" in note.message)
+    assert told.endswith("say which series to read instead in the Open tab's table of series.")
+    assert "--" not in told
+
+
+def test_the_duke_exam_is_shown(
+    window: SimpleNamespace, idle: Callable[..., None], test_data: Path
+) -> None:
+    panel = open_path(window, idle, test_data / "duke_dicom" / "Breast_MRI_153")
+    assert [row[1] for row in rows(panel)] == ["pre", "post1", "—", "—"]
+    assert window.viewer.layers[1].data.shape == (160, 448, 448)
+    assert np.allclose(window.viewer.layers[1].scale, (1.1, 0.7589, 0.7589), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "advice",
+    ["phase: --phases pre=2,post1=4.1", "phase: --phases pre=9,post1=4b"],
+)
+def test_series_are_named_in_the_table_not_by_flags(advice: str) -> None:
+    assert message_of(ValueError(f"Say {advice}.")).endswith(
+        "phase in the Open tab's table of series."
+    )
