@@ -5,7 +5,8 @@ Shows a `DicomExam`, changes none: `roles` says what the user chose. Knows no la
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QRect, Qt, Signal
+from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -22,11 +23,12 @@ from ._fields import button, heading, note, set_ready
 __all__ = ["SeriesTable"]
 
 LEFT_OUT = "—"
-_COLUMNS = ("Series", "Role", "Time", "Why")
+_WRAPPED = Qt.TextFlag.TextWordWrap
+_COLUMNS = ("Series, and why", "Role", "Time")
 
 
 class SeriesTable(QWidget):
-    """A row for each series; the button asks for the roles chosen to be read."""
+    """Two rows for each series, the second says why; the button asks for the roles to be read."""
 
     chosen = Signal(object)
     """The roles to read: handle to role, without the series left out."""
@@ -45,9 +47,9 @@ class SeriesTable(QWidget):
         header = self.table.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setSectionResizeMode(3, QHeaderView.ResizeMode.Stretch)
         header.sectionResized.connect(lambda *_: self._fit())
         self.table.setWordWrap(True)
+        self.table.setShowGrid(False)
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -77,7 +79,7 @@ class SeriesTable(QWidget):
         self.roles = {}
         rows = () if exam is None else exam.rows
         self.table.setRowCount(0)
-        self.table.setRowCount(len(rows))
+        self.table.setRowCount(2 * len(rows))
         asked = None if exam is None else exam.decision.question
         self.question.setVisible(asked is not None)
         self.question.setText(
@@ -85,23 +87,34 @@ class SeriesTable(QWidget):
         )
         choices = [LEFT_OUT, "pre", *(f"post{n + 1}" for n in range(max(1, len(rows) - 1)))]
         for place, row in enumerate(rows):
-            words = f"{row.handle}  {row.stack.description}".strip()
+            name = f"{row.handle}  {row.stack.description}".strip()
             time = "" if row.time_s is None else time_words(row.time_s)
             grid = row.stack.grid
             size = "no image" if grid is None else grid.describe()
-            for column, text in ((0, words), (2, time), (3, row.why)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(f"{words}\n{size}\n{row.why}")
-                self.table.setItem(place, column, item)
+            for line, column, text in (
+                (0, 0, name),
+                (0, 2, time),
+                (1, 0, row.why),
+            ):
+                item = QTableWidgetItem(_breakable(text))
+                item.setToolTip(f"{name}\n{size}\n{row.why}")
+                if line == 1:
+                    font = item.font()
+                    font.setItalic(True)
+                    item.setFont(font)
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+                self.table.setItem(2 * place + line, column, item)
+            self.table.setSpan(2 * place + 1, 0, 1, len(_COLUMNS))
             field = QComboBox()
             own = [row.role] if row.role and row.role not in choices else []
             field.addItems(choices + own)
             field.setCurrentText(row.role or LEFT_OUT)
+            field.setMaximumHeight(field.sizeHint().height())
             field.setProperty("help", "What this series is read as")
             problem = row.stack.problem
             set_ready(field, "" if grid is not None else str(problem or "It holds no image"))
             field.currentTextChanged.connect(lambda _: self._refresh())
-            self.table.setCellWidget(place, 1, field)
+            self.table.setCellWidget(2 * place, 1, field)
             self.roles[row.handle] = field
         self.setVisible(exam is not None)
         self._fit()
@@ -132,8 +145,20 @@ class SeriesTable(QWidget):
     def _fit(self) -> None:
         """Rows as high as their words need, the table as high as its rows."""
         self.table.resizeRowsToContents()
+        width = sum(self.table.columnWidth(column) for column in range(len(_COLUMNS)))
+        for row in range(1, self.table.rowCount(), 2):
+            # Qt takes a spanned cell for as narrow as its first column.
+            item = self.table.item(row, 0)
+            room = QRect(0, 0, width - 8, 10_000)
+            words = QFontMetrics(item.font()).boundingRect(room, _WRAPPED, item.text())
+            self.table.setRowHeight(row, words.height() + 10)
         rows = sum(self.table.rowHeight(row) for row in range(self.table.rowCount()))
         self.table.setFixedHeight(self.table.horizontalHeader().height() + rows + 4)
+
+
+def _breakable(text: str) -> str:
+    """Text that may wrap at underscores: names of series often hold no space."""
+    return text.replace("_", "_\u200b")
 
 
 def time_words(time_s: float) -> str:

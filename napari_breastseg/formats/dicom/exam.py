@@ -60,6 +60,10 @@ class DicomExam:
     warnings: tuple[str, ...] = ()
     """What the user should know about the folder, in sentences."""
 
+    left_out: tuple[str, ...] = ()
+    """What could not be read and might have been a phase, in sentences; none once the user chose
+    the roles."""
+
     root: Path = field(default=Path(), repr=False)
     """The folder or file it was found in."""
 
@@ -134,7 +138,7 @@ class DicomExam:
             )
         ]
         decision = Decision(tuple(chosen.get(handle) for handle in handles), tuple(whys))
-        return replace(self, decision=decision)
+        return replace(self, decision=decision, left_out=())
 
     def with_phases(self, phases: Sequence[str]) -> DicomExam:
         """The same exam with roles as the command line gives them.
@@ -236,7 +240,7 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
         stacks = tuple(stacks_of([header for header in headers if header.study == study]))
         decision = decide(stacks)
         warnings = [f"Series {stack.handle}: {note}" for stack in stacks for note in stack.notes]
-        warnings += [
+        left_out = [
             f"Series {stack.handle} is left out. {stack.problem}"
             for stack, why in zip(stacks, decision.whys, strict=True)
             if stack.problem is not None and why.startswith("not readable")
@@ -247,7 +251,7 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
         if not any(stack.frames for stack in stacks):
             name = ""  # whose headers hold no image may not hold the patient either
         case_id = case_id_of(name, identity, study or str(root.resolve()))
-        exams.append(DicomExam(case_id, stacks, decision, tuple(warnings), root))
+        exams.append(DicomExam(case_id, stacks, decision, tuple(warnings), tuple(left_out), root))
     return exams
 
 
@@ -281,7 +285,7 @@ def reading_dicom(exam: DicomExam) -> Job[Exam]:
     Yields
     ------
     Progress
-        Its first messages are the exam's warnings.
+        Its first messages are the exam's warnings and what is left out.
 
     Returns
     -------
@@ -295,7 +299,7 @@ def reading_dicom(exam: DicomExam) -> Job[Exam]:
     """
     if exam.decision.question is not None:
         raise exam.decision.question
-    for warning in exam.warnings:
+    for warning in (*exam.warnings, *exam.left_out):
         yield Progress("Reading", 0, 0, message=f"{exam.case_id}: {warning}")
     volumes: dict[str, Volume] = {}
     for role, stack in exam.phases.items():

@@ -120,7 +120,8 @@ def _stacks_of_series(name: str, key: Hashable, headers: Sequence[Header]) -> li
         word = "segmentation" if headers[0].is_segmentation else "no image"
         traits = Traits(headers[0].modality, word, False, "", None, None, None)
         return [Stack(name, key, description, traits, ())]
-    notes = (f"{copies} slices are there twice; each counts once",) if copies else ()
+    copied = f"{copies} of its slices {'is' if copies == 1 else 'are'} there twice, counted once"
+    notes = (copied,) if copies else ()
     first = Stack(name, key, description, next(iter(kinds))[0], (), notes=notes)  # type: ignore[index]
     stacks = [
         stack
@@ -233,7 +234,7 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
                 "Needed slices at even distances",
                 f"between slices {wide + 1} and {wide + 2} of {len(frames)} there are "
                 f"{gaps[wide]:.4g} mm, between most {usual:.4g} mm"
-                + (f": {missing} seem to be missing" if missing > 0 else ""),
+                + (f"; {missing} may be missing there" if missing > 0 else ""),
                 "Export or copy the series again, all of its files",
             )
         line = positions[0] + np.arange(len(frames))[:, None] * step
