@@ -34,7 +34,7 @@ from pydicom.uid import (
 from napari_breastseg import formats
 from napari_breastseg.errors import InputError
 from napari_breastseg.formats import DicomExam
-from napari_breastseg.progress import Progress
+from napari_breastseg.progress import Progress, drain
 from napari_breastseg.volume import Exam
 
 
@@ -493,6 +493,34 @@ def test_a_header_cut_short_is_counted(tmp_path: Path) -> None:
         formats.find_cases(last)
 
 
+def test_damaged_dicom_beside_other_cases_is_told_and_stops_none(
+    tmp_path: Path, sphere_exam: Any
+) -> None:
+    formats.write_volume(tmp_path / "a.nii.gz", sphere_exam[0].phases["pre"])
+    (tmp_path / "b.dcm").write_bytes(b"nothing that can be read")
+    told = []
+    cases = drain(formats.finding_cases(tmp_path), lambda progress: told.append(progress.message))
+    assert [case.case_id for case in cases] == ["a"]
+    assert any("the only one has none" in message for message in told)
+
+
+def test_the_list_of_a_disk_is_no_damaged_file(tmp_path: Path) -> None:
+    first, *_ = write_series(tmp_path, 1, 1000)
+    (tmp_path / "DICOMDIR").write_bytes(first.read_bytes()[:200])
+    assert found(tmp_path).warnings == ()
+
+
+def test_a_number_of_frames_that_cannot_be_is_damage(tmp_path: Path) -> None:
+    write_series(tmp_path, 1, 1000, NumberOfFrames=10**9)
+    with pytest.raises(formats.DicomError, match=r"readable header; none of the 4 has one"):
+        formats.find_cases(tmp_path)
+
+
+def test_positions_of_one_digit_are_even(tmp_path: Path) -> None:
+    write_series(tmp_path, 1, 1000, position=lambda z: (0.0, 0.0, round(1.25 * z, 1)))
+    assert formats.open_exam(tmp_path).grid.shape == (4, 6, 5)
+
+
 def test_a_mosaic_is_refused(tmp_path: Path) -> None:
     write_series(tmp_path, 6, 1000, ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
     with pytest.raises(InputError, match=r"a picture of its own in series 6; it holds mosaics"):
@@ -567,7 +595,7 @@ def test_files_that_are_not_what_they_seem(
 
 
 def test_opening_tells_how_far_it_is_and_can_be_stopped(tmp_path: Path) -> None:
-    write_exam(tmp_path)
+    write_exam(tmp_path, count=12)
     job = formats.finding_cases(tmp_path)
     steps = []
     try:
@@ -575,13 +603,15 @@ def test_opening_tells_how_far_it_is_and_can_be_stopped(tmp_path: Path) -> None:
             steps.append(next(job))
     except StopIteration as stop:
         (case,) = stop.value
-    assert steps[-1] == Progress("Reading headers", 12, 12)
+    assert steps[1:] == [Progress("Reading headers", done, 36) for done in (0, 16, 32, 36)]
+    told = [(p.stage, p.done, p.total) for p in formats.reading_exam(case)]
+    stages = ("Reading pre", "Reading post1", "Reading post2")
+    assert told == [(stage, done, 12) for stage in stages for done in (8, 12)]
     reading = formats.reading_exam(case)
-    assert next(reading) == Progress("Reading pre", 1, 4)
+    assert next(reading).done == 8
     reading.close()
     with pytest.raises(StopIteration):
         next(reading)
-    assert [p.stage for p in formats.reading_exam(case)][4::4] == ["Reading post1", "Reading post2"]
 
 
 # Real files

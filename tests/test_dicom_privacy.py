@@ -210,6 +210,18 @@ def test_the_key_is_made_once_and_is_the_owners_alone(planted: Path, tmp_path: P
         formats.open_exam(planted)
 
 
+def test_a_disk_without_hard_links_keeps_a_key_too(
+    planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError("no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    first = formats.open_exam(planted).case_id
+    assert formats.open_exam(planted).case_id == first
+    assert [p.name for p in Path(os.environ["BREASTSEG_HOME"]).iterdir()] == [KEY_FILE]
+
+
 def test_a_key_that_cannot_be_kept_is_said(
     planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..progress import Job, Progress, drain
-from .dicom import DicomExam, finding_exams
+from .dicom import DicomError, DicomExam, finding_exams
 from .kinds import (
     DICOM,
     NIFTI,
@@ -254,8 +254,13 @@ def finding_cases(
         if not files and not of_dicom:
             raise say_what_was_seen(seen)
         found = list(_grouped(files, stack=stack, roles=roles))
-        if of_dicom:
-            exams = yield from _dicom_cases(path, of_dicom, roles, spacing)
+        try:
+            if of_dicom:
+                exams = yield from _dicom_cases(path, of_dicom, roles, spacing)
+        except DicomError as error:
+            if not found:
+                raise
+            yield Progress("Looking for exams", 0, 0, message=str(error))
     elif (kind := require_content(path)) == DICOM:
         found = []
         exams = yield from _dicom_cases(path, [path], roles, spacing)

@@ -214,6 +214,7 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
     headers: list[Header] = []
     places: dict[str, list[Path]] = defaultdict(list)
     unread = 0
+    files = [file for file in files if file.name.upper() != "DICOMDIR"]  # a list of the others
     yield Progress("Reading headers", 0, len(files))
     for done, file in enumerate(files, start=1):
         header = read_header(file)

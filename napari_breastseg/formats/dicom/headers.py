@@ -192,6 +192,8 @@ def _header(path: Path, data: Any) -> Header | None:
     frames: tuple[Frame, ...] = ()
     if rows and columns and not is_segmentation:
         count = int(number_of(data, "NumberOfFrames") or 1)
+        if count > path.stat().st_size:
+            return None  # no frame takes less than a byte: a false number
         frames = tuple(_frame(path, data, index, int(rows), int(columns)) for index in range(count))
     return Header(
         study=text_of(data, "StudyInstanceUID"),

@@ -21,6 +21,9 @@ from .stacks import Stack
 
 __all__ = ["reading_stack"]
 
+_TOLD_EVERY = 8
+"""Slices between two words of progress: a window that shows each one slows the reading down."""
+
 
 def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
     """Read the voxels of a stack.
@@ -35,7 +38,7 @@ def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
     Yields
     ------
     Progress
-        After every file.
+        After some slices at a time.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
         )
     data: NDArray[Any] | None = None
     intercepts = np.zeros(len(stack.frames))
-    done = 0
+    total, told, done = len(stack.frames), 0, 0
     for _, members in groupby(stack.frames, key=lambda frame: frame.file):
         for plane, slope, intercept in _planes(stack, list(members), done):
             if slope != 1:
@@ -71,7 +74,9 @@ def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
                 data = data.astype(np.result_type(data, plane))
             data[done] = plane
             done += 1
-        yield Progress(stage, done, len(stack.frames))
+        if done - told >= _TOLD_EVERY or done == total:
+            yield Progress(stage, done, total)
+            told = done
     assert data is not None
     return Volume(_shifted(data, intercepts), stack.grid)
 

@@ -155,16 +155,25 @@ def _key() -> bytes:
 
 def _create(path: Path) -> None:
     """A new key, whole from the moment its name is there; never in place of another one."""
+    key = secrets.token_bytes(_KEY_BYTES)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
+        _write_new(temporary, key)
         os.link(temporary, path)  # unlike a rename, this fails where a key is
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links
+        _write_new(path, key)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _write_new(path: Path, key: bytes) -> None:
+    handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _texts(value: Any) -> Iterable[str]:

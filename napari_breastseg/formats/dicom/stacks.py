@@ -21,7 +21,9 @@ from .times import at_times, first_of_day
 __all__ = ["Stack", "stacks_of"]
 
 _UNEVEN = 0.05
-"""Part of the slice distance by which one may differ: positions are written with few digits."""
+"""Part of the slice distance by which one may differ, ..."""
+_ROUNDED_MM = 0.11
+"""... or this, if more, though never half of it: some positions are written with one digit."""
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -226,7 +228,8 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
         gaps = np.diff(positions @ _upward(frame))
         usual = float(np.median(gaps))
         wide = int(np.argmax(np.abs(gaps - usual)))
-        if abs(gaps[wide] - usual) > _UNEVEN * usual:
+        allowed = min(max(_UNEVEN * usual, _ROUNDED_MM), usual / 2)
+        if abs(gaps[wide] - usual) > allowed:
             missing = round(float(gaps[wide]) / usual) - 1
             return _refused(
                 base,
