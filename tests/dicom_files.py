@@ -15,6 +15,10 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from napari_breastseg import formats
+from napari_breastseg.formats import DicomExam
+from napari_breastseg.volume import Exam
+
 ROOT = "1.2.826.0.1.3680043.8.498."
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 STUDY = ROOT + "1"
@@ -134,6 +138,18 @@ def write_enhanced(path: Path, times: int, count: int = 3) -> np.ndarray:
     path.parent.mkdir(parents=True, exist_ok=True)
     data.save_as(path, enforce_file_format=True)
     return planes.reshape(times, count, *planes.shape[1:]).astype(int) - 7
+
+
+def found(folder: Path, **options: Any) -> DicomExam:
+    """What is decided about the one exam in a folder."""
+    (case,) = formats.find_cases(folder, **options)
+    assert case.dicom is not None
+    return case.dicom
+
+
+def levels(exam: Exam) -> dict[str, int]:
+    """Role to the thousands of its voxels, which tell the series of `write_series` apart."""
+    return {role: int(volume.data.min()) // 1000 for role, volume in exam.phases.items()}
 
 
 def lossless_jpeg(pixels: np.ndarray) -> bytes:
