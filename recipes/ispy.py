@@ -10,7 +10,8 @@ brought back to 112 x 112 here.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -34,22 +35,35 @@ class IspySlice:
     box: tuple[int, int, int, int]
     area_mm2: float
     mm_per_px: float
+    is_late: bool = False
+    """Whether the exam's post1 is the late phase: the same tumor at another time after contrast."""
+
+    roles: tuple[str, ...] = ("pre", "post1")
+    """Phases the exam has."""
+
+    is_halved: bool = True
+    """Else the 224 x 224 pixels of the file, said to be of unknown size."""
 
     def _read(self) -> NDArray[np.float32]:
         return iio.imread(self.file)[..., :3].astype(np.float32)
 
+    def _at_size(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+        return _halve(array) if self.is_halved else array
+
     @property
     def grid(self) -> Grid:
         """112 x 112 pixels of 0.714 mm; which side is which is not known."""
+        if not self.is_halved:
+            return Grid((1, 224, 224))
         size = 2 * self.mm_per_px
         affine = np.diag([1.0, size, size, 1.0])
         return Grid((1, 112, 112), affine, has_orientation=False)
 
     def exam(self) -> Exam:
-        """Pre and first post-contrast phase."""
-        halved = _halve(self._read())
-        phases = {"pre": halved[..., 0], "post1": halved[..., 1]}
-        return Exam(self.case_id, {r: Volume(a[None], self.grid) for r, a in phases.items()})
+        """Pre and one post-contrast phase, or what `roles` leaves of them."""
+        picture = self._at_size(self._read())
+        phases = {"pre": picture[..., 0], "post1": picture[..., 2 if self.is_late else 1]}
+        return Exam(self.case_id, {r: Volume(phases[r][None], self.grid) for r in self.roles})
 
     def label_map(self) -> LabelMap:
         """The brightest pixels of post minus pre in the tumor's box, as many as its area."""
@@ -62,7 +76,7 @@ class IspySlice:
         if count:
             level = np.partition(inside.ravel(), -count)[-count]
             target[y : y + height, x : x + width] = inside >= level
-        return LabelMap((_halve(target) >= 0.5).astype(np.uint8)[None], self.grid)
+        return LabelMap((self._at_size(target) >= 0.5).astype(np.uint8)[None], self.grid)
 
 
 def read_slices(folder: Path) -> dict[str, list[IspySlice]]:
@@ -90,6 +104,21 @@ def read_slices(folder: Path) -> dict[str, list[IspySlice]]:
         name: [one for one in slices if one.patient_id in members]
         for name, members in chosen.items()
     }
+
+
+def late(slices: Sequence[IspySlice]) -> list[IspySlice]:
+    """Every second slice once more, with the late phase."""
+    return [replace(one, case_id=f"{one.case_id}_late", is_late=True) for one in list(slices)[::2]]
+
+
+def post_only(slices: Sequence[IspySlice]) -> list[IspySlice]:
+    """The slices once more, with nothing but the post-contrast phase."""
+    return [replace(one, case_id=f"{one.case_id}_post", roles=("post1",)) for one in slices]
+
+
+def enlarged(slices: Sequence[IspySlice]) -> list[IspySlice]:
+    """The slices with pixels half as large, of a size that is not told."""
+    return [replace(one, case_id=f"{one.case_id}_enlarged", is_halved=False) for one in slices]
 
 
 def _halve(array: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -20,10 +20,11 @@ from napari_breastseg.dataset import Dataset
 from napari_breastseg.errors import InputError
 from napari_breastseg.progress import drain
 from napari_breastseg.training import TrainConfig, train, train_dataset
+from napari_breastseg.training.batches import BatchMaker, batches_from
 from napari_breastseg.training.cases import TrainingCase
 from napari_breastseg.training.config import learning_rate
 from napari_breastseg.training.loss import segmentation_loss
-from napari_breastseg.training.patches import Augmentation, PatchSource, make_batch
+from napari_breastseg.training.patches import RANGES, Augmentation, PatchSource, make_batch
 from napari_breastseg.unet import ModelSpec
 from napari_breastseg.volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume
 
@@ -249,10 +250,10 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_state_before(tmp_path, mon
 
     calls = []
 
-    def breaks_at_the_fourth(logits, labels):
+    def breaks_at_the_fourth(logits, labels, **how):
         calls.append(1)
         factor = float("nan") if len(calls) == 4 else 1.0
-        return segmentation_loss(logits, labels) * factor
+        return segmentation_loss(logits, labels, **how) * factor
 
     monkeypatch.setattr(loop, "segmentation_loss", breaks_at_the_fourth)
     with pytest.raises(InputError, match=r"got nan at step 4.*smaller learning rate"):
@@ -476,3 +477,68 @@ def test_a_full_disk_ends_the_run_cleanly(tmp_path, monkeypatch):
         train(CASES, tmp_path / "m", spec=SPEC, config=config(steps=6, save_every=2), resume=True)
     )
     assert result.info.training.steps == 6
+
+
+def a_source() -> PatchSource:
+    rng = np.random.default_rng(0)
+    labels = np.zeros((1, 40, 40), np.uint8)
+    labels[0, 10:20, 12:22] = TUMOR
+    phases = rng.random((1, 1, 40, 40)).astype(np.float16)
+    return PatchSource([TrainingCase("A", "A", phases, ("post1",), labels)], (1, 32, 32), 0.5)
+
+
+def test_batches_made_in_processes_are_those_of_the_thread():
+    maker = BatchMaker(a_source(), Augmentation(2), SPEC, config(seed=3))
+    alone = list(batches_from(maker, 2, 5, loaders=1))
+    together = list(batches_from(maker, 2, 5, loaders=2))
+    assert len(alone) == len(together) == 3
+    for (inputs, labels), (other_inputs, other_labels) in zip(alone, together, strict=True):
+        assert torch.equal(inputs, other_inputs)
+        assert torch.equal(labels, other_labels)
+
+
+@pytest.mark.parametrize("loaders", [1, 2])
+def test_closing_the_batches_ends_what_makes_them(loaders):
+    import multiprocessing
+    import threading
+
+    before = threading.active_count()
+    batches = batches_from(
+        BatchMaker(a_source(), Augmentation(2), SPEC, config()), 0, 50, loaders=loaders
+    )
+    next(batches)
+    batches.close()
+    assert not multiprocessing.active_children()
+    assert threading.active_count() <= before
+
+
+def test_the_dice_of_patches_counts_a_small_tumor_as_much_as_a_large_one():
+    labels = torch.zeros((2, 16, 16), dtype=torch.int64)
+    labels[0, :12, :12] = TUMOR
+    labels[1, :2, :2] = TUMOR
+    logits = torch.full((2, 2, 16, 16), -6.0)
+    logits[:, 0] = 6.0
+    logits[0] = (
+        torch.where(labels[0] == TUMOR, 6.0, -6.0) * torch.tensor([-1.0, 1.0])[:, None, None]
+    )
+    # The large tumor is found, the small one missed altogether.
+    pooled = segmentation_loss(logits, labels)
+    per_patch = segmentation_loss(logits, labels, dice_over_batch=False)
+    assert per_patch - pooled > 0.4
+
+
+def test_wide_variation_mirrors_front_and_back_and_leaves_enhancement_its_level():
+    image = np.zeros((2, 32, 32), np.float32)
+    image[:, :8] = 1.0
+    image[1, 4:28, 4:28] = 3.0
+    labels = np.zeros((32, 32), np.uint8)
+    labels[4:28, 4:28] = TUMOR
+    wide = Augmentation(2, 1.0, RANGES["wide"])
+    varied = [wide(image.copy(), labels, seed) for seed in range(12)]
+    is_upside_down = [v[0, 24:].mean() > v[0, :8].mean() for v, _ in varied]
+    assert any(is_upside_down)
+    assert not all(is_upside_down)
+    assert RANGES["wide"].lesion_fainter == 0
+    gains = [float(v[1][label == TUMOR].median()) / 3 for v, label in varied]
+    assert max(gains) > 1.4
+    assert min(gains) < 0.8

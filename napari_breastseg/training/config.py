@@ -39,6 +39,14 @@ class TrainConfig(BaseModel):
     augmentation: float = Field(1.0, ge=0, le=2)
     """Strength of the random variations; 0 switches them off."""
 
+    variation: Literal["usual", "wide", "wide, any size"] = "usual"
+    """usual: what one scanner's exams differ by; wide: any scanner and any orientation of the
+    array, for a target defined by enhancement; "wide, any size": pixels of unknown size, too."""
+
+    dice_over: Literal["batch", "patch"] = "batch"
+    """Whether the Dice loss pools all patches of a step, or is a mean over patches, in which
+    small tumors count as much as large ones."""
+
     averaging: float = Field(0.95, ge=0, lt=1)
     """Decay of the running average of the weights, which is what gets saved; 0 for none."""
 
@@ -53,6 +61,10 @@ class TrainConfig(BaseModel):
 
     device: str = "auto"
     """auto, cpu, cuda or mps."""
+
+    loaders: int = Field(1, ge=1)
+    """Processes that make patches, for a GPU that would wait for them; 1 is a thread of this
+    process. The patches are the same."""
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

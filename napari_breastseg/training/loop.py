@@ -12,7 +12,6 @@ import math
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,10 +28,11 @@ from ..preprocessing import Prepared
 from ..progress import Job, Progress
 from ..unet import ModelSpec, build, place
 from ..volume import IGNORE, TUMOR, Grid
+from .batches import BatchMaker, batches_from
 from .cases import CaseSource, TrainingCase, load_cases
 from .config import TrainConfig, learning_rate
 from .loss import segmentation_loss
-from .patches import Augmentation, PatchSource, make_batch
+from .patches import RANGES, Augmentation, PatchSource
 from .state import STATE_FILE, RunState
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def train(
         held_out = yield from load_cases(validation, spec, Path(cache), "Reading validation cases")
         source = PatchSource(learned, _patch_shape(spec), config.lesion_fraction)
         _require_cases(learned)
-        augmentation = Augmentation(spec.dims, config.augmentation)
+        augmentation = Augmentation(spec.dims, config.augmentation, RANGES[config.variation])
 
         torch.manual_seed(config.seed)
         network = build(spec)
@@ -152,20 +152,9 @@ def train(
         clock = time.perf_counter() - run.seconds
         resumed_at, resumed_s = run.step, run.seconds
 
-        def batch_of(step: int) -> tuple[torch.Tensor, torch.Tensor]:
-            return make_batch(
-                source,
-                augmentation,
-                spec,
-                size=config.batch_size,
-                seed=config.seed,
-                step=step,
-                phase_dropout=config.phase_dropout,
-            )
-
-        # The next batch is made on another core while the network learns from this one.
-        ahead = ThreadPoolExecutor(1)
-        coming = ahead.submit(batch_of, run.step)
+        batches = batches_from(
+            BatchMaker(source, augmentation, spec, config), run.step, config.steps, config.loaders
+        )
         is_between_steps = True
         try:
             while run.step < config.steps:
@@ -173,10 +162,11 @@ def train(
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 torch.manual_seed(hash((config.seed, run.step)) % 2**31)  # dropout
-                inputs, labels = coming.result()
-                coming = ahead.submit(batch_of, run.step + 1)
+                inputs, labels = next(batches)
                 logits = network(inputs.to(device, memory_format=layout))
-                loss = segmentation_loss(logits, labels.to(device))
+                loss = segmentation_loss(
+                    logits, labels.to(device), dice_over_batch=config.dice_over == "batch"
+                )
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -216,7 +206,7 @@ def train(
                 run.save(output, network, averaged, optimizer)
             raise
         finally:
-            ahead.shutdown(cancel_futures=True)
+            batches.close()
             events.close()
 
     info = ModelInfo(
@@ -253,7 +243,7 @@ def _fingerprint(
     base: Checkpoint | None,
 ) -> str:
     parts = {
-        "config": config.model_dump(exclude={"device", "save_every"}),
+        "config": config.model_dump(exclude={"device", "save_every", "loaders"}),
         "spec": spec.model_dump(),
         "cases": [[case.case_id, case.digest] for case in learned],
         "validation": [[case.case_id, case.digest] for case in held_out],

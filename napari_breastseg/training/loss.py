@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 __all__ = ["segmentation_loss"]
 
 
-def segmentation_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def segmentation_loss(
+    logits: torch.Tensor, labels: torch.Tensor, *, dice_over_batch: bool = True
+) -> torch.Tensor:
     """Dice plus cross-entropy over the voxels that are not `ignore`.
 
     Parameters
@@ -20,6 +22,8 @@ def segmentation_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     logits : Tensor, shape (B, classes, [Z,] Y, X)
     labels : Tensor of int64, shape (B, [Z,] Y, X)
         0, 1, ... and 2 for `ignore`.
+    dice_over_batch : bool
+        Pool the batch in the Dice term; else it is the mean of each element's.
 
     Returns
     -------
@@ -28,7 +32,7 @@ def segmentation_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
 
     References
     ----------
-    Milletari, Navab, Ahmadi: V-Net, 3DV 2016, doi 10.1109/3DV.2016.79 (Dice loss), over the
+    Milletari, Navab, Ahmadi: V-Net, 3DV 2016, doi 10.1109/3DV.2016.79 (Dice loss); over the
     whole batch as in Isensee et al., nnU-Net, Nat Methods 2021, doi 10.1038/s41592-020-01008-z.
     """
     import torch
@@ -42,7 +46,7 @@ def segmentation_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tenso
     target = one_hot(known[:, None], logits.shape[1]) * is_scored
     # MONAI's MaskedDiceLoss masks before its softmax, which gives ignored voxels a probability;
     # masking both sides after the softmax leaves them out.
-    dice = DiceLoss(include_background=False, batch=True)(probability, target)
+    dice = DiceLoss(include_background=False, batch=dice_over_batch)(probability, target)
     summed = cross_entropy(
         logits, torch.where(labels == IGNORE, -100, labels), ignore_index=-100, reduction="sum"
     )

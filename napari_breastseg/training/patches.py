@@ -7,6 +7,7 @@ patches it would have seen. Imports no Qt, no I/O.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..unet import ModelSpec
 
-__all__ = ["Augmentation", "PatchSource", "make_batch"]
+__all__ = ["RANGES", "USUAL", "Augmentation", "PatchSource", "Ranges", "make_batch"]
 
 
 class PatchSource:
@@ -77,6 +78,59 @@ class PatchSource:
         return phases, _cut(case.labels, start, self.patch_size, IGNORE), case.roles
 
 
+@dataclass(frozen=True)
+class Ranges:
+    """How far random variation goes; changes are relative, (lowest, highest)."""
+
+    flipped_axes: tuple[int, ...] = (-1,)
+    """Axes mirrored in half of the patches: -1 left-right, -2 front-back."""
+
+    rotation_deg: float = 15.0
+    """Largest turn in plane."""
+
+    zoom: tuple[float, float] = (-0.15, 0.2)
+    """Change of the pixel size."""
+
+    elastic_share: float = 0.25
+    """Share of patches bent."""
+
+    bias: float = 0.05
+    """Size of the smooth shading's coefficients."""
+
+    gamma: tuple[float, float] = (-0.2, 0.3)
+    """Change of the exponent of the gray values."""
+
+    gain: tuple[float, float] = (-0.15, 0.15)
+    """Change of brightness."""
+
+    gain_share: float = 0.5
+    """Share of patches whose brightness is changed."""
+
+    lesion_fainter: float = 0.3
+    """How much fainter a tumor may become against its surroundings."""
+
+
+USUAL = Ranges()
+
+WIDE = Ranges(
+    flipped_axes=(-1, -2),
+    rotation_deg=20.0,
+    zoom=(-0.25, 0.3),
+    elastic_share=0.1,
+    bias=0.08,
+    # Where the target is a level of enhancement, changing how gray values relate to each other
+    # would change what is tumor.
+    gamma=(-0.1, 0.1),
+    gain=(-0.5, 1.2),
+    gain_share=0.7,
+    lesion_fainter=0.0,
+)
+"""Any scanner and array orientation, for a target defined by enhancement."""
+
+RANGES = {"usual": USUAL, "wide": WIDE, "wide, any size": replace(WIDE, zoom=(-0.55, 0.35))}
+"""By the name `TrainConfig.variation` has for them."""
+
+
 class Augmentation:
     """MONAI's random transforms for patches of phases and labels.
 
@@ -86,9 +140,11 @@ class Augmentation:
         2 or 3.
     strength : float
         0 leaves patches as they are, 1 is the usual amount.
+    ranges : Ranges, optional
+        How far each variation goes at strength 1.
     """
 
-    def __init__(self, dims: int, strength: float = 1.0) -> None:
+    def __init__(self, dims: int, strength: float = 1.0, ranges: Ranges = USUAL) -> None:
         from monai.transforms import (
             Compose,
             Rand2DElasticd,
@@ -104,27 +160,41 @@ class Augmentation:
         )
 
         self.strength = strength
+        self.fainter = ranges.lesion_fainter
         if strength <= 0:
             self._compose: Any = None
             return
         both, image = ("image", "label"), ("image",)
         modes = {"mode": ("bilinear", "nearest"), "padding_mode": "border"}
-        turn = np.deg2rad(15.0) * strength
+        turn = np.deg2rad(ranges.rotation_deg) * strength
         rotate = turn if dims == 2 else (np.deg2rad(8.0) * strength,) * 2 + (turn,)
-        gamma = (1 - 0.2 * strength, 1 + 0.3 * strength)
-        zoom = (-0.15 * strength, 0.2 * strength)
+        gamma, zoom, gain = (
+            tuple(change * strength for change in changes)
+            for changes in (ranges.gamma, ranges.zoom, ranges.gain)
+        )
+        flips = [
+            RandFlipd(both, prob=0.5, spatial_axis=dims + axis) for axis in ranges.flipped_axes
+        ]
         elastic: Any
         if dims == 2:
             elastic = Rand2DElasticd(
-                both, spacing=(24, 24), magnitude_range=(1.0, 4.0 * strength), prob=0.25, **modes
+                both,
+                spacing=(24, 24),
+                magnitude_range=(1.0, 4.0 * strength),
+                prob=ranges.elastic_share,
+                **modes,
             )
         else:
             elastic = Rand3DElasticd(
-                both, sigma_range=(5, 7), magnitude_range=(20, 100 * strength), prob=0.15, **modes
+                both,
+                sigma_range=(5, 7),
+                magnitude_range=(20, 100 * strength),
+                prob=0.6 * ranges.elastic_share,
+                **modes,
             )
         self._compose = Compose(
             [
-                RandFlipd(both, prob=0.5, spatial_axis=dims - 1),
+                *flips,
                 RandAffined(
                     both,
                     prob=0.7,
@@ -134,9 +204,11 @@ class Augmentation:
                     **modes,
                 ),
                 elastic,
-                RandBiasFieldd(image, degree=3, coeff_range=(0.0, 0.05 * strength), prob=0.3),
-                RandAdjustContrastd(image, prob=0.3, gamma=gamma),
-                RandScaleIntensityd(image, factors=0.15 * strength, prob=0.5),
+                RandBiasFieldd(
+                    image, degree=3, coeff_range=(0.0, ranges.bias * strength), prob=0.3
+                ),
+                RandAdjustContrastd(image, prob=0.3, gamma=(1 + gamma[0], 1 + gamma[1])),
+                RandScaleIntensityd(image, factors=gain, prob=ranges.gain_share),
                 RandShiftIntensityd(image, offsets=0.05 * strength, prob=0.3),
                 RandGaussianSmoothd(image, sigma_x=(0.3, 1.0), sigma_y=(0.3, 1.0), prob=0.15),
                 RandGaussianNoised(image, prob=0.25, std=0.03 * strength),
@@ -154,7 +226,9 @@ class Augmentation:
         if self._compose is None:
             return image, label[0].long()
         self._compose.set_random_state(seed=seed)
-        image = _vary_lesion_contrast(image, label, self.strength, np.random.default_rng(seed))
+        image = _vary_lesion_contrast(
+            image, label, self.strength * self.fainter, np.random.default_rng(seed)
+        )
         varied = self._compose({"image": image, "label": label})
         return (
             torch.as_tensor(varied["image"]).float(),
@@ -163,7 +237,7 @@ class Augmentation:
 
 
 def _vary_lesion_contrast(
-    image: torch.Tensor, label: torch.Tensor, strength: float, rng: np.random.Generator
+    image: torch.Tensor, label: torch.Tensor, fainter: float, rng: np.random.Generator
 ) -> torch.Tensor:
     """Tumor made fainter or brighter against its surroundings, with a soft border.
 
@@ -172,9 +246,9 @@ def _vary_lesion_contrast(
     from torch.nn.functional import avg_pool2d, avg_pool3d
 
     tumor = (label == TUMOR).float()
-    if rng.random() > 0.5 or not tumor.any():
+    if fainter == 0 or rng.random() > 0.5 or not tumor.any():
         return image
-    factor = float(rng.uniform(1 - 0.3 * strength, 1 + 0.1 * strength))
+    factor = float(rng.uniform(1 - fainter, 1 + fainter / 3))
     pool = avg_pool2d if tumor.ndim == 3 else avg_pool3d
     soft = pool(tumor[None], 3, stride=1, padding=1)[0]
     return image * (1 + (factor - 1) * soft)
