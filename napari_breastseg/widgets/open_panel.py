@@ -23,6 +23,7 @@ from .. import formats
 from ..errors import InputError
 from ..formats import CaseFiles
 from ..volume import Exam
+from ._dce import DceSection
 from ._fields import Fold, PathField, button, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown
@@ -82,6 +83,8 @@ class OpenPanel(QWidget):
             "too. To try: File > Open Sample > Breast MRI tumor segmentation."
         )
         self.bar = JobBar(self.runner, "Shift-X")
+        self.dce = DceSection(viewer, session)
+        self.dce.aligned.connect(self.opened)
 
         more = QWidget()
         fields = form(("Phases", self.phases), ("Pixel size", self.pixel_mm))
@@ -104,6 +107,7 @@ class OpenPanel(QWidget):
         column.addWidget(self.cases)
         column.addWidget(self.phases_heading)
         column.addWidget(self.table)
+        column.addWidget(self.dce)
         column.addStretch(1)
         self.runner.started.connect(lambda _: self._refresh())
         self.runner.ended.connect(lambda _: self._refresh())
