@@ -61,7 +61,7 @@ class DceSection(QWidget):
             self.align,
             "Move each phase rigidly onto the first one after contrast. To go back, open the exam "
             "again",
-            "Shift-A",
+            "Shift-I",
         )
         self.line = note()
         row = QHBoxLayout()

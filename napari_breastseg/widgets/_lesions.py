@@ -53,7 +53,7 @@ class LesionSection(QWidget):
 
         self.runner = JobRunner(self)
         self.measure_button = button(
-            "Measure lesions", self.measure, "Size, side and curve of each lesion", "Shift-L"
+            "Measure lesions", self.measure, "Size, side and curve of each lesion", "Shift-T"
         )
         self.export_button = button(
             "Export report…",
