@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["case_picture", "curves_picture", "key_slice", "loop_picture"]
+__all__ = ["case_picture", "curves_picture", "key_slice", "loop_picture", "slice_picture"]
 
 REFERENCE_COLOR = "#56B4E9"
 PREDICTION_COLOR = "#E69F00"
@@ -211,6 +211,38 @@ def curves_picture(path: Path, curves: Curves) -> None:
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle("All scored pixels together; dashed: guessing", fontsize=9, color="0.35")
     _save(figure, path)
+
+
+def slice_picture(
+    axes: Axes, image: Volume, z: int, mask: NDArray[np.bool_], color: str = PREDICTION_COLOR
+) -> None:
+    """Draw the part of a slice around a mask with its outline and the letters of its sides.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    image : Volume
+    z : int
+        The slice.
+    mask : array of bool, shape (Y, X)
+        What to outline; without any the whole slice is shown.
+    color : str
+        Of the outline.
+    """
+    view = _view(image.grid)
+    slice_ = view.turn(np.asarray(image.data[z], dtype=np.float32))
+    shown = view.turn(mask)
+    rows, columns = _window(shown, view.aspect)
+    low, high = _contrast_limits(slice_[rows, columns])
+    axes.imshow(slice_, cmap="gray", vmin=low, vmax=high, aspect=view.aspect)
+    _draw_outline(axes, shown, _Outline(shown, color))
+    axes.set(
+        ylim=(rows.stop - 0.5, rows.start - 0.5),
+        xlim=(columns.start - 0.5, columns.stop - 0.5),
+        xticks=[],
+        yticks=[],
+    )
+    _draw_letters(axes, view)
 
 
 def _panel_figure(image: Volume, z: int, panels: Sequence[_Panel], title: str) -> Figure:

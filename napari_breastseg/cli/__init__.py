@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ..errors import InputError
-from . import data, demo, doctor, models, predicting, scoring, training
+from . import data, demo, doctor, models, predicting, reporting, scoring, training
 from ._console import show_error
 
 __all__ = ["app", "main"]
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("predict")(predicting.predict)
+app.command("report")(reporting.report)
 app.add_typer(data.app, name="dataset")
 app.command("train")(training.train)
 app.command("evaluate")(scoring.evaluate)

@@ -41,12 +41,16 @@ __all__ = ["KEYS", "BreastMRI", "dock_of", "show_demo", "show_segment"]
 KEYS = {
     "Shift-O": "open",
     "Shift-N": "next_case",
+    "Shift-E": "show_maps",
+    "Shift-I": "align",
     "Shift-S": "segment",
     "Shift-B": "take_brush",
     "Shift-D": "toggle_difference",
     "Shift-R": "toggle_rest",
     "Shift-C": "mark_clear",
     "Shift-Enter": "accept",
+    "Shift-T": "measure_lesions",
+    "Shift-W": "export_report",
     "Shift-G": "train",
     "Shift-M": "use_model",
     "Shift-X": "cancel",
@@ -155,6 +159,16 @@ class BreastMRI(QWidget):
         """Open the next case of the folder."""
         self.open_panel.open_next()
 
+    def show_maps(self) -> None:
+        """Show the exam's enhancement maps."""
+        self.show_tab("Open")
+        self.open_panel.dce.show_maps()
+
+    def align(self) -> None:
+        """Align the exam's phases."""
+        self.show_tab("Open")
+        self.open_panel.dce.align()
+
     def segment(self) -> None:
         """Segment with the settings of the Segment tab."""
         self.show_tab("Segment")
@@ -183,6 +197,16 @@ class BreastMRI(QWidget):
         """Accept the mask into the dataset."""
         self.show_tab("Correct")
         self.correct_panel.accept()
+
+    def measure_lesions(self) -> None:
+        """Measure the lesions of the mask."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.measure()
+
+    def export_report(self) -> None:
+        """Export the lesion report."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.export()
 
     def train(self) -> None:
         """Train with the settings of the last tab."""
@@ -223,8 +247,10 @@ class BreastMRI(QWidget):
     def _runners(self) -> tuple:  # type: ignore[type-arg]
         return (
             self.open_panel.runner,
+            self.open_panel.dce.runner,
             self.segment_panel.runner,
             self.correct_panel.runner,
+            self.correct_panel.lesions.runner,
             self.train_panel.runner,
             self.train_panel.chores,
         )

@@ -28,6 +28,7 @@ from ._fields import PathField, button, counted, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown, show_info
 from ._layers import edit_labels, show_exam, show_labels, tumor_layer, volume_of
+from ._lesions import LesionSection
 from ._session import Session
 from ._settings import recall, remember
 from ._sources import Source, exam_of, sources
@@ -97,6 +98,7 @@ class CorrectPanel(QWidget):
         self.accept_button.setStyleSheet("QPushButton { font-weight: bold; }")
         self.bar = JobBar(self.runner)
         self.saved_line = note()
+        self.lesions = LesionSection(viewer, session)
 
         case_row = QHBoxLayout()
         case_row.addWidget(self.case, 1)
@@ -118,6 +120,7 @@ class CorrectPanel(QWidget):
         column.addWidget(self.accept_button)
         column.addWidget(self.bar)
         column.addWidget(self.saved_line)
+        column.addWidget(self.lesions)
         column.addStretch(1)
 
         self.keeper.changed.connect(self._show_saved)
@@ -333,6 +336,7 @@ class CorrectPanel(QWidget):
         layer = tumor_layer(self._viewer, self._session.case_id)
         if self._watched is not None and layer is None:
             self._watched = None
+        self.lesions.reset_choices()
         self._refresh()
 
     def _reload_cases(self) -> None:

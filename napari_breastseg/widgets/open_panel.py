@@ -25,6 +25,7 @@ from ..errors import InputError
 from ..formats import CaseFiles
 from ..progress import Job, Progress
 from ..volume import Exam
+from ._dce import DceSection
 from ._fields import Fold, PathField, button, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, errors_shown
@@ -89,6 +90,8 @@ class OpenPanel(QWidget):
             "works too. To try: File > Open Sample > Breast MRI tumor segmentation."
         )
         self.bar = JobBar(self.runner, "Shift-X")
+        self.dce = DceSection(viewer, session)
+        self.dce.aligned.connect(self.opened)
 
         more = QWidget()
         fields = form(("Phases", self.phases), ("Pixel size", self.pixel_mm))
@@ -112,6 +115,7 @@ class OpenPanel(QWidget):
         column.addWidget(self.series)
         column.addWidget(self.phases_heading)
         column.addWidget(self.table)
+        column.addWidget(self.dce)
         column.addStretch(1)
         self.runner.started.connect(lambda _: self._refresh())
         self.runner.ended.connect(lambda _: self._refresh())

@@ -1,0 +1,97 @@
+"""`report`: the lesions of an exam's mask, their sizes and enhancement."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import formats
+from ..errors import InputError
+from ..lesions import PE_THRESHOLD_PERCENT, Change, LesionReport, compare_visits
+from ..report import (
+    NOT_A_DEVICE,
+    lesion_report,
+    lesion_words,
+    report_json,
+    require_ending,
+    write_report,
+)
+from ._choices import Phases, phase_list
+from ._console import AsJson, print_json, print_table, run, say
+
+
+def report(
+    exam: Annotated[Path, typer.Argument(metavar="EXAM", help="File or folder of one exam.")],
+    mask: Annotated[Path, typer.Option(help="Its mask: 1 is tumor.")],
+    output: Annotated[
+        Path | None, typer.Option(help="File to write: .csv, .json or .pdf (one page).")
+    ] = None,
+    prior: Annotated[
+        Path | None,
+        typer.Option(help="Report of the patient's prior visit (.json), to say what changed."),
+    ] = None,
+    phases: Phases = None,
+    injection: Annotated[
+        float | None,
+        typer.Option(help="Seconds from the first phase to the injection, where known."),
+    ] = None,
+    pe_threshold: Annotated[
+        float, typer.Option(help="Early enhancement in % from which a voxel is functional tumor.")
+    ] = PE_THRESHOLD_PERCENT,
+    as_json: AsJson = False,
+) -> None:
+    """Measure each lesion: volume, diameters, side, enhancement curve and its type."""
+    if output is not None:
+        require_ending(output)
+        _require_no_input(output, exam, mask, prior)
+    before = None if prior is None else _read_report(prior)
+    opened = formats.open_exam(exam, phases=phase_list(phases))
+    label_map = formats.read_label_map(mask, exam=opened)
+    result = run(
+        lesion_report(opened, label_map, injection_s=injection, pe_threshold_percent=pe_threshold),
+        quiet=as_json,
+    )
+    changes: tuple[Change, ...] = ()
+    if before is not None:
+        changes = compare_visits((*before.lesions, before.total), (*result.lesions, result.total))
+    if output is not None:
+        write_report(output, result, exam=opened, changes=changes)
+    if as_json:
+        print_json(report_json(result, changes))
+        return
+    rows = [lesion_words(lesion) for lesion in (*result.lesions, result.total)]
+    print_table(list(rows[0]), [list(row.values()) for row in rows])
+    for change in changes:
+        relative = (
+            "" if change.volume_relative is None else f", volume {change.volume_relative:+.0%}"
+        )
+        typer.echo(f"Since the prior visit: {change.id} {change.status}{relative}")
+    for note in dict.fromkeys((*result.notes, *result.total.kinetics.notes)):
+        say(f"note: {note}")
+    if output is not None:
+        typer.echo(f"Wrote {output}")
+    say(NOT_A_DEVICE)
+
+
+def _require_no_input(output: Path, *inputs: Path | None) -> None:
+    if output.resolve() in {path.resolve() for path in inputs if path is not None}:
+        raise InputError(
+            "Needed another name for the report",
+            f"{output.name} is one of the inputs",
+            "Choose another --output",
+        )
+
+
+def _read_report(path: Path) -> LesionReport:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            "Needed the prior visit's report as a JSON file",
+            f"{path.name} is not there or holds no JSON",
+            "Make it with 'napari-breastseg report ... --output FILE.json'",
+        ) from None
+    return LesionReport.from_json(value)

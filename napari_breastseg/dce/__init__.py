@@ -1,0 +1,33 @@
+"""Dynamic contrast-enhanced phases: enhancement maps, movement between phases, alignment.
+
+Pre is the phase before contrast, the first post-contrast phase is "early", the last "late".
+Imports `errors`, `progress` and `volume`; no torch, no Qt, no files.
+"""
+
+from .maps import (
+    LazyMap,
+    enhancement_maps,
+    fixed_role,
+    percent_enhancement,
+    post_roles,
+    projection,
+    signal_enhancement_ratio,
+    subtraction,
+    tissue_floor,
+)
+from .motion import Shift, align_phases, estimate_shifts
+
+__all__ = [
+    "LazyMap",
+    "Shift",
+    "align_phases",
+    "enhancement_maps",
+    "estimate_shifts",
+    "fixed_role",
+    "percent_enhancement",
+    "post_roles",
+    "projection",
+    "signal_enhancement_ratio",
+    "subtraction",
+    "tissue_floor",
+]

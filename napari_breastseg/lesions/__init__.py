@@ -1,0 +1,33 @@
+"""Lesions of a mask: volume, diameters, shape, side, enhancement curve and its type.
+
+Volumes, diameters and curves are exact on the mask given; no component is too small to count.
+Imports `dce`, `errors`, `progress` and `volume` only; no torch, no Qt, no files.
+"""
+
+from .change import Change, compare_visits
+from .kinetics import (
+    CURVE_LIMIT,
+    PE_THRESHOLD_PERCENT,
+    Kinetics,
+    curve_type_name,
+    describe_kinetics,
+)
+from .measuring import measure_lesions
+from .records import Lesion, LesionReport
+from .shape import Extent, Shape, measure_shape
+
+__all__ = [
+    "CURVE_LIMIT",
+    "PE_THRESHOLD_PERCENT",
+    "Change",
+    "Extent",
+    "Kinetics",
+    "Lesion",
+    "LesionReport",
+    "Shape",
+    "compare_visits",
+    "curve_type_name",
+    "describe_kinetics",
+    "measure_lesions",
+    "measure_shape",
+]

@@ -1,0 +1,217 @@
+"""What is known of a case's lesions, and how it becomes rows and JSON and comes back.
+
+Imports `errors` and `volume` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from .kinetics import Kinetics
+
+__all__ = ["INDEX", "TOTAL", "Lesion", "LesionReport", "Side"]
+
+INDEX, TOTAL = "index", "total"
+Side = Literal["right", "left"]
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion, or all of them together (id "total", without what belongs to a single one).
+
+    Measures end in their unit: `_ml`, `_mm`, `_mm2` where the spacing is known, else `_px` and
+    `_px2`; the other ones are None.
+    """
+
+    id: str
+    """"index" for the largest lesion when it was first measured, then "satellite 1", ..."""
+
+    volume_px: int
+    """Voxels."""
+
+    volume_ml: float | None = None
+    """None in a single slice, whose thickness says nothing of the lesion's."""
+
+    area_mm2: float | None = None
+    """Only in a single slice."""
+
+    functional_px: int | None = None
+    """Voxels whose early enhancement reaches the threshold."""
+
+    functional_ml: float | None = None
+    """Functional tumor volume."""
+
+    diameter_mm: float | None = None
+    """Longest diameter within a slice."""
+
+    diameter_px: float | None = None
+    perpendicular_mm: float | None = None
+    """Longest line at a right angle to it, in the same slice."""
+
+    perpendicular_px: float | None = None
+    diameter_3d_mm: float | None = None
+    """Longest diameter in any direction; None in a single slice."""
+
+    diameter_3d_px: float | None = None
+    surface_mm2: float | None = None
+    surface_px2: float | None = None
+    sphericity: float | None = None
+    """1 for a ball, less for anything else; None in a single slice."""
+
+    side: Side | None = None
+    """The patient's side; None where it is not known, or the total lies in both."""
+
+    center_mm: tuple[float, float, float] | None = None
+    """Center of mass, RAS mm; None where position is not known."""
+
+    center_voxel: tuple[float, float, float] | None = None
+    """The same in the array's own voxels (z, y, x)."""
+
+    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None
+    """First and one past the last voxel along z, y, x."""
+
+    diameter_z: int | None = None
+    """The slice of the longest diameter."""
+
+    diameter_ends: tuple[tuple[float, float], tuple[float, float]] | None = None
+    """Both ends of the longest diameter in that slice, (y, x) in voxels."""
+
+    outside_share: float | None = None
+    """Share of the voxels outside the breast region; None where none was given."""
+
+    kinetics: Kinetics = field(default_factory=Kinetics)
+
+
+@dataclass(frozen=True, eq=False)
+class LesionReport:
+    """All lesions of a case."""
+
+    case_id: str
+    lesions: tuple[Lesion, ...]
+    """The index lesion first, then satellites by number."""
+
+    total: Lesion
+    """All together: volumes and curve of all voxels, the longest of the diameters."""
+
+    pe_threshold_percent: float
+    spacing_mm: tuple[float, float, float] | None
+    notes: tuple[str, ...] = ()
+    """What holds for the whole case, such as marks outside the breast."""
+
+    labels: NDArray[np.integer[Any]] | None = None
+    """Shape (Z, Y, X): 0, or 1 + the lesion's place in `lesions`; None once read from a file."""
+
+    def lesion(self, lesion_id: str) -> Lesion:
+        """The lesion of an id.
+
+        Raises
+        ------
+        InputError
+            If there is none, naming those there are.
+        """
+        for lesion in self.lesions:
+            if lesion.id == lesion_id:
+                return lesion
+        names = ", ".join(lesion.id for lesion in self.lesions) or "none"
+        raise InputError(
+            f"Needed a lesion of case {self.case_id}",
+            f"got '{lesion_id}'; there are: {names}",
+            "Choose one of these",
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row per lesion and one for the total, all with the same columns."""
+        roles = dict.fromkeys(
+            role for one in (*self.lesions, self.total) for role in one.kinetics.curve_percent
+        )
+        return [self._row(lesion, tuple(roles)) for lesion in (*self.lesions, self.total)]
+
+    def _row(self, lesion: Lesion, roles: tuple[str, ...]) -> dict[str, Any]:
+        kinetics = lesion.kinetics
+        row: dict[str, Any] = {"case_id": self.case_id, "lesion": lesion.id}
+        for name in _FLAT:
+            row[name] = _rounded(getattr(lesion, name))
+        center = lesion.center_mm or (None, None, None)
+        row |= {f"center_{axis}_mm": _rounded(c) for axis, c in zip("xyz", center, strict=True)}
+        row["pe_threshold_percent"] = self.pe_threshold_percent
+        for name in _FLAT_KINETICS:
+            row[name] = _rounded(getattr(kinetics, name))
+        for kind in ("I", "II", "III"):
+            row[f"type_{kind}_share"] = _rounded(kinetics.type_shares.get(kind))
+        row["time_zero"] = kinetics.time_zero
+        for role in roles:
+            row[f"pe_{role}_percent"] = _rounded(kinetics.curve_percent.get(role))
+            row[f"time_{role}_s"] = _rounded(kinetics.times_s.get(role))
+        row["notes"] = "; ".join(dict.fromkeys((*self.notes, *kinetics.notes)))
+        return row
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_json` reads them again."""
+        return {
+            "case_id": self.case_id,
+            "spacing_mm": None if self.spacing_mm is None else list(self.spacing_mm),
+            "pe_threshold_percent": self.pe_threshold_percent,
+            "lesions": [asdict(lesion) for lesion in self.lesions],
+            "total": asdict(self.total),
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> LesionReport:
+        """Report from what `to_json` gave.
+
+        Raises
+        ------
+        InputError
+            If it is something else.
+        """
+        try:
+            spacing = value["spacing_mm"]
+            return cls(
+                case_id=str(value["case_id"]),
+                lesions=tuple(_lesion(one) for one in value["lesions"]),
+                total=_lesion(value["total"]),
+                pe_threshold_percent=float(value["pe_threshold_percent"]),
+                spacing_mm=None if spacing is None else tuple(float(s) for s in spacing),  # type: ignore[arg-type]
+                notes=tuple(value["notes"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                "Needed a lesion report as 'napari-breastseg report --output FILE.json' writes it",
+                f"it lacks or mistakes {error}",
+                "Make the report again",
+            ) from None
+
+
+_FLAT = (
+    "side", "volume_ml", "volume_px", "area_mm2", "functional_ml", "functional_px",
+    "diameter_mm", "diameter_px", "perpendicular_mm", "perpendicular_px",
+    "diameter_3d_mm", "diameter_3d_px", "surface_mm2", "surface_px2", "sphericity",
+    "outside_share",
+)  # fmt: skip
+_FLAT_KINETICS = (
+    "peak_percent", "initial_slope_percent_per_min", "ser", "late_change", "curve_type",
+)  # fmt: skip
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _lesion(value: Mapping[str, Any]) -> Lesion:
+    known = {one.name for one in fields(Lesion)}
+    plain = {name: _tuples(one) for name, one in value.items() if name in known}
+    plain["kinetics"] = replace(
+        Kinetics(**value["kinetics"]), notes=tuple(value["kinetics"]["notes"])
+    )
+    return Lesion(**plain)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value

@@ -1,0 +1,270 @@
+"""The lesions of the mask at work: a table that leads to each, its curve, the report's export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..errors import InputError
+from ..lesions import Lesion, LesionReport
+from ..progress import Job, Progress
+from ..report import lesion_report, lesion_words, require_ending, write_report
+from ..volume import Exam, LabelMap
+from ._fields import button, heading, note, set_ready
+from ._job_bar import JobBar
+from ._jobs import JobRunner, errors_shown, show_info
+from ._kinetic_plot import KineticPlot
+from ._layers import placement, tumor_layer, volume_of
+from ._session import Session
+from ._sources import Source, exam_of, note_of
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["LesionSection"]
+
+_COLUMNS = ("lesion", "side", "size", "diameter", "type")
+_FRAME_COLOR = "#4aa3df"
+
+
+class LesionSection(QWidget):
+    """Measure, look at one lesion after another, export."""
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self._source: Source | None = None
+        self.report: LesionReport | None = None
+        """Of the mask as it was when last measured; lesions keep their ids from it."""
+
+        self.runner = JobRunner(self)
+        self.measure_button = button(
+            "Measure lesions", self.measure, "Size, side and curve of each lesion", "Shift-T"
+        )
+        self.export_button = button(
+            "Export report…",
+            self.export,
+            "Measure the mask as it is now and write CSV, JSON or one page of PDF",
+            "Shift-W",
+        )
+        self.table = _lesion_table()
+        self.table.itemSelectionChanged.connect(self._go_to_selected)
+        self.plot = KineticPlot()
+        self.line = note()
+        row = QHBoxLayout()
+        row.addWidget(self.measure_button)
+        row.addWidget(self.export_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(heading("Lesions"))
+        column.addLayout(row)
+        column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(self.table)
+        column.addWidget(self.plot)
+        column.addWidget(self.line)
+        session.source_changed.connect(self._take_source)
+        self.runner.started.connect(lambda _: self.reset_choices())
+        self.runner.ended.connect(lambda _: self.reset_choices())
+        self._show(None)
+
+    def measure(self) -> None:
+        """Measure the mask in a thread and list its lesions."""
+        self._start(None)
+
+    def export(self) -> None:
+        """Ask for a file, measure the mask as it is now and write the report."""
+        if self._why_not():
+            with errors_shown():
+                raise InputError("Needed a mask to report on", self._why_not(), "Then export")
+            return
+        path = self._ask_path()
+        if path is not None:
+            with errors_shown():
+                require_ending(path)
+                self._start(path)
+
+    def reset_choices(self, event: object = None) -> None:
+        """Bring the buttons up to date with the viewer."""
+        set_ready(self.measure_button, self._why_not())
+        set_ready(self.export_button, self._why_not())
+
+    def _start(self, path: Path | None) -> None:
+        with errors_shown():
+            if why_not := self._why_not():
+                raise InputError("Needed a mask to measure", why_not, "Then measure")
+            source = self._session.source
+            assert source is not None  # `_why_not` said so
+            exam = exam_of(self._viewer, source, self._session.roles)
+            layer = tumor_layer(self._viewer, source.case_id)
+            # A copy: the reader may go on painting.
+            label_map = LabelMap(volume_of(layer).astype(np.uint8), exam.grid)
+            previous = self.report if source.is_same_exam(self._source) else None
+            self.runner.start(
+                "Measuring lesions",
+                lambda: _measure(exam, label_map, previous, path),
+                on_result=lambda report: self._take(source, report, path),
+            )
+
+    def _take(self, source: Source, report: LesionReport, path: Path | None) -> None:
+        if path is not None:
+            show_info(f"Wrote {path.name}")
+        if source.is_same_exam(self._session.source):
+            self._source = source
+            self._show(report)
+
+    def _take_source(self, source: Source | None) -> None:
+        if source is None or not source.is_same_exam(self._source):
+            self._source = None
+            self._show(None)
+        self.reset_choices()
+
+    def _show(self, report: LesionReport | None) -> None:
+        self.report = report
+        rows = [] if report is None else [*report.lesions, report.total]
+        self.table.blockSignals(True)
+        self.table.clearSelection()
+        self.table.setRowCount(len(rows))
+        for row, lesion in enumerate(rows):
+            words = lesion_words(lesion)
+            for column, name in enumerate(_COLUMNS):
+                item = QTableWidgetItem(_short(name, words[name]))
+                item.setToolTip(_tooltip(lesion, words))
+                if lesion is rows[-1]:
+                    item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+                self.table.setItem(row, column, item)
+        self.table.blockSignals(False)
+        shown = min(len(rows), 8)
+        height = self.table.horizontalHeader().height() + shown * self.table.rowHeight(0) + 4
+        self.table.setFixedHeight(max(height, 1))
+        self.table.setVisible(report is not None)
+        self.plot.show_lesions([] if report is None else report.lesions, None)
+        notes = [] if report is None else [*report.notes, *report.total.kinetics.notes]
+        self.line.setText("<br>".join(dict.fromkeys(notes)))
+        self.line.setVisible(bool(notes))
+        if report is None:
+            self._mark(None)
+        self.reset_choices()
+
+    def _go_to_selected(self) -> None:
+        rows = sorted({index.row() for index in self.table.selectedIndexes()})
+        if self.report is None or not rows or rows[0] >= len(self.report.lesions):
+            return
+        lesion = self.report.lesions[rows[0]]
+        self.plot.show_lesions(self.report.lesions, lesion.id)
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if layer is None or lesion.center_voxel is None or lesion.diameter_z is None:
+            return
+        center = np.array([lesion.diameter_z, *lesion.center_voxel[1:]])[-layer.ndim :]
+        world = np.asarray(layer.data_to_world(center))
+        dims = self._viewer.dims
+        for axis, value in enumerate(world, start=dims.ndim - layer.ndim):
+            dims.set_point(axis, float(value))
+        displayed = [axis - (dims.ndim - layer.ndim) for axis in dims.displayed]
+        place = [float(world[axis]) for axis in displayed]
+        self._viewer.scene.camera.center = (*(0.0,) * (3 - len(place)), *place)
+        self._mark(lesion)
+
+    def _mark(self, lesion: Lesion | None) -> None:
+        """Frame a lesion and draw its longest diameter, in a layer of their own."""
+        viewer = self._viewer
+        for layer in list(viewer.layers):
+            if note_of(layer).get("role") == "lesion":
+                viewer.layers.remove(layer.name)
+        mask = tumor_layer(viewer, self._session.case_id)
+        if lesion is None or mask is None or lesion.box is None or lesion.diameter_ends is None:
+            return
+        active = viewer.layers.selection.active
+        (z0, z1), (y0, y1), (x0, x1) = lesion.box
+        corners = [(y0 - 2, x0 - 2), (y0 - 2, x1 + 1), (y1 + 1, x1 + 1), (y1 + 1, x0 - 2)]
+        frames = [np.array([(z, *c) for c in corners], float) for z in range(z0, z1)]
+        line = np.array([(lesion.diameter_z, *end) for end in lesion.diameter_ends], float)
+        shapes = [shape[:, -mask.ndim :] for shape in (*frames, line)]
+        viewer.add_shapes(
+            shapes,
+            shape_type=["rectangle"] * len(frames) + ["line"],
+            name=f"{self._session.case_id} lesion",
+            edge_color=_FRAME_COLOR,
+            edge_width=0.7,
+            face_color="transparent",
+            metadata={"breastseg": {**note_of(mask), "role": "lesion"}},
+            **placement(mask),
+        )
+        viewer.layers.selection.active = active
+
+    def _ask_path(self) -> Path | None:
+        text, _ = QFileDialog.getSaveFileName(
+            self,
+            "Export the lesion report",
+            f"{self._session.case_id}_lesions.pdf",
+            "One page (*.pdf);;Table (*.csv);;Everything (*.json)",
+        )
+        return Path(text) if text else None
+
+    def _why_not(self) -> str:
+        if self.runner.is_running:
+            return "Busy; wait or cancel"
+        if self._session.source is None:
+            return "Open an exam first"
+        if tumor_layer(self._viewer, self._session.case_id) is None:
+            return "Segment the exam or start correcting first: there is no mask yet"
+        return ""
+
+
+def _measure(
+    exam: Exam, label_map: LabelMap, previous: LesionReport | None, path: Path | None
+) -> Job[LesionReport]:
+    report = yield from lesion_report(exam, label_map, previous=previous)
+    if path is not None:
+        yield Progress("Writing the report", 0, 0)
+        write_report(path, report, exam=exam)
+    return report
+
+
+def _short(column: str, words: str) -> str:
+    """Words that fit in a narrow dock: R, 18.2 mm, III; the tooltip has all of them."""
+    if column == "side":
+        return words[:1].upper()
+    if column == "diameter":
+        longest, _, across = words.partition(" x ")
+        return f"{longest} {across.split()[-1]}" if across else longest
+    return words.split(" ")[0] if column == "type" else words
+
+
+def _tooltip(lesion: Lesion, words: dict[str, str]) -> str:
+    lines = [f"{name}: {text}" for name, text in words.items() if text]
+    if lesion.sphericity is not None:
+        lines.append(f"sphericity: {lesion.sphericity:.2f}")
+    if lesion.kinetics.ser is not None:
+        lines.append(f"SER: {lesion.kinetics.ser:.2f}")
+    shares = lesion.kinetics.type_shares
+    if shares:
+        lines.append(", ".join(f"{kind} {share:.0%}" for kind, share in shares.items()))
+    return "\n".join(lines)
+
+
+def _lesion_table() -> QTableWidget:
+    table = QTableWidget(0, len(_COLUMNS))
+    table.setHorizontalHeaderLabels(["Lesion", "Side", "Size", "Longest", "Type"])
+    table.verticalHeader().setVisible(False)
+    header = table.horizontalHeader()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    header.setStretchLastSection(True)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    return table

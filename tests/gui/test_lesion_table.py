@@ -1,0 +1,218 @@
+"""Enhancement maps, alignment and the lesion table in a real window."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_breastseg.lesions import measure_lesions
+from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
+from napari_breastseg.progress import drain
+from napari_breastseg.volume import Exam, Volume
+from napari_breastseg.widgets._layers import edit_labels, show_exam, show_labels
+from napari_breastseg.widgets._session import Draft
+
+
+@pytest.fixture(scope="module")
+def phantom() -> PhantomExam:
+    specs = (LesionSpec("round", 6.0, "III", "right"), LesionSpec("irregular", 2.0, "I", "left"))
+    return breast_phantom(
+        11,
+        shape=(24, 128, 128),
+        spacing_mm=(4.0, 2.6, 2.6),
+        lesions=specs,
+        motion_mm=0,
+        case_id="P017",
+    )
+
+
+def told(window: SimpleNamespace, text: str) -> bool:
+    return any(text in note.message for note in window.told)
+
+
+def theme_pictures(window: SimpleNamespace, name: str) -> None:
+    """Keep how the window looks in both themes, for a person to see."""
+    import imageio.v3 as iio
+
+    folder = Path(__file__).resolve().parents[2] / "screenshots"
+    folder.mkdir(exist_ok=True)
+    for theme in ("light", "dark"):
+        window.viewer.theme = theme
+        window.qtbot.wait(150)
+        picture = window.viewer.window.screenshot(canvas_only=False, flash=False)
+        iio.imwrite(folder / f"{name}-{theme}.png", picture)
+
+
+def test_the_table_leads_to_each_lesion(
+    window: SimpleNamespace,
+    idle: Callable[..., None],
+    phantom: PhantomExam,
+    tmp_path: Path,
+) -> None:
+    viewer, dock = window.viewer, window.dock
+    section = dock.correct_panel.lesions
+    assert section.measure_button.toolTip() == "Open an exam first"
+    show_exam(viewer, phantom.exam)
+    assert section.measure_button.toolTip().endswith("there is no mask yet")
+    mask = show_labels(viewer, dock.session.source, phantom.truth)
+    viewer.layers.selection.active = mask
+    window.qtbot.wait(50)
+
+    # Measured through its key's action, in a thread, as the engine does
+    dock.measure_lesions()
+    assert section.runner.is_running
+    assert section.report is None
+    idle(section.runner)
+    engine = drain(measure_lesions(phantom.exam, phantom.truth, breasts=phantom.breasts))
+    assert [one.volume_ml for one in section.report.lesions] == [
+        one.volume_ml for one in engine.lesions
+    ]
+    texts = [[section.table.item(row, column).text() for column in (0, 1, 4)] for row in range(3)]
+    assert texts[:2] == [
+        ["index", "R", "III"],
+        ["satellite 1", "L", "I"],
+    ]
+    assert texts[2][0] == "total"
+    assert list(section.plot.curves) == ["index", "satellite 1"]
+
+    # Each row flies to its lesion, frames it, and leaves the brush's layer at hand
+    for row, lesion in enumerate(section.report.lesions):
+        section.table.selectRow(row)
+        window.qtbot.wait(30)
+        assert section.plot.chosen == lesion.id
+        assert viewer.dims.current_step[0] == lesion.diameter_z
+        z, y, x = lesion.center_voxel
+        world = mask.data_to_world((z, y, x))
+        assert viewer.scene.camera.center[1:] == pytest.approx(world[1:])
+        frame = viewer.layers["P017 lesion"]
+        (z0, z1), (y0, y1), (x0, x1) = lesion.box
+        assert len(frame.data) == z1 - z0 + 1
+        corners = np.concatenate(frame.data)
+        assert corners.min(axis=0) == pytest.approx((z0, y0 - 2, x0 - 2))
+        assert corners.max(axis=0) == pytest.approx((z1 - 1, y1 + 1, x1 + 1))
+        assert viewer.layers.selection.active == mask
+    theme_pictures(window, "lesions")
+
+    # The index erased and a third lesion painted: it is new, the other keeps its id
+    labels = phantom.truth.data * (phantom.lesion_labels.data != 1)
+    labels[2:4, 60:64, 80:84] = 1
+    edit_labels(mask, labels)
+    dock.measure_lesions()
+    idle(section.runner)
+    assert [one.id for one in section.report.lesions] == ["satellite 1", "satellite 2"]
+
+    # The export is of the mask as it is now
+    path = tmp_path / "r.json"
+    section._ask_path = lambda: path
+    mask.undo()
+    edit_labels(mask, phantom.truth.data * (phantom.lesion_labels.data != 1))
+    dock.export_report()
+    idle(section.runner)
+    assert [one["id"] for one in json.loads(path.read_text())["lesions"]] == ["satellite 1"]
+    assert section.table.rowCount() == 2
+    assert told(window, "Wrote r.json")
+    section._ask_path = lambda: tmp_path / "r.txt"
+    dock.export_report()
+    assert told(window, "Needed a file name ending in")
+
+    # Another exam: nothing is left of this one
+    other = Exam("P018", phantom.exam.phases)
+    show_exam(viewer, other, instead_of="P017")
+    window.qtbot.wait(50)
+    assert section.report is None
+    assert not section.table.isVisible()
+    assert "P017 lesion" not in viewer.layers
+
+
+def test_maps_are_layers_and_alignment_keeps_the_mask_and_its_draft(
+    window: SimpleNamespace, idle: Callable[..., None], phantom: PhantomExam
+) -> None:
+    viewer, dock = window.viewer, window.dock
+    section = dock.open_panel.dce
+    pre = phantom.exam.phases["pre"]
+    shifted = ndimage.shift(pre.data.astype(np.float32), (0, 2.5, -1.5), order=1, mode="nearest")
+    exam = Exam("P017", {**phantom.exam.phases, "pre": Volume(shifted, pre.grid)})
+    show_exam(viewer, exam)
+    mask = show_labels(viewer, dock.session.source, phantom.truth)
+    dock.session.keep_draft(Draft("P017", phantom.truth, "tiny@1"))
+    viewer.layers.selection.active = mask
+
+    dock.show_maps()
+    idle(section.runner)
+    names = [layer.name for layer in viewer.layers]
+    assert names[-1] == "P017 tumor"  # maps never cover the mask
+    assert set(names) >= {"P017 sub1", "P017 PE1", "P017 SER", "P017 MIP sub1"}
+    post = exam.phases["post1"].data.astype(np.float32)
+    assert np.array_equal(np.asarray(viewer.layers["P017 sub1"].data)[12], post[12] - shifted[12])
+    assert viewer.layers["P017 sub1"].visible
+    assert not viewer.layers["P017 PE1"].visible
+    assert np.array_equal(viewer.layers["P017 sub1"].extent.world, mask.extent.world)
+    assert "pre lies" in section.line.text()
+    assert "align the phases" in section.line.text()
+    # Maps are no phases: what can be segmented is the exam as before
+    assert list(dock.session.source.layers) == ["pre", "post1", "post2", "post3"]
+    assert viewer.layers.selection.active == mask
+    window.qtbot.wait(100)
+    theme_pictures(window, "maps")
+
+    before = dock.session.source
+    dock.align()
+    idle(section.runner)
+    assert "align the phases" not in section.line.text()
+    aligned = viewer.layers["P017 pre"].data
+    inside = (slice(3, -3), slice(10, -10), slice(10, -10))
+    still = pre.data[inside].astype(float)
+    assert np.abs(aligned[inside] - still).mean() < 0.5 * np.abs(shifted[inside] - still).mean()
+    assert viewer.layers["P017 post1"].data is exam.phases["post1"].data
+    assert dock.session.source.case_id == "P017"
+    assert dock.session.source.fingerprint != before.fingerprint
+    assert dock.session.draft.label_map is phantom.truth
+    assert viewer.layers["P017 tumor"] == mask
+    assert np.array_equal(np.asarray(viewer.layers["P017 sub1"].data)[12], post[12] - aligned[12])
+
+    # What cannot be done says why
+    one = Exam("P018", {"post1": exam.phases["post1"]})
+    show_exam(viewer, one, instead_of="P017")
+    window.qtbot.wait(50)
+    assert not any(layer.name.startswith("P017") for layer in viewer.layers)
+    assert section.maps_button.toolTip() == "The exam has no phase before contrast, or none after"
+    dock.show_maps()
+    assert told(window, "Needed an exam with phases")
+
+
+def test_alignment_can_be_canceled(
+    window: SimpleNamespace, idle: Callable[..., None], phantom: PhantomExam
+) -> None:
+    show_exam(window.viewer, phantom.exam)
+    section = window.dock.open_panel.dce
+    outcomes: list[str] = []
+    section.runner.ended.connect(outcomes.append)
+    window.dock.align()
+    window.dock.cancel()
+    idle(section.runner)
+    assert outcomes == ["canceled"]
+    assert window.viewer.layers["P017 pre"].data is phantom.exam.phases["pre"].data
+
+
+def test_phases_of_a_case_at_work_are_left_alone(
+    window: SimpleNamespace, idle: Callable[..., None], phantom: PhantomExam, tmp_path: Path
+) -> None:
+    dock = window.dock
+    show_exam(window.viewer, phantom.exam)
+    dock.correct_panel.folder.setValue(tmp_path / "set")
+    dock.correct_panel.open_dataset()
+    idle(dock.correct_panel.runner)
+    dock.correct_panel.patient.setText("A")
+    dock.correct_panel.annotator.setText("AB")
+    dock.take_brush()
+    idle(dock.correct_panel.runner)
+    assert "is being corrected" in dock.open_panel.dce.align_button.toolTip()
+    dock.align()
+    assert told(window, "is being corrected")
+    assert not dock.open_panel.dce.runner.is_running
