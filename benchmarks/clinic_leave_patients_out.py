@@ -49,7 +49,9 @@ def train_fold(dataset_folder: Path, patient: str, seed: int, output: Path, step
             for record in dataset.cases()
             if record.patient_id != patient
         ]
-        config = plan_config(is_fine_tuning=False, steps=steps, seed=seed, device="cpu")
+        config = plan_config(
+            is_fine_tuning=False, cases=len(cases), steps=steps, seed=seed, device="cpu"
+        )
         result = drain(train(cases, output, spec=plan_spec([dataset]), config=config, resume=True))
         write_json(output / "seconds.json", result.seconds)
         assert patient not in read_info(output).training.patients

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
+    "CARD_FILE",
     "MODEL_FILE",
+    "STARTER",
     "WEIGHTS_FILE",
     "Checkpoint",
     "ModelInfo",
@@ -39,6 +41,11 @@ __all__ = [
 
 WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
+CARD_FILE = "MODEL_CARD.md"
+"""What a model is for, what it was trained on and how well it does, for people to read."""
+
+STARTER = Path(__file__).resolve().parent / "weights" / "starter"
+"""The checkpoint that comes with the package."""
 
 
 class TrainingRecord(BaseModel):

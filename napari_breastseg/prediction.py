@@ -17,7 +17,7 @@ from .checkpoint import Checkpoint
 from .errors import InputError
 from .preprocessing import Prepared, prepare, stack_inputs
 from .progress import Job, Progress
-from .unet import place
+from .unet import folded, place
 from .volume import TUMOR, Exam, LabelMap, Volume
 
 if TYPE_CHECKING:
@@ -155,9 +155,10 @@ def predict(
     spec = checkpoint.spec
     prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
     working = _to_working(box, prepared)
+    network = folded(checkpoint.network)
     try:
         tumor = yield from predict_working(
-            checkpoint.network, spec, prepared, target, region=working, mirror=mirror
+            network, spec, prepared, target, region=working, mirror=mirror
         )
     except RuntimeError as error:  # torch.OutOfMemoryError is one; Apple's has no class of its own
         if target.type == "cpu" or "out of memory" not in str(error).lower():
@@ -167,8 +168,9 @@ def predict(
         yield Progress("Segmenting", 0, 0, message=message)
         target = torch.device("cpu")
         tumor = yield from predict_working(
-            checkpoint.network, spec, prepared, target, region=working, mirror=mirror
+            network, spec, prepared, target, region=working, mirror=mirror
         )
+    _join_slices(tumor, spec, prepared, working[0])
     restored = prepared.restore(tumor)[0].numpy()
     probability = np.zeros(exam.grid.shape, np.float32)
     probability[box] = restored[box].clip(0.0, 1.0)
@@ -340,6 +342,18 @@ def _probability(
             tumor = (tumor + flipped.flip(-1)) / 2
         cut: torch.Tensor = tumor[kept][:, 0]
         return cut
+
+
+def _join_slices(tumor: torch.Tensor, spec: ModelSpec, prepared: Prepared, slices: slice) -> None:
+    """Smooth the probability along z over the slices segmented, as the spec says."""
+    from scipy.ndimage import gaussian_filter1d
+
+    spacing_mm = prepared.grid.spacing_mm
+    if spec.through_plane_mm == 0 or spacing_mm is None:
+        return
+    working_mm = spacing_mm[0] * prepared.grid.shape[0] / tumor.shape[1]
+    part = tumor[0, slices].numpy()
+    gaussian_filter1d(part, spec.through_plane_mm / working_mm, axis=0, mode="nearest", output=part)
 
 
 def _threshold(probability: Volume, threshold: float) -> LabelMap:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["ModelSpec", "build", "place"]
+__all__ = ["ModelSpec", "build", "folded", "place"]
 
 TUMOR_SHARE = 0.03
 """Share of tumor pixels a fresh network believes in."""
@@ -59,6 +59,10 @@ class ModelSpec(BaseModel):
 
     norm: Literal["batch", "instance", "group"] = "batch"
     """Normalization layer. On a CPU batch norm costs half of what instance norm does."""
+
+    through_plane_mm: float = Field(0.0, ge=0.0)
+    """Standard deviation, in mm along z, of the Gaussian that joins the probabilities of a 2D
+    model's slices: what only one thin slice shows is seldom a tumor. 0 leaves them apart."""
 
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Probability of dropping a value in every convolution block while training."""
@@ -197,6 +201,31 @@ def build(spec: ModelSpec) -> nn.Module:
             return logits
 
     return UNet()
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """Copy of a trained network with each batch norm folded into its convolution.
+
+    Gives the same logits within rounding, in about nine tenths of the time on a CPU.
+
+    References
+    ----------
+    Jacob et al.: Quantization and training of neural networks for efficient
+    integer-arithmetic-only inference, CVPR 2018, doi 10.1109/CVPR.2018.00286, section 3.2.
+    """
+    from copy import deepcopy
+
+    from monai.networks.blocks import Convolution
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+    network = deepcopy(network).eval()
+    for block in network.modules():
+        norm = getattr(getattr(block, "adn", None), "N", None)
+        if isinstance(block, Convolution) and isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d):
+            block.conv = fuse_conv_bn_eval(block.conv, norm)
+            block.adn.N = nn.Identity()
+    return network
 
 
 def place(network: nn.Module, device: torch.device, dims: int) -> torch.memory_format:

@@ -22,9 +22,6 @@ from napari_breastseg.progress import Job
 from napari_breastseg.training import TrainConfig, TrainResult, train
 from napari_breastseg.unet import ModelSpec
 
-PACKAGE = Path(checkpoint.__file__).parent
-STARTER = PACKAGE / "weights" / "starter"
-
 SPEC = ModelSpec(
     inputs=("pre", "post1", "post1-pre"),
     missing="zero",
@@ -55,6 +52,9 @@ SECOND = CONFIG.model_copy(
 )
 """After CONFIG: slices of unknown pixel size, such as bare PNG files, may show tumors twice as
 large in pixels. Learned from the start, that costs accuracy on known sizes."""
+
+THROUGH_PLANE_MM = 1.2
+"""How far the slices of a volume speak for each other when the model is used."""
 
 PHANTOMS = 180
 """Slabs in the phantom set; four slices each."""
@@ -129,11 +129,14 @@ def install(model: Path) -> None:
     """Put the weights, in half precision, where the package looks for its starter."""
     trained = checkpoint.load(model)
     info = trained.info.model_copy(
-        update={"licence": "CC BY 4.0, see MODEL_CARD.md for the attribution of the training data"}
+        update={
+            "spec": trained.spec.model_copy(update={"through_plane_mm": THROUGH_PLANE_MM}),
+            "licence": "CC BY 4.0, see MODEL_CARD.md for the attribution of the training data",
+        }
     )
-    written = checkpoint.save(STARTER, trained.network.state_dict(), info, half=True)
-    size = (STARTER / checkpoint.WEIGHTS_FILE).stat().st_size
-    print(f"Installed {written.identity}, {size / 1e6:.1f} MB, in {STARTER}")
+    written = checkpoint.save(checkpoint.STARTER, trained.network.state_dict(), info, half=True)
+    size = (checkpoint.STARTER / checkpoint.WEIGHTS_FILE).stat().st_size
+    print(f"Installed {written.identity}, {size / 1e6:.1f} MB, in {checkpoint.STARTER}")
 
 
 if __name__ == "__main__":

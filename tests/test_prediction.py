@@ -118,6 +118,27 @@ def test_mirroring_averages_both_views(sphere_exam):
     np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
 
 
+def test_what_one_thin_slice_alone_shows_is_smoothed_away():
+    data = np.zeros((9, 32, 32), np.float32)
+    data[:, 4:10, 4:10] = 1.0  # through all slices
+    data[4, 20:26, 20:26] = 1.0  # in one
+    grid = Grid(data.shape, np.diag([1.0, 1.0, 1.0, 1.0]))
+    exam = Exam("P", {"post1": Volume(data, grid)})
+    alone = drain(predict(oracle(), exam, device="cpu")).label_map.tumor
+    joined = drain(predict(oracle(through_plane_mm=1.2), exam, device="cpu")).label_map.tumor
+    assert alone[4, 22, 22]
+    assert not joined[:, 20:26, 20:26].any()
+    np.testing.assert_array_equal(joined[:, :16], alone[:, :16])
+    # Thick slices see enough of a tumor each; one slice on its own has no neighbors to ask.
+    thick = Grid(data.shape, np.diag([6.0, 1.0, 1.0, 1.0]))
+    there = Exam("P", {"post1": Volume(data, thick)})
+    kept = drain(predict(oracle(through_plane_mm=1.2), there, device="cpu")).label_map.tumor
+    np.testing.assert_array_equal(kept, alone)
+    region = (slice(4, 5), slice(0, 32), slice(0, 32))
+    single = drain(predict(oracle(through_plane_mm=1.2), exam, device="cpu", region=region))
+    np.testing.assert_array_equal(single.label_map.tumor[4], alone[4])
+
+
 def test_neighbors_stand_in_order_and_ends_repeat():
     inputs = torch.arange(4.0).reshape(1, 4, 1, 1)
     batch = slices_with_context(inputs, [0, 2], 1)

@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from napari_breastseg.errors import InputError
-from napari_breastseg.unet import ModelSpec, build
+from napari_breastseg.unet import ModelSpec, build, folded
 from napari_breastseg.volume import Exam, Grid, Volume
 
 SPECS = {
@@ -85,3 +85,24 @@ def test_even_that_model_needs_something():
 def test_other_models_need_every_phase():
     with pytest.raises(InputError, match="Model plain needs phase pre"):
         ModelSpec(inputs=("pre", "post1")).require(exam_of("post1"), "plain")
+
+
+@pytest.mark.parametrize("fields", [{"stem_stride": 2}, {"dims": 3, "patch_size": (16, 16, 16)}])
+def test_folding_the_batch_norms_changes_no_logit(fields):
+    torch.manual_seed(0)
+    network = build(ModelSpec(features=(4, 8, 12), **{"patch_size": (32, 32), **fields})).train()
+    shape = (2, 1, 16, 16, 16)[: 2 + fields.get("dims", 2)]
+    for _ in range(3):  # running means and variances that are not those of a fresh network
+        network(2 * torch.randn(shape) + 1)
+    network.eval()
+    x = torch.randn(shape)
+    fast = folded(network)
+    assert not any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in fast.modules())
+    assert any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in network.modules())
+    torch.testing.assert_close(fast(x), network(x), rtol=1e-4, atol=1e-4)
+
+
+def test_folding_leaves_instance_norm_as_it_is():
+    network = build(ModelSpec(features=(4, 8), norm="instance", patch_size=(32, 32))).eval()
+    x = torch.randn(1, 1, 32, 32)
+    torch.testing.assert_close(folded(network)(x), network(x))

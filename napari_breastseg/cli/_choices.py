@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import InputError
 from ..registry import Registry
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ __all__ = [
     "Model",
     "Phases",
     "Threshold",
-    "has_default_model",
     "load_model",
     "model_folder",
     "phase_list",
@@ -44,41 +42,19 @@ def phase_list(phases: str | None) -> list[str] | None:
     return None if phases is None else [role.strip() for role in phases.split(",") if role.strip()]
 
 
-def starter_folder() -> Path:
-    """Where the model shipped with the package lies."""
-    return Path(__file__).resolve().parent.parent / "weights" / "starter"
-
-
 def model_folder(model: str | None) -> Path:
     """Checkpoint folder of the model named, the promoted one, or the starter.
 
     Raises
     ------
     InputError
-        If the one named is not known, or none is named and there is none.
+        If the one named is not known.
     """
-    from ..checkpoint import is_checkpoint
+    from ..checkpoint import STARTER
 
-    promoted = Registry().promoted() if model is None else None
-    if promoted is not None:
-        return promoted
-    if model not in (None, "starter"):
-        return Registry().resolve(model)
-    if is_checkpoint(starter_folder()):
-        return starter_folder()
-    raise InputError(
-        "Needed a model",
-        "none is named or promoted, and this version ships no starter model yet",
-        "Train one with 'napari-breastseg train DATASET --model scratch --output DIR' and "
-        "give it with --model, or see 'napari-breastseg demo'",
-    )
-
-
-def has_default_model() -> bool:
-    """Whether there is a promoted model or a starter, whole or damaged."""
-    from ..checkpoint import is_checkpoint
-
-    return Registry().promoted() is not None or is_checkpoint(starter_folder())
+    if model is None:
+        return Registry().promoted() or STARTER
+    return STARTER if model == "starter" else Registry().resolve(model)
 
 
 def load_model(model: str | None) -> Checkpoint:

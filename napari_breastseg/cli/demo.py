@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,18 +14,15 @@ from .. import formats
 from ..atomic import write_text
 from ..dataset import Dataset
 from ..errors import InputError
-from ..home import home_folder
 from ..volume import Exam, LabelMap
-from ._choices import has_default_model, model_folder
+from ._choices import model_folder
 from ._console import AsJson, print_json, print_table, run, say
 from .doctor import screen_problem
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
-    from ..training import CaseSource
 
 SAMPLE = "SAMPLE_001"
-DEMO_STEPS = 240
 FINE_TUNE_STEPS = 100
 
 
@@ -46,7 +42,7 @@ def demo(
     if problem is not None:
         say(f"No window can be opened: {problem}. Running the loop without one.")
     folder = _new_folder(output)
-    model = _demo_model(quiet=as_json)
+    model = model_folder(None)
     checkpoint = load(model)
     exam, reference = read_sample()
     if not headless and problem is None:
@@ -101,72 +97,6 @@ def _new_folder(output: Path | None) -> Path:
         number += 1
         folder = Path(f"demo-output-{number}")
     return folder
-
-
-def _demo_model(quiet: bool) -> Path:
-    """Folder of the model in use; without one, of a small one trained on phantoms once and kept."""
-    from .. import checkpoint
-
-    if has_default_model():
-        return model_folder(None)
-    folder = home_folder() / "demo-model"
-    if not checkpoint.is_checkpoint(folder):
-        from ..training import TrainConfig, train
-        from ..unet import ModelSpec
-
-        say(
-            "This version ships no starter model yet: training a small one on synthetic exams, "
-            "about a minute, only this first time."
-        )
-        spec = ModelSpec(inputs=("pre", "post1"), features=(8, 16, 32, 64), patch_size=(96, 96))
-        config = TrainConfig(steps=DEMO_STEPS, batch_size=6, averaging=0.98)
-        shutil.rmtree(folder, ignore_errors=True)  # of a demo that was interrupted
-        run(
-            train(
-                phantom_cases(6),
-                folder,
-                spec=spec,
-                config=config,
-                name="demo-phantoms",
-            ),
-            quiet=quiet,
-        )
-    return folder
-
-
-class _PhantomCase:
-    """A synthetic exam as a training case."""
-
-    def __init__(self, exam: Exam, truth: LabelMap) -> None:
-        self.case_id = exam.case_id
-        self.patient_id = exam.case_id
-        self._exam = exam
-        self._truth = truth
-
-    def exam(self) -> Exam:
-        return self._exam
-
-    def label_map(self) -> LabelMap:
-        return self._truth
-
-
-def phantom_cases(count: int) -> list[CaseSource]:
-    """Synthetic exams on the sample's grid, seeds other than the sample's."""
-    from ..phantom import breast_phantom
-
-    cases: list[CaseSource] = []
-    for number in range(count):
-        phantom = breast_phantom(
-            1000 + number,
-            case_id=f"PHANTOM_{number:03d}",
-            shape=(24, 224, 224),
-            spacing_mm=(5.0, 1.5, 1.5),
-            phases=("pre", "post1"),
-            times_s=(0.0, 90.0),
-            lesions=2,
-        )
-        cases.append(_PhantomCase(phantom.exam, phantom.truth))
-    return cases
 
 
 def _loop(

@@ -46,7 +46,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """What a model takes, how it was trained, and its model card."""
-    from ..checkpoint import read_info
+    from ..checkpoint import CARD_FILE, read_info
 
     folder = model_folder(name)
     info = read_info(folder)
@@ -74,7 +74,7 @@ def show(
             ["weights", info.weights_sha256],
         ],
     )
-    card = folder / "MODEL_CARD.md"
+    card = folder / CARD_FILE
     if card.is_file():
         typer.echo()
         typer.echo(card.read_text("utf-8"))

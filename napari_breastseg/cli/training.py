@@ -9,8 +9,8 @@ import typer
 
 from ..dataset import Dataset
 from ..errors import InputError
-from ._choices import Device, has_default_model, load_model
-from ._console import AsJson, print_json, run, say
+from ._choices import Device, load_model
+from ._console import AsJson, print_json, run
 
 
 def train(
@@ -45,11 +45,7 @@ def train(
     from ..training import train_dataset
 
     opened = [Dataset.open(folder) for folder in datasets]
-    base = None
-    if model is None and not has_default_model():
-        say("No promoted or starter model: training from scratch")
-    elif model != "scratch":
-        base = load_model(model)
+    base = None if model == "scratch" else load_model(model)
     result = run(
         train_dataset(
             opened,

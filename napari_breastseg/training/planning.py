@@ -32,8 +32,8 @@ a slice; an upper percentile above all of them lets the same tissue have the sam
 LARGEST_PATCH = 256
 """Largest side of a training patch, in pixels."""
 
-FINE_TUNE_STEPS = 200
-"""Steps from a trained model."""
+FINE_TUNE_STEPS = (80, 200)
+"""Fewest and most steps from a trained model; 50 times the root of the number of cases between."""
 
 
 def train_dataset(
@@ -94,7 +94,9 @@ def train_dataset(
     else:
         for dataset in datasets:
             _require_channels(dataset, base)
-    config = plan_config(is_fine_tuning=base is not None, steps=steps, seed=seed, device=device)
+    config = plan_config(
+        is_fine_tuning=base is not None, cases=len(learned), steps=steps, seed=seed, device=device
+    )
     return (
         yield from train(
             learned,
@@ -112,14 +114,26 @@ def train_dataset(
 
 
 def plan_config(
-    *, is_fine_tuning: bool, steps: int | None = None, seed: int = 0, device: str = "auto"
+    *,
+    is_fine_tuning: bool,
+    cases: int,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
 ) -> TrainConfig:
-    """Settings that suit starting fresh or fine-tuning."""
+    """Settings that suit starting fresh or fine-tuning on so many cases.
+
+    Examples
+    --------
+    >>> [plan_config(is_fine_tuning=True, cases=n).steps for n in (2, 8, 50)]
+    [80, 141, 200]
+    """
     if is_fine_tuning:
-        steps = steps or FINE_TUNE_STEPS
+        steps = steps or round(min(max(50 * cases**0.5, FINE_TUNE_STEPS[0]), FINE_TUNE_STEPS[1]))
         return TrainConfig(
             steps=steps,
             learning_rate=1e-3,
+            dice_over="patch",
             seed=seed,
             device=device,
             validate_every=max(1, min(25, steps // 2)),

@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QSizePolicy,
+    QTextBrowser,
+    QVBoxLayout,
+    QWidget,
+)
 
-from ..checkpoint import read_info
+from ..checkpoint import CARD_FILE, read_info
 from ..errors import InputError
 from ..registry import Registry
 from ._fields import note
@@ -44,6 +53,11 @@ class ModelPicker(QWidget):
         column.setSpacing(2)
         column.addWidget(self._combo)
         column.addWidget(self._line)
+        self._card_link = note()
+        self._card_link.setTextInteractionFlags(Qt.TextInteractionFlag.LinksAccessibleByMouse)
+        self._card_link.setToolTip("What the model is for, its data and licence, how well it does")
+        self._card_link.linkActivated.connect(lambda _: self.show_card())
+        column.addWidget(self._card_link)
         self.reset_choices()
         if self._shown is None and (folder := self._combo.itemData(1)) != _BROWSE and with_scratch:
             self._choose(folder)  # as on the command line: the default model, else from scratch
@@ -70,6 +84,27 @@ class ModelPicker(QWidget):
         except InputError as error:
             return str(error)
         return ""
+
+    def show_card(self) -> QDialog | None:
+        """Open the chosen model's card; None where it has none."""
+        card = None if self._shown is None else self._shown / CARD_FILE
+        if card is None or not card.is_file():
+            return None
+        dialog = QDialog(self)
+        dialog.setWindowTitle("Model card")
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.resize(760, 800)
+        text = QTextBrowser()
+        text.setOpenExternalLinks(True)
+        text.setSearchPaths([str(card.parent)])  # for the card's pictures
+        text.setMarkdown(card.read_text("utf-8"))
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(dialog.reject)
+        column = QVBoxLayout(dialog)
+        column.addWidget(text)
+        column.addWidget(buttons)
+        dialog.show()
+        return dialog
 
     def reset_choices(self, event: object = None) -> None:
         """Read the registry again; the choice stays where it still can."""
@@ -119,6 +154,9 @@ class ModelPicker(QWidget):
             if self._combo.itemData(index) == self._shown:
                 self._combo.setCurrentIndex(index)
                 break
+        has_card = self._shown is not None and (self._shown / CARD_FILE).is_file()
+        self._card_link.setText('<a href="card">Model card</a>' if has_card else "")
+        self._card_link.setVisible(has_card)
         if self._shown is None:
             self._line.setText(
                 "Fresh weights; needs some hundred steps."
