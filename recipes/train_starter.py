@@ -18,6 +18,7 @@ from ispy import enlarged, late, post_only, read_slices
 from phantoms import make_phantom
 
 from napari_breastseg import checkpoint
+from napari_breastseg.atomic import write_text
 from napari_breastseg.progress import Job
 from napari_breastseg.training import TrainConfig, TrainResult, train
 from napari_breastseg.unet import ModelSpec
@@ -53,7 +54,7 @@ SECOND = CONFIG.model_copy(
 """After CONFIG: slices of unknown pixel size, such as bare PNG files, may show tumors twice as
 large in pixels. Learned from the start, that costs accuracy on known sizes."""
 
-THROUGH_PLANE_MM = 1.2
+THROUGH_PLANE_MM = 2.0
 """How far the slices of a volume speak for each other when the model is used."""
 
 PHANTOMS = 180
@@ -72,7 +73,8 @@ def main() -> None:
     arguments = parser.parse_args()
     work = arguments.output
     if arguments.install:
-        install(work / "model")
+        install(work / "model" / "last")
+        keep_curves(work)
         return
     root = Path(__file__).resolve().parent.parent
     data = Path(os.environ.get("BREASTSEG_TEST_DATA", root.parent / "shared" / "data"))
@@ -126,7 +128,11 @@ def follow(job: Job[TrainResult]) -> None:
 
 
 def install(model: Path) -> None:
-    """Put the weights, in half precision, where the package looks for its starter."""
+    """Put the weights, in half precision, where the package looks for its starter.
+
+    The last weights are taken, not those of the best validation: twelve patients tell steps apart
+    only roughly, and the learning rate comes down to the end.
+    """
     trained = checkpoint.load(model)
     info = trained.info.model_copy(
         update={
@@ -137,6 +143,31 @@ def install(model: Path) -> None:
     written = checkpoint.save(checkpoint.STARTER, trained.network.state_dict(), info, half=True)
     size = (checkpoint.STARTER / checkpoint.WEIGHTS_FILE).stat().st_size
     print(f"Installed {written.identity}, {size / 1e6:.1f} MB, in {checkpoint.STARTER}")
+
+
+def keep_curves(work: Path) -> None:
+    """Both stages' histories and their picture, beside this script."""
+    import csv
+
+    from matplotlib.figure import Figure
+
+    folder = Path(__file__).resolve().parent / "starter"
+    folder.mkdir(exist_ok=True)
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    for axes, stage, title in zip(
+        figure.subplots(1, 2), ("first", "model"), ("first stage", "second stage"), strict=True
+    ):
+        text = (work / stage / "history.csv").read_text()
+        write_text(folder / f"{title.replace(' ', '-')}.csv", text)
+        rows = list(csv.DictReader(text.splitlines()))
+        losses = [float(row["loss"]) for row in rows]
+        smooth = [sum(losses[max(0, n - 49) : n + 1]) / min(n + 1, 50) for n in range(len(rows))]
+        axes.plot(smooth, color="#999999", label="loss, mean of 50 steps")
+        scored = [(int(r["step"]), float(r["val_dice"])) for r in rows if r["val_dice"]]
+        axes.plot(*zip(*scored, strict=True), color="#0072b2", marker="o", label="validation Dice")
+        axes.set(title=title, xlabel="step", ylim=(0, 1.5))
+        axes.legend(frameon=False)
+    figure.savefig(folder / "curves.png", dpi=100)
 
 
 if __name__ == "__main__":

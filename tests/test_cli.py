@@ -247,11 +247,19 @@ def test_a_folder_of_slices_is_one_case_each_or_one_stack(run, model, slices, tm
     assert formats.read_label_map(tmp_path / "b" / "slices.nii.gz").grid.shape == (5, 64, 60)
 
 
-def test_without_any_model_the_way_out_is_told(run, slices, tmp_path):
-    code, _, stderr = run("predict", slices / "S0.png", "--output", tmp_path / "o")
-    assert code == 2
-    assert "Needed a model" in stderr or "needed  Needed a model" in stderr
-    assert "--model scratch" in stderr
+def test_without_a_model_named_the_starter_is_taken_and_says_what_it_got(run, slices, tmp_path):
+    code, stdout, _ = run("predict", slices / "S0.png", "--output", tmp_path / "o", "--json")
+    assert code == 0
+    answer = json.loads(stdout)
+    assert answer["model"].startswith("starter@")
+    assert answer["cases"][0]["phases"] == ["post1"]
+
+
+def test_the_starters_card_is_shown_with_its_data_and_limits(run):
+    code, stdout, _ = run("models", "show")
+    assert code == 0
+    for words in ("CC BY 4.0", "10.7937/TCIA.KK02-6D95", "not a medical device", "Where it fails"):
+        assert words in stdout
 
 
 def test_import_train_evaluate_promote_predict(run, slices, tmp_path):
@@ -452,7 +460,7 @@ def test_doctor_reports_what_is_here(run):
     assert code == 0
     states = {check["what"]: check["state"] for check in json.loads(stdout)["checks"]}
     assert states["torch"] == "ok"
-    assert states["model"] == "note"
+    assert states["model"] == "ok"
 
 
 def test_wrong_use_exits_with_2(run):
