@@ -16,8 +16,9 @@ from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume
 from .cases import case_from_files
 from .dicom_seg import is_seg, read_seg
 from .exams import read_channel
-from .kinds import DICOM, NIFTI, SLICE, kind_of_name, require_content
+from .kinds import DICOM, NIFTI, NRRD, SLICE, kind_of_name, require_content
 from .nifti import write_nifti
+from .nrrd import write_nrrd
 from .slices import write_slices
 
 __all__ = ["read_label_map", "write_label_map", "write_volume"]
@@ -30,7 +31,7 @@ _WHITE = 128
 def read_label_map(
     path: Path, *, exam: Exam | None = None, grid: Grid | None = None, case_id: str = ""
 ) -> LabelMap:
-    """Mask in a NIfTI, PNG, TIFF or DICOM SEG file, or in a folder of slices or of one SEG.
+    """Mask in a NIfTI, NRRD, PNG, TIFF or DICOM SEG file, or in a folder of slices or of one SEG.
 
     Parameters
     ----------
@@ -84,8 +85,8 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
     Parameters
     ----------
     path : Path
-        `.nii.gz` or `.nii` keep labels and affine. `.png`, `.tif` and `.tiff` become pictures:
-        255 tumor, 0 all else.
+        `.nii.gz`, `.nii` and `.nrrd` keep labels and affine. `.png`, `.tif` and `.tiff` become
+        pictures: 255 tumor, 0 all else.
     label_map : LabelMap
         What to write; PNG takes a single slice.
 
@@ -99,6 +100,8 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
     path = Path(path)
     if kind_of_name(path) == NIFTI:
         write_nifti(path, Volume(label_map.data, label_map.grid))
+    elif kind_of_name(path) == NRRD:
+        write_nrrd(path, Volume(label_map.data, label_map.grid))
     else:
         white = np.where(label_map.tumor, np.uint8(255), np.uint8(0))
         write_slices(path, Volume(white, label_map.grid))
@@ -110,8 +113,8 @@ def write_volume(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
     Parameters
     ----------
     path : Path
-        `.nii.gz` or `.nii`; or `.tif`, `.tiff` and, for a slice of 8 or 16 bits, `.png`, which
-        keep no geometry.
+        `.nii.gz`, `.nii` or `.nrrd`; or `.tif`, `.tiff` and, for a slice of 8 or 16 bits, `.png`,
+        which keep no geometry.
     volume : Volume
         What to write.
     dtype : dtype, optional
@@ -128,6 +131,8 @@ def write_volume(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
     path = Path(path)
     if kind_of_name(path) == NIFTI:
         write_nifti(path, volume, dtype)
+    elif kind_of_name(path) == NRRD:
+        write_nrrd(path, volume, dtype)
     else:
         write_slices(path, volume, dtype)
 
