@@ -143,6 +143,8 @@ def write_seg(
         )
     chosen = side_of(tumor, grid) if side is None else (None if side == "none" else side)
     sources = _sources(stack, exam.case_id)
+    import highdicom  # noqa: F401  # its loggers must be there to be silenced
+
     try:
         with quiet():
             bare = [_anonymous(source, stack, grid) for source in sources]
