@@ -227,7 +227,7 @@ def test_a_seg_is_the_only_output_that_names_the_patient(
     table.write_text(f"case_id,patient_id,image,mask\nC2,P2,{planted},{seg}\n")
     code, imported = run("dataset", "import", table, dataset, "--json")
     assert code == 0, imported
-    for number, format in enumerate(("nnunet",)):
+    for number, format in enumerate(("nnunet", "bids")):
         code, exported = run(
             "dataset", "export", dataset, tmp_path / f"e{number}", "--format", format
         )
