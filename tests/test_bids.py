@@ -36,7 +36,7 @@ def test_names_follow_the_specification(dataset: Dataset, tmp_path: Path) -> Non
     made = drain(dataset.export(tmp_path / "out", "bids"))
     files = {str(path.relative_to(made)) for path in made.rglob("*") if path.is_file()}
     assert files == {
-        *("dataset_description.json", "participants.tsv", "descriptions.tsv"),
+        *("dataset_description.json", "participants.tsv"),
         *("dseg.tsv", "dseg.json", "mask.json", "T1w.json"),
         *(
             f"sub-P1/ses-T1/anat/sub-P1_ses-T1_{rest}.nii.gz"

@@ -1,6 +1,6 @@
 """The accepted cases of a dataset as BIDS derivatives.
 
-    dataset_description.json  dseg.tsv  dseg.json  mask.json  descriptions.tsv  participants.tsv
+    dataset_description.json  dseg.tsv  dseg.json  mask.json  T1w.json  participants.tsv
     sub-<patient>/[ses-<visit>/]anat/
         sub-..[_ses-..]_acq-<phase>[_run-..]_desc-asis_T1w.nii.gz    a phase as it was imported
         sub-..[_ses-..][_run-..]_space-orig_dseg.nii.gz              background, tumor, not reviewed
@@ -11,7 +11,7 @@ Imports `errors`, `atomic`, `progress`, `formats`, `volume`, and of this package
 
 References
 ----------
-Brain Imaging Data Structure 1.10, "Derivatives": common data types, imaging data types (masks,
+Brain Imaging Data Structure, "Derivatives": common data types, imaging data types (masks,
 discrete segmentations); entity order of the appendix "Entities".
 """
 
@@ -35,7 +35,7 @@ from .store import Store
 
 __all__ = ["writing_bids"]
 
-_VERSION = "1.10.0"
+_VERSION = "1.4.0"  # the first with derivatives
 _LABELS = ((BACKGROUND, "Background", "BG"), (TUMOR, "Tumor", "tumor"))
 _NOT_REVIEWED = (IGNORE, "Not reviewed", "ignore")
 
@@ -94,11 +94,11 @@ def _write_root(
     write_json(folder / "dataset_description.json", description)
     write_json(folder / "dseg.json", {"SpatialReference": "orig"})
     write_json(folder / "mask.json", {"SpatialReference": "orig", "Type": "Lesion"})
-    write_json(folder / "T1w.json", {"SpatialReference": "orig", "SkullStripped": False})
+    asis = "the phase as it was imported, on its own grid"
+    about = {"SpatialReference": "orig", "SkullStripped": False, "Description": asis}
+    write_json(folder / "T1w.json", about)
     header = ("index", "name", "abbreviation")
     _write_table(folder / "dseg.tsv", header, [*_LABELS, _NOT_REVIEWED])
-    asis = ("asis", "the phase as it was imported, on its own grid")
-    _write_table(folder / "descriptions.tsv", ("desc_id", "description"), [asis])
     roles = {record.patient_id: record.role for record in records}
     rows = [
         (f"sub-{patients[patient]}", "n/a" if role.fold is None else role.fold, role.is_locked)
