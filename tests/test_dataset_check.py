@@ -194,7 +194,7 @@ def test_a_cancelled_or_failed_export_leaves_nothing(dataset: Dataset, tmp_path:
 def test_an_export_of_nothing_or_in_another_format_is_refused(
     dataset: Dataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="export formats nnunet; got coco"):
+    with pytest.raises(InputError, match="export formats nnunet, bids; got coco"):
         drain(dataset.export(tmp_path / "raw", format="coco"))
     with pytest.raises(InputError, match="Needed accepted cases to export; dataset empty has none"):
         drain(Dataset.create(tmp_path / "empty").export(tmp_path / "raw"))

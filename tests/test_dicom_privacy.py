@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dicom_files import STUDY, slice_dataset, write_exam, write_series
+from pydicom import dcmread
 from pydicom.datadict import DicomDictionary, keyword_for_tag
 
 from napari_breastseg import checkpoint, formats
@@ -20,6 +21,7 @@ from napari_breastseg.cli import main
 from napari_breastseg.errors import InputError
 from napari_breastseg.formats.dicom.privacy import KEY_FILE, Identity, case_id_of, identity_of
 from napari_breastseg.unet import ModelSpec, build
+from napari_breastseg.volume import Grid, LabelMap
 
 NAME = "Zebrowska^Quirina"
 PATIENT = "QX99887"
@@ -43,6 +45,7 @@ ELEMENTS: dict[str, Any] = {
     "PatientBirthDate": BIRTH,
     "StudyDate": VISIT,
     "AcquisitionDate": VISIT,
+    "FrameOfReferenceUID": STUDY + ".77",
     "ImageType": ["ORIGINAL", "PRIMARY", "M", "ZEBROWSKA"],
 }
 
@@ -192,6 +195,89 @@ def test_errors_say_nothing(
     dataset = tmp_path / "Dataset502_Test"
     _, added = run("dataset", "add", dataset, folder, one, "--patient-id", "P1", "--json")
     assert_silent(added)
+
+
+def seg_inputs(folder: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A mask of the planted exam and a SEG to write, both of names that name nobody."""
+    exam = formats.open_exam(folder)
+    data = np.zeros(exam.grid.shape, np.uint8)
+    data[1, 2:4, 1:3] = 1
+    formats.write_label_map(tmp_path / "mask.nii.gz", LabelMap(data, exam.grid))
+    return tmp_path / "mask.nii.gz", tmp_path / "seg" / "tumor.dcm"
+
+
+def test_a_seg_is_the_only_output_that_names_the_patient(
+    planted: Path, run: Any, heard: list[str], tmp_path: Path
+) -> None:
+    mask, seg = seg_inputs(planted, tmp_path)
+    code, said = run("export-seg", planted, mask, "--output", seg)
+    assert code == 0, said
+    code, as_json = run("export-seg", planted, mask, "--output", seg, "--json")
+    assert code == 0
+    written = dcmread(seg)
+    assert (str(written.PatientName), written.PatientID) == (NAME, PATIENT)
+    assert (written.PatientBirthDate, written.AccessionNumber) == (BIRTH, ACCESSION)
+    assert written.StudyInstanceUID == STUDY
+    assert written.SegmentSequence[0].SegmentLabel == "Lesion"
+    dataset = tmp_path / "Dataset503_Test"
+    words = ("dataset", "add", dataset, planted, "--patient-id", "P1", "--mask", seg, "--json")
+    code, added = run(*words)
+    assert code == 0, added
+    table = tmp_path / "cases.csv"
+    table.write_text(f"case_id,patient_id,image,mask\nC2,P2,{planted},{seg}\n")
+    code, imported = run("dataset", "import", table, dataset, "--json")
+    assert code == 0, imported
+    for number, format in enumerate(("nnunet", "bids")):
+        code, exported = run(
+            "dataset", "export", dataset, tmp_path / f"e{number}", "--format", format
+        )
+        assert code == 0, exported
+        added += exported
+    assert_silent(said + as_json + added + imported + " ".join(heard))
+    outputs = [dataset, tmp_path / "e0", tmp_path / "e1", Path(os.environ["BREASTSEG_HOME"])]
+    files = [path for folder in outputs for path in folder.rglob("*") if path.is_file()]
+    assert len(files) > 20
+    uids = {str(f.get("SeriesInstanceUID")) for f in map(dcmread, planted.rglob("*.dcm"))}
+    uids |= {str(written.SeriesInstanceUID), str(written.SOPInstanceUID)}
+    for path in files:
+        assert_silent(path.name + contents(path))
+        assert not [uid for uid in uids if uid in contents(path)]
+
+
+def test_errors_of_export_seg_say_nothing(
+    planted: Path, run: Any, heard: list[str], tmp_path: Path
+) -> None:
+    mask, seg = seg_inputs(planted, tmp_path)
+    other = tmp_path / "other.nii.gz"
+    small = LabelMap(np.ones((2, 3, 4), np.uint8), Grid((2, 3, 4), np.eye(4)))
+    formats.write_label_map(other, small)
+    one = next(planted.rglob("*.dcm"))
+    calls = [
+        (planted, other, seg),
+        (planted, one, seg),
+        (planted, mask, one),
+        (planted, mask, seg.with_suffix(".nii")),
+        (planted.parent, planted, seg),
+        (mask, mask, seg),
+    ]
+    for kind in set(KINDS) - {"pixels cut short"}:  # a SEG takes no pixels of its source
+        folder = tmp_path / "more" / f"{NAME} {PATIENT} {kind.replace(' ', '')}"
+        broken(folder, kind)
+        calls.append((folder, mask, seg))
+    for exam, drawn, out in calls:
+        for flags in ((), ("--json",)):
+            code, said = run("export-seg", exam, drawn, "--output", out, *flags)
+            assert code == 2, (exam, said)
+            assert "  needed" in said
+            assert_silent(said + " ".join(heard))
+    for path in planted.rglob("*.dcm"):  # no frame of reference: refused by its keyword only
+        data = dcmread(path)
+        del data.FrameOfReferenceUID
+        data.save_as(path)
+    code, said = run("export-seg", planted, mask, "--output", seg)
+    assert code == 2
+    assert "FrameOfReferenceUID" in said
+    assert_silent(said + " ".join(heard))
 
 
 def test_the_key_is_made_once_and_is_the_owners_alone(planted: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sys
 import typer
 
 from ..errors import InputError
-from . import data, demo, doctor, models, predicting, reporting, scoring, training
+from . import data, demo, doctor, models, predicting, reporting, scoring, segobject, training
 from ._console import show_error
 
 __all__ = ["app", "main"]
@@ -31,6 +31,7 @@ app.add_typer(data.app, name="dataset")
 app.command("train")(training.train)
 app.command("evaluate")(scoring.evaluate)
 app.add_typer(models.app, name="models")
+app.command("export-seg")(segobject.export_seg)
 app.command("doctor")(doctor.doctor)
 
 

@@ -41,7 +41,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="CASES.csv",
-            help="Columns case_id, patient_id, image (or image_0000, ...), mask, [spacing_mm].",
+            help="Columns case_id, patient_id, image (or image_0000, ...), mask, [spacing_mm]; or "
+            "a folder with images and segmentations, as MAMA-MIA has them.",
         ),
     ],
     dataset: Folder,
@@ -183,10 +184,12 @@ def status(dataset: Folder, as_json: AsJson = False) -> None:
 def export(
     dataset: Folder,
     destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder to make.")],
-    format: Annotated[str, typer.Option(help="nnunet: an nnU-Net v2 raw folder.")] = "nnunet",
+    format: Annotated[
+        str, typer.Option(help="nnunet: an nnU-Net v2 raw folder; bids: BIDS derivatives.")
+    ] = "nnunet",
     as_json: AsJson = False,
 ) -> None:
-    """Copy the accepted cases for another tool; locked patients become test cases."""
+    """Copy the accepted cases for another tool; for nnunet locked patients become test cases."""
     made = run(Dataset.open(dataset).export(destination, format), quiet=as_json)
     if as_json:
         print_json({"folder": str(made)})

@@ -1,6 +1,6 @@
-"""A clean nnU-Net v2 raw folder from the accepted cases of a dataset.
+"""A clean nnU-Net v2 raw folder, or BIDS derivatives, from the accepted cases of a dataset.
 
-Imports `errors`, `atomic`, `progress`, and of this package `derived`, `layout`, `store`.
+Imports `errors`, `atomic`, `progress`, and of this package `bids`, `derived`, `layout`, `store`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from pathlib import Path
 from ..atomic import storage_errors, write_json
 from ..errors import InputError
 from ..progress import Job, Progress
+from .bids import writing_bids
 from .derived import LABELS, splits, test_cases, training_cases
 from .layout import FILE_ENDING
+from .records import CaseRecord
 from .store import Store
 
 __all__ = ["FORMATS", "export"]
 
-FORMATS = ("nnunet",)
+FORMATS = ("nnunet", "bids")
 
 
 def export(store: Store, dest: Path, format: str) -> Job[Path]:
@@ -45,7 +47,7 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
         )
     records = store.cases()
     training, testing = training_cases(records), test_cases(records)
-    if not training:
+    if not training and not (format == "bids" and testing):
         raise InputError(
             "Needed accepted cases to export",
             f"dataset {store.name} has none outside the locked patients",
@@ -56,28 +58,10 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
         # Beside the target, so that the last step is a rename and no half export is ever seen.
         work = Path(tempfile.mkdtemp(dir=dest.parent, prefix=".tmp-export-"))
         try:
-            for index, record in enumerate((*training, *testing), start=1):
-                part = "Ts" if record.is_locked else "Tr"
-                for number in range(len(record.channels)):
-                    image = store.layout.image(record.case_id, number)
-                    _copy(image, work / f"images{part}" / image.name)
-                label = store.layout.label(record.case_id)
-                _copy(label, work / f"labels{part}" / label.name)
-                yield Progress("Exporting", index, len(training) + len(testing))
-            write_json(
-                work / "splits_final.json",
-                [{"train": list(s.train), "val": list(s.val)} for s in splits(records)],
-            )
-            write_json(
-                work / "dataset.json",
-                {
-                    "name": store.name,
-                    "channel_names": {str(i): role for i, role in enumerate(store.channels)},
-                    "labels": LABELS,
-                    "numTraining": len(training),
-                    "file_ending": FILE_ENDING,
-                },
-            )
+            if format == "bids":
+                yield from writing_bids(store, [*training, *testing], work)
+            else:
+                yield from _writing_nnunet(store, training, testing, work)
             work.chmod(0o755)  # mkdtemp makes a folder only its owner may enter
             if dest.exists():
                 dest.rmdir()
@@ -86,6 +70,33 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
             shutil.rmtree(work, ignore_errors=True)
             raise
     return dest
+
+
+def _writing_nnunet(
+    store: Store, training: list[CaseRecord], testing: list[CaseRecord], work: Path
+) -> Job[None]:
+    for index, record in enumerate((*training, *testing), start=1):
+        part = "Ts" if record.is_locked else "Tr"
+        for number in range(len(record.channels)):
+            image = store.layout.image(record.case_id, number)
+            _copy(image, work / f"images{part}" / image.name)
+        label = store.layout.label(record.case_id)
+        _copy(label, work / f"labels{part}" / label.name)
+        yield Progress("Exporting", index, len(training) + len(testing))
+    write_json(
+        work / "splits_final.json",
+        [{"train": list(s.train), "val": list(s.val)} for s in splits(training)],
+    )
+    write_json(
+        work / "dataset.json",
+        {
+            "name": store.name,
+            "channel_names": {str(i): role for i, role in enumerate(store.channels)},
+            "labels": LABELS,
+            "numTraining": len(training),
+            "file_ending": FILE_ENDING,
+        },
+    )
 
 
 def _copy(source: Path, target: Path) -> None:

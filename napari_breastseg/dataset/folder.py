@@ -15,7 +15,7 @@ from .. import formats
 from ..errors import InputError
 from ..progress import Job
 from ..volume import Exam, LabelMap
-from . import checking, exporting, importing, masks, opening, work
+from . import case_folder, checking, exporting, importing, masks, opening, work
 from .derived import LABELS, Split, splits, test_cases
 from .locking import LockNote
 from .records import CaseRecord, FlagReason, Status, require_word
@@ -314,6 +314,9 @@ class Dataset:
     def import_csv(self, csv: Path) -> Job[importing.ImportResult]:
         """Import the cases a CSV file lists; run again, it takes up where it was.
 
+        In place of the file a folder with `images` and `segmentations` will do; see
+        `read_case_folder`.
+
         Yields
         ------
         Progress
@@ -329,7 +332,7 @@ class Dataset:
         InputError
             When the table itself is unfit: columns, duplicate ids, channels. Nothing is changed.
         """
-        return (yield from importing.import_table(self._store, importing.read_table(csv)))
+        return (yield from importing.import_table(self._store, _read_table(csv)))
 
     def check(self, repair: bool = False) -> list[checking.Finding]:
         """What is wrong with the folder: files, hashes, grids, labels, splits, leftovers.
@@ -386,7 +389,14 @@ class Dataset:
         return tuple(record.case_id for record in test_cases(self.cases()))
 
     def export(self, dest: Path, format: str = "nnunet") -> Job[Path]:
-        """Copy the accepted cases into a new nnU-Net v2 raw folder; locked ones as test cases.
+        """Copy the accepted cases into a new folder for other tools.
+
+        Parameters
+        ----------
+        dest : Path
+            A folder to make.
+        format : {"nnunet", "bids"}
+            An nnU-Net v2 raw folder, locked patients as test cases; or BIDS derivatives.
 
         Raises
         ------
@@ -396,10 +406,15 @@ class Dataset:
         return (yield from exporting.export(self._store, Path(dest), format))
 
 
+def _read_table(path: Path) -> importing.CaseTable:
+    is_folder = Path(path).is_dir()
+    return case_folder.read_case_folder(path) if is_folder else importing.read_table(path)
+
+
 def import_csv(csv: Path, folder: Path) -> Job[importing.ImportResult]:
     """Import the cases of a CSV file into the dataset at `folder`, making it when it is not there.
 
     The table is read first: an unfit one leaves no folder behind. See `Dataset.import_csv`.
     """
-    table = importing.read_table(csv)
+    table = _read_table(csv)
     return (yield from importing.import_table(opening.open_or_create_store(folder), table))

@@ -237,8 +237,7 @@ def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: Ca
             f"it is {known.status.value}" + (", corrected here" if known.is_accepted else ""),
             "Open the case and correct it there, or import it under another case_id",
         )
-    label_map = formats.read_label_map(row.mask)
-    label_map.require_grid(known.grid.grid, known.case_id)
+    label_map = formats.read_label_map(row.mask, grid=known.grid.grid, case_id=known.case_id)
     require_labels(label_map, (BACKGROUND, TUMOR), known.case_id)
     replace_mask(
         store,

@@ -1,4 +1,4 @@
-"""Images and masks to and from files: NIfTI, DICOM, PNG, JPEG, TIFF.
+"""Images and masks to and from files: NIfTI, NRRD, DICOM, PNG, JPEG, TIFF.
 
 The only place where axes are reordered. Loads no torch, and an image library only when a file
 is opened. Imports `errors`, `home`, `atomic`,
@@ -16,6 +16,7 @@ from .cases import (
     natural_key,
 )
 from .dicom import DicomError, DicomExam
+from .dicom_seg import read_seg, segments_of, write_seg
 from .exams import UnnamedChannelsError, open_exam, read_exam, reading_exam
 from .masks import read_label_map, write_label_map, write_volume
 
@@ -34,7 +35,10 @@ __all__ = [
     "open_exam",
     "read_exam",
     "read_label_map",
+    "read_seg",
     "reading_exam",
+    "segments_of",
     "write_label_map",
+    "write_seg",
     "write_volume",
 ]

@@ -20,6 +20,7 @@ from .dicom import DicomError, DicomExam, finding_exams
 from .kinds import (
     DICOM,
     NIFTI,
+    NRRD,
     SLICE,
     ending_of,
     kind_of_name,
@@ -69,7 +70,7 @@ class CaseFiles:
     """The case's name: the file's without phase suffix and ending, or a stacked folder's."""
 
     kind: str
-    """"nifti", "slice" or "dicom"; a stack of slice files is of kind "slice" too."""
+    """"nifti", "nrrd", "slice" or "dicom"; a stack of slice files is of kind "slice" too."""
 
     channels: tuple[tuple[Path, ...], ...]
     """Files of each channel in channel order; more than one file a channel is a stack of slices."""
@@ -166,8 +167,8 @@ def case_from_files(
     if len(kinds) != 1 or None in kinds:
         names = ", ".join(spoken_name(Path(path)) for path in files) or "no file"
         raise InputError(
-            "Needed NIfTI files, slices (PNG, JPEG, TIFF) or DICOM, all of one kind, for case "
-            f"{case_id}",
+            "Needed NIfTI or NRRD files, slices (PNG, JPEG, TIFF) or DICOM, all of one kind, for "
+            f"case {case_id}",
             f"got {names}",
             "Convert the files to one kind, for example NIfTI",
         )
@@ -287,14 +288,15 @@ def holds_exam(path: Path) -> str | None:
     Returns
     -------
     str or None
-        "dicom" where any file may be DICOM, else "nifti" or "slice"; None for nothing readable.
+        "dicom" where any file may be DICOM, else "nifti", "nrrd" or "slice"; None for nothing
+        readable.
     """
     kinds = set()
     for file in _walk(path) if path.is_dir() else [path]:
         if may_be_dicom(file):
             return DICOM
         kinds.add(kind_of_name(file))
-    return next((kind for kind in (NIFTI, SLICE) if kind in kinds), None)
+    return next((kind for kind in (NIFTI, NRRD, SLICE) if kind in kinds), None)
 
 
 def _dicom_cases(
@@ -373,7 +375,7 @@ def _cases_of_family(
         yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), named)
         return
     count_named = roles is not None and len(roles) == len(numbers) > 1
-    if kind == NIFTI:
+    if kind in (NIFTI, NRRD):
         is_set = len(numbers) > 1 and (numbers[0] == 0 or count_named)
         is_suffix = len(numbers) == 1
     else:

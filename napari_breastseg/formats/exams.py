@@ -16,8 +16,9 @@ from ..progress import Job, Progress, drain
 from ..volume import Exam, Grid, Volume
 from .cases import CaseFiles, find_cases
 from .dicom import finding_exams, reading_dicom
-from .kinds import DICOM, NIFTI, SLICE, require_content
+from .kinds import DICOM, NIFTI, NRRD, SLICE, require_content
 from .nifti import read_nifti
+from .nrrd import read_nrrd
 from .slices import read_slices
 
 __all__ = ["UnnamedChannelsError", "open_exam", "read_channel", "read_exam", "reading_exam"]
@@ -43,6 +44,10 @@ def _read_nifti_file(files: Sequence[Path]) -> list[Volume]:
     return [volume for path in files for volume in read_nifti(path)]
 
 
+def _read_nrrd_file(files: Sequence[Path]) -> list[Volume]:
+    return [volume for path in files for volume in read_nrrd(path)]
+
+
 def _read_dicom_files(files: Sequence[Path]) -> list[Volume]:
     exams = drain(finding_exams(files[0].parent, files))
     if len(exams) != 1:
@@ -56,6 +61,7 @@ def _read_dicom_files(files: Sequence[Path]) -> list[Volume]:
 
 READERS: dict[str, Callable[[Sequence[Path]], list[Volume]]] = {
     NIFTI: _read_nifti_file,
+    NRRD: _read_nrrd_file,
     SLICE: read_slices,
     DICOM: _read_dicom_files,
 }

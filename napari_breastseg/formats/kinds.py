@@ -26,12 +26,15 @@ __all__ = [
 ]
 
 NIFTI = "nifti"
+NRRD = "nrrd"
 SLICE = "slice"
 DICOM = "dicom"
 
 _ENDINGS = {
     ".nii.gz": NIFTI,
     ".nii": NIFTI,
+    ".nrrd": NRRD,
+    ".nhdr": NRRD,
     ".png": SLICE,
     ".jpg": SLICE,
     ".jpeg": SLICE,
@@ -41,19 +44,14 @@ _ENDINGS = {
 _UNREADABLE_ENDINGS = {
     ".dcm": "DICOM",
     ".ima": "DICOM",
-    ".nrrd": "NRRD",
-    ".nhdr": "NRRD",
     ".hdr": "Analyze or NIfTI pair",
     ".img": "Analyze or NIfTI pair",
     ".mha": "MetaImage",
     ".mhd": "MetaImage",
     ".mgz": "FreeSurfer",
 }
-_READABLE = "a NIfTI file (.nii, .nii.gz), a PNG, JPEG or TIFF slice, or DICOM files"
-_CONVERT = {
-    "NRRD": "Convert it to NIfTI first, for example by saving it as .nii.gz from 3D Slicer",
-}
-_CONVERT_ANY = "Convert it to NIfTI (.nii.gz) first"
+_READABLE = "a NIfTI (.nii, .nii.gz) or NRRD file, a PNG, JPEG or TIFF slice, or DICOM files"
+_CONVERT = "Convert it to NIfTI (.nii.gz) first"
 
 
 def ending_of(path: Path) -> str:
@@ -71,7 +69,7 @@ def stem_of(path: Path) -> str:
 
 
 def kind_of_name(path: Path) -> str | None:
-    """Kind a file's name promises, "nifti" or "slice"; None for all other endings."""
+    """Kind a file's name promises, "nifti", "nrrd" or "slice"; None for all other endings."""
     return _ENDINGS.get(ending_of(path).lower())
 
 
@@ -96,7 +94,7 @@ def spoken_name(path: Path) -> str:
 
 
 def require_content(path: Path) -> str:
-    """Kind of a readable file, "nifti", "slice" or "dicom", after a look at its first bytes.
+    """Kind of a readable file ("nifti", "nrrd", "slice", "dicom"), by its first bytes.
 
     Raises
     ------
@@ -135,22 +133,22 @@ def require_content(path: Path) -> str:
             "the DICOM file does not begin as one",
             "Export or copy it again; this copy is damaged or wrongly named",
         )
-    if found in _CONVERT or (found is None and promised is None):
-        found = found or _UNREADABLE_ENDINGS.get(path.suffix.lower())
+    if found is None and promised is None:
+        found = _UNREADABLE_ENDINGS.get(path.suffix.lower())
         raise InputError(
             f"Needed {_READABLE}",
             f"{spoken_name(path)} is "
             + ("a file of another kind" if found is None else f"a {found} file"),
-            "Choose an image file" if found is None else _CONVERT.get(found, _CONVERT_ANY),
+            "Choose an image file" if found is None else _CONVERT,
         )
-    kind = NIFTI if found == "NIfTI" else SLICE
+    kind = {"NIfTI": NIFTI, "NRRD": NRRD}.get(str(found), SLICE)
     if found is None:
         raise InputError(
             f"Needed {_READABLE}",
             f"{path.name} begins with bytes of no image format",
             "Export the image again; this file is damaged or wrongly named",
         )
-    if kind != promised or (kind == SLICE and is_gzip):
+    if kind != promised or (kind != NIFTI and is_gzip):
         raise InputError(
             f"Needed a file whose name says what it holds; {path.name} is named as another kind",
             f"its content is {found}",
@@ -169,10 +167,8 @@ def say_what_was_seen(files: Iterable[Path]) -> InputError:
     """Error for a folder without anything readable, with what it holds and what to do."""
     seen: Counter[str] = Counter()
     unread: Counter[str] = Counter()
-    for number, path in enumerate(files):
+    for path in files:
         found = _UNREADABLE_ENDINGS.get(path.suffix.lower())
-        if found is None and number < 100:  # DICOM files often have no ending
-            found = _unread_format(path)
         unread.update([found] if found else [])
         seen[found or path.suffix.lower() or "without ending"] += 1
     came = ", ".join(f"{count} {name}" for name, count in seen.most_common(6))
@@ -180,17 +176,8 @@ def say_what_was_seen(files: Iterable[Path]) -> InputError:
     return InputError(
         f"Needed a folder with {_READABLE}",
         f"saw {came} and nothing else" if came else "the folder is empty",
-        _CONVERT.get(main[0][0], _CONVERT_ANY) if main else "Choose the folder that holds images",
+        _CONVERT if main else "Choose the folder that holds images",
     )
-
-
-def _unread_format(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            found = _format_of(file.read(544))
-    except OSError:
-        return None
-    return found if found in _CONVERT else None
 
 
 def _format_of(head: bytes) -> str | None:
@@ -220,6 +207,6 @@ def _gunzipped_head(path: Path) -> bytes:
 def _natural_ending(found: str, is_gzip: bool) -> str:
     if found == "NIfTI":
         return ".nii.gz" if is_gzip else ".nii"
-    return {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif"}[found] + (
+    return {"PNG": ".png", "JPEG": ".jpg", "TIFF": ".tif", "NRRD": ".nrrd"}[found] + (
         " after unpacking it with gunzip" if is_gzip else ""
     )

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..errors import InputError
-from ..volume import IGNORE, TUMOR, Exam, LabelMap, Volume
+from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume
 from .cases import case_from_files
+from .dicom_seg import is_seg, read_seg
 from .exams import read_channel
-from .kinds import NIFTI, SLICE, kind_of_name, require_content
+from .kinds import DICOM, NIFTI, NRRD, SLICE, kind_of_name, require_content
 from .nifti import write_nifti
+from .nrrd import write_nrrd
 from .slices import write_slices
 
 __all__ = ["read_label_map", "write_label_map", "write_volume"]
@@ -26,20 +28,25 @@ _WHITE = 128
 """From this value on, the upper of a picture's two values means "tumor" and is no label."""
 
 
-def read_label_map(path: Path, *, exam: Exam | None = None) -> LabelMap:
-    """Mask in a NIfTI, PNG or TIFF file, or in a folder of slices.
+def read_label_map(
+    path: Path, *, exam: Exam | None = None, grid: Grid | None = None, case_id: str = ""
+) -> LabelMap:
+    """Mask in a NIfTI, NRRD, PNG, TIFF or DICOM SEG file, or in a folder of slices or of one SEG.
 
     Parameters
     ----------
     path : Path
-        Labels 0, 1, 2; pictures also black and white (0 and 255).
+        Labels 0, 1, 2; pictures also black and white (0 and 255). A DICOM SEG as `read_seg`
+        takes it: its frames are placed by their position.
     exam : Exam, optional
         The exam the mask must lie on.
+    grid, case_id : Grid, str, optional
+        The same for an exam whose voxels are not read: its grid and name.
 
     Returns
     -------
     LabelMap
-        On the exam's grid when an exam is given, else on the file's.
+        On the exam's grid when there is one, else on the file's.
 
     Raises
     ------
@@ -48,23 +55,28 @@ def read_label_map(path: Path, *, exam: Exam | None = None) -> LabelMap:
         grid than the exam.
     """
     path = Path(path)
+    if exam is not None:
+        grid, case_id = exam.grid, exam.case_id
     if path.is_dir():
-        kind, files = SLICE, case_from_files(path.name, [path]).files
+        case = case_from_files(path.name, [path])
+        kind, files = case.kind, case.files
     else:
         kind, files = require_content(path), (path,)
+    if kind == DICOM and len(files) == 1 and is_seg(files[0]):
+        return read_seg(files[0], grid=grid, case_id=case_id)
+    name = "DICOM files" if kind == DICOM else path.name
     channels = read_channel(kind, files)
     if len(channels) != 1:
         raise InputError(
-            f"Needed one mask in {path.name}",
+            f"Needed one mask in {name}",
             f"got {len(channels)} different channels or volumes",
             "Save the mask as one grey image: 0 background, 255 tumor, or as one 3D volume",
         )
-    grid = channels[0].grid
-    label_map = LabelMap(_labels(path, kind, channels[0].data), grid)
-    if exam is None:
+    label_map = LabelMap(_labels(name, kind, channels[0].data), channels[0].grid)
+    if grid is None:
         return label_map
-    label_map.require_grid(exam.grid, exam.case_id)
-    return LabelMap(label_map.data, exam.grid)
+    label_map.require_grid(grid, case_id)
+    return LabelMap(label_map.data, grid)
 
 
 def write_label_map(path: Path, label_map: LabelMap) -> None:
@@ -73,8 +85,8 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
     Parameters
     ----------
     path : Path
-        `.nii.gz` or `.nii` keep labels and affine. `.png`, `.tif` and `.tiff` become pictures:
-        255 tumor, 0 all else.
+        `.nii.gz`, `.nii` and `.nrrd` keep labels and affine. `.png`, `.tif` and `.tiff` become
+        pictures: 255 tumor, 0 all else.
     label_map : LabelMap
         What to write; PNG takes a single slice.
 
@@ -88,6 +100,8 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
     path = Path(path)
     if kind_of_name(path) == NIFTI:
         write_nifti(path, Volume(label_map.data, label_map.grid))
+    elif kind_of_name(path) == NRRD:
+        write_nrrd(path, Volume(label_map.data, label_map.grid))
     else:
         white = np.where(label_map.tumor, np.uint8(255), np.uint8(0))
         write_slices(path, Volume(white, label_map.grid))
@@ -99,8 +113,8 @@ def write_volume(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
     Parameters
     ----------
     path : Path
-        `.nii.gz` or `.nii`; or `.tif`, `.tiff` and, for a slice of 8 or 16 bits, `.png`, which
-        keep no geometry.
+        `.nii.gz`, `.nii` or `.nrrd`; or `.tif`, `.tiff` and, for a slice of 8 or 16 bits, `.png`,
+        which keep no geometry.
     volume : Volume
         What to write.
     dtype : dtype, optional
@@ -117,11 +131,13 @@ def write_volume(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
     path = Path(path)
     if kind_of_name(path) == NIFTI:
         write_nifti(path, volume, dtype)
+    elif kind_of_name(path) == NRRD:
+        write_nrrd(path, volume, dtype)
     else:
         write_slices(path, volume, dtype)
 
 
-def _labels(path: Path, kind: str, data: NDArray[Any]) -> NDArray[np.uint8]:
+def _labels(name: str, kind: str, data: NDArray[Any]) -> NDArray[np.uint8]:
     values = np.unique(data)
     if np.isin(values, _LABELS).all():
         return data.astype(np.uint8)
@@ -132,7 +148,7 @@ def _labels(path: Path, kind: str, data: NDArray[Any]) -> NDArray[np.uint8]:
     named = ", ".join(f"{value:g}" for value in unknown[:6]) + (", ..." if len(unknown) > 6 else "")
     pictures = ", or black and white (0 and 255)" if kind == SLICE else ""
     raise InputError(
-        f"Needed a mask of labels 0, 1 and 2{pictures} in {path.name}",
+        f"Needed a mask of labels 0, 1 and 2{pictures} in {name}",
         f"it also holds {named}",
         "Save the mask without smoothing and not as JPEG"
         if kind == SLICE

@@ -80,7 +80,7 @@ def write_slices(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
         return
     if ending != ".png":
         raise InputError(
-            "Needed a file name that ends in .nii.gz, .nii, .png, .tif or .tiff to write to",
+            "Needed a file name that ends in .nii.gz, .nii, .nrrd, .png, .tif or .tiff to write to",
             f"got {path.name}",
             "Choose one of these endings; JPEG would change the values",
         )

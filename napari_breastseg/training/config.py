@@ -39,8 +39,9 @@ class TrainConfig(BaseModel):
     augmentation: float = Field(1.0, ge=0, le=2)
     """Strength of the random variations; 0 switches them off."""
 
-    variation: Literal["usual", "wide", "wide, any size"] = "usual"
-    """usual: what one scanner's exams differ by; wide: any scanner and any orientation of the
+    variation: Literal["usual", "plain", "wide", "wide, any size"] = "usual"
+    """usual: what one scanner's exams differ by; plain: the same, but a tumor stays as bright as it
+    is against its surroundings; wide: any scanner and any orientation of the
     array, for a target defined by enhancement; "wide, any size": pixels of unknown size, too."""
 
     dice_over: Literal["batch", "patch"] = "batch"

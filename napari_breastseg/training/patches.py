@@ -127,7 +127,12 @@ WIDE = Ranges(
 )
 """Any scanner and array orientation, for a target defined by enhancement."""
 
-RANGES = {"usual": USUAL, "wide": WIDE, "wide, any size": replace(WIDE, zoom=(-0.55, 0.35))}
+RANGES = {
+    "usual": USUAL,
+    "plain": replace(USUAL, lesion_fainter=0.0),
+    "wide": WIDE,
+    "wide, any size": replace(WIDE, zoom=(-0.55, 0.35)),
+}
 """By the name `TrainConfig.variation` has for them."""
 
 

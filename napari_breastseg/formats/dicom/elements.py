@@ -18,17 +18,20 @@ __all__ = ["clock_of", "number_of", "numbers_of", "quiet", "text_of", "words_of"
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let pydicom neither warn nor log: it quotes the values it minds."""
-    logger = logging.getLogger("pydicom")
+    """Let pydicom and, once imported, highdicom neither warn nor log: they quote what they read."""
+    names = [name for name in logging.root.manager.loggerDict if name.startswith("highdicom")]
+    loggers = [logging.getLogger(name) for name in ("pydicom", *names)]
     silence = logging.Filter()
     silence.filter = lambda record: False  # type: ignore[method-assign]
-    logger.addFilter(silence)
+    for logger in loggers:
+        logger.addFilter(silence)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.removeFilter(silence)
+        for logger in loggers:
+            logger.removeFilter(silence)
 
 
 def text_of(data: Any, keyword: str) -> str:

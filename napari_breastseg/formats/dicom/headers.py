@@ -20,6 +20,8 @@ __all__ = [
     "Frame",
     "Header",
     "Traits",
+    "frame_of",
+    "groups_of",
     "has_dicom_head",
     "is_dicom",
     "read_header",
@@ -194,7 +196,9 @@ def _header(path: Path, data: Any) -> Header | None:
         count = int(number_of(data, "NumberOfFrames") or 1)
         if count > path.stat().st_size:
             return None  # no frame takes less than a byte: a false number
-        frames = tuple(_frame(path, data, index, int(rows), int(columns)) for index in range(count))
+        frames = tuple(
+            frame_of(path, data, index, int(rows), int(columns)) for index in range(count)
+        )
     return Header(
         study=text_of(data, "StudyInstanceUID"),
         series=text_of(data, "SeriesInstanceUID"),
@@ -207,8 +211,9 @@ def _header(path: Path, data: Any) -> Header | None:
     )
 
 
-def _frame(path: Path, data: Any, index: int, rows: int, columns: int) -> Frame:
-    groups = _groups(data, index)
+def frame_of(path: Path, data: Any, index: int, rows: int, columns: int) -> Frame:
+    """One frame of a data set as its header describes it."""
+    groups = groups_of(data, index)
     pixel = groups("PixelMeasuresSequence")
     content = groups("FrameContentSequence")
     acquired = clock_of(content, "FrameAcquisitionDateTime")
@@ -249,7 +254,7 @@ def _frame(path: Path, data: Any, index: int, rows: int, columns: int) -> Frame:
     )
 
 
-def _groups(data: Any, index: int) -> Any:
+def groups_of(data: Any, index: int) -> Any:
     """Where a frame's attributes of a functional group stand; in the data set itself if none."""
     of_frames = getattr(data, "PerFrameFunctionalGroupsSequence", None) or []
     shared = getattr(data, "SharedFunctionalGroupsSequence", None) or []
@@ -338,7 +343,7 @@ def _is_orientation(cosines: tuple[float, ...] | None) -> bool:
 
 def rescale_of(data: Any, index: int) -> tuple[float, float]:
     """Slope and intercept that turn a frame's stored numbers into its values; 1 and 0 if none."""
-    place = _groups(data, index)("PixelValueTransformationSequence")
+    place = groups_of(data, index)("PixelValueTransformationSequence")
     slope, intercept = number_of(place, "RescaleSlope"), number_of(place, "RescaleIntercept")
     return (slope if slope else 1.0), (intercept or 0.0)
 

@@ -18,13 +18,14 @@ from ...volume import Grid
 from .headers import Frame, Header, Traits
 from .times import at_times, first_of_day
 
-__all__ = ["Stack", "stacks_of"]
+__all__ = ["LPS_TO_RAS", "Stack", "plane_directions", "stacks_of", "upward"]
 
 _UNEVEN = 0.05
 """Part of the slice distance by which one may differ, ..."""
 _ROUNDED_MM = 0.11
 """... or this, if more, though never half of it: some positions are written with one digit."""
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+"""DICOM's axes rise to the left and the back, ours to the right and the front."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +192,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
                 "Choose a series of parallel slices; this one may be a localizer",
             )
         ]
-    distances = np.array([frame.position_mm for frame in frames]) @ _upward(frames[0])
+    distances = np.array([frame.position_mm for frame in frames]) @ upward(frames[0])
     # A hundredth of a mm is finer than any slice distance, and coarser than rounding.
     places = [int(place) for place in np.round(distances * 100)]
     most = max(Counter(places).values())
@@ -217,15 +218,15 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
 def _placed(base: Stack, frames: list[Frame]) -> Stack:
     """Stack of frames in order of place; refused where they are no even stack."""
     frame = frames[0]
-    row, column = _planes(frame)
+    row, column = plane_directions(frame)
     positions = np.array([f.position_mm for f in frames])
     size = (len(frames), frame.rows, frame.columns)
     if frame.spacing_mm is None:
         return replace(base, frames=tuple(frames), grid=Grid(size))
-    step = _upward(frame) * (frame.thickness_mm or 1.0)
+    step = upward(frame) * (frame.thickness_mm or 1.0)
     if len(frames) > 1:
         step = (positions[-1] - positions[0]) / (len(frames) - 1)
-        gaps = np.diff(positions @ _upward(frame))
+        gaps = np.diff(positions @ upward(frame))
         usual = float(np.median(gaps))
         wide = int(np.argmax(np.abs(gaps - usual)))
         allowed = min(max(_UNEVEN * usual, _ROUNDED_MM), usual / 2)
@@ -253,8 +254,8 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
     affine = np.eye(4)
     between_rows, between_columns = frame.spacing_mm
     columns = np.column_stack([step, column * between_rows, row * between_columns])
-    affine[:3, :3] = _LPS_TO_RAS @ columns
-    affine[:3, 3] = _LPS_TO_RAS @ positions[0]
+    affine[:3, :3] = LPS_TO_RAS @ columns
+    affine[:3, 3] = LPS_TO_RAS @ positions[0]
     return replace(base, frames=tuple(frames), grid=Grid(size, affine))
 
 
@@ -284,16 +285,16 @@ def _refused(base: Stack, frames: Iterable[Frame], needed: str, came: str, do: s
     return replace(base, frames=tuple(frames), problem=problem)
 
 
-def _planes(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def plane_directions(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Directions (LPS) along a row and along a column, of unit length."""
     cosines = np.asarray(frame.orientation, np.float64)
     row, column = cosines[:3], cosines[3:]
     return row / np.linalg.norm(row), column / np.linalg.norm(column)
 
 
-def _upward(frame: Frame) -> NDArray[np.float64]:
+def upward(frame: Frame) -> NDArray[np.float64]:
     """Direction (LPS) in which slices are counted: the normal, from the feet up where it can."""
-    normal = np.cross(*_planes(frame))
+    normal = np.cross(*plane_directions(frame))
     is_axial = int(np.argmax(np.abs(normal))) == 2
     return -normal if is_axial and normal[2] < 0 else normal
 

@@ -1,0 +1,299 @@
+"""DICOM SEG to label map: each frame is placed by its ImagePositionPatient.
+
+Imports `errors`, `volume` and `dicom`; loads pydicom late.
+
+References
+----------
+DICOM PS3.3: A.51 Segmentation IOD, C.8.20 Segmentation modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import InputError
+from ...volume import TUMOR, Grid, LabelMap
+from ..dicom.elements import number_of, quiet, text_of
+from ..dicom.headers import Frame, frame_of, groups_of, read_header
+from ..dicom.stacks import LPS_TO_RAS, plane_directions, upward
+from .codes import LESION_VALUES
+
+__all__ = ["Segment", "is_seg", "read_seg", "segments_of"]
+
+_DRIFT_VOXELS = 0.1
+"""By how much a frame's far edge may miss the exam's voxels, in voxels."""
+_OFF_VOXELS = 0.25
+"""By how much a frame may miss a voxel's centre: written positions are rounded."""
+_STEP_PART = 0.05
+"""Part of the slice distance by which a gap may differ from a multiple of it."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What a SEG says of one of its segments, in codes; its free text is not kept."""
+
+    number: int
+    category: str
+    """Code value of the property's category, such as 49755003."""
+
+    type: str
+    """Code value of the property's type, such as 52988006 for a lesion."""
+
+    @property
+    def is_lesion(self) -> bool:
+        """Whether the type is a lesion's, mass's or neoplasm's."""
+        return self.type in LESION_VALUES
+
+
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    frame: Frame
+    mask: NDArray[np.bool_]
+
+
+def is_seg(path: Path) -> bool:
+    """Whether a file is a DICOM SEG, by its header."""
+    header = read_header(path)
+    return header is not None and header.is_segmentation
+
+
+def segments_of(path: Path) -> tuple[Segment, ...]:
+    """Segments of a DICOM SEG by number, the background of a label map left out.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or describes no segment.
+    """
+    return _segments(_load(path))
+
+
+def read_seg(
+    path: Path,
+    *,
+    grid: Grid | None = None,
+    case_id: str = "",
+    segments: Collection[int] | None = None,
+) -> LabelMap:
+    """Label map of a DICOM SEG: tumor wherever one of its segments is.
+
+    Parameters
+    ----------
+    path : Path
+        A SEG of any kind: binary, fractional (from half of its maximum on) or label map.
+    grid : Grid, optional
+        The exam's grid to place the frames on, turned or flipped as it may be. By default the
+        grid that the frames lie on themselves, slices without a frame between them included.
+    case_id : str
+        What to call the exam in an error.
+    segments : collection of int, optional
+        Segment numbers. By default the only segment, or those coded as lesion, mass or neoplasm.
+
+    Returns
+    -------
+    LabelMap
+        (Z, Y, X): 1 in the segments, else 0. Slices the SEG has no frame for are empty.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, which segment is meant is a question, or the frames do not lie
+        on the grid.
+    """
+    data = _load(path)
+    chosen = _chosen(_segments(data), segments)
+    planes = _planes(path, data, chosen)
+    if grid is None:
+        grid = _grid_of([plane.frame for plane in planes], data)
+    elif not (grid.has_spacing and grid.has_orientation):
+        raise InputError(
+            f"Needed {_exam(case_id)} with position and spacing to lay a DICOM SEG on",
+            f"it has {grid.describe()} and no position",
+            "Open the DICOM exam the SEG was drawn on",
+        )
+    placed = np.zeros(grid.shape, np.uint8)
+    for plane in planes:
+        _place(placed, plane, grid, case_id)
+    return LabelMap(placed, grid)
+
+
+def _exam(case_id: str) -> str:
+    return f"exam {case_id}".strip()
+
+
+def _load(path: Path) -> Any:
+    from pydicom import dcmread
+
+    with quiet():
+        try:
+            data = dcmread(path, force=True)
+            is_whole = bool(data.SegmentSequence) and int(data.Rows) > 0
+        # What a damaged byte makes pydicom raise is any error, and may quote the header.
+        except Exception:
+            is_whole = False
+    if not is_whole:
+        raise InputError(
+            "Needed a whole DICOM SEG",
+            "the DICOM file describes no segment, or is cut short",
+            "Choose a segmentation object, or export it again",
+        )
+    return data
+
+
+def _segments(data: Any) -> tuple[Segment, ...]:
+    found = []
+    for item in data.SegmentSequence:
+        number = number_of(item, "SegmentNumber")
+        if number:  # 0 is the background of a label map
+            category, kind = (
+                _code(item, f"SegmentedProperty{what}CodeSequence") for what in ("Category", "Type")
+            )
+            found.append(Segment(int(number), category, kind))
+    return tuple(sorted(found, key=lambda segment: segment.number))
+
+
+def _code(item: Any, keyword: str) -> str:
+    codes = item.get(keyword) or []
+    return text_of(codes[0], "CodeValue") if len(codes) else ""
+
+
+def _chosen(found: Sequence[Segment], wanted: Collection[int] | None) -> set[int]:
+    numbers = {segment.number for segment in found}
+    if wanted is not None:
+        if not wanted or not numbers.issuperset(wanted):
+            raise InputError(
+                f"Needed segments out of {_listed(numbers)} of the DICOM SEG",
+                f"got {_listed(wanted)}",
+                "Choose among its numbers",
+            )
+        return set(wanted)
+    lesions = {segment.number for segment in found if segment.is_lesion}
+    if lesions or len(numbers) == 1:
+        return lesions or numbers
+    raise InputError(
+        "Needed a DICOM SEG of one segment, or with a segment coded as lesion, mass or neoplasm",
+        f"it has segments {_listed(numbers)}, none of them coded so",
+        "Export the tumor's segment as a SEG of its own",
+    )
+
+
+def _listed(numbers: Collection[int]) -> str:
+    return ", ".join(str(number) for number in sorted(numbers)) or "none"
+
+
+def _planes(path: Path, data: Any, chosen: set[int]) -> list[_Plane]:
+    """Frames of the chosen segments with their masks, (rows, columns) each."""
+    from pydicom.pixels import pixel_array
+
+    rows, columns = int(data.Rows), int(data.Columns)
+    with quiet():
+        try:
+            kind = text_of(data, "SegmentationType").upper()
+            count = int(number_of(data, "NumberOfFrames") or 1)
+            pixels = np.asarray(pixel_array(data)).reshape(count, rows, columns)
+            half = (number_of(data, "MaximumFractionalValue") or 255.0) / 2
+            planes = []
+            for index in range(count):
+                frame = frame_of(path, data, index, rows, columns)
+                if kind == "LABELMAP":
+                    mask = np.isin(pixels[index], list(chosen))
+                elif _number(data, index) not in chosen:
+                    continue
+                else:
+                    mask = pixels[index] >= half if kind == "FRACTIONAL" else pixels[index] > 0
+                planes.append(_Plane(frame, mask))
+        except Exception:
+            planes = []
+    has_place = [
+        bool(plane.frame.position_mm and plane.frame.orientation and plane.frame.spacing_mm)
+        for plane in planes
+    ]
+    if not planes or not all(has_place):
+        raise InputError(
+            "Needed a DICOM SEG whose frames say where in the patient they lie",
+            f"{len(planes) - sum(has_place)} of {len(planes)} do not"
+            if planes
+            else "no frame of its segments can be read",
+            "Export it again from the program it was drawn in",
+        )
+    return planes
+
+
+def _number(data: Any, index: int) -> int:
+    identification = groups_of(data, index)("SegmentIdentificationSequence")
+    return int(number_of(identification, "ReferencedSegmentNumber") or 1)
+
+
+def _place(placed: NDArray[np.uint8], plane: _Plane, grid: Grid, case_id: str) -> None:
+    """Mark the tumor pixels of a frame in an array of the grid's shape."""
+    frame = plane.frame
+    row, column = plane_directions(frame)
+    between_rows, between_columns = frame.spacing_mm or (0.0, 0.0)
+    inverse = np.linalg.inv(grid.affine[:3, :3])
+    # Voxels by which one moves from row to row and from column to column of the frame.
+    steps = inverse @ LPS_TO_RAS @ np.column_stack([column * between_rows, row * between_columns])
+    start = inverse @ (LPS_TO_RAS @ np.array(frame.position_mm) - grid.affine[:3, 3])
+    whole = np.rint(steps).astype(int)
+    drift = np.abs(steps - whole) * (np.array([frame.rows, frame.columns]) - 1)
+    is_along = bool((np.abs(whole).sum(axis=0) == 1).all())
+    if not is_along or drift.max() > _DRIFT_VOXELS:
+        pixels = f"{frame.rows} x {frame.columns} pixels of {between_rows:.4g} x "
+        raise InputError(
+            f"Needed a DICOM SEG on the grid of {_exam(case_id)}, {grid.describe()}",
+            f"its frames are {pixels}{between_columns:.4g} mm, of another size or direction",
+            "Export the mask again on the exam's own grid",
+        )
+    origin = np.rint(start).astype(int)
+    where = origin[:, None] + whole @ np.array(np.nonzero(plane.mask))
+    is_inside = (where >= 0).all() and (where < np.array(grid.shape)[:, None]).all()
+    if np.abs(start - origin).max() > _OFF_VOXELS or not is_inside:
+        raise InputError(
+            f"Needed a DICOM SEG that lies within {_exam(case_id)}, voxel on voxel",
+            "part of it lies outside" if not is_inside else "its frames lie between the voxels",
+            "Choose the exam it was drawn on, or export the mask again on this one",
+        )
+    placed[tuple(where)] = TUMOR
+
+
+def _grid_of(frames: Sequence[Frame], data: Any) -> Grid:
+    """The grid of the frames themselves, from the lowest to the highest."""
+    first = frames[0]
+    directions = np.array([frame.orientation for frame in frames])
+    turned = float(np.abs(directions - directions[0]).max())
+    normal = upward(first)
+    heights = np.array([frame.position_mm for frame in frames]) @ normal
+    lowest = frames[int(np.argmin(heights))]
+    levels = np.unique(np.round(heights - heights.min(), 2))
+    gaps = np.diff(levels)
+    stated = number_of(groups_of(data, 0)("PixelMeasuresSequence"), "SpacingBetweenSlices")
+    step = first.thickness_mm or 1.0
+    if len(gaps):
+        # Slices without tumor have no frame: the header's distance is better than the least gap.
+        step = stated if stated and _are_multiples(gaps, stated) else float(gaps.min())
+    if turned > 0.01 or not _are_multiples(gaps, step):
+        raise InputError(
+            "Needed a DICOM SEG of parallel slices at even distances",
+            "its slices are turned against each other"
+            if turned > 0.01
+            else f"they lie {', '.join(f'{gap:.4g}' for gap in gaps[:4])} mm apart",
+            "Choose the exam it was drawn on as well, or export it as one stack",
+        )
+    row, column = plane_directions(first)
+    between_rows, between_columns = first.spacing_mm or (1.0, 1.0)
+    affine = np.eye(4)
+    columns = np.column_stack([normal * step, column * between_rows, row * between_columns])
+    affine[:3, :3] = LPS_TO_RAS @ columns
+    affine[:3, 3] = LPS_TO_RAS @ np.array(lowest.position_mm)
+    count = round(float(levels[-1]) / step) + 1
+    return Grid((count, first.rows, first.columns), affine)
+
+
+def _are_multiples(gaps: NDArray[np.float64], step: float) -> bool:
+    times = gaps / step
+    return bool((np.abs(times - np.rint(times)) <= _STEP_PART).all() and (times >= 0.5).all())

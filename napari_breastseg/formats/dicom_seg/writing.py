@@ -1,0 +1,332 @@
+"""Label map to DICOM SEG, naming the source images of each frame.
+
+A SEG belongs to the patient's study, so its patient and study modules are those of its source:
+of all files of this package it is the only one that names the patient. highdicom makes the
+object from headers stripped of them, so that nothing it says can quote one; they are added last.
+
+Imports `errors`, `atomic`, `volume` and `dicom`; loads pydicom and highdicom late.
+
+References
+----------
+DICOM PS3.3: A.51 Segmentation IOD. C. P. Bridge et al. (2022), Highdicom: a Python library for
+standardized encoding of image annotations, J Digit Imaging 35, 1719-1737.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import __version__
+from ...atomic import atomic_path
+from ...errors import InputError, StorageError
+from ...volume import Grid, LabelMap
+from ..dicom import DicomExam, Stack
+from ..dicom.elements import quiet
+from .codes import BREAST, CATEGORY, SIDES, TYPES, Coded
+
+__all__ = ["ALGORITHMS", "Written", "write_seg"]
+
+ALGORITHMS = ("manual", "semiautomatic", "automatic")
+"""How a mask came about, as DICOM tells it."""
+
+_MAKER = "napari-breastseg"
+_SERIES_NUMBER = 900
+_WIDE_MM = 250.0
+"""Width from which a field of view holds both breasts."""
+_MIDDLE_MM = 20.0
+"""Distance from its middle within which a voxel may belong to either."""
+
+# What highdicom needs of a source image; nothing here says whose it is.
+_KEPT = (
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
+    *("FrameOfReferenceUID", "PositionReferenceIndicator", "ImageType", "Rows", "Columns"),
+    *("NumberOfFrames", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "Manufacturer"),
+    *("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+_ASKED_FOR = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
+    *("StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a SEG says that was written."""
+
+    role: str
+    """The phase whose images it names."""
+
+    frames: int
+    voxels: int
+    side: str | None
+    """"right", "left" or "both"; None where it is left out."""
+
+
+def write_seg(
+    path: Path,
+    label_map: LabelMap,
+    exam: DicomExam,
+    *,
+    role: str | None = None,
+    kind: str = "lesion",
+    side: str | None = None,
+    algorithm: str = "semiautomatic",
+    made_with: tuple[str, str] = (_MAKER, __version__),
+) -> Written:
+    """Write the tumor of a label map as a binary DICOM SEG of one segment, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in `.dcm`.
+    label_map : LabelMap
+        On the grid of the exam; only its tumor is written, `ignore` is not.
+    exam : DicomExam
+        The exam the mask was drawn on.
+    role : str, optional
+        The phase whose images the SEG names: by default the first after contrast.
+    kind : str
+        One of `TYPES`.
+    side : {"right", "left", "both", "none"}, optional
+        Laterality of the breast region. By default told from the tumor's place in a field of
+        view of both breasts, and left out where that is not clear.
+    algorithm : {"manual", "semiautomatic", "automatic"}
+        How the mask came about.
+    made_with : (str, str)
+        Name and version of the algorithm, left out of a manual mask.
+
+    Returns
+    -------
+    Written
+
+    Raises
+    ------
+    InputError
+        If the mask is empty or not on the exam's grid, a choice is unknown, or the headers of
+        the exam do not hold what a SEG needs.
+    StorageError
+        If the file cannot be written.
+    """
+    path = Path(path)
+    _require_choice("type", kind, tuple(TYPES))
+    _require_choice("side", side or "none", (*SIDES, "none"))
+    _require_choice("algorithm", algorithm, ALGORITHMS)
+    if path.suffix.lower() != ".dcm":
+        raise InputError(
+            "Needed a file name that ends in .dcm for a DICOM SEG",
+            f"it ends in {path.suffix or 'nothing'}",
+            "Choose a name such as tumor.dcm",
+        )
+    role, stack = _phase(exam, role)
+    grid = stack.grid
+    if grid is None or not (grid.has_orientation and grid.has_spacing):
+        raise InputError(
+            f"Needed {role} of exam {exam.case_id} with position and orientation",
+            "its headers do not hold them",
+            "A DICOM SEG cannot be made on such images; write the mask as NIfTI",
+        )
+    label_map.require_grid(grid, exam.case_id)
+    tumor = label_map.tumor
+    if not tumor.any():
+        raise InputError(
+            f"Needed a mask with tumor for a DICOM SEG of exam {exam.case_id}",
+            "it is empty",
+            "A SEG cannot say that there is nothing; keep the mask as NIfTI",
+        )
+    chosen = side_of(tumor, grid) if side is None else (None if side == "none" else side)
+    sources = _sources(stack, exam.case_id)
+    import highdicom  # noqa: F401  # its loggers must be there to be silenced
+
+    try:
+        with quiet():
+            bare = [_anonymous(source, stack, grid) for source in sources]
+            seg = _segmentation(bare, tumor, kind, chosen, algorithm, made_with)
+            if "NumberOfFrames" in bare[0]:
+                _number_as_in_file(seg, stack)
+            seg.copy_patient_and_study_information(sources[0])
+            with atomic_path(path) as temporary:
+                seg.save_as(temporary, enforce_file_format=True)
+    except StorageError:
+        raise
+    # highdicom and pydicom raise anything, and quote what they mind.
+    except Exception as error:
+        raise InputError(
+            f"Needed headers of {role} of exam {exam.case_id} that a DICOM SEG can be made from",
+            f"they are incomplete or not as the standard has them ({type(error).__name__})",
+            "Export the exam again from the archive, or write the mask as NIfTI",
+        ) from None
+    return Written(role, int(seg.NumberOfFrames), int(tumor.sum()), chosen)
+
+
+def side_of(tumor: NDArray[np.bool_], grid: Grid) -> str | None:
+    """Side of a tumor in a field of view of both breasts; None where that is not clear.
+
+    Parameters
+    ----------
+    tumor : array of bool, shape (Z, Y, X)
+        The mask.
+    grid : Grid
+        Where its voxels lie.
+
+    Returns
+    -------
+    {"right", "left", "both"} or None
+        None below 250 mm of width, and for a tumor within 20 mm of the middle.
+    """
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape], [1])).reshape(4, -1)
+    ends = (grid.affine @ corners)[0]
+    if ends.max() - ends.min() < _WIDE_MM:
+        return None
+    voxels = np.argwhere(tumor)
+    off = voxels @ grid.affine[0, :3] + grid.affine[0, 3] - (ends.max() + ends.min()) / 2
+    is_right, is_left = bool((off > _MIDDLE_MM).any()), bool((off < -_MIDDLE_MM).any())
+    if is_right and is_left:
+        return "both"
+    return "right" if is_right else "left" if is_left else None
+
+
+def _require_choice(what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise InputError(
+            f"Needed one of {', '.join(known)} for the {what} of a DICOM SEG",
+            f"got {value}",
+            "Choose one of them",
+        )
+
+
+def _phase(exam: DicomExam, role: str | None) -> tuple[str, Stack]:
+    if exam.decision.question is not None:
+        raise exam.decision.question
+    phases = exam.phases
+    if role is None:
+        role = next((name for name in phases if name != "pre"), next(iter(phases)))
+    if role not in phases:
+        raise InputError(
+            f"Needed a phase of exam {exam.case_id}: {', '.join(phases)}",
+            f"got {role}",
+            "Choose one of them",
+        )
+    return role, phases[role]
+
+
+def _sources(stack: Stack, case_id: str) -> list[Any]:
+    """Headers of the source files, slice by slice; one if they are frames of one file."""
+    from pydicom import dcmread
+
+    files = list(dict.fromkeys(frame.file for frame in stack.frames))
+    is_multi_frame = len(files) < len(stack.frames)
+    sources: list[Any] = []
+    with quiet():
+        try:
+            sources = [dcmread(file, stop_before_pixels=True, force=True) for file in files]
+        # What a damaged byte makes pydicom raise is any error.
+        except Exception:
+            sources = []
+    needed = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
+    lacking = [word for word in needed if not all(source.get(word) for source in sources)]
+    if not sources or lacking or (is_multi_frame and len(files) > 1):
+        came = f"some lack the {lacking[0]}" if lacking else "some cannot be read"
+        raise InputError(
+            f"Needed the source images of exam {case_id} with what a DICOM SEG refers to",
+            "they are spread over several multi-frame files" if sources and not lacking else came,
+            "Export the exam again from the archive, or write the mask as NIfTI",
+        )
+    return sources
+
+
+def _segmentation(
+    sources: Sequence[Any],
+    tumor: NDArray[np.bool_],
+    kind: str,
+    side: str | None,
+    algorithm: str,
+    made_with: tuple[str, str],
+) -> Any:
+    import highdicom as hd
+    from pydicom.sr.codedict import codes
+
+    name = TYPES[kind][1]
+
+    how: dict[str, Any] = {"algorithm_type": algorithm.upper()}
+    if algorithm != "manual":
+        how["algorithm_identification"] = hd.AlgorithmIdentificationSequence(
+            name=made_with[0],
+            version=made_with[1],
+            family=codes.cid7162.ArtificialIntelligence,
+        )
+    description = hd.seg.SegmentDescription(
+        segment_number=1,
+        segment_label=name,
+        segmented_property_category=_concept(CATEGORY),
+        segmented_property_type=_concept(TYPES[kind]),
+        anatomic_regions=[_concept(BREAST)],
+        **how,
+    )
+    if side is not None:
+        region = description.AnatomicRegionSequence[0]
+        region.AnatomicRegionModifierSequence = [_concept(SIDES[side])]
+    return hd.seg.Segmentation(
+        source_images=sources,
+        pixel_array=tumor.astype(np.uint8),
+        segmentation_type="BINARY",
+        segment_descriptions=[description],
+        series_instance_uid=hd.UID(),
+        series_number=_SERIES_NUMBER,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer=_MAKER,
+        manufacturer_model_name=_MAKER,
+        software_versions=__version__,
+        device_serial_number="0",
+        content_label="TUMOR",
+        content_description=f"{name} of the breast",
+        series_description=f"{name} segmentation",
+        specific_character_set="ISO_IR 192",
+    )
+
+
+def _concept(code: Coded) -> Any:
+    from highdicom.sr import CodedConcept
+
+    value, meaning = code
+    return CodedConcept(value=value, scheme_designator="SCT", meaning=meaning)
+
+
+def _anonymous(source: Any, stack: Stack, grid: Grid) -> Any:
+    """The header of a source image without its patient, visit and institution.
+
+    Of a multi-frame file only the stack's frames are kept, in their order: the others may lie at
+    the same places at other times.
+    """
+    from pydicom import Dataset
+
+    bare = Dataset()
+    for keyword in _KEPT:
+        if keyword in source:
+            bare[keyword] = source[keyword]
+    for keyword in _ASKED_FOR:
+        setattr(bare, keyword, None)
+    if "NumberOfFrames" in bare:
+        items = bare.PerFrameFunctionalGroupsSequence
+        bare.PerFrameFunctionalGroupsSequence = [items[frame.index] for frame in stack.frames]
+        bare.NumberOfFrames = len(stack.frames)
+    elif not bare.get("SliceThickness"):
+        bare.SliceThickness = f"{grid.voxel_size[0]:.6g}"
+    return bare
+
+
+def _number_as_in_file(seg: Any, stack: Stack) -> None:
+    """Let each frame name the number that its source frame has in the source file."""
+    for item in seg.PerFrameFunctionalGroupsSequence:
+        for derivation in item.get("DerivationImageSequence", []):
+            for image in derivation.SourceImageSequence:
+                number = int(image.ReferencedFrameNumber)
+                image.ReferencedFrameNumber = stack.frames[number - 1].index + 1

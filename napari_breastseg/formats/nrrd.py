@@ -1,0 +1,204 @@
+"""NRRD: volumes in and out, axes turned here from (X, Y, Z) to (Z, Y, X).
+
+As in `nifti`, arrays are transposed and the affine's columns with them; nothing is reoriented.
+pynrrd reads the headers, and is loaded only when a file is read or written. Imports `errors`,
+`atomic`, `volume` and `nifti`.
+
+References
+----------
+Definition of the NRRD file format, https://teem.sourceforge.net/nrrd/format.html
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ..atomic import atomic_path
+from ..errors import InputError
+from ..volume import Grid, Volume
+from .nifti import stored
+
+__all__ = ["read_nrrd", "write_nrrd"]
+
+_TO_RAS = {
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+}
+_UNIT_MM = {"um": 0.001, "micron": 0.001, "mm": 1.0, "cm": 10.0, "m": 1000.0}
+_IN_SPACE = frozenset({"domain", "space"})
+_SHRINKS_MOST = 1040
+"""Deflate's limit; a header that claims more voxels than that is false."""
+
+
+def read_nrrd(path: Path) -> list[Volume]:
+    """Phases of an NRRD file: one for 2 or 3 axes, as many as the list axis of four.
+
+    Parameters
+    ----------
+    path : Path
+        A `.nrrd` file, or a `.nhdr` header beside its data. The axis that is none of the space's
+        holds the phases, wherever it stands. Spaces RAS, LAS and LPS give an orientation; without
+        one, `spacings` give a spacing.
+
+    Returns
+    -------
+    list of Volume
+        Each (Z, Y, X), in the file's own type.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, holds no real grey values or more than one axis beside space.
+    """
+    import nrrd
+
+    try:
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            header = nrrd.read_header(file)
+            sizes = [int(size) for size in header["sizes"]]
+            _require_sane(path, header, sizes)
+            data: NDArray[Any] = nrrd.read_data(header, file, str(path), index_order="F")
+            directions = header.get("space directions")
+            axes = _axes(header, directions, len(sizes))
+    except InputError:
+        raise
+    # pynrrd raises its own errors, zlib's, numpy's and those of a dict without the key.
+    except Exception as error:
+        raise InputError(
+            f"Needed a whole NRRD file, {path.name}",
+            f"it is damaged or of an unusual kind ({type(error).__name__})",
+            "Export it again, or save it as NIfTI (.nii.gz)",
+        ) from error
+    if data.dtype.kind not in "iuf" or data.ndim != len(sizes):
+        raise InputError(
+            f"Needed real grey values in {path.name}", f"it holds {data.dtype}", "Export it as such"
+        )
+    other = [axis for axis in range(len(sizes)) if axis not in axes]
+    phases = [axis for axis in other if sizes[axis] > 1]
+    if not 2 <= len(axes) <= 3 or len(phases) > 1:
+        raise InputError(
+            f"Needed two or three axes in space, and one more at most, in {path.name}",
+            f"its sizes are {' x '.join(map(str, sizes))}, {len(axes)} of them in space",
+            "Save each phase as a 3D file",
+        )
+    data = data.transpose([*phases, *reversed(axes), *(a for a in other if a not in phases)])
+    data = data.reshape([*(sizes[a] for a in phases), *(sizes[a] for a in reversed(axes))])
+    data = data.astype(data.dtype.newbyteorder("="), copy=False)
+    if len(axes) == 2:
+        data = np.expand_dims(data, -3)
+    if not phases:
+        data = data[None]
+    grid = _grid_of(path, header, directions, axes, data.shape[1:])
+    return [Volume(np.ascontiguousarray(volume), grid) for volume in data]
+
+
+def write_nrrd(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> None:
+    """Write a volume with its grid's directions in space RAS, gzip-compressed, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in `.nrrd`.
+    volume : Volume
+        Array (Z, Y, X) and its grid.
+    dtype : dtype, optional
+        Type on disk; by default the array's own.
+
+    Raises
+    ------
+    InputError
+        If the ending is another, or whole numbers are asked for and the values are none.
+    StorageError
+        If the file cannot be written.
+    """
+    import nrrd
+
+    if path.suffix.lower() != ".nrrd":
+        raise InputError(
+            "Needed a file name that ends in .nrrd to write NRRD",
+            f"got {path.name}",
+            "Choose .nrrd: header and data are written as one file",
+        )
+    grid = volume.grid
+    header: dict[str, Any] = {"encoding": "gzip", "kinds": ["domain"] * 3}
+    if grid.has_orientation and grid.has_spacing:
+        header["space"] = "right-anterior-superior"
+        header["space directions"] = grid.affine[:3, 2::-1].T
+        header["space origin"] = grid.affine[:3, 3]
+    elif grid.has_spacing:
+        header["spacings"] = list(grid.voxel_size[::-1])
+        header["units"] = ["mm"] * 3
+    data = stored(volume.data, dtype)
+    with atomic_path(path) as temporary:
+        nrrd.write(str(temporary), data.T, header, index_order="F", compression_level=1)
+
+
+def _require_sane(path: Path, header: Any, sizes: list[int]) -> None:
+    kinds = [str(kind).lower() for kind in header.get("kinds") or []]
+    odd = [kind for kind in kinds if "color" in kind or "complex" in kind or "matrix" in kind]
+    if odd:
+        raise InputError(
+            f"Needed real grey values in {path.name}",
+            f"one of its axes holds {odd[0]}",
+            "Export the grey image, each phase as a file of its own",
+        )
+    is_inside = "data file" not in header and "datafile" not in header
+    most = path.stat().st_size * _SHRINKS_MOST
+    if min(sizes, default=0) < 1 or (is_inside and math.prod(sizes) > most):
+        raise InputError(
+            f"Needed the voxels that its header promises in {path.name}",
+            f"its sizes are {' x '.join(map(str, sizes)) or 'not given'} and the file has "
+            f"{path.stat().st_size:,} bytes",
+            "Copy or export it again; this copy is cut short",
+        )
+
+
+def _axes(header: Any, directions: Any, count: int) -> list[int]:
+    """The axes that lie in space, fastest first."""
+    if directions is not None:
+        rows = [np.atleast_1d(np.asarray(row, np.float64)) for row in directions]
+        return [axis for axis, row in enumerate(rows) if np.isfinite(row).all()]
+    kinds = [str(kind).lower() for kind in header.get("kinds") or []]
+    if any(kind in _IN_SPACE for kind in kinds):
+        return [axis for axis, kind in enumerate(kinds) if kind in _IN_SPACE]
+    return list(range(min(count, 3)))  # phases last, as in NIfTI
+
+
+def _grid_of(
+    path: Path, header: Any, directions: Any, axes: list[int], shape: tuple[int, ...]
+) -> Grid:
+    space = str(header.get("space", "")).lower()
+    size = (shape[0], shape[1], shape[2])
+    affine = np.eye(4)
+    try:
+        if directions is not None:
+            unit = next(iter(header.get("space units") or ["mm"]))
+            scale = _UNIT_MM.get(str(unit).strip('"').lower(), 1.0)
+            columns = np.array([np.asarray(directions[axis], np.float64) for axis in axes]).T
+            if columns.shape == (3, 3) and space in _TO_RAS:
+                to_ras = np.diag(_TO_RAS[space]) * scale
+                origin = np.asarray(header.get("space origin", np.zeros(3)), np.float64)
+                affine[:3, :3] = to_ras @ columns[:, ::-1]
+                affine[:3, 3] = to_ras @ np.nan_to_num(origin)
+                return Grid(size, affine)
+            lengths = np.linalg.norm(columns, axis=0)[::-1] * scale
+        else:
+            spacings = np.asarray(header.get("spacings", np.full(max(axes) + 1, np.nan)), float)
+            lengths = spacings[axes][::-1]
+        if not np.isfinite(lengths).all():
+            return Grid(size)
+        affine[:3, :3] = np.diag([1.0, *lengths][-3:])
+        return Grid(size, affine, has_orientation=False)
+    except InputError as error:
+        raise InputError(f"{error.needed} in {path.name}", error.came, error.do) from error
