@@ -1,7 +1,7 @@
 """Which files make up which case: names, phase numbers, folders. Opens no image.
 
 Of DICOM files the headers are read, for their names say nothing. Imports `errors`, `progress`,
-`kinds` and `dicom`.
+`folders`, `kinds` and `dicom`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..progress import Job, Progress, drain
 from .dicom import DicomError, DicomExam, finding_exams
+from .folders import DATASET_JSON, in_order, listed, natural_key, walk
 from .kinds import (
     DICOM,
     NIFTI,
@@ -39,18 +40,10 @@ __all__ = [
     "find_cases",
     "finding_cases",
     "holds_exam",
-    "natural_key",
 ]
 
 # Only 0000 to 0099 is a phase number: "patient_0153" and "scan_2019" are names.
 _PHASE = re.compile(r"(?P<case>.+)_(?P<number>00\d\d)")
-# Where MAMA-MIA, nnU-Net and others keep masks beside images: never exams of their own.
-_MASK_FOLDER = re.compile(
-    r"(masks?|labels?(tr|ts|val)?|segmentations?|truth|ground[-_ ]?truth)", re.IGNORECASE
-)
-# Folders of a dataset that hold drafts, work in progress and earlier masks, never exams.
-_WORK_FOLDERS = frozenset({"autosave", "drafts", "history", "locks"})
-_DATASET_JSON = "dataset.json"
 _IMAGE_FOLDERS = frozenset({"imagesTr", "imagesTs"})
 _KNOWN_ROLE = re.compile(r"pre|(post|sub)[1-9]\d*", re.IGNORECASE)
 
@@ -120,20 +113,6 @@ def case_name(path: Path) -> str:
     if number is not None and (number == 0 or kind_of_name(path) != SLICE):
         return stem
     return stem_of(path)
-
-
-def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key by which "slice 9" comes before "slice 10", whatever the letter case.
-
-    Examples
-    --------
-    >>> sorted(["s10", "S9", "s1"], key=natural_key)
-    ['s1', 'S9', 's10']
-    """
-    parts = re.findall(r"[0-9]+|[^0-9]+", text)
-    return tuple(
-        (0, int(part)) if part[0] in "0123456789" else (1, part.casefold()) for part in parts
-    )
 
 
 def case_from_files(
@@ -249,7 +228,7 @@ def finding_cases(
         )
     if path.is_dir():
         yield Progress("Looking for exams", 0, 0)
-        seen = list(_walk(path))
+        seen = list(walk(path))
         files = [file for file in seen if kind_of_name(file) is not None]
         of_dicom = [file for file in seen if may_be_dicom(file)]
         if not files and not of_dicom:
@@ -266,7 +245,7 @@ def finding_cases(
         found = []
         exams = yield from _dicom_cases(path, [path], roles, spacing)
     else:
-        beside = [file for file in _listed(path.parent) if kind_of_name(file) == kind]
+        beside = [file for file in listed(path.parent) if kind_of_name(file) == kind]
         if path not in beside:  # a hidden file, asked for by its name
             beside.append(path)
         family = [file for file in beside if _family(file) == _family(path)]
@@ -292,7 +271,7 @@ def holds_exam(path: Path) -> str | None:
         readable.
     """
     kinds = set()
-    for file in _walk(path) if path.is_dir() else [path]:
+    for file in walk(path) if path.is_dir() else [path]:
         if may_be_dicom(file):
             return DICOM
         kinds.add(kind_of_name(file))
@@ -338,7 +317,7 @@ def _grouped(
         else:
             families[_family(file)].append(file)
     for folder, slices in stacks.items():
-        yield CaseFiles(folder.resolve().name, SLICE, (_in_order(slices),))
+        yield CaseFiles(folder.resolve().name, SLICE, (in_order(slices),))
     channels = {folder: _dataset_channels(folder) for folder in {key[0] for key in families}}
     for (folder, kind, _), family in families.items():
         yield from _cases_of_family(kind, family, roles, channels[folder])
@@ -396,7 +375,7 @@ def _dataset_channels(folder: Path) -> dict[int, str]:
     if folder.name not in _IMAGE_FOLDERS:
         return {}
     try:
-        names = json.loads((folder.parent / _DATASET_JSON).read_text("utf-8"))["channel_names"]
+        names = json.loads((folder.parent / DATASET_JSON).read_text("utf-8"))["channel_names"]
         channels = {int(number): role.strip().lower() for number, role in names.items()}
     # Anybody's file: absent, no JSON, or JSON of any other shape.
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -420,50 +399,13 @@ def _family(path: Path) -> tuple[Path, str, str]:
     return path.parent, str(kind_of_name(path)), _split_phase(path)[0].casefold()
 
 
-def _in_order(files: Iterable[Path]) -> tuple[Path, ...]:
-    return tuple(sorted(files, key=lambda file: (natural_key(file.name), file.name)))
-
-
 def _slices_in(folder: Path) -> tuple[Path, ...]:
-    slices = _in_order(file for file in _listed(folder) if kind_of_name(file) == SLICE)
+    slices = in_order(file for file in listed(folder) if kind_of_name(file) == SLICE)
     if not slices:
-        slices = tuple(file for file in _walk(folder) if may_be_dicom(file))
+        slices = tuple(file for file in walk(folder) if may_be_dicom(file))
     if not slices:
-        raise say_what_was_seen(_listed(folder))
+        raise say_what_was_seen(listed(folder))
     return slices
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(
-            file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file()
-        )
-    except OSError as error:
-        raise InputError(
-            f"Needed to look into folder {folder.name}",
-            f"the system answered '{error.strerror or error}'",
-            "Check that you may read it",
-        ) from error
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Visible files at any depth but those in folders of masks or work; each real folder once."""
-    visited: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        skipped = _WORK_FOLDERS if _DATASET_JSON in files else frozenset()
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith((".", "__MACOSX"))
-            and not _MASK_FOLDER.fullmatch(name)
-            and name not in skipped
-        )
-        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
 
 
 def _checked_roles(phases: Sequence[str] | None) -> tuple[str, ...] | None:

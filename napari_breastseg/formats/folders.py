@@ -1,0 +1,79 @@
+"""What lies in a folder, in natural order, masks and work left out. Imports `errors` only."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ..errors import InputError
+
+__all__ = ["DATASET_JSON", "in_order", "listed", "natural_key", "walk"]
+
+DATASET_JSON = "dataset.json"
+# Where MAMA-MIA, nnU-Net and others keep masks beside images: never exams of their own.
+_MASK_FOLDER = re.compile(
+    r"(masks?|labels?(tr|ts|val)?|segmentations?|truth|ground[-_ ]?truth)", re.IGNORECASE
+)
+# Folders of a dataset that hold drafts, work in progress and earlier masks, never exams.
+_WORK_FOLDERS = frozenset({"autosave", "drafts", "history", "locks"})
+
+
+def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
+    """Sort key by which "slice 9" comes before "slice 10", whatever the letter case.
+
+    Examples
+    --------
+    >>> sorted(["s10", "S9", "s1"], key=natural_key)
+    ['s1', 'S9', 's10']
+    """
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return tuple(
+        (0, int(part)) if part[0] in "0123456789" else (1, part.casefold()) for part in parts
+    )
+
+
+def in_order(files: Iterable[Path]) -> tuple[Path, ...]:
+    """Files by name, numbers in their names as numbers."""
+    return tuple(sorted(files, key=lambda file: (natural_key(file.name), file.name)))
+
+
+def listed(folder: Path) -> list[Path]:
+    """Visible files of a folder itself.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be read.
+    """
+    try:
+        return sorted(
+            file for file in folder.iterdir() if not file.name.startswith(".") and file.is_file()
+        )
+    except OSError as error:
+        raise InputError(
+            f"Needed to look into folder {folder.name}",
+            f"the system answered '{error.strerror or error}'",
+            "Check that you may read it",
+        ) from error
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Visible files at any depth but those in folders of masks or work; each real folder once."""
+    visited: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        skipped = _WORK_FOLDERS if DATASET_JSON in files else frozenset()
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith((".", "__MACOSX"))
+            and not _MASK_FOLDER.fullmatch(name)
+            and name not in skipped
+        )
+        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
