@@ -166,11 +166,9 @@ def main() -> None:
         cases_of.setdefault(record.patient_id, []).append(record.case_id)
     runs = [run for run in plan(cases_of) if arguments.only in (None, run.question)]
     with ProcessPoolExecutor(arguments.jobs) as pool:
-        rows = list(
-            pool.map(perform, runs, [folder.resolve()] * len(runs), [work.resolve()] * len(runs))
-        )
-    if arguments.only is None:
-        report(rows, identity)
+        list(pool.map(perform, runs, [folder.resolve()] * len(runs), [work.resolve()] * len(runs)))
+    done = sorted((work / "runs").glob("*.json"))
+    report([json.loads(path.read_text()) for path in done], identity)
 
 
 def report(rows: Rows, identity: str) -> None:
@@ -204,6 +202,11 @@ def report(rows: Rows, identity: str) -> None:
                 f"{low:.3f} to {high:.3f} | {AIMS[question]} | {seconds:.0f} |"
             )
             lines.append(f"| | {', '.join(f'{p} {d:.3f}' for p, d in dice.items())} | | | | | |")
+    curve = {
+        (str(r["start"]), int(r["seed"]), int(r["count"])): float(np.mean(list(r["dice"].values())))  # type: ignore[call-overload, attr-defined]
+        for r in rows
+        if r["question"] == "curve"
+    }
     lines += [
         "",
         "Mean Dice on a left-out patient after so many corrected slices of the others; three "
@@ -212,11 +215,6 @@ def report(rows: Rows, identity: str) -> None:
         "| start | order | " + " | ".join(str(count) for count in COUNTS) + " |",
         "|---|---|" + "---|" * len(COUNTS),
     ]
-    curve = {
-        (str(r["start"]), int(r["seed"]), int(r["count"])): float(np.mean(list(r["dice"].values())))  # type: ignore[call-overload, attr-defined]
-        for r in rows
-        if r["question"] == "curve"
-    }
     for start in ("starter", "scratch"):
         for order in range(ORDERS):
             values = [curve.get((start, order, count)) for count in COUNTS]
@@ -228,7 +226,8 @@ def report(rows: Rows, identity: str) -> None:
     text = "\n".join([*lines, ""])
     write_text(RESULTS / "fine_tuning.md", text)
     write_json(RESULTS / "fine_tuning.json", {"date": today(), "model": identity, "rows": rows})
-    draw(curve)
+    if curve:
+        draw(curve)
     print(text)
 
 
@@ -250,7 +249,7 @@ def draw(curve: dict[tuple[str, int, int], float]) -> None:
         ("starter", "#0072b2", "from the starter model"),
         ("scratch", "#d55e00", "from scratch"),
     ):
-        counts = [count for count in COUNTS if (start, 0, count) in curve]
+        counts = [c for c in COUNTS if all((start, o, c) in curve for o in range(ORDERS))]
         values = np.array([[curve[start, order, c] for c in counts] for order in range(ORDERS)])
         for one in values:
             axes.plot(counts, one, color=color, alpha=0.35, linewidth=1)

@@ -13,11 +13,11 @@ from .cases import (
     find_cases,
     finding_cases,
     holds_exam,
-    natural_key,
 )
 from .dicom import DicomError, DicomExam
 from .dicom_seg import read_seg, segments_of, write_seg
 from .exams import UnnamedChannelsError, open_exam, read_exam, reading_exam
+from .folders import natural_key
 from .masks import read_label_map, write_label_map, write_volume
 
 __all__ = [
