@@ -93,6 +93,10 @@ def test_the_wheel_holds_the_package_the_manifest_and_the_sample_once(wheel):
         "napari_breastseg/py.typed",
         "napari_breastseg/sample_data/SAMPLE_001_0000.nii.gz",
         "napari_breastseg/sample_data/truth/SAMPLE_001.nii.gz",
+        "napari_breastseg/weights/starter/model.json",
+        "napari_breastseg/weights/starter/weights.safetensors",
+        "napari_breastseg/weights/starter/MODEL_CARD.md",
+        "napari_breastseg/weights/starter/failures.png",
     ):
         assert wanted in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "docs"))]
@@ -110,7 +114,7 @@ def test_the_wheel_and_an_editable_install_offer_the_same(clean_python, tmp_path
     )
     assert "*.nii.gz" in from_wheel["readers"]
     assert from_wheel["reads_folders"] == [True]
-    assert from_wheel["writers"] == [[".nii.gz", ".nii", ".png"]]
+    assert from_wheel["writers"] == [[".nii.gz", ".nii", ".nrrd", ".png"]]
     assert from_wheel["samples"] == [["phantom", "Synthetic breast DCE exam"]]
     assert from_wheel["widgets"] == ["Breast MRI"]
     assert from_wheel["menus"]["napari/layers/segment"] == ["napari-breastseg.segment_with_panel"]
