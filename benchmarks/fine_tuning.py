@@ -226,8 +226,7 @@ def report(rows: Rows, identity: str) -> None:
     text = "\n".join([*lines, ""])
     write_text(RESULTS / "fine_tuning.md", text)
     write_json(RESULTS / "fine_tuning.json", {"date": today(), "model": identity, "rows": rows})
-    if curve:
-        draw(curve)
+    draw(curve)
     print(text)
 
 
@@ -240,26 +239,37 @@ def _by_patient(rows: Rows) -> dict[str, float]:
 
 
 def draw(curve: dict[tuple[str, int, int], float]) -> None:
-    """The figure of the README."""
+    """The figure of the README, of the orders that are finished."""
     from matplotlib.figure import Figure
 
+    orders = [
+        order
+        for order in range(ORDERS)
+        if all((s, order, c) in curve for s in ("starter", "scratch") for c in COUNTS[1:])
+    ]
+    if not orders:
+        return
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    for start, color, label in (
-        ("starter", "#0072b2", "from the starter model"),
-        ("scratch", "#d55e00", "from scratch"),
+    for start, color, label, counts in (
+        ("starter", "#0072b2", "from the starter model", COUNTS),
+        ("scratch", "#d55e00", "from scratch", COUNTS[1:]),
     ):
-        counts = [c for c in COUNTS if all((start, o, c) in curve for o in range(ORDERS))]
-        values = np.array([[curve[start, order, c] for c in counts] for order in range(ORDERS)])
+        values = np.array([[curve[start, order, c] for c in counts] for order in orders])
         for one in values:
             axes.plot(counts, one, color=color, alpha=0.35, linewidth=1)
         axes.plot(counts, values.mean(0), color=color, marker="o", linewidth=2, label=label)
-    axes.set(xlabel="corrected slices", ylabel="mean Dice on a left-out patient", ylim=(0, 1))
+    axes.set(
+        title=f"Mean of {len(orders)} orders, each with another patient left out",
+        xlabel="corrected slices",
+        ylabel="Dice on the left-out patient",
+        ylim=(0, 1),
+    )
+    axes.title.set_fontsize(9)
     axes.set_xticks(COUNTS)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", frameon=False)
-    target = RESULTS.parent.parent / "docs" / "images" / "learning-curve.png"
-    figure.savefig(target, dpi=130)
+    figure.savefig(RESULTS.parent.parent / "docs" / "images" / "learning-curve.png", dpi=130)
 
 
 if __name__ == "__main__":

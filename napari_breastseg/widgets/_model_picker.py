@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
+    QPushButton,
     QSizePolicy,
     QTextBrowser,
     QVBoxLayout,
@@ -53,11 +54,10 @@ class ModelPicker(QWidget):
         column.setSpacing(2)
         column.addWidget(self._combo)
         column.addWidget(self._line)
-        self._card_link = note()
-        self._card_link.setTextInteractionFlags(Qt.TextInteractionFlag.LinksAccessibleByMouse)
-        self._card_link.setToolTip("What the model is for, its data and licence, how well it does")
-        self._card_link.linkActivated.connect(lambda _: self.show_card())
-        column.addWidget(self._card_link)
+        self._card_button = QPushButton("Model card…")
+        self._card_button.setToolTip("What it is for, its data and licence, how well it does")
+        self._card_button.clicked.connect(lambda: self.show_card())
+        column.addWidget(self._card_button)
         self.reset_choices()
         if self._shown is None and (folder := self._combo.itemData(1)) != _BROWSE and with_scratch:
             self._choose(folder)  # as on the command line: the default model, else from scratch
@@ -155,8 +155,7 @@ class ModelPicker(QWidget):
                 self._combo.setCurrentIndex(index)
                 break
         has_card = self._shown is not None and (self._shown / CARD_FILE).is_file()
-        self._card_link.setText('<a href="card">Model card</a>' if has_card else "")
-        self._card_link.setVisible(has_card)
+        self._card_button.setVisible(has_card)
         if self._shown is None:
             self._line.setText(
                 "Fresh weights; needs some hundred steps."

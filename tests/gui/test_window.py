@@ -560,3 +560,21 @@ def test_the_commands_of_the_manifest_open_the_dock(
     assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Segment"
     assert len(viewer.window.dock_widgets) == 1
     dock.shut_down()
+
+
+def test_the_starter_is_chosen_and_shows_its_card(window, qtbot):
+    from qtpy.QtCore import Qt
+    from qtpy.QtWidgets import QPushButton, QTextBrowser
+
+    from napari_breastseg.checkpoint import STARTER
+
+    dock = window.dock
+    picker = dock.segment_panel.model
+    assert picker.value() == STARTER
+    dock.show_tab("Segment")
+    (button,) = (b for b in picker.findChildren(QPushButton) if b.text() == "Model card…")
+    assert button.isVisible()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    (card,) = picker.findChildren(QTextBrowser)
+    assert "not a medical device" in card.toPlainText()
+    card.window().close()
