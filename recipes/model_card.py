@@ -83,6 +83,7 @@ training, with two earlier networks (0.767 and 0.771), to see where things stood
 trainings of the first stage the one with the best validation Dice was taken. The second stage, for
 pixels of unknown size, and the joining of slices were added after the other hospital's slices and
 the Duke exam had shown the need; so those two figures are a little flattered.
+The settings of fine-tuning were compared on two of the three triples, which flatters that row, too.
 
 ## Where it fails
 
