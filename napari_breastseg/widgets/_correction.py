@@ -30,7 +30,7 @@ class Begun:
     exam: Exam
     lock: ExitStack
     on_disk: LabelMap | None
-    """What the dataset would go on with: accepted mask or draft; None when it has neither."""
+    """What the dataset would go on with: accepted or earlier mask, or draft; None without any."""
 
     recovered: LabelMap | None
     """Work in progress that is newer than that; None when there is none."""
@@ -102,6 +102,7 @@ def accept(
     annotator: str,
     seconds: float,
     draft: Draft | None,
+    strokes: int | None = None,
 ) -> CaseRecord:
     """Keep the draft for comparison and accept the mask."""
     if draft is not None and dataset.case(case_id).status is not Status.ACCEPTED:
@@ -112,6 +113,7 @@ def accept(
         reviewed_slices=reviewed_slices,
         annotator=annotator,
         seconds=seconds,
+        strokes=strokes,
     )
 
 
@@ -139,6 +141,6 @@ def _hold(
             record = dataset.save_draft(case_id, draft.label_map, model=draft.model)
         if draft is None and (kept := dataset.draft(case_id)) is not None:
             draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
-        on_disk = dataset.label_map(case_id) if record.is_accepted else dataset.draft(case_id)
+        on_disk = dataset.kept_map(case_id)
         recovered = dataset.recover(case_id)
         return Begun(record, exam, stack.pop_all(), on_disk, recovered, draft)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ..dataset import CaseRecord, Dataset
+from ..errors import InputError
 from ..formats import DicomExam
 from ..prediction import Region
 from ..volume import LabelMap
@@ -78,6 +79,7 @@ class Session:
         self._record: CaseRecord | None = None
         self._seen: dict[int, set[int]] = {}
         self._seconds = 0.0
+        self._strokes = 0
         self._last_touch: float | None = None
         self._lock = ExitStack()
         self.saved: NDArray[np.uint8] | None = None
@@ -195,12 +197,13 @@ class Session:
         self.record_changed.emit(record)
 
     def leave_case(self) -> None:
-        """Give the lock back and forget what was counted."""
+        """Give the lock back; what was counted and not accepted is noted in the case's record."""
+        self._note_work()
         self._lock.close()
         self._lock = ExitStack()
         had_record, self._record = self._record, None
         self.saved = None
-        self._seconds, self._last_touch = 0.0, None
+        self._seconds, self._strokes, self._last_touch = 0.0, 0, None
         self._seen = {}
         if had_record is not None:
             self.record_changed.emit(None)
@@ -217,6 +220,31 @@ class Session:
     def seconds(self) -> float:
         """Seconds of work on the case, pauses cut to a minute."""
         return self._seconds
+
+    @property
+    def strokes(self) -> int:
+        """Edits of the mask, one per undo step."""
+        return self._strokes
+
+    def count_stroke(self) -> None:
+        """Count an edit of the mask."""
+        if self._record is not None:
+            self._strokes += 1
+
+    def settle(self, seconds: float, strokes: int) -> None:
+        """Take off what an accepted mask has accounted for."""
+        self._seconds = max(0.0, self._seconds - seconds)
+        self._strokes = max(0, self._strokes - strokes)
+
+    def _note_work(self) -> None:
+        record, dataset = self._record, self._dataset
+        is_work = self._strokes > 0 or self._seconds >= 1.0
+        if record is None or dataset is None or not is_work:
+            return
+        # Who only looks at an accepted case has done no work on it.
+        if not record.is_accepted or self._strokes:
+            with suppress(InputError):  # the count is no reason to keep anybody from leaving
+                dataset.note_work(record.case_id, seconds=self._seconds, strokes=self._strokes)
 
     @property
     def reviewed(self) -> tuple[int, ...]:

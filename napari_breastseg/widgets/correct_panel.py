@@ -304,6 +304,7 @@ class CorrectPanel(QWidget):
             label_map = LabelMap(labels, record.grid.grid)
             reviewed = None if self.rest.isChecked() else self._session.reviewed
             annotator, seconds = self._required_annotator(), self._session.seconds
+            strokes = self._session.strokes
             draft = self._session.draft
             self.keeper.accept(
                 dataset,
@@ -316,13 +317,15 @@ class CorrectPanel(QWidget):
                     reviewed_slices=reviewed,
                     annotator=annotator,
                     seconds=seconds,
+                    strokes=strokes,
                     draft=draft,
                 ),
-                on_result=lambda accepted: self._take_accepted(accepted, labels),
+                on_result=lambda accepted: self._take_accepted(accepted, labels, seconds, strokes),
             )
 
-    def _take_accepted(self, record: CaseRecord, labels: Any) -> None:
+    def _take_accepted(self, record: CaseRecord, labels: Any, seconds: float, strokes: int) -> None:
         if self._session.record is not None and self._session.record.case_id == record.case_id:
+            self._session.settle(seconds, strokes)
             self._session.saved = labels
             self.keeper.kept = labels
             self._session.update_record(record)
@@ -361,7 +364,11 @@ class CorrectPanel(QWidget):
             return
         self._watched = layer
         layer.events.paint.connect(self._on_edit)
+        layer.events.paint.connect(self._on_stroke)
         layer.events.set_data.connect(self._on_edit)
+
+    def _on_stroke(self, event: object = None) -> None:
+        self._session.count_stroke()  # `paint` comes once for each undo step
 
     def _on_edit(self, event: object = None) -> None:
         # Undo emits no `paint`, and `set_data` comes with every slice: gather, then look.
