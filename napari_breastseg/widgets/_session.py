@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ..dataset import CaseRecord, Dataset
+from ..dataset import CaseRecord, Dataset, SecondRead
 from ..errors import InputError
 from ..formats import DicomExam
 from ..prediction import Region
@@ -76,6 +76,7 @@ class Session:
         self._roles: dict[str, dict[str, str]] = {}
         self._dicom: dict[str, DicomExam] = {}
         self._dataset: Dataset | None = None
+        self._desk: Dataset | SecondRead | None = None
         self._record: CaseRecord | None = None
         self._seen: dict[int, set[int]] = {}
         self._seconds = 0.0
@@ -144,6 +145,11 @@ class Session:
         self._drafts = {_key(source): draft}
         self.draft_changed.emit()
 
+    def forget_drafts(self) -> None:
+        """Keep no draft any more: a second reader must not see one."""
+        self._drafts = {}
+        self.draft_changed.emit()
+
     def dicom(self, case_id: str | None) -> DicomExam | None:
         """The source files of an exam that was opened from DICOM here, slice by slice."""
         return self._dicom.get(case_id or "")
@@ -182,11 +188,26 @@ class Session:
         """The dataset's record of the exam at work, once correcting has begun."""
         return self._record
 
+    @property
+    def desk(self) -> Dataset | SecondRead | None:
+        """Where the case at work is kept: the dataset, or a second read blind to the first."""
+        return self._dataset if self._desk is None else self._desk
+
+    @property
+    def is_second_read(self) -> bool:
+        """Whether the case at work is read blind to an earlier outline."""
+        return isinstance(self._desk, SecondRead)
+
     def enter_case(
-        self, record: CaseRecord, lock: ExitStack, saved: NDArray[np.uint8] | None
+        self,
+        record: CaseRecord,
+        lock: ExitStack,
+        saved: NDArray[np.uint8] | None,
+        desk: Dataset | SecondRead | None = None,
     ) -> None:
         """Begin correcting: take over the lock, start the clock, note what is on disk."""
         self.leave_case()
+        self._desk = desk
         self._record, self._lock, self.saved = record, lock, saved
         self.touch()
         self.record_changed.emit(record)
@@ -201,7 +222,7 @@ class Session:
         self._note_work()
         self._lock.close()
         self._lock = ExitStack()
-        had_record, self._record = self._record, None
+        had_record, self._record, self._desk = self._record, None, None
         self.saved = None
         self._seconds, self._strokes, self._last_touch = 0.0, 0, None
         self._seen = {}
@@ -237,14 +258,14 @@ class Session:
         self._strokes = max(0, self._strokes - strokes)
 
     def _note_work(self) -> None:
-        record, dataset = self._record, self._dataset
+        record, desk = self._record, self.desk
         is_work = self._strokes > 0 or self._seconds >= 1.0
-        if record is None or dataset is None or not is_work:
+        if record is None or desk is None or not is_work:
             return
         # Who only looks at an accepted case has done no work on it.
         if not record.is_accepted or self._strokes:
             with suppress(InputError):  # the count is no reason to keep anybody from leaving
-                dataset.note_work(record.case_id, seconds=self._seconds, strokes=self._strokes)
+                desk.note_work(record.case_id, seconds=self._seconds, strokes=self._strokes)
 
     @property
     def reviewed(self) -> tuple[int, ...]:
@@ -275,6 +296,10 @@ class Session:
     def seen(self, axis: int) -> int:
         """How many slices along an array axis were looked at."""
         return len(self._seen.get(axis, ()))
+
+    def seen_slices(self, axis: int) -> frozenset[int]:
+        """Slices along an array axis that were looked at."""
+        return frozenset(self.reviewed if axis == 0 else self._seen.get(axis, ()))
 
     def is_unsaved(self, labels: NDArray[np.generic]) -> bool:
         """Whether `labels` differ from what is on disk."""
