@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,30 +42,32 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Dataset:
 
 
 @pytest.fixture
-def review(window: SimpleNamespace, folder: Dataset, idle: Callable[..., None]) -> Any:
-    """The Review tab with the dataset open for reader AB, and `settle` to wait for its jobs."""
-    correct, panel = window.dock.correct_panel, window.dock.review_panel
+def settle(window: SimpleNamespace, idle: Callable[..., None]) -> Callable[[], None]:
+    """Wait until the window's jobs, and those they lead to, have ended."""
+
+    def wait() -> None:
+        for _ in range(2):
+            idle(*window.dock._runners(), window.dock.correct_panel.keeper.runner)
+
+    return wait
+
+
+@pytest.fixture
+def opened(
+    window: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> Iterator[SimpleNamespace]:
+    """The Review tab with the dataset open for reader AB."""
+    correct = window.dock.correct_panel
     correct.annotator.setText("AB")
     correct.folder.setValue(folder.folder)
     correct.open_dataset()
-
-    def settle() -> None:
-        runners = (
-            correct.runner,
-            correct.keeper.runner,
-            panel.runner,
-            panel.chores,
-            panel.thumbnails.runner,
-            panel.readers.runner,
-        )
-        idle(*runners)
-        idle(*runners)
-
     settle()
     window.dock.show_tab("Review")
     settle()
-    panel.settle = settle
-    return panel
+    # Not the panel itself: pytest would hold it, and the viewer with it, past the test.
+    holder = SimpleNamespace(panel=window.dock.review_panel)
+    yield holder
+    holder.__dict__.clear()
 
 
 def listed(panel: Any) -> list[str]:
@@ -92,8 +94,9 @@ def click_row(panel: Any, row: int) -> None:
 
 
 def test_the_worklist_is_sorted_searched_and_walked(
-    window: SimpleNamespace, review: Any, folder: Dataset
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
 ) -> None:
+    review = opened.panel
     viewer = window.viewer
     assert listed(review) == ["P001", "P002", "P003", "P004"]
     review.order.setCurrentText("least certain first")
@@ -122,14 +125,14 @@ def test_the_worklist_is_sorted_searched_and_walked(
     # Enter opens; the next one is read ahead and shown in the same image layer.
     click_row(review, 0)
     QTest.keyClick(review.table, Qt.Key.Key_Return)
-    review.settle()
+    settle()
     assert window.dock.session.record.case_id == "P003"
     assert review.table.currentIndex().row() == 0
     image = viewer.layers["P003 post1"]
     window.qtbot.waitUntil(lambda: review.prefetch._loaded is not None, timeout=10_000)
     loaded = review.prefetch._loaded
     shift(window, Qt.Key.Key_J)
-    review.settle()
+    settle()
     assert window.dock.session.record.case_id == "P004"
     assert viewer.layers["P004 post1"] == image
     assert image.data is loaded.exam.phases["post1"].data
@@ -137,7 +140,7 @@ def test_the_worklist_is_sorted_searched_and_walked(
     assert "P003 tumor" not in viewer.layers
     # Back, with the list in focus: the dock's keys reach it there too.
     shift(window, Qt.Key.Key_K, review.table)
-    review.settle()
+    settle()
     assert window.dock.session.record.case_id == "P003"
     assert not review.previous_button.isEnabled()
     assert review.previous_button.toolTip() == "This is the first case of the list"
@@ -147,28 +150,34 @@ def test_the_worklist_is_sorted_searched_and_walked(
 
 
 def test_a_case_changed_since_it_was_read_ahead_is_read_again(
-    window: SimpleNamespace, review: Any, folder: Dataset
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
 ) -> None:
+    review = opened.panel
     click_row(review, 0)
     QTest.keyClick(review.table, Qt.Key.Key_Return)
-    review.settle()
+    settle()
     window.qtbot.waitUntil(lambda: review.prefetch._loaded is not None, timeout=10_000)
     other = LabelMap(np.roll(folder.draft("P002").data, 9, axis=1), folder.draft("P002").grid)
     Dataset.open(folder.folder).save_draft("P002", other, model="m@2")
     click(review.next_button)
-    review.settle()
+    settle()
     np.testing.assert_array_equal(window.viewer.layers["P002 tumor"].data, other.data)
 
 
 def test_accept_goes_on_and_can_be_taken_back(
-    window: SimpleNamespace, review: Any, folder: Dataset, stroke: Callable[..., None]
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
 ) -> None:
+    review = opened.panel
     viewer, session = window.viewer, window.dock.session
     review.status.setCurrentText("still to do")
     review.advance.setChecked(True)
     click_row(review, 0)
     QTest.keyClick(review.table, Qt.Key.Key_Return)
-    review.settle()
+    settle()
     layer = viewer.layers["P001 tumor"]
     stroke(layer, (4, 50, 20), (4, 50, 40))
     stroke(layer, (4, 10, 20), (4, 10, 40))
@@ -176,8 +185,8 @@ def test_accept_goes_on_and_can_be_taken_back(
     wanted = layer.data.copy()
     window.dock.correct_panel.rest.setChecked(True)
     click(review.accept_button)
-    review.settle()
-    review.settle()
+    settle()
+    settle()
     mask = folder.case("P001").accepted
     assert (mask.strokes, mask.voxels_changed) == (
         2,
@@ -196,16 +205,16 @@ def test_accept_goes_on_and_can_be_taken_back(
     review.status.setCurrentText("all cases")
     review.advance.setChecked(False)
     click(review.previous_button)
-    review.settle()
+    settle()
     layer = viewer.layers["P001 tumor"]
     np.testing.assert_array_equal(layer.data, wanted)
     stroke(layer, (4, 40, 50), (4, 50, 60))
     later = layer.data.copy()
     shift(window, Qt.Key.Key_Return)
-    review.settle()
+    settle()
     assert len(folder.case("P001").history) == 1
     shift(window, Qt.Key.Key_U)
-    review.settle()
+    settle()
     record = folder.case("P001")
     assert (record.status, record.accepted, len(record.history)) == ("in_progress", None, 2)
     np.testing.assert_array_equal(layer.data, wanted)
@@ -217,16 +226,17 @@ def test_accept_goes_on_and_can_be_taken_back(
 
 
 def test_cases_are_flagged_with_a_reason_and_reopened(
-    window: SimpleNamespace, review: Any, folder: Dataset
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
 ) -> None:
+    review = opened.panel
     review.advance.setChecked(True)
     click_row(review, 2)
     QTest.keyClick(review.table, Qt.Key.Key_Return)
-    review.settle()
+    settle()
     review.reason.setCurrentText("motion")
     shift(window, Qt.Key.Key_F)
-    review.settle()
-    review.settle()
+    settle()
+    settle()
     assert folder.case("P003").flag_reason == "motion"
     assert window.dock.session.record.case_id == "P004"
     # Two at once, by the list.
@@ -234,14 +244,14 @@ def test_cases_are_flagged_with_a_reason_and_reopened(
     QTest.keyClick(review.table, Qt.Key.Key_Down, SHIFT)
     review.reason.setCurrentText("implant")
     click(review.flag_button)
-    review.settle()
+    settle()
     assert [folder.case(c).status.value for c in ("P001", "P002")] == ["flagged", "flagged"]
     assert review.model.data(review.model.index(0, 1)) == "flagged: implant"
     review.status.setCurrentText("flagged")
     assert listed(review) == ["P001", "P002", "P003"]
     click_row(review, 0)
     shift(window, Qt.Key.Key_L, review.table)
-    review.settle()
+    settle()
     assert folder.case("P001").status == "in_progress"
     assert listed(review) == ["P002", "P003"]
     click_row(review, 0)
@@ -251,10 +261,11 @@ def test_cases_are_flagged_with_a_reason_and_reopened(
 
 @pytest.mark.parametrize("folder", [1], indirect=True)
 def test_single_slices_are_decided_by_their_pictures(
-    window: SimpleNamespace, review: Any, folder: Dataset
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
 ) -> None:
+    review = opened.panel
     shift(window, Qt.Key.Key_Q)
-    review.settle()
+    settle()
     window.qtbot.waitUntil(lambda: len(review.thumbnails._kept) == 4, timeout=10_000)
     picture = review.thumbnails._kept["P001"].image
     assert max(picture.width(), picture.height()) == 150
@@ -268,7 +279,7 @@ def test_single_slices_are_decided_by_their_pictures(
     QTest.mouseClick(review.grid.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
     QTest.qWait(50)
     QTest.keyClick(review.grid, Qt.Key.Key_A)
-    review.settle()
+    settle()
     mask = folder.case("P001").accepted
     np.testing.assert_array_equal(folder.label_map("P001").data, folder.draft("P001").data)
     assert (mask.annotator, mask.strokes, mask.dice_draft) == ("AB", 0, 1.0)
@@ -277,25 +288,26 @@ def test_single_slices_are_decided_by_their_pictures(
     assert review.grid.currentIndex().row() == 1
     review.reason.setCurrentText("artifact")
     QTest.keyClick(review.grid, Qt.Key.Key_F)
-    review.settle()
+    settle()
     assert folder.case("P002").flag_reason == "artifact"
     assert review.grid.currentIndex().row() == 2
     QTest.keyClick(review.grid, Qt.Key.Key_Left)
     assert review.grid.currentIndex().row() == 1
     QTest.keyClick(review.grid, Qt.Key.Key_Right)
     QTest.keyClick(review.grid, Qt.Key.Key_Return)
-    review.settle()
+    settle()
     assert window.dock.session.record.case_id == "P003"
     QTest.keyClick(review.grid, Qt.Key.Key_A)
-    review.settle()
+    settle()
     assert "it is open for correction" in str(window.told[-1])
 
 
 def test_a_volume_is_not_accepted_by_its_picture(
-    window: SimpleNamespace, review: Any, folder: Dataset
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
 ) -> None:
+    review = opened.panel
     review.toggle_pictures()
-    review.settle()
+    settle()
     window.qtbot.waitUntil(lambda: "P001" in review.thumbnails._kept, timeout=10_000)
     review.grid.setCurrentIndex(review.grid.model().index(0, 0))
     QTest.keyClick(review.grid, Qt.Key.Key_A)
@@ -305,24 +317,25 @@ def test_a_volume_is_not_accepted_by_its_picture(
 
 def test_a_second_read_is_blind_and_is_compared(
     window: SimpleNamespace,
-    review: Any,
+    opened: SimpleNamespace,
     folder: Dataset,
+    settle: Callable[[], None],
     stroke: Callable[..., None],
-    idle: Callable[..., None],
 ) -> None:
+    review = opened.panel
     viewer, dock, correct = window.viewer, window.dock, window.dock.correct_panel
     draft = folder.draft("P001")
     folder.accept("P001", draft, reviewed_slices=None, annotator="AB", seconds=1)
     review.refresh()
-    review.settle()
+    settle()
     click_row(review, 0)
     review.readers.ask()
-    review.settle()
+    settle()
     assert review.model.data(review.model.index(0, 4)) == "AB"
     # Another reader sits down.
     correct.annotator.setText("CD")
     review.refresh()
-    review.settle()
+    settle()
     texts = [review.model.data(review.model.index(0, column)) for column in range(6)]
     assert texts[1] == "second read"
     assert texts[4] == "hidden"
@@ -330,7 +343,7 @@ def test_a_second_read_is_blind_and_is_compared(
     click_row(review, 0)
     assert not review.flag_button.isEnabled()
     QTest.keyClick(review.table, Qt.Key.Key_Return)
-    review.settle()
+    settle()
     layer = viewer.layers["P001 tumor"]
     assert not layer.data.any()
     assert dock.session.draft is None
@@ -339,11 +352,11 @@ def test_a_second_read_is_blind_and_is_compared(
     stroke(layer, (4, 28, 18), (4, 28, 24))
     outline = layer.data.copy()
     correct.keeper.keep()
-    review.settle()
+    settle()
     assert folder.recover("P001") is None  # it went to the reader's own place
     correct.rest.setChecked(True)
     click(review.accept_button)
-    review.settle()
+    settle()
     read = folder.reads.of_case("P001")[1]
     assert (read.reader, read.strokes) == ("CD", 1)
     np.testing.assert_array_equal(folder.reads.label_map(read).data, outline)
@@ -351,15 +364,15 @@ def test_a_second_read_is_blind_and_is_compared(
     np.testing.assert_array_equal(folder.label_map("P001").data, draft.data)
     # Now the readers are compared, and their consensus is a draft.
     review.readers.compare()
-    review.settle()
+    settle()
     assert review.readers.words.text().startswith("AB – CD: Dice 0.")
     assert "Model and a reader who did not see it" in review.readers.words.text()
     click_row(review, 1)
     QTest.keyClick(review.table, Qt.Key.Key_Return)
-    review.settle()
+    settle()
     click_row(review, 0)
     review.readers.merge()
-    review.settle()
+    settle()
     record = folder.case("P001")
     assert (record.status, record.draft.model) == (
         "in_progress",
@@ -369,13 +382,14 @@ def test_a_second_read_is_blind_and_is_compared(
 
 
 def test_slices_looked_at_are_marked_under_the_slider(
-    window: SimpleNamespace, review: Any, folder: Dataset
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
 ) -> None:
+    review = opened.panel
     marks, viewer = window.dock.marks, window.viewer
     assert not marks.isVisible()
     click_row(review, 0)
     QTest.keyClick(review.table, Qt.Key.Key_Return)
-    review.settle()
+    settle()
     window.qtbot.wait(100)
     assert marks.isVisible()
     viewer.dims.set_current_step(0, 0)
