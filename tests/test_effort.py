@@ -145,3 +145,10 @@ def test_a_newer_draft_takes_the_place_of_a_reopened_mask(dataset: Dataset, sphe
     dataset.reopen("P001")
     dataset.save_draft("P001", sphere_exam[1], model="m@2")
     np.testing.assert_array_equal(dataset.working_map("P001").data, sphere_exam[1].data)
+
+
+def test_the_same_draft_saved_again_keeps_what_was_expected_of_it(
+    dataset: Dataset, sphere_exam
+) -> None:
+    assert dataset.save_draft("P001", sphere_exam[1], model="m@1").predicted_dice == 0.8
+    assert dataset.save_draft("P001", wider(sphere_exam[1]), model="m@1").predicted_dice is None

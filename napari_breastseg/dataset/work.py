@@ -114,6 +114,10 @@ def save_draft(
         record = store.case(case_id)
         _require_not(record, (Status.ACCEPTED, Status.FLAGGED), "a draft")
         draft = stage_draft(store, record, label_map, model, predicted_dice)
+        if record.draft is not None and predicted_dice is None:
+            same = record.draft.model_copy(update={"software_version": draft.software_version})
+            if same == draft.model_copy(update={"predicted_dice": same.predicted_dice}):
+                draft = same  # the window saves a draft again when its correction is accepted
         status = Status.DRAFTED if record.status is Status.NEW else record.status
         update = {"draft": draft, "status": status, "goes_on_from": None}
         record = record.model_copy(update=update)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QIdentityProxyModel, QModelIndex, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPixmap, QTextOption
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPixmap, QTextOption
 from qtpy.QtWidgets import QAbstractItemView, QListView
 
 from ..dataset import Status, WorklistRow
@@ -121,7 +121,7 @@ class _Pictures(QIdentityProxyModel):
         super().__init__()
         self._worklist = model
         self._thumbnails = thumbnails
-        self._drawn: dict[str, tuple[Thumbnail | None, WorklistRow, QPixmap]] = {}
+        self._drawn: dict[str, tuple[Thumbnail | None, WorklistRow, QIcon]] = {}
         self.setSourceModel(model)
         thumbnails.made.connect(self._on_made)
 
@@ -129,14 +129,17 @@ class _Pictures(QIdentityProxyModel):
         """A picture where an icon is asked for."""
         if role == Qt.ItemDataRole.DecorationRole and index.isValid():
             rows = self._worklist.rows
-            return self._pixmap(rows[index.row()]) if index.row() < len(rows) else None
+            return self._icon(rows[index.row()]) if index.row() < len(rows) else None
         return super().data(index, role)
 
-    def _pixmap(self, row: WorklistRow) -> QPixmap:
+    def _icon(self, row: WorklistRow) -> QIcon:
         made = self._thumbnails.get(row)
         drawn = self._drawn.get(row.case_id)
         if drawn is None or drawn[0] is not made or drawn[1] != row:
-            drawn = made, row, _draw(row, made)
+            pixmap = _draw(row, made)
+            icon = QIcon(pixmap)
+            icon.addPixmap(pixmap, QIcon.Mode.Selected)  # no tint over what is being judged
+            drawn = made, row, icon
             self._drawn[row.case_id] = drawn
         return drawn[2]
 

@@ -16,7 +16,7 @@ from ..dataset import Order, Status, WorklistRow, arranged
 
 __all__ = ["COLUMNS", "WorklistModel", "ago"]
 
-COLUMNS = ("Case", "Status", "Exp. Dice", "Changed", "Reader", "Draft by")
+COLUMNS = ("Case", "Status", "Dice?", "Last", "Reader", "Draft by")
 _TIPS = (
     "Case id; \u25e6 marks a case for a second read",
     "new, drafted, in progress, accepted or flagged",

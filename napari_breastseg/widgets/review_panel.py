@@ -46,7 +46,7 @@ from ._prefetch import Prefetch
 from ._readers import ReadersSection
 from ._session import Session
 from ._thumbnails import Thumbnail, Thumbnails
-from ._worklist import COLUMNS, WorklistModel
+from ._worklist import WorklistModel
 from .correct_panel import CorrectPanel
 
 if TYPE_CHECKING:
@@ -93,18 +93,20 @@ class ReviewPanel(QWidget):
         self.status.setToolTip("Which cases to list")
         for title in (_ALL, _TO_DO, *(s.value.replace("_", " ") for s in Status), _SECOND):
             self.status.addItem(title)
+        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.search = QLineEdit()
         self.search.setPlaceholderText("search")
         self.search.setToolTip("Words of the case id, status, reason, reader or model")
         self.search.setClearButtonEnabled(True)
         self.order = QComboBox()
         self.order.setToolTip("In which order; a click on a column sorts by it instead")
+        self.order.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for order, title in _ORDERS:
             self.order.addItem(title, order)
         self.seed = QSpinBox()
         self.seed.setRange(0, 9999)
-        self.seed.setPrefix("seed ")
-        self.seed.setToolTip("The same seed gives the same order")
+        self.seed.setMaximumWidth(90)
+        self.seed.setToolTip("Seed: the same one gives the same order")
         self.table = _table(self.model)
         self.table.opened.connect(self._open_row)
         self.grid = GridView(self.model, self.thumbnails)
@@ -186,7 +188,9 @@ class ReviewPanel(QWidget):
         choice.addWidget(self.search, 0, 1, 1, 2)
         choice.addWidget(self.order, 1, 0)
         choice.addWidget(self.seed, 1, 1)
-        choice.addWidget(self.pictures, 1, 2)
+        choice.addWidget(self.pictures, 1, 2, Qt.AlignmentFlag.AlignRight)
+        choice.setColumnStretch(0, 1)
+        choice.setColumnStretch(1, 1)
         walk = QHBoxLayout()
         walk.addWidget(self.previous_button)
         walk.addWidget(self.next_button)
@@ -258,7 +262,7 @@ class ReviewPanel(QWidget):
         elif title not in (_ALL, _SECOND):
             statuses = (Status(title.replace(" ", "_")),)
         order = self.order.currentData()
-        self.seed.setEnabled(order is Order.RANDOM)
+        self.seed.setVisible(order is Order.RANDOM)
         self.model.choose(
             statuses=statuses,
             only_second_reads=title == _SECOND,
@@ -607,9 +611,9 @@ def _table(model: WorklistModel) -> Any:
     header = table.horizontalHeader()
     header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
     header.setStretchLastSection(True)
-    for column, width in enumerate((104, 84, 58, 52, 56)):
+    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+    for column, width in enumerate((92, 78, 46, 46, 54)):
         table.setColumnWidth(column, width)
-    assert len(COLUMNS) == 6
     header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
     table.setSortingEnabled(True)
     table.doubleClicked.connect(lambda index: table.opened.emit(model.rows[index.row()]))
