@@ -30,6 +30,7 @@ __all__ = [
     "image_tuples",
     "open_sample",
     "placement",
+    "remove_hidden",
     "set_aside",
     "show_exam",
     "show_labels",
@@ -41,6 +42,7 @@ __all__ = [
 LayerTuple = tuple[NDArray[Any], dict[str, Any], str]
 
 _COLORS = {TUMOR: "#ff5a36", IGNORE: "#80808060"}
+_LEAVING = "leaving"
 _PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
@@ -206,6 +208,7 @@ def show_exam(
     instead_of: str | None = None,
     limits: tuple[float, float] | None = None,
     mark: str | None = None,
+    keeps_masks: bool = False,
 ) -> None:
     """Show an exam, in the image layers of the exam it replaces where they fit.
 
@@ -217,6 +220,9 @@ def show_exam(
         Case id whose layers go; those of `exam.case_id` always do.
     limits, mark : optional
         Its `grey_window` and `fingerprint`, where a worker has found them already.
+    keeps_masks : bool
+        Only hide the masks that go: taking a layer away takes longer than showing the exam.
+        `remove_hidden` does it when the exam is in sight.
     """
     from ._orientation import follow
 
@@ -236,6 +242,9 @@ def show_exam(
         is_alike = [str(u) for u in layer.units] == [_UNIT_NAMES[u] for u in units]
         if role in new and role not in reused and is_alike and layer.ndim == 3:
             reused[role] = layer
+        elif keeps_masks and role in ("tumor", "difference"):
+            layer.visible = False
+            layer.metadata = {"breastseg": {"role": _LEAVING}}
         else:
             viewer.layers.remove(layer.name)
     # All get their voxels before one gets its name: names make the dock look again.
@@ -255,6 +264,13 @@ def show_exam(
         [(bounds.start + bounds.stop) / 2 for bounds in viewer.dims.range],
     )
     viewer.reset_view()
+
+
+def remove_hidden(viewer: Viewer) -> None:
+    """Take the masks away that `show_exam` has hidden."""
+    for layer in list(viewer.layers):
+        if note_of(layer).get("role") == _LEAVING:
+            viewer.layers.remove(layer.name)
 
 
 def _rename(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any]) -> None:

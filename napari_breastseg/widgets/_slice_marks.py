@@ -68,7 +68,7 @@ class SliceMarks(QWidget):
         if self._column is not None:
             self._column.layout().removeWidget(self)
             self._column = None
-        self.setParent(None)
+            self.setParent(None)
 
     @property
     def states(self) -> list[str]:
@@ -87,7 +87,14 @@ class SliceMarks(QWidget):
 
     def follow(self, event: object = None) -> None:
         """Draw again."""
-        self.setVisible(self._column is not None and bool(self.states))
+        # Between two cases the strip keeps its room: the canvas must not change its size.
+        is_wanted = (
+            self._column is not None
+            and self._session.dataset is not None
+            and through(self._viewer, self._session.source) is not None
+        )
+        if is_wanted == self.isHidden():
+            self.setVisible(is_wanted)
         self.update()
 
     def _put_last(self, event: object = None) -> None:

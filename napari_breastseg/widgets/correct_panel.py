@@ -25,10 +25,10 @@ from . import _fields
 from ._autosave import KEEP_EVERY_S, Keeper
 from ._correction import Begun, Loaded, accept, accepted_words, begin, reopen
 from ._difference import ADDED_COLOR, REMOVED_COLOR, Difference
-from ._fields import PathField, button, counted, form, heading, note, set_ready
+from ._fields import PathField, button, counted, draw_now, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown, show_info
-from ._layers import edit_labels, show_exam, show_labels, tumor_layer, volume_of
+from ._layers import edit_labels, remove_hidden, show_exam, show_labels, tumor_layer, volume_of
 from ._lesions import LesionSection
 from ._session import Session
 from ._settings import recall, remember
@@ -224,12 +224,13 @@ class CorrectPanel(QWidget):
                 instead_of=leaving,
                 limits=begun.limits,
                 mark=begun.mark,
+                keeps_masks=True,
             )
             case_id = begun.record.case_id
             source = next(s for s in sources(self._viewer) if s.case_id == case_id)
             self._session.source = source
             self._pending = lock.pop_all()
-        # The picture is drawn while the mask is made ready.
+        draw_now(self)  # the picture comes first, then the mask
         self.runner.start(
             f"Opening {begun.record.case_id}",
             lambda: as_job("Preparing the mask", lambda: begun.on_disk or _empty(begun.exam.grid)),
@@ -242,6 +243,7 @@ class CorrectPanel(QWidget):
         self._refresh()
 
     def _take_mask(self, begun: Begun, source: Source, labels: LabelMap) -> None:
+        remove_hidden(self._viewer)
         if source.is_same_exam(self._session.source):
             show_labels(self._viewer, source, labels)
         self._take_begun(begun, source)
