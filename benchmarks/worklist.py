@@ -34,7 +34,6 @@ from napari_breastseg.volume import Exam, Grid, LabelMap, Volume  # noqa: E402
 from napari_breastseg.widgets._worklist import WorklistModel  # noqa: E402
 
 SHAPE, QUICK_SHAPE = (160, 448, 448), (40, 160, 160)
-SHIFT = Qt.KeyboardModifier.ShiftModifier
 AIM_S = 0.3
 
 
@@ -81,7 +80,7 @@ def main() -> int:
 
 
 def walking(shape: tuple[int, int, int], cases: int) -> list[dict[str, float]]:
-    """Seconds from Shift-J to the next exam's picture, and to its mask, for each step."""
+    """Seconds from PageDown to the next exam's picture, and to its mask, for each step."""
     dataset = _dataset(shape, cases)
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1300, 850)
@@ -105,7 +104,7 @@ def walking(shape: tuple[int, int, int], cases: int) -> list[dict[str, float]]:
 
         canvas._scene_canvas.events.draw.connect(note, position="last")
         begin = last = time.perf_counter()
-        QTest.keyClick(canvas.native, Qt.Key.Key_J, SHIFT)
+        QTest.keyClick(canvas.native, Qt.Key.Key_PageDown)
         held = time.perf_counter() - begin
         ready = 0.0
         while not (drawn and ready) and time.perf_counter() - begin < 30:

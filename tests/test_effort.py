@@ -152,3 +152,11 @@ def test_the_same_draft_saved_again_keeps_what_was_expected_of_it(
 ) -> None:
     assert dataset.save_draft("P001", sphere_exam[1], model="m@1").predicted_dice == 0.8
     assert dataset.save_draft("P001", wider(sphere_exam[1]), model="m@1").predicted_dice is None
+
+
+def test_noting_work_hides_no_unfinished_work(dataset: Dataset, sphere_exam) -> None:
+    accept(dataset, "P001", sphere_exam[1])
+    dataset.autosave("P001", wider(sphere_exam[1]))
+    dataset.note_work("P001", seconds=3, strokes=1)
+    dataset.reads.ask("P001")
+    np.testing.assert_array_equal(dataset.recover("P001").data, wider(sphere_exam[1]).data)

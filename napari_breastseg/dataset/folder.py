@@ -136,8 +136,10 @@ class Dataset:
         path = self._store.layout.autosave(case_id)
         if not path.exists():
             return None
-        accepted_ns = self._store.layout.record(case_id).stat().st_mtime_ns
-        if record.is_accepted and path.stat().st_mtime_ns <= accepted_ns:
+        # The mask's own time: the record changes for other reasons too.
+        label = self._store.layout.label(case_id)
+        is_older = label.exists() and path.stat().st_mtime_ns <= label.stat().st_mtime_ns
+        if record.is_accepted and is_older:
             return None
         return masks.read_label_map(path, record)
 

@@ -108,7 +108,9 @@ def is_enter(event: QKeyEvent) -> bool:
 
 
 def is_of_dock(event: QKeyEvent) -> bool:
-    """Whether a key may be one of the dock's: Shift with a letter or Enter, but no arrow."""
+    """Whether a key may be one of the dock's: Shift with a letter or Enter, or a page key."""
+    if event.key() in (Qt.Key.Key_PageDown, Qt.Key.Key_PageUp):
+        return True
     is_shift = event.modifiers() == Qt.KeyboardModifier.ShiftModifier
     is_letter = Qt.Key.Key_A <= event.key() <= Qt.Key.Key_Z
     return is_shift and (is_letter or event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter))

@@ -120,13 +120,13 @@ class ReviewPanel(QWidget):
         self.pictures.setProperty(
             "help",
             "Small pictures with outlines: arrows walk, A accepts a single slice, F flags, "
-            "Enter opens (Shift-Q)",
+            "Enter opens (Ctrl-Shift-G)",
         )
         self.pictures.setToolTip(self.pictures.property("help"))
         self.pictures.toggled.connect(self._show_view)
         self.line = note()
-        self.previous_button = button("Previous", self.open_previous, "Case before", "Shift-K")
-        self.next_button = button("Next", self.open_next, "Case after this one", "Shift-J")
+        self.previous_button = button("Previous", self.open_previous, "Case before", "PageUp")
+        self.next_button = button("Next", self.open_next, "Case after this one", "PageDown")
         self.accept_button = button(
             "Accept", self.accept, "Accept the case at work as it is", "Shift-Enter"
         )
@@ -137,15 +137,15 @@ class ReviewPanel(QWidget):
         self.reason.setToolTip("Why: a fixed list, because free text could name a patient")
         for reason in FlagReason:
             self.reason.addItem(reason.value.replace("_", " "), reason)
-        self.flag_button = button("Flag", self.flag, "Set the cases aside", "Shift-F")
+        self.flag_button = button("Flag", self.flag, "Set the cases aside", "Ctrl-Shift-F")
         self.undo_button = button(
             "Undo accept",
             self.undo_accept,
             "Take the last acceptance back; the mask stays in the history",
-            "Shift-U",
+            "Ctrl-Shift-U",
         )
         self.reopen_button = button(
-            "Reopen", self.reopen, "Take up accepted or flagged cases again", "Shift-L"
+            "Reopen", self.reopen, "Take up accepted or flagged cases again", "Ctrl-Shift-E"
         )
         self.effort = EffortPlot()
         self.readers = ReadersSection(session, self._chosen, self.refresh)
@@ -236,6 +236,15 @@ class ReviewPanel(QWidget):
     def reset_choices(self, event: object = None) -> None:
         """Bring the buttons up to date with the viewer."""
         self._refresh_buttons()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Walk by the page keys, which the scroll area around this panel would take."""
+        if event.key() == Qt.Key.Key_PageDown:
+            self.open_next()
+        elif event.key() == Qt.Key.Key_PageUp:
+            self.open_previous()
+        else:
+            super().keyPressEvent(event)
 
     def toggle_pictures(self) -> None:
         """Show small pictures instead of the table, or the table again."""

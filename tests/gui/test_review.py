@@ -16,6 +16,7 @@ from napari_breastseg.dataset import Dataset
 from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
 
 NO_KEYS, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
+CTRL_SHIFT = Qt.KeyboardModifier.ControlModifier | SHIFT
 DICE = {"P001": 0.9, "P002": None, "P003": 0.4, "P004": 0.7}
 
 
@@ -74,11 +75,13 @@ def listed(panel: Any) -> list[str]:
     return [row.case_id for row in panel.model.rows]
 
 
-def shift(window: SimpleNamespace, key: Qt.Key, widget: Any = None) -> None:
+def press(
+    window: SimpleNamespace, key: Qt.Key, modifiers: Any = CTRL_SHIFT, widget: Any = None
+) -> None:
     """A key of the dock, pressed with the canvas in focus unless a widget is given."""
     widget = window.viewer.window._qt_viewer.canvas.native if widget is None else widget
     widget.setFocus()
-    QTest.keyClick(widget, key, SHIFT)
+    QTest.keyClick(widget, key, modifiers)
     QTest.qWait(30)
 
 
@@ -131,7 +134,7 @@ def test_the_worklist_is_sorted_searched_and_walked(
     image = viewer.layers["P003 post1"]
     window.qtbot.waitUntil(lambda: review.prefetch._loaded is not None, timeout=10_000)
     loaded = review.prefetch._loaded
-    shift(window, Qt.Key.Key_J)
+    press(window, Qt.Key.Key_PageDown, NO_KEYS)
     settle()
     assert window.dock.session.record.case_id == "P004"
     assert viewer.layers["P004 post1"] == image
@@ -139,7 +142,7 @@ def test_the_worklist_is_sorted_searched_and_walked(
     np.testing.assert_array_equal(viewer.layers["P004 tumor"].data, folder.draft("P004").data)
     assert "P003 tumor" not in viewer.layers
     # Back, with the list in focus: the dock's keys reach it there too.
-    shift(window, Qt.Key.Key_K, review.table)
+    press(window, Qt.Key.Key_PageUp, NO_KEYS, review.table)
     settle()
     assert window.dock.session.record.case_id == "P003"
     assert not review.previous_button.isEnabled()
@@ -210,10 +213,10 @@ def test_accept_goes_on_and_can_be_taken_back(
     np.testing.assert_array_equal(layer.data, wanted)
     stroke(layer, (4, 40, 50), (4, 50, 60))
     later = layer.data.copy()
-    shift(window, Qt.Key.Key_Return)
+    press(window, Qt.Key.Key_Return, SHIFT)
     settle()
     assert len(folder.case("P001").history) == 1
-    shift(window, Qt.Key.Key_U)
+    press(window, Qt.Key.Key_U)
     settle()
     record = folder.case("P001")
     assert (record.status, record.accepted, len(record.history)) == ("in_progress", None, 2)
@@ -234,7 +237,7 @@ def test_cases_are_flagged_with_a_reason_and_reopened(
     QTest.keyClick(review.table, Qt.Key.Key_Return)
     settle()
     review.reason.setCurrentText("motion")
-    shift(window, Qt.Key.Key_F)
+    press(window, Qt.Key.Key_F)
     settle()
     settle()
     assert folder.case("P003").flag_reason == "motion"
@@ -250,7 +253,7 @@ def test_cases_are_flagged_with_a_reason_and_reopened(
     review.status.setCurrentText("flagged")
     assert listed(review) == ["P001", "P002", "P003"]
     click_row(review, 0)
-    shift(window, Qt.Key.Key_L, review.table)
+    press(window, Qt.Key.Key_E, widget=review.table)
     settle()
     assert folder.case("P001").status == "in_progress"
     assert listed(review) == ["P002", "P003"]
@@ -264,7 +267,7 @@ def test_single_slices_are_decided_by_their_pictures(
     window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
 ) -> None:
     review = opened.panel
-    shift(window, Qt.Key.Key_Q)
+    press(window, Qt.Key.Key_G)
     settle()
     window.qtbot.waitUntil(lambda: len(review.thumbnails._kept) == 4, timeout=10_000)
     picture = review.thumbnails._kept["P001"].image
