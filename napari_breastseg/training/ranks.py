@@ -94,7 +94,7 @@ class Ranks:
         for name, child in network.named_children():
             if isinstance(child, nn.BatchNorm2d | nn.BatchNorm3d):
                 shared = _functions().SharedBatchNorm(
-                    child.num_features, child.eps, child.momentum, child.affine
+                    child.num_features, child.eps, child.momentum, dtype=child.weight.dtype
                 )
                 shared.load_state_dict(child.state_dict())
                 setattr(network, name, shared.train(child.training))

@@ -78,7 +78,7 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         """Normalized batch (B, C, ...), in its own memory layout."""
         if not self.training:
             return super().forward(input)
-        values = input.float()
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
         axes = [0, *range(2, input.ndim)]
         shape = (1, -1, *[1] * (input.ndim - 2))
         # Shares are of one size, so the mean of means is the mean.

@@ -40,7 +40,7 @@ def gradient(
         ):
             logits = network(inputs.to(device, memory_format=layout))
         loss = segmentation_loss(
-            ranks.whole(logits.float()),
+            ranks.whole(logits.to(torch.promote_types(logits.dtype, torch.float32))),
             ranks.whole(labels.to(device)),
             dice_over_batch=config.dice_over == "batch",
             correction_weight=config.correction_weight,
