@@ -46,6 +46,7 @@ class EffortPlot(QWidget):
         self.rows: tuple[Effort, ...] = ()
         self.measure = QComboBox()
         self.measure.setToolTip("What to draw")
+        self.measure.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for measure in _MEASURES:
             self.measure.addItem(measure.title)
         self.measure.currentIndexChanged.connect(lambda _: self._draw())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QIdentityProxyModel, QModelIndex, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPixmap, QTextOption
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPen, QPixmap, QTextOption
 from qtpy.QtWidgets import QAbstractItemView, QListView
 
 from ..dataset import Status, WorklistRow
@@ -20,6 +20,7 @@ __all__ = ["GridView", "is_enter", "is_of_dock"]
 _BAND = 16
 _BANDS = {Status.ACCEPTED: "#009e73", Status.FLAGGED: "#d55e00"}
 _OTHER = "#56606b"
+_FRAME = "#f0e442"
 
 
 class GridView(QListView):
@@ -57,7 +58,7 @@ class GridView(QListView):
         self.setMovement(QListView.Movement.Static)
         self.setUniformItemSizes(True)
         self.setIconSize(QSize(SIDE, SIDE + _BAND))
-        self.setGridSize(QSize(SIDE + 10, SIDE + _BAND + 26))
+        self.setGridSize(QSize(SIDE + 8, SIDE + _BAND + 26))
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
         self.setMinimumHeight(2 * (SIDE + _BAND + 26))
@@ -140,7 +141,8 @@ class _Pictures(QIdentityProxyModel):
         if drawn is None or drawn[0] is not made or drawn[1] != row:
             pixmap = _draw(row, made)
             icon = QIcon(pixmap)
-            icon.addPixmap(pixmap, QIcon.Mode.Selected)  # no tint over what is being judged
+            # A frame instead of Qt's tint, which would lie over what is being judged.
+            icon.addPixmap(_framed(pixmap), QIcon.Mode.Selected)
             drawn = made, row, icon
             self._drawn[row.case_id] = drawn
         return drawn[2]
@@ -150,6 +152,15 @@ class _Pictures(QIdentityProxyModel):
             if (place := self._worklist.place(case_id)) is not None:
                 index = self.index(place, 0)
                 self.dataChanged.emit(index, index)
+
+
+def _framed(pixmap: QPixmap) -> QPixmap:
+    framed = pixmap.copy()
+    painter = QPainter(framed)
+    painter.setPen(QPen(QColor(_FRAME), 4))
+    painter.drawRect(1, 1, framed.width() - 3, framed.height() - 3)
+    painter.end()
+    return framed
 
 
 def _draw(row: WorklistRow, made: Thumbnail | None) -> QPixmap:
@@ -170,6 +181,9 @@ def _draw(row: WorklistRow, made: Thumbnail | None) -> QPixmap:
     small = painter.font()
     small.setPointSizeF(8.0)
     painter.setFont(small)
-    painter.drawText(QRectF(0, SIDE, SIDE, _BAND), status_words(row), center)
+    words = painter.fontMetrics().elidedText(
+        status_words(row), Qt.TextElideMode.ElideRight, SIDE - 6
+    )
+    painter.drawText(QRectF(0, SIDE, SIDE, _BAND), words, center)
     painter.end()
     return pixmap

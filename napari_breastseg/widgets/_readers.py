@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ..dataset import CaseRecord, Dataset
 from ..errors import InputError
@@ -52,6 +52,7 @@ class ReadersSection(QWidget):
             "Compare readers", self.compare, "Dice, distance and volume of each pair of readers"
         )
         self.method = QComboBox()
+        self.method.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for value, title in _METHODS:
             self.method.addItem(title, value)
         self.merge_button = button(

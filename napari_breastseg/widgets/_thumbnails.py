@@ -24,8 +24,8 @@ from ._orientation import radiological_order, view_of
 
 __all__ = ["SIDE", "Thumbnail", "Thumbnails", "thumbnail"]
 
-SIDE = 150
-"""Longer side in pixels."""
+SIDE = 136
+"""Longer side in pixels: two fit into a dock as wide as it opens."""
 
 OUTLINE = (255, 90, 54)
 """The color of the tumor layer."""

@@ -14,6 +14,7 @@ from qtpy.QtTest import QTest
 
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.widgets._thumbnails import SIDE
 
 NO_KEYS, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
 CTRL_SHIFT = Qt.KeyboardModifier.ControlModifier | SHIFT
@@ -271,7 +272,7 @@ def test_single_slices_are_decided_by_their_pictures(
     settle()
     window.qtbot.waitUntil(lambda: len(review.thumbnails._kept) == 4, timeout=10_000)
     picture = review.thumbnails._kept["P001"].image
-    assert max(picture.width(), picture.height()) == 150
+    assert max(picture.width(), picture.height()) == SIDE
     colors = {
         picture.pixelColor(x, y).name()
         for x in range(picture.width())
