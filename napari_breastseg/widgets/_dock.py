@@ -303,7 +303,7 @@ class BreastMRI(QWidget):
             self.review_panel.runner,
             self.review_panel.chores,
             self.review_panel.prefetch.runner,
-            self.review_panel.thumbnails.runner,
+            self.review_panel.worklist.thumbnails.runner,
             self.review_panel.readers.runner,
             self.train_panel.runner,
             self.train_panel.chores,

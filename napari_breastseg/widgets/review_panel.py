@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QItemSelectionModel, Qt, QTimer, Signal
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QComboBox,
-    QGridLayout,
     QHBoxLayout,
-    QHeaderView,
-    QLineEdit,
     QSizePolicy,
-    QSpinBox,
-    QStackedWidget,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -28,7 +21,6 @@ from ..dataset import (
     Dataset,
     Effort,
     FlagReason,
-    Order,
     Status,
     WorklistRow,
     effort,
@@ -37,16 +29,15 @@ from ..errors import InputError
 from ..progress import Job, Progress
 from ..volume import LabelMap
 from ._effort_plot import EffortPlot
-from ._fields import Fold, button, counted, note, set_ready
-from ._grid import GridView, is_enter, is_of_dock
+from ._fields import Fold, button, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, errors_shown, show, show_info
 from ._layers import edit_labels, tumor_layer
 from ._prefetch import Prefetch
 from ._readers import ReadersSection
 from ._session import Session
-from ._thumbnails import Thumbnail, Thumbnails
-from ._worklist import WorklistModel
+from ._thumbnails import Thumbnail
+from ._worklist_view import WorklistView
 from .correct_panel import CorrectPanel
 
 if TYPE_CHECKING:
@@ -54,12 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ReviewPanel"]
 
-_ORDERS = (
-    (Order.ENTERED, "as entered"),
-    (Order.UNCERTAIN, "least certain first"),
-    (Order.RANDOM, "at random"),
-)
-_ALL, _TO_DO, _SECOND = "all cases", "still to do", "for a second read"
 _LET_NAPARI_DRAW_MS = 150
 """Reading ahead begins when the case just opened is on the screen."""
 
@@ -86,45 +71,13 @@ class ReviewPanel(QWidget):
         self.runner = JobRunner(self)
         self.chores = JobRunner(self)
         self.prefetch = Prefetch(self)
-        self.thumbnails = Thumbnails(self)
-        self.model = WorklistModel()
+        self.worklist = WorklistView()
+        self.model = self.worklist.model
 
-        self.status = QComboBox()
-        self.status.setToolTip("Which cases to list")
-        for title in (_ALL, _TO_DO, *(s.value.replace("_", " ") for s in Status), _SECOND):
-            self.status.addItem(title)
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("search")
-        self.search.setToolTip("Words of the case id, status, reason, reader or model")
-        self.search.setClearButtonEnabled(True)
-        self.order = QComboBox()
-        self.order.setToolTip("In which order; a click on a column sorts by it instead")
-        self.order.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        for order, title in _ORDERS:
-            self.order.addItem(title, order)
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 9999)
-        self.seed.setMaximumWidth(90)
-        self.seed.setToolTip("Seed: the same one gives the same order")
-        self.table = _table(self.model)
-        self.table.opened.connect(self._open_row)
-        self.grid = GridView(self.model, self.thumbnails)
-        self.grid.accept_asked.connect(self._accept_shown)
-        self.grid.flag_asked.connect(lambda row: self.flag([row.case_id]))
-        self.grid.open_asked.connect(self._open_row)
-        self.views = QStackedWidget()
-        self.views.addWidget(self.table)
-        self.views.addWidget(self.grid)
-        self.pictures = QCheckBox("Pictures")
-        self.pictures.setProperty(
-            "help",
-            "Small pictures with outlines: arrows walk, A accepts a single slice, F flags, "
-            "Enter opens (Ctrl-Shift-G)",
-        )
-        self.pictures.setToolTip(self.pictures.property("help"))
-        self.pictures.toggled.connect(self._show_view)
-        self.line = note()
+        self.worklist.open_asked.connect(self._open_row)
+        self.worklist.grid.accept_asked.connect(self._accept_shown)
+        self.worklist.grid.flag_asked.connect(lambda row: self.flag([row.case_id]))
+        self.worklist.changed.connect(self._refresh_buttons)
         self.previous_button = button("Previous", self.open_previous, "Case before", "PageUp")
         self.next_button = button("Next", self.open_next, "Case after this one", "PageDown")
         self.accept_button = button(
@@ -151,24 +104,6 @@ class ReviewPanel(QWidget):
         self.readers = ReadersSection(session, self._chosen, self.refresh)
 
         self._lay_out()
-        for signal in (
-            self.status.currentIndexChanged,
-            self.search.textChanged,
-            self.order.currentIndexChanged,
-            self.seed.valueChanged,
-        ):
-            signal.connect(lambda _: self._choose())
-        self.order.currentIndexChanged.connect(
-            lambda _: self.table.horizontalHeader().setSortIndicator(
-                -1, Qt.SortOrder.AscendingOrder
-            )
-        )
-        for view in (self.table, self.grid):
-            # No lambda: nothing would ever free it, and the window with it.
-            view.selectionModel().selectionChanged.connect(self._refresh_buttons)
-        self._held: tuple[list[str], int] = ([], -1)
-        self.model.modelAboutToBeReset.connect(self._hold_selection)
-        self.model.modelReset.connect(self._restore_selection)
         session.dataset_changed.connect(self._take_dataset)
         session.record_changed.connect(self._take_record)
         correct.annotator.editingFinished.connect(self.refresh)
@@ -179,18 +114,9 @@ class ReviewPanel(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_LET_NAPARI_DRAW_MS)
         self._soon.timeout.connect(self._read_ahead)
-        self._choose()
+        self._refresh_buttons()
 
     def _lay_out(self) -> None:
-        choice = QGridLayout()
-        choice.setContentsMargins(0, 0, 0, 0)
-        choice.addWidget(self.status, 0, 0)
-        choice.addWidget(self.search, 0, 1, 1, 2)
-        choice.addWidget(self.order, 1, 0)
-        choice.addWidget(self.seed, 1, 1)
-        choice.addWidget(self.pictures, 1, 2, Qt.AlignmentFlag.AlignRight)
-        choice.setColumnStretch(0, 1)
-        choice.setColumnStretch(1, 1)
         walk = QHBoxLayout()
         walk.addWidget(self.previous_button)
         walk.addWidget(self.next_button)
@@ -204,9 +130,7 @@ class ReviewPanel(QWidget):
         back.addWidget(self.undo_button)
         back.addWidget(self.reopen_button)
         column = QVBoxLayout(self)
-        column.addLayout(choice)
-        column.addWidget(self.line)
-        column.addWidget(self.views, 1)
+        column.addWidget(self.worklist, 1)
         for row in (walk, decide, flag, back):
             column.addLayout(row)
         column.addWidget(JobBar(self.runner, "Shift-X"))
@@ -222,11 +146,12 @@ class ReviewPanel(QWidget):
             self._is_stale = True
             return
         if dataset is None:
+            self.worklist.thumbnails.set_dataset(None, "")
             self._take_rows(([], []))
             return
         self._is_stale = False
         annotator = self._annotator
-        self.thumbnails.set_dataset(dataset, annotator)
+        self.worklist.thumbnails.set_dataset(dataset, annotator)
         self.chores.start(
             "Reading the worklist",
             lambda: _listing(dataset, annotator),
@@ -248,57 +173,19 @@ class ReviewPanel(QWidget):
 
     def toggle_pictures(self) -> None:
         """Show small pictures instead of the table, or the table again."""
-        self.pictures.setChecked(not self.pictures.isChecked())
+        self.worklist.pictures.setChecked(not self.worklist.pictures.isChecked())
 
     def _take_rows(self, found: tuple[list[WorklistRow], list[Effort]]) -> None:
         rows, costs = found
         self.model.set_rows(rows)
         self.effort.set_rows(costs)
-        self._show_count()
+        self.worklist.show_count()
         if self._is_stale:
             self.refresh()
         elif self._advances:
             leaving, self._advances = self._advances, ""
             if self._session.case_id == leaving:
                 self.open_next()
-        self._refresh_buttons()
-
-    def _choose(self) -> None:
-        title = self.status.currentText()
-        statuses: Any = None
-        if title == _TO_DO:
-            statuses = (Status.NEW, Status.DRAFTED, Status.IN_PROGRESS)
-        elif title not in (_ALL, _SECOND):
-            statuses = (Status(title.replace(" ", "_")),)
-        order = self.order.currentData()
-        self.seed.setVisible(order is Order.RANDOM)
-        self.model.choose(
-            statuses=statuses,
-            only_second_reads=title == _SECOND,
-            text=self.search.text(),
-            order=order,
-            seed=self.seed.value(),
-        )
-        self._show_count()
-        self._refresh_buttons()
-
-    def _show_count(self) -> None:
-        if self._session.dataset is None:
-            self.line.setText("No dataset open: choose its folder in Correct.")
-            return
-        shown, total = len(self.model.rows), self.model.total
-        text = counted(total, "case") if shown == total else f"{shown:,} of {total:,} cases"
-        hint = " Enter opens one." if total else ""
-        self.line.setText(f"{text}.{hint}")
-
-    def _show_view(self, is_grid: bool) -> None:
-        before = self.table if is_grid else self.grid
-        after = self.grid if is_grid else self.table
-        row = before.currentIndex().row()
-        self.views.setCurrentWidget(after)
-        if row >= 0:
-            after.setCurrentIndex(after.model().index(row, 0))
-        after.setFocus()
         self._refresh_buttons()
 
     # Walking
@@ -342,36 +229,6 @@ class ReviewPanel(QWidget):
         self.model.set_at_work(None)
         self.refresh()
 
-    def _hold_selection(self) -> None:
-        view = self._view
-        rows = {index.row() for index in view.selectionModel().selectedIndexes()}
-        self._held = (
-            [self.model.rows[row].case_id for row in sorted(rows) if row < len(self.model.rows)],
-            view.currentIndex().row(),
-        )
-
-    def _restore_selection(self) -> None:
-        case_ids, current = self._held
-        places = [p for p in map(self.model.place, case_ids) if p is not None]
-        if not places and 0 <= current < len(self.model.rows):
-            places = [current]  # what was selected has left the list: the next one came up
-        self._select(places)
-
-    def _select(self, places: Sequence[int]) -> None:
-        for view in (self.table, self.grid):
-            selection = view.selectionModel()
-            how = QItemSelectionModel.SelectionFlag.ClearAndSelect
-            for place in places:
-                index = view.model().index(place, 0)
-                if place == places[0]:
-                    view.setCurrentIndex(index)
-                selection.select(index, how | QItemSelectionModel.SelectionFlag.Rows)
-                how = QItemSelectionModel.SelectionFlag.Select
-
-    @property
-    def _view(self) -> Any:
-        return self.grid if self.pictures.isChecked() else self.table
-
     def _take_record(self, record: CaseRecord | None) -> None:
         if record is None:
             self._refresh_buttons()
@@ -380,7 +237,7 @@ class ReviewPanel(QWidget):
         place = self.model.place(record.case_id)
         if place is not None:
             self._at = place
-            self._select([place])
+            self.worklist.select([place])
         if self.advance.isChecked() and record.is_accepted and self._accepting == record.case_id:
             self._advances = record.case_id
         self._accepting = ""
@@ -500,10 +357,10 @@ class ReviewPanel(QWidget):
         then()
         for record in records:
             self._follow_case_at_work(record)
-        if records and self.pictures.isChecked() and len(records) == 1:
-            row = self.grid.currentIndex().row()
+        if records and self.worklist.pictures.isChecked() and len(records) == 1:
+            row = self.worklist.grid.currentIndex().row()
             if self.model.place(records[0].case_id) == row:
-                self.grid.go_on()
+                self.worklist.grid.go_on()
         self.refresh()
 
     def _follow_case_at_work(self, record: CaseRecord) -> None:
@@ -528,9 +385,7 @@ class ReviewPanel(QWidget):
 
     def _chosen(self) -> list[str]:
         """Case ids selected in the list, else the one at work."""
-        selected = sorted({index.row() for index in self._view.selectionModel().selectedIndexes()})
-        rows = self.model.rows
-        if found := [rows[row].case_id for row in selected if row < len(rows)]:
+        if found := self.worklist.chosen:
             return found
         return [self._session.record.case_id] if self._session.record is not None else []
 
@@ -589,41 +444,3 @@ def _changing(
         except InputError as error:
             errors.append(error)
     return records, errors
-
-
-class _Table(QTableView):
-    """A table whose Enter and double click open a row."""
-
-    opened = Signal(object)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Open the current row; leave the keys of the dock to the window."""
-        index = self.currentIndex()
-        if index.isValid() and is_enter(event):
-            self.opened.emit(self.model().rows[index.row()])
-        elif is_of_dock(event):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
-
-
-def _table(model: WorklistModel) -> Any:
-    table = _Table()
-    table.setModel(model)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.setMinimumHeight(200)
-    table.verticalHeader().setVisible(False)
-    table.verticalHeader().setDefaultSectionSize(20)
-    header = table.horizontalHeader()
-    header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-    header.setStretchLastSection(True)
-    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-    for column, width in enumerate((92, 78, 46, 46, 54)):
-        table.setColumnWidth(column, width)
-    header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-    table.setSortingEnabled(True)
-    table.doubleClicked.connect(lambda index: table.opened.emit(model.rows[index.row()]))
-    return table

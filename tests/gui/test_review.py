@@ -73,7 +73,7 @@ def opened(
 
 
 def listed(panel: Any) -> list[str]:
-    return [row.case_id for row in panel.model.rows]
+    return [row.case_id for row in panel.worklist.model.rows]
 
 
 def press(
@@ -93,8 +93,8 @@ def click(widget: Any) -> None:
 
 
 def click_row(panel: Any, row: int) -> None:
-    place = panel.table.visualRect(panel.model.index(row, 0)).center()
-    QTest.mouseClick(panel.table.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
+    place = panel.worklist.table.visualRect(panel.worklist.model.index(row, 0)).center()
+    QTest.mouseClick(panel.worklist.table.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
 
 
 def test_the_worklist_is_sorted_searched_and_walked(
@@ -103,35 +103,35 @@ def test_the_worklist_is_sorted_searched_and_walked(
     review = opened.panel
     viewer = window.viewer
     assert listed(review) == ["P001", "P002", "P003", "P004"]
-    review.order.setCurrentText("least certain first")
+    review.worklist.order.setCurrentText("least certain first")
     assert listed(review) == ["P003", "P004", "P001", "P002"]
-    review.order.setCurrentText("at random")
+    review.worklist.order.setCurrentText("at random")
     shuffled = listed(review)
-    review.seed.setValue(5)
+    review.worklist.seed.setValue(5)
     assert listed(review) != shuffled
-    review.seed.setValue(0)
+    review.worklist.seed.setValue(0)
     assert listed(review) == shuffled
-    review.order.setCurrentText("least certain first")
+    review.worklist.order.setCurrentText("least certain first")
     # A click on a column sorts by it, on the same cases.
-    header = review.table.horizontalHeader()
+    header = review.worklist.table.horizontalHeader()
     at_case = QPoint(header.sectionPosition(0) + 20, header.height() // 2)
     QTest.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, at_case)
     assert listed(review) == ["P001", "P002", "P003", "P004"]
-    review.order.setCurrentText("as entered")
-    review.order.setCurrentText("least certain first")
+    review.worklist.order.setCurrentText("as entered")
+    review.worklist.order.setCurrentText("least certain first")
     assert listed(review) == ["P003", "P004", "P001", "P002"]
-    review.search.setFocus()
-    QTest.keyClicks(review.search, "p004")
+    review.worklist.search.setFocus()
+    QTest.keyClicks(review.worklist.search, "p004")
     assert listed(review) == ["P004"]
-    assert review.line.text().startswith("1 of 4 cases")
-    review.search.clear()
+    assert review.worklist.line.text().startswith("1 of 4 cases")
+    review.worklist.search.clear()
 
     # Enter opens; the next one is read ahead and shown in the same image layer.
     click_row(review, 0)
-    QTest.keyClick(review.table, Qt.Key.Key_Return)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
     assert window.dock.session.record.case_id == "P003"
-    assert review.table.currentIndex().row() == 0
+    assert review.worklist.table.currentIndex().row() == 0
     image = viewer.layers["P003 post1"]
     window.qtbot.waitUntil(lambda: review.prefetch._loaded is not None, timeout=10_000)
     loaded = review.prefetch._loaded
@@ -143,7 +143,7 @@ def test_the_worklist_is_sorted_searched_and_walked(
     np.testing.assert_array_equal(viewer.layers["P004 tumor"].data, folder.draft("P004").data)
     assert "P003 tumor" not in viewer.layers
     # Back, with the list in focus: the dock's keys reach it there too.
-    press(window, Qt.Key.Key_PageUp, NO_KEYS, review.table)
+    press(window, Qt.Key.Key_PageUp, NO_KEYS, review.worklist.table)
     settle()
     assert window.dock.session.record.case_id == "P003"
     assert not review.previous_button.isEnabled()
@@ -158,7 +158,7 @@ def test_a_case_changed_since_it_was_read_ahead_is_read_again(
 ) -> None:
     review = opened.panel
     click_row(review, 0)
-    QTest.keyClick(review.table, Qt.Key.Key_Return)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
     window.qtbot.waitUntil(lambda: review.prefetch._loaded is not None, timeout=10_000)
     other = LabelMap(np.roll(folder.draft("P002").data, 9, axis=1), folder.draft("P002").grid)
@@ -177,10 +177,10 @@ def test_accept_goes_on_and_can_be_taken_back(
 ) -> None:
     review = opened.panel
     viewer, session = window.viewer, window.dock.session
-    review.status.setCurrentText("still to do")
+    review.worklist.status.setCurrentText("still to do")
     review.advance.setChecked(True)
     click_row(review, 0)
-    QTest.keyClick(review.table, Qt.Key.Key_Return)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
     layer = viewer.layers["P001 tumor"]
     stroke(layer, (4, 50, 20), (4, 50, 40))
@@ -206,7 +206,7 @@ def test_accept_goes_on_and_can_be_taken_back(
     assert review.effort.points == [(2.0, "m@1")]
 
     # Accept again, differently, and take that back while the case is open.
-    review.status.setCurrentText("all cases")
+    review.worklist.status.setCurrentText("all cases")
     review.advance.setChecked(False)
     click(review.previous_button)
     settle()
@@ -235,7 +235,7 @@ def test_cases_are_flagged_with_a_reason_and_reopened(
     review = opened.panel
     review.advance.setChecked(True)
     click_row(review, 2)
-    QTest.keyClick(review.table, Qt.Key.Key_Return)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
     review.reason.setCurrentText("motion")
     press(window, Qt.Key.Key_F)
@@ -245,16 +245,16 @@ def test_cases_are_flagged_with_a_reason_and_reopened(
     assert window.dock.session.record.case_id == "P004"
     # Two at once, by the list.
     click_row(review, 0)
-    QTest.keyClick(review.table, Qt.Key.Key_Down, SHIFT)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Down, SHIFT)
     review.reason.setCurrentText("implant")
     click(review.flag_button)
     settle()
     assert [folder.case(c).status.value for c in ("P001", "P002")] == ["flagged", "flagged"]
-    assert review.model.data(review.model.index(0, 1)) == "flagged: implant"
-    review.status.setCurrentText("flagged")
+    assert review.worklist.model.data(review.worklist.model.index(0, 1)) == "flagged: implant"
+    review.worklist.status.setCurrentText("flagged")
     assert listed(review) == ["P001", "P002", "P003"]
     click_row(review, 0)
-    press(window, Qt.Key.Key_E, widget=review.table)
+    press(window, Qt.Key.Key_E, widget=review.worklist.table)
     settle()
     assert folder.case("P001").status == "in_progress"
     assert listed(review) == ["P002", "P003"]
@@ -270,8 +270,8 @@ def test_single_slices_are_decided_by_their_pictures(
     review = opened.panel
     press(window, Qt.Key.Key_G)
     settle()
-    window.qtbot.waitUntil(lambda: len(review.thumbnails._kept) == 4, timeout=10_000)
-    picture = review.thumbnails._kept["P001"].image
+    window.qtbot.waitUntil(lambda: len(review.worklist.thumbnails._kept) == 4, timeout=10_000)
+    picture = review.worklist.thumbnails._kept["P001"].image
     assert max(picture.width(), picture.height()) == SIDE
     colors = {
         picture.pixelColor(x, y).name()
@@ -279,29 +279,29 @@ def test_single_slices_are_decided_by_their_pictures(
         for y in range(picture.height())
     }
     assert "#ff5a36" in colors  # the outline
-    place = review.grid.visualRect(review.grid.model().index(0, 0)).center()
-    QTest.mouseClick(review.grid.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
+    place = review.worklist.grid.visualRect(review.worklist.grid.model().index(0, 0)).center()
+    QTest.mouseClick(review.worklist.grid.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
     QTest.qWait(50)
-    QTest.keyClick(review.grid, Qt.Key.Key_A)
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_A)
     settle()
     mask = folder.case("P001").accepted
     np.testing.assert_array_equal(folder.label_map("P001").data, folder.draft("P001").data)
     assert (mask.annotator, mask.strokes, mask.dice_draft) == ("AB", 0, 1.0)
     assert mask.seconds_spent > 0
     # The next picture is in hand.
-    assert review.grid.currentIndex().row() == 1
+    assert review.worklist.grid.currentIndex().row() == 1
     review.reason.setCurrentText("artifact")
-    QTest.keyClick(review.grid, Qt.Key.Key_F)
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_F)
     settle()
     assert folder.case("P002").flag_reason == "artifact"
-    assert review.grid.currentIndex().row() == 2
-    QTest.keyClick(review.grid, Qt.Key.Key_Left)
-    assert review.grid.currentIndex().row() == 1
-    QTest.keyClick(review.grid, Qt.Key.Key_Right)
-    QTest.keyClick(review.grid, Qt.Key.Key_Return)
+    assert review.worklist.grid.currentIndex().row() == 2
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_Left)
+    assert review.worklist.grid.currentIndex().row() == 1
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_Right)
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_Return)
     settle()
     assert window.dock.session.record.case_id == "P003"
-    QTest.keyClick(review.grid, Qt.Key.Key_A)
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_A)
     settle()
     assert "it is open for correction" in str(window.told[-1])
 
@@ -312,9 +312,9 @@ def test_a_volume_is_not_accepted_by_its_picture(
     review = opened.panel
     review.toggle_pictures()
     settle()
-    window.qtbot.waitUntil(lambda: "P001" in review.thumbnails._kept, timeout=10_000)
-    review.grid.setCurrentIndex(review.grid.model().index(0, 0))
-    QTest.keyClick(review.grid, Qt.Key.Key_A)
+    window.qtbot.waitUntil(lambda: "P001" in review.worklist.thumbnails._kept, timeout=10_000)
+    review.worklist.grid.setCurrentIndex(review.worklist.grid.model().index(0, 0))
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_A)
     assert "it is a volume of 9 slices" in str(window.told[-1])
     assert folder.case("P001").status == "drafted"
 
@@ -335,18 +335,20 @@ def test_a_second_read_is_blind_and_is_compared(
     click_row(review, 0)
     review.readers.ask()
     settle()
-    assert review.model.data(review.model.index(0, 4)) == "AB"
+    assert review.worklist.model.data(review.worklist.model.index(0, 4)) == "AB"
     # Another reader sits down.
     correct.annotator.setText("CD")
     review.refresh()
     settle()
-    texts = [review.model.data(review.model.index(0, column)) for column in range(6)]
+    texts = [
+        review.worklist.model.data(review.worklist.model.index(0, column)) for column in range(6)
+    ]
     assert texts[1] == "second read"
     assert texts[4] == "hidden"
     assert texts[5] == ""
     click_row(review, 0)
     assert not review.flag_button.isEnabled()
-    QTest.keyClick(review.table, Qt.Key.Key_Return)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
     layer = viewer.layers["P001 tumor"]
     assert not layer.data.any()
@@ -372,7 +374,7 @@ def test_a_second_read_is_blind_and_is_compared(
     assert review.readers.words.text().startswith("AB – CD: Dice 0.")
     assert "Model and a reader who did not see it" in review.readers.words.text()
     click_row(review, 1)
-    QTest.keyClick(review.table, Qt.Key.Key_Return)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
     click_row(review, 0)
     review.readers.merge()
@@ -392,7 +394,7 @@ def test_slices_looked_at_are_marked_under_the_slider(
     marks, viewer = window.dock.marks, window.viewer
     assert not marks.isVisible()
     click_row(review, 0)
-    QTest.keyClick(review.table, Qt.Key.Key_Return)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
     window.qtbot.wait(100)
     assert marks.isVisible()
