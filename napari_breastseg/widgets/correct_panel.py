@@ -225,12 +225,12 @@ class CorrectPanel(QWidget):
                 limits=begun.limits,
                 mark=begun.mark,
                 keeps_masks=True,
+                draw=lambda: draw_now(self),  # the picture comes first, then the mask
             )
             case_id = begun.record.case_id
             source = next(s for s in sources(self._viewer) if s.case_id == case_id)
             self._session.source = source
             self._pending = lock.pop_all()
-        draw_now(self)  # the picture comes first, then the mask
         self.runner.start(
             f"Opening {begun.record.case_id}",
             lambda: as_job("Preparing the mask", lambda: begun.on_disk or _empty(begun.exam.grid)),
