@@ -43,12 +43,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small exams, nothing is kept")
     quick = parser.parse_args().quick
     shape = QUICK_SHAPE if quick else SHAPE
+    load = os.getloadavg()[0]
     walked = walking(shape, cases=6)
     listed = [listing(number) for number in (200, 5000)]
     lines = [
         "# The worklist",
         "",
-        f"{today()}, {machine()}; `python benchmarks/worklist.py`, software drawing (Xvfb).",
+        f"{today()}, {machine()}; `python benchmarks/worklist.py`, software drawing (Xvfb). "
+        f"Other work on the machine: load average {load:.1f} at the start.",
         "",
         f"Exams of {' x '.join(map(str, shape))} voxels, two phases, a drafted mask; "
         f"{len(walked)} steps.",
