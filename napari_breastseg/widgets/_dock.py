@@ -51,6 +51,7 @@ KEYS = {
     "Shift-Enter": "accept",
     "Shift-T": "measure_lesions",
     "Shift-W": "export_report",
+    "Ctrl-Shift-D": "export_seg",
     "Shift-G": "train",
     "Shift-M": "use_model",
     "Shift-X": "cancel",
@@ -207,6 +208,11 @@ class BreastMRI(QWidget):
         """Export the lesion report."""
         self.show_tab("Correct")
         self.correct_panel.lesions.export()
+
+    def export_seg(self) -> None:
+        """Export the mask as a DICOM SEG."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.export_seg()
 
     def train(self) -> None:
         """Train with the settings of the last tab."""
