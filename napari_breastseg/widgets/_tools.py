@@ -26,7 +26,7 @@ from ..errors import InputError
 from ..prediction import Prediction, Region
 from ..progress import Job, Progress
 from ..volume import Exam, Grid, LabelMap
-from ._fields import button, form, heading, note, set_ready
+from ._fields import button, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown, show_info
 from ._layers import apply_edit, tumor_layer, volume_of
@@ -65,7 +65,7 @@ class ToolSection(QWidget):
 
         self.scope = QComboBox()
         for kind in SCOPES:
-            self.scope.addItem(kind)
+            self.scope.addItem(f"work on {kind}", kind)
         self.scope.setProperty(
             "help",
             "What tools work on (H goes on). 'lesion' is the one under the mouse for a key, the "
@@ -76,9 +76,11 @@ class ToolSection(QWidget):
         self.distance.setRange(0.1, 50.0)
         self.distance.setValue(1.0)
         self.distance.setSingleStep(0.5)
+        self.distance.setPrefix("by ")
         self.distance.setToolTip("For Grow, Shrink and Smooth")
         self.tolerance = QSpinBox()
         self.tolerance.setRange(0, 100)
+        self.tolerance.setPrefix("tolerance ")
         self.tolerance.setSuffix(" %")
         self.tolerance.setValue(50)
         self.tolerance.setToolTip(
@@ -86,6 +88,7 @@ class ToolSection(QWidget):
         )
         self.level = QSpinBox()
         self.level.setRange(0, 500)
+        self.level.setPrefix("level ")
         self.level.setSuffix(" %")
         self.level.setValue(70)
         self.level.setToolTip(
@@ -114,14 +117,11 @@ class ToolSection(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(heading("Tools"))
-        column.addLayout(
-            form(
-                ("Work on", self.scope),
-                ("Distance", self.distance),
-                ("Tolerance", self.tolerance),
-                ("Level", self.level),
-            )
-        )
+        fields = QGridLayout()
+        fields.setSpacing(3)
+        for place, field in enumerate((self.scope, self.distance, self.tolerance, self.level)):
+            fields.addWidget(field, place // 2, place % 2)
+        column.addLayout(fields)
         column.addLayout(box_row)
         column.addLayout(grid)
         column.addWidget(JobBar(self.runner, "Shift-X"))
@@ -175,7 +175,7 @@ class ToolSection(QWidget):
     def next_scope(self) -> None:
         """Work on the next of lesion, slice, box and volume."""
         self.scope.setCurrentIndex((self.scope.currentIndex() + 1) % len(SCOPES))
-        show_info(f"Tools work on: {self.scope.currentText()}")
+        show_info(f"Tools work on: {self.scope.currentData()}")
 
     def draw_box(self) -> None:
         """Take the rectangle tool."""
@@ -300,7 +300,7 @@ class ToolSection(QWidget):
         self._viewer.dims.set_current_step(dim, self._viewer.dims.current_step[dim] + step)
 
     def _interpolate(self, layer: Labels, at: Any) -> None:
-        scope = self._scope(layer, None if self.scope.currentText() == "volume" else at)
+        scope = self._scope(layer, None if self.scope.currentData() == "volume" else at)
         axis, index, is_all = scope.axis, scope.index, scope.kind == "volume"
         draft = self._session.draft
         drafted = None if draft is None else draft.label_map.data
@@ -370,7 +370,7 @@ class ToolSection(QWidget):
     ) -> None:
         """Find an edit, in a thread unless it stays within a slice, and make it."""
         labels, grid = volume_of(layer), _grid_of(layer)
-        if grid.shape[0] == 1 or (scope is not None and scope.kind == "slice"):
+        if scope is not None and (grid.shape[0] == 1 or scope.kind == "slice"):
             if self._take(layer, work(LabelMap(labels, grid))):
                 then()
             return
@@ -400,7 +400,7 @@ class ToolSection(QWidget):
     # Where and what
 
     def _scope(self, layer: Labels, at: tuple[int, int, int] | None) -> Scope:
-        kind = self.scope.currentText()
+        kind = self.scope.currentData()
         source = self._session.source
         assert source is not None  # `why_not` said so
         if self._viewer.dims.ndisplay == 3 and kind != "volume":
@@ -426,7 +426,7 @@ class ToolSection(QWidget):
         return (through(self._viewer, self._session.source) or (0, 0))[0]
 
     def _grow_axis(self) -> int | None:
-        return self._axis() if self.scope.currentText() == "slice" else None
+        return self._axis() if self.scope.currentData() == "slice" else None
 
     def _exam(self) -> Exam:
         source = self._session.source

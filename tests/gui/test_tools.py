@@ -122,7 +122,7 @@ class Reader:
         self.layer.undo()
 
     def works_on(self, kind):
-        self.tools.scope.setCurrentText(kind)
+        self.tools.scope.setCurrentText(f"work on {kind}")
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_keys_fill_smooth_grow_and_shrink_lesion_slice_and_volume(reader):
     reader.made(before, correction.grow(label_map, there, 2.5).applied(before))
     # H goes from scope to scope
     reader.key(Qt.Key.Key_H)
-    assert reader.tools.scope.currentText() == "slice"
+    assert reader.tools.scope.currentText() == "work on slice"
 
 
 def test_a_click_grows_while_the_wheel_sets_the_tolerance(reader):
