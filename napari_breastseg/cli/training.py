@@ -43,7 +43,9 @@ def train(
 ) -> None:
     """Train on the accepted cases; patients locked for testing are never read."""
     from ..training import train_dataset
+    from ..training.ranks import rank_of_environment
 
+    is_first = rank_of_environment() == 0  # of the processes that torchrun started, one speaks
     opened = [Dataset.open(folder) for folder in datasets]
     base = None if model == "scratch" else load_model(model)
     result = run(
@@ -58,8 +60,10 @@ def train(
             resume=resume,
             name=name,
         ),
-        quiet=as_json,
+        quiet=as_json or not is_first,
     )
+    if not is_first:
+        return
     if as_json:
         print_json(
             {

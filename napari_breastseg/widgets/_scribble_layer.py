@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ..correction import IN, OUT
 from ._layers import label_colors, placement, volume_of
+from ._session import Session
 from ._sources import note_of
 
 if TYPE_CHECKING:
@@ -26,15 +27,17 @@ class ScribbleLayer(QObject):
 
     changed = Signal()
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Viewer, session: Session) -> None:
         super().__init__()
         self._viewer = viewer
+        self._session = session
 
     @property
     def layer(self) -> Labels | None:
-        """The layer, None while nothing is scribbled."""
+        """The layer of the exam at work, None while nothing is scribbled."""
         for layer in self._viewer.layers:
-            if note_of(layer).get("role") == "scribbles":
+            note = note_of(layer)
+            if (note.get("role"), note.get("case_id")) == ("scribbles", self._session.case_id):
                 return layer
         return None
 

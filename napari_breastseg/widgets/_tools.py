@@ -59,7 +59,7 @@ class ToolSection(QWidget):
         self._written: dict[tuple[int, int], NDArray[Any]] = {}
         self.runner = JobRunner(self)
         self.mouse = MouseTools(viewer, self)
-        self.scribbles = ScribbleLayer(viewer)
+        self.scribbles = ScribbleLayer(viewer, session)
         self.predict_in: Callable[[Region], Callable[[], Job[Prediction]]] | None = None
         """Gives what predicts a region; the dock says with which model."""
 

@@ -99,7 +99,7 @@ def box_region(viewer: Viewer, source: Source, exam: Exam, slices_beside: int) -
     layer = _box_layer(viewer, source.case_id)
     if layer is None or len(layer.data) == 0:
         raise InputError(
-            "Needed a box to segment",
+            "Needed a box to work in",
             "none is drawn yet",
             "Press 'Draw box' and drag a rectangle around the finding",
         )
