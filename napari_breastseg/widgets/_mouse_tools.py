@@ -55,7 +55,9 @@ class MouseTools(QObject):
         self.name = ""
         """The tool in hand; empty when none is."""
 
-        self.tolerance = 0.5
+        self.tolerance = 0.4
+        """As `Growth` takes it. Half way down, vessels between two lesions are taken along."""
+
         self._act: Callable[[Voxel], object] = lambda voxel: None
         self._values: Any = None
         self._axis: Callable[[], int] = lambda: 0

@@ -82,7 +82,7 @@ class ToolSection(QWidget):
         self.tolerance.setRange(0, 100)
         self.tolerance.setPrefix("tolerance ")
         self.tolerance.setSuffix(" %")
-        self.tolerance.setValue(50)
+        self.tolerance.setValue(40)
         self.tolerance.setToolTip(
             "How far below the click: 50 % is half way down to its surroundings"
         )

@@ -182,23 +182,23 @@ def test_a_click_grows_while_the_wheel_sets_the_tolerance(reader):
     QTest.qWait(30)
     growth = correction.Growth(correction.growth_map(exam), GRID, at)
     preview = reader.viewer.layers["P001 preview"].data
-    assert np.array_equal(preview[growth.box] == 1, growth.mask(0.5))
+    assert np.array_equal(preview[growth.box] == 1, growth.mask(0.4))
     assert not reader.layer.data.any()  # nothing is done yet
     for _ in range(4):
         reader.wheel(at, 1)
-    assert reader.tools.tolerance.value() == 70
-    assert np.array_equal(preview[growth.box] == 1, growth.mask(0.7))
+    assert reader.tools.tolerance.value() == 60
+    assert np.array_equal(preview[growth.box] == 1, growth.mask(0.6))
     reader.wheel(at, -1)
     assert reader.viewer.scene.camera.zoom == zoom
     QTest.mouseRelease(reader.native, LEFT, NONE, reader.place(at))
-    wanted = growth.edit(before, 0.65).applied(before)
+    wanted = growth.edit(before, 0.55).applied(before)
     assert not preview.any()
     reader.made(before, wanted)
     # In a slice only
     reader.works_on("slice")
     reader.click(at)
     flat = correction.Growth(correction.growth_map(exam), GRID, at, axis=0)
-    reader.made(before, flat.edit(before, 0.65).applied(before))
+    reader.made(before, flat.edit(before, 0.55).applied(before))
     # The same key puts it down and gives the brush back
     reader.key(Qt.Key.Key_G)
     assert "P001 preview" not in reader.viewer.layers
