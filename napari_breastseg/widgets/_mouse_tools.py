@@ -109,8 +109,8 @@ class MouseTools(QObject):
         layer.mode = "pan_zoom"
         layer.mouse_pan = False
         layer.cursor = "circle" if name == THRESHOLD else "cross"
-        if name == THRESHOLD:
-            layer.cursor_size = layer.brush_size
+        if name == THRESHOLD:  # from here on napari's own setter follows the brush
+            layer.cursor_size = layer.brush_size * self._pixel(layer)
         layer.events.mode.connect(self._on_mode)
         self._viewer.mouse_drag_callbacks.append(self._drag)
         self._viewer.mouse_wheel_callbacks.append(self._wheel)
@@ -141,6 +141,11 @@ class MouseTools(QObject):
         self.toleranceChanged.emit(self.tolerance)
 
     # The mouse
+
+    def _pixel(self, layer: Labels) -> float:
+        """Size of a pixel across the picture: mm, or 1 where it is not known."""
+        across = int(self._viewer.dims.displayed[-1]) - self._viewer.dims.ndim
+        return float(abs(layer.scale[across]))
 
     def _on_mode(self, event: object = None) -> None:
         self.put_down()
@@ -179,8 +184,8 @@ class MouseTools(QObject):
         axis, level = self._axis(), self._level()
         grid = _grid_of(layer)
         spacing = grid.spacing_mm or (1.0, 1.0, 1.0)
-        width = int(self._viewer.dims.displayed[-1]) - self._viewer.dims.ndim + 3
-        radius = layer.brush_size / 2 * spacing[width]
+        across = int(self._viewer.dims.displayed[-1]) - self._viewer.dims.ndim
+        radius = layer.brush_size / 2 * spacing[across]
         edits = []
         last = _place(layer, event.position)
         with layer.block_history():

@@ -243,6 +243,9 @@ def test_the_threshold_brush_paints_only_what_enhances(reader):
     reader.layer.brush_size = 9
     reader.key(Qt.Key.Key_Z, SHIFT)
     assert reader.tools.buttons["threshold_brush"].isChecked()
+    reader.key(Qt.Key.Key_BracketRight)
+    assert reader.layer.cursor_size == pytest.approx(10 * 0.8)
+    reader.key(Qt.Key.Key_BracketLeft)
     reader.stroke(reader.layer, (7, 30, 10), (7, 30, 55))
     painted = reader.layer.data.copy()
     bright = np.asarray(correction.percent_map(exam)) >= 70
