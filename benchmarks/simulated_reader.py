@@ -488,8 +488,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("slices", "volumes"))
     only = parser.parse_args().only
     model = checkpoint.load(checkpoint.STARTER)
-    path = RESULTS / "simulated_reader.json"
-    record = json.loads(path.read_text()) if path.is_file() else {"parts": {}}
+    parts: dict[str, object] = {}
     for kind, find, tools in (
         ("slices", slices, SLICE_TOOLS),
         ("volumes", volumes, VOLUME_TOOLS),
@@ -507,7 +506,10 @@ def main() -> None:
                     continue  # hours
                 rows = measure(chosen, tools, radii)
                 part = {"of": len(cases), "rows": rows}
-                record["parts"][f"{kind}, {start}{brush_name}"] = part
+                parts[f"{kind}, {start}{brush_name}"] = part
+    path = RESULTS / "simulated_reader.json"
+    record = json.loads(path.read_text()) if path.is_file() else {"parts": {}}
+    record["parts"] |= parts  # those of the other kind are kept
     record |= {"date": today(), "machine": machine()}
     path.write_text(json.dumps(record, indent=1) + "\n")
     keep(record)
