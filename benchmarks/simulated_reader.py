@@ -531,7 +531,8 @@ def keep(record: dict[str, dict[str, dict[str, object]]]) -> None:
         f"{record['date']}. `benchmarks/simulated_reader.py`, which says how the reader works: it",
         f"knows the reference and takes what gains most per stroke, to Dice {AIM:.2f}, at most",
         f"{MOST_STROKES} strokes. Each stroke is the best straight drag, with the brush that",
-        "*Start correcting* puts in the hand unless said otherwise.",
+        "*Start correcting* puts in the hand unless said otherwise. Slices are real ones with",
+        "hand-drawn masks; volumes are phantoms, whose lesions stand out more clearly.",
         "",
     ]
     for title, part in record["parts"].items():
