@@ -27,6 +27,7 @@ from ._layers import set_aside, show_exam, show_labels
 from ._orientation import follow
 from ._session import Draft, Session
 from ._sources import Source, earlier_layers, exam_of, note_of, sources
+from ._tool_list import ToolActions
 from ._view import go_to_tumor
 from .correct_panel import CorrectPanel
 from .open_panel import OpenPanel
@@ -55,11 +56,28 @@ KEYS = {
     "Shift-G": "train",
     "Shift-M": "use_model",
     "Shift-X": "cancel",
+    # Correction tools
+    "H": "next_scope",
+    "G": "grow_click",
+    "Shift-Z": "threshold_brush",
+    "Shift-Q": "scribble",
+    "Q": "settle",
+    "K": "keep_clicked",
+    "Shift-K": "drop_clicked",
+    "J": "interpolate",
+    "Shift-F": "fill_holes",
+    "Shift-H": "smooth",
+    "Shift-U": "revert",
+    ".": "enlarge",
+    ",": "shrink",
+    "N": "copy_next",
+    "Shift-J": "copy_previous",
+    "Shift-Y": "predict_box",
 }
 """Key to action of the dock; none of them is one of napari's own."""
 
 
-class BreastMRI(QWidget):
+class BreastMRI(ToolActions, QWidget):
     """Open, segment, correct, train: the panels of one viewer.
 
     Parameters
@@ -84,6 +102,7 @@ class BreastMRI(QWidget):
         self.train_panel = TrainPanel(napari_viewer, self.session)
         self.open_panel.leave = self.correct_panel.keeper.leave
         self.open_panel.close_case = self.correct_panel.keeper.close_case
+        self.correct_panel.tools.predict_in = self.segment_panel.predict_in
         self.open_panel.opened.connect(self._take_exam)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -144,6 +163,7 @@ class BreastMRI(QWidget):
         self._is_over = True
         for runner in (*self._runners(), self.correct_panel.keeper.runner):
             runner.abandon()
+        self.correct_panel.tools.put_down()
         self.session.leave_case()
         for key in KEYS:
             self.viewer.bind_key(key, None, overwrite=True)
@@ -257,6 +277,7 @@ class BreastMRI(QWidget):
             self.segment_panel.runner,
             self.correct_panel.runner,
             self.correct_panel.lesions.runner,
+            self.correct_panel.tools.runner,
             self.train_panel.runner,
             self.train_panel.chores,
         )
