@@ -35,6 +35,9 @@ NetworkName = Literal[
 ]
 """Classes of monai.networks.nets whose arguments are plain values."""
 
+RESHAPING = ("Orientationd", "Spacingd", "CropForegroundd")
+"""Transforms that are undone on the result."""
+
 PLACING = ("Orientationd", "Spacingd")
 """Transforms that need to know where voxels lie."""
 
@@ -105,7 +108,7 @@ class MonaiNetwork(BaseModel):
         mirror: bool,
     ) -> Job[NDArray[np.float32]]:
         """Tumor probability (Z, Y, X) on the exam's grid; canceled between two tiles."""
-        if exam.grid.affine is None and any(name in PLACING for name, _ in self.preprocessing):
+        if exam.grid.spacing_mm is None and any(name in PLACING for name, _ in self.preprocessing):
             raise InputError(
                 "Needed an exam whose voxel size and orientation are known",
                 f"{exam.case_id} comes without, and the model resamples to its own",
@@ -120,9 +123,9 @@ class MonaiNetwork(BaseModel):
             hook = network.register_forward_pre_hook(lambda *_: tick())
             try:
                 if dims == 3:
-                    affine = np.eye(4) if exam.grid.affine is None else exam.grid.affine
                     # Columns in the order of MONAI's axes, x first.
-                    return self._of_array(network, phases, affine[:, [2, 1, 0, 3]], device, mirror)
+                    affine = exam.grid.affine[:, [2, 1, 0, 3]]
+                    return self._of_array(network, phases, affine, device, mirror)
                 slices = (phases[..., z] for z in range(phases.shape[-1]))
                 done = [self._of_array(network, one, np.eye(4), device, mirror) for one in slices]
                 return np.stack(done, axis=0)
@@ -159,13 +162,15 @@ class MonaiNetwork(BaseModel):
             tumor = self._tumor(inferer(batch, network))
             if mirror:
                 tumor = (tumor + self._tumor(inferer(batch.flip(2), network)).flip(2)) / 2
+        if not any(name in RESHAPING for name, _ in self.preprocessing):
+            return np.asarray(tumor[0].cpu(), np.float32).transpose()
         made = MetaTensor(tumor.cpu(), meta=image.meta, applied_operations=image.applied_operations)
         back = transforms.Invertd(
             "tumor", chain, orig_keys="image", nearest_interp=False, to_tensor=True
         )
         restored = back({"image": image, "tumor": made})["tumor"][0]
         values: NDArray[np.float32] = np.asarray(restored, np.float32)
-        return values.transpose().clip(0.0, 1.0)
+        return values.transpose()
 
     def _tumor(self, output: Any) -> torch.Tensor:
         # Networks with deep supervision give a list, the full resolution first.
