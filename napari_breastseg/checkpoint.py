@@ -8,7 +8,7 @@ is loaded or saved; no Qt.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -71,6 +71,9 @@ class TrainingRecord(BaseModel):
     patients: list[str] = []
     """Pseudonyms of the training patients."""
 
+    inherited_patients: list[str] = []
+    """Patients that the models it was made from had learned from."""
+
     steps: int = 0
     """Optimizer steps taken."""
 
@@ -81,6 +84,31 @@ class TrainingRecord(BaseModel):
     def known_cases(self) -> set[str]:
         """Cases that changed these weights or those they were made from."""
         return {*self.training_cases, *self.inherited_cases}
+
+    @property
+    def known_patients(self) -> set[str]:
+        """Patients that changed these weights or those they were made from."""
+        return {*self.patients, *self.inherited_patients}
+
+    def learned_from(self, cases: Iterable[tuple[str, str]]) -> set[str]:
+        """Ids of the cases whose patient this model, or one it was made from, learned from.
+
+        Parameters
+        ----------
+        cases : iterable of (case_id, patient_id)
+            All cases of a dataset: a patient is known by one of them.
+
+        Examples
+        --------
+        >>> record = TrainingRecord(training_cases=["A_v1"], inherited_patients=["P2"])
+        >>> sorted(record.learned_from([("A_v1", "P1"), ("A_v2", "P1"), ("B", "P2"), ("C", "P3")]))
+        ['A_v1', 'A_v2', 'B']
+        """
+        cases = list(cases)
+        # Records made before patients were inherited know them by their cases only.
+        by_case = {patient for case, patient in cases if case in self.known_cases}
+        known = self.known_patients | by_case
+        return {case for case, patient in cases if patient in known}
 
 
 class ModelInfo(BaseModel):

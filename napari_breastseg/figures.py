@@ -96,6 +96,7 @@ def case_picture(
     *,
     case_id: str,
     dice: float,
+    remark: str = "",
 ) -> None:
     """Write image | reference | prediction of a case's most telling slice.
 
@@ -116,6 +117,8 @@ def case_picture(
         For the title; a long one is shortened in its middle.
     dice : float
         For the title.
+    remark : str
+        Something the reader has to know of the score, such as "trained on".
 
     Raises
     ------
@@ -131,7 +134,7 @@ def case_picture(
         _Panel("Reference", (_Outline(truth, REFERENCE_COLOR),)),
         _Panel("Prediction", marked),
     )
-    title = f"{_shortened(case_id)}\nDice {dice:.3f}{where}"
+    title = f"{_shortened(case_id)}\nDice {dice:.3f}{where}" + (f" ({remark})" if remark else "")
     _save(_panel_figure(image, z, panels, title), path)
 
 

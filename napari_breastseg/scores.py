@@ -85,6 +85,8 @@ class CaseScores:
     true_negative_px: int
     roc_auc: float | None
     pr_auc: float | None
+    is_trained_on: bool = False
+    """Whether the model learned from this patient, which flatters its scores."""
 
 
 @dataclass(frozen=True, eq=False)

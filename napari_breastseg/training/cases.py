@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from ..atomic import storage_errors
 from ..dataset import Dataset
+from ..errors import InputError
 from ..preprocessing import prepare, prepare_labels
 from ..progress import Job, Progress
 from ..unet import ModelSpec
 from ..volume import Exam, LabelMap
 
-__all__ = ["CaseSource", "DatasetCase", "TrainingCase", "load_cases"]
+__all__ = ["CaseSource", "DatasetCase", "TrainingCase", "load_cases", "split_by_patient"]
 
 
 class CaseSource(Protocol):
@@ -44,7 +45,7 @@ class CaseSource(Protocol):
 
 @dataclass(frozen=True)
 class DatasetCase:
-    """An accepted case of a dataset folder, read when asked."""
+    """An accepted case of a dataset folder, read when asked; refused of a locked patient."""
 
     dataset: Dataset
     case_id: str
@@ -52,11 +53,72 @@ class DatasetCase:
 
     def exam(self) -> Exam:
         """The case's phases."""
+        self._require_unlocked()
         return self.dataset.exam(self.case_id)
 
     def label_map(self) -> LabelMap:
         """The accepted mask, with `ignore` where nobody looked."""
+        self._require_unlocked()
         return self.dataset.label_map(self.case_id)
+
+    def _require_unlocked(self) -> None:
+        if self.dataset.case(self.case_id).is_locked:
+            raise InputError(
+                "Needed cases of patients who may be learned from",
+                f"case {self.case_id} is of a patient locked for testing",
+                "Leave it out: locked patients judge models and teach none",
+            )
+
+
+def split_by_patient(
+    datasets: Sequence[Dataset], fold: int | None
+) -> tuple[list[DatasetCase], list[DatasetCase]]:
+    """Cases to learn from and cases held out; all cases of a patient go the same way.
+
+    A patient locked in one of the datasets is left out of all, one held out in one is held out
+    in all, whatever case ids and visits they have there.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+    fold : int or None
+        Fold held out; None learns from every unlocked patient.
+
+    Returns
+    -------
+    learned, held_out : list of DatasetCase
+        With a single patient in all, both hold the same cases.
+
+    Raises
+    ------
+    InputError
+        If a dataset has no accepted case outside its locked patients, or no such fold.
+    """
+    locked: set[str] = set()
+    held: set[str] = set()
+    usable: list[DatasetCase] = []
+    for dataset in datasets:
+        records = {record.case_id: record for record in dataset.cases()}
+        locked |= {record.patient_id for record in records.values() if record.is_locked}
+        # Every case of fold 0 is in one of its two lists, so together they are all there is.
+        split = dataset.split(fold or 0)
+        if fold is not None and split.train != split.val:
+            held |= {records[case_id].patient_id for case_id in split.val}
+        usable += [
+            DatasetCase(dataset, case_id, records[case_id].patient_id)
+            for case_id in dict.fromkeys((*split.train, *split.val))
+        ]
+    usable = [case for case in usable if case.patient_id not in locked]
+    learned = [case for case in usable if case.patient_id not in held]
+    if not learned:
+        raise InputError(
+            "Needed patients to learn from besides those held out and those locked for testing",
+            f"got {len(usable)} cases of patients who are held out in one of the datasets",
+            "Choose another fold, or hold out none",
+        )
+    if fold is None:
+        return learned, []
+    return learned, [case for case in usable if case.patient_id in held] or learned
 
 
 @dataclass(frozen=True, eq=False)
