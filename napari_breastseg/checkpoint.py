@@ -8,6 +8,7 @@ is loaded or saved; no Qt.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +33,7 @@ __all__ = [
     "Checkpoint",
     "ModelInfo",
     "TrainingRecord",
+    "copy",
     "is_checkpoint",
     "load",
     "read_info",
@@ -285,6 +287,59 @@ def load(folder: Path) -> Checkpoint:
             "Copy the whole checkpoint folder again, or train the model anew",
         ) from error
     return Checkpoint(info, network.eval())
+
+
+def copy(folder: Path, target: Path) -> str:
+    """Copy a checkpoint's weights, model.json and model card through to the disk; their SHA-256.
+
+    Parameters
+    ----------
+    folder, target : Path
+        The checkpoint, and a folder that holds none.
+
+    Raises
+    ------
+    InputError
+        If the weights are cut off, or are not those that model.json names.
+    """
+    digest = _copy_file(folder / WEIGHTS_FILE, target / WEIGHTS_FILE)
+    _copy_file(folder / MODEL_FILE, target / MODEL_FILE)
+    if (folder / CARD_FILE).is_file():
+        _copy_file(folder / CARD_FILE, target / CARD_FILE)
+    _require_whole_weights(target / WEIGHTS_FILE, digest, read_info(target).weights_sha256)
+    return digest
+
+
+def _copy_file(source: Path, target: Path) -> str:
+    """Copy a file through to the disk and give its SHA-256."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while block := reader.read(1 << 20):
+            digest.update(block)
+            writer.write(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest()
+
+
+def _require_whole_weights(path: Path, digest: str, expected: str) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    problem = ""
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        problem = f"they cannot be read ({error})"
+    if expected and digest != expected:
+        problem = f"they have SHA-256 {digest[:12]}... and {MODEL_FILE} names {expected[:12]}..."
+    if problem:
+        raise InputError(
+            f"Needed the whole weights of the model, as {MODEL_FILE} names them",
+            problem,
+            "Copy the whole checkpoint folder again; one of its files is from another model or "
+            "was cut off",
+        )
 
 
 def _first_problem(error: Exception) -> str:

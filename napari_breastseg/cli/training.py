@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..dataset import Dataset
 from ..errors import InputError
+from ..home import new_training_folder
+from ..promotion import lone_training, new_cases, registered
+from ..promotion import promote as promote_judged
+from ..registry import Registry
 from ._choices import Device, load_model
 from ._console import AsJson, print_json, run
+
+if TYPE_CHECKING:
+    from ..training import TrainResult
 
 
 def train(
     datasets: Annotated[
         list[Path], typer.Argument(metavar="DATASET...", help="Dataset folders to learn from.")
     ],
-    output: Annotated[Path, typer.Option(help="Becomes the checkpoint folder.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Becomes the checkpoint folder [default: a new one under BREASTSEG_HOME]"
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -39,27 +53,48 @@ def train(
     name: Annotated[
         str | None, typer.Option(help="The model's name [default: the output folder's]")
     ] = None,
+    if_new: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Only if N cases or more were accepted that no registered model has read, and no "
+            "other such training is running: for a nightly job. Registers the model.",
+        ),
+    ] = None,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote",
+            help="Register the model, judge it on the locked patients, and promote it if it "
+            "passes; exit code 1 if it does not.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train on the accepted cases; patients locked for testing are never read."""
-    from ..training import train_dataset
-
     opened = [Dataset.open(folder) for folder in datasets]
-    base = None if model == "scratch" else load_model(model)
-    result = run(
-        train_dataset(
-            opened,
-            output,
-            base=base,
-            fold=_fold(fold),
-            steps=steps,
-            seed=seed,
-            device=device,
-            resume=resume,
-            name=name,
-        ),
-        quiet=as_json,
-    )
+    with lone_training() if if_new is not None else nullcontext(True) as is_alone:
+        new = None if if_new is None or not is_alone else new_cases(Registry(), opened)
+        reason = ""
+        if not is_alone:
+            reason = "another training that began by itself is running"
+        elif if_new is not None and new is not None and len(new) < if_new:
+            reason = f"{len(new)} new cases, {if_new} are needed"
+        if reason:
+            if as_json:
+                print_json({"folder": None, "not_trained": reason})
+            else:
+                typer.echo(f"{_now()} {_names(opened)}: not trained, {reason}")
+            return
+        result = _train(opened, output, model, fold, seed, resume, steps, device, name, as_json)
+        entry = None
+        if promote or if_new is not None:
+            entry = registered(Registry(), result.folder)
+        promotion = None
+        if promote and entry is not None:
+            job = promote_judged(Registry(), entry.name, opened, device=device)
+            promotion = run(job, quiet=as_json)
     if as_json:
         print_json(
             {
@@ -68,11 +103,65 @@ def train(
                 "val_dice": result.val_dice,
                 "seconds": round(result.seconds, 1),
                 "model": result.info.model_dump(mode="json"),
+                "registered": None if entry is None else entry.name,
+                "promoted": None if promotion is None else promotion.entry.is_promoted,
+                "judgment": None
+                if promotion is None
+                else promotion.judgment.model_dump(mode="json"),
             }
         )
-        return
-    dice = "no validation cases" if result.val_dice is None else f"Dice {result.val_dice:.3f}"
-    typer.echo(f"Wrote {result.folder}: step {result.best_step}, {dice}, {result.seconds:.0f} s")
+    else:
+        dice = "no validation cases" if result.val_dice is None else f"Dice {result.val_dice:.3f}"
+        line = f"Wrote {result.folder}: step {result.best_step}, {dice}, {result.seconds:.0f} s"
+        if new is not None:
+            line = f"{_now()} {_names(opened)}: {len(new)} new cases. {line}"
+        if promotion is not None:
+            line += ". " + promotion.describe().replace("\n", " ")
+        typer.echo(line)
+    if promotion is not None and not promotion.entry.is_promoted:
+        raise typer.Exit(1)
+
+
+def _train(
+    datasets: list[Dataset],
+    output: Path | None,
+    model: str | None,
+    fold: str,
+    seed: int,
+    resume: bool,
+    steps: int | None,
+    device: str,
+    name: str | None,
+    as_json: bool,
+) -> TrainResult:
+    from ..training import train_dataset
+
+    if output is None and resume:
+        raise InputError(
+            "Needed the folder of the training to go on with",
+            "got --resume without --output",
+            "Add --output with the folder that the interrupted training wrote to",
+        )
+    job = train_dataset(
+        datasets,
+        output or new_training_folder(name or f"{datasets[0].name}-{datetime.now():%Y%m%d-%H%M}"),
+        base=None if model == "scratch" else load_model(model),
+        fold=_fold(fold),
+        steps=steps,
+        seed=seed,
+        device=device,
+        resume=resume,
+        name=name,
+    )
+    return run(job, quiet=as_json)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _names(datasets: list[Dataset]) -> str:
+    return ", ".join(dataset.name for dataset in datasets)
 
 
 def _fold(text: str) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QSpinBox, QVBoxLay
 
 from ..dataset import Dataset
 from ..errors import InputError
-from ..home import home_folder
+from ..home import new_training_folder
 from ..progress import Job, Progress
 from ..registry import Registry
 from ._curves import Curves
@@ -180,12 +179,8 @@ class TrainPanel(QWidget):
         if self._interrupted == order:
             return order
         self._interrupted = None
-        folder = home_folder() / "trainings"
-        stem = self.name.text().strip() or f"{dataset.name}-{datetime.now():%Y%m%d-%H%M}"
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "model"
-        output, number = folder / stem, 2
-        while output.exists():
-            output, number = folder / f"{stem}-{number}", number + 1
+        name = self.name.text().strip() or f"{dataset.name}-{datetime.now():%Y%m%d-%H%M}"
+        output = new_training_folder(name)
         return _Order(**{**order.__dict__, "output": output})
 
     def use(self) -> None:
