@@ -22,6 +22,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -31,13 +32,14 @@ from numpy.typing import NDArray
 from .atomic import storage_errors, write_json, write_text
 from .bootstrap import RESAMPLES, SEED, PairedDifference, bootstrap_ci95, paired_bootstrap
 from .errors import InputError, StorageError
-from .progress import Job, Progress
+from .progress import Job, Progress, relay
 from .scores import (
     SURFACE_TOLERANCE_MM,
     SURFACE_TOLERANCE_PX,
     CaseScores,
     Curves,
     ProbabilityHistogram,
+    Reliability,
     score_case,
 )
 from .volume import Exam, LabelMap, Volume
@@ -119,12 +121,15 @@ class Evaluation:
         Figures over all; the module's text says over what each is taken.
     curves : Curves, optional
         ROC and precision-recall over all scored pixels.
+    reliability : Reliability, optional
+        How often pixels are tumor that are given a probability, over all scored pixels.
     """
 
     cases: tuple[CaseScores, ...]
     patients: tuple[PatientScores, ...]
     summary: Mapping[str, Any]
     curves: Curves | None = None
+    reliability: Reliability | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -156,7 +161,7 @@ class Evaluation:
         return f"{text}, {patients}, {cases}" + (f", {known} of them trained on" if known else "")
 
     def write(self, folder: Path) -> None:
-        """Write cases.csv, patients.csv, curves.png and, last, evaluation.json.
+        """Write tables, curves.png, reliability.png and, last, evaluation.json.
 
         Raises
         ------
@@ -169,6 +174,10 @@ class Evaluation:
             from .figures import curves_picture
 
             curves_picture(folder / "curves.png", self.curves)
+        if self.reliability is not None:
+            from .figures import reliability_picture
+
+            reliability_picture(folder / "reliability.png", {"": self.reliability})
         write_json(folder / "evaluation.json", self.to_json())
 
 
@@ -240,7 +249,7 @@ def evaluate(
             reference.require_grid(exam.grid, case_id)
             predicted = predict(exam)
             if isinstance(predicted, Generator):
-                predicted = yield from _within(predicted, done, total)
+                predicted = yield from relay(predicted, partial(_as_evaluating, done, total))
             mask = predicted.label_map.tumor
             histogram = None
             if predicted.probability is not None:
@@ -281,13 +290,14 @@ def evaluate(
             "Mend the cases named" if failed else "Accept or import cases with a mask first",
         )
     curves = None if pooled is None else pooled.curves()
+    reliability = None if pooled is None else pooled.reliability()
     settings: dict[str, Any] = {
         "surface_tolerance_mm": surface_tolerance_mm,
         "surface_tolerance_px": surface_tolerance_px,
         "bootstrap_resamples": RESAMPLES,
         "bootstrap_seed": SEED,
     }
-    result = _evaluation(rows.values(), curves, failed, settings)
+    result = replace(_evaluation(rows.values(), curves, failed, settings), reliability=reliability)
     if output is not None:
         result.write(output)
     return result
@@ -297,18 +307,8 @@ def _read(value: T | Reader[T]) -> T:
     return value() if callable(value) else value
 
 
-def _within(job: Job[Predicted], done: int, total: int) -> Job[Predicted]:
-    """Drive a prediction's job, showing the evaluation's progress instead of its own."""
-    try:
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as stop:
-                predicted: Predicted = stop.value
-                return predicted
-            yield Progress("Evaluating", done, total, message=step.message)
-    finally:
-        job.close()
+def _as_evaluating(done: int, total: int, part: Progress) -> Progress:
+    return Progress("Evaluating", done, total, message=part.message)
 
 
 def _evaluation(

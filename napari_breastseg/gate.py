@@ -21,7 +21,7 @@ from .bootstrap import PairedDifference, paired_bootstrap
 from .dataset import CaseRecord, Dataset
 from .evaluation import CaseScores, Evaluation, evaluate
 from .prediction import predict
-from .progress import Job, Progress
+from .progress import Job, Progress, relay
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
@@ -247,7 +247,7 @@ def judge(
     scores = []
     for number, model in enumerate((candidate, reference)):
         job = evaluate(cases, partial(predict, model, device=device))
-        scores.append((yield from _as_part(job, number, 2)))
+        scores.append((yield from relay(job, partial(_as_half, number))))
     return weigh(scores[0], scores[1], frame)
 
 
@@ -407,16 +407,6 @@ def _digest(cases: Sequence[tuple[Dataset, CaseRecord]]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _as_part(job: Job[Evaluation], number: int, parts: int) -> Job[Evaluation]:
-    """Drive an evaluation as one of several parts of the progress."""
-    try:
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as stop:
-                scores: Evaluation = stop.value
-                return scores
-            done, total = number * step.total + step.done, parts * step.total
-            yield Progress("Judging", done, total, step.metrics, step.message)
-    finally:
-        job.close()
+def _as_half(number: int, part: Progress) -> Progress:
+    done = number * part.total + part.done
+    return Progress("Judging", done, 2 * part.total, part.metrics, part.message)

@@ -156,6 +156,7 @@ def test_the_folder_holds_tables_curves_and_a_picture_per_case(cases, tmp_path):
         "cases.csv",
         "patients.csv",
         "curves.png",
+        "reliability.png",
         "evaluation.json",
         *(f"pictures/{case_id}.png" for case_id, *_ in cases),
     }

@@ -208,8 +208,26 @@ class Dataset:
         self._store.rebuild()
         return record
 
-    def save_draft(self, case_id: str, label_map: LabelMap, *, model: str) -> CaseRecord:
+    def save_draft(
+        self,
+        case_id: str,
+        label_map: LabelMap,
+        *,
+        model: str,
+        predicted_dice: float | None = None,
+    ) -> CaseRecord:
         """Keep a model's untouched prediction, for comparison with what will be accepted.
+
+        Parameters
+        ----------
+        case_id : str
+            The case.
+        label_map : LabelMap
+            0 background, 1 tumor, on the case's grid.
+        model : str
+            Name of the model that made it.
+        predicted_dice : float, optional
+            Dice it expects of its draft, 0 to 1: the worklist shows the least certain cases first.
 
         Raises
         ------
@@ -217,7 +235,7 @@ class Dataset:
             When the grid is not the case's, or the case is accepted or flagged.
         """
         require_word(model, "a model name")
-        return work.save_draft(self._store, case_id, label_map, model)
+        return work.save_draft(self._store, case_id, label_map, model, predicted_dice)
 
     def autosave(self, case_id: str, label_map: LabelMap) -> None:
         """Keep work in progress, for `recover`; an accepted mask stays what it is."""

@@ -62,13 +62,24 @@ def require_labels(label_map: LabelMap, allowed: Iterable[int], case_id: str) ->
         )
 
 
-def stage_draft(store: Store, record: CaseRecord, label_map: LabelMap, model: str) -> DraftRecord:
+def stage_draft(
+    store: Store,
+    record: CaseRecord,
+    label_map: LabelMap,
+    model: str,
+    predicted_dice: float | None = None,
+) -> DraftRecord:
     """Write a draft where `Store.commit` finds it; what the record is to say of it."""
     label_map = on_grid(label_map, record.grid.grid, record.case_id)
     require_labels(label_map, (BACKGROUND, TUMOR), record.case_id)
     path = store.layout.pending("drafts", record.case_id)
     formats.write_label_map(path, label_map)
-    return DraftRecord(sha256=sha256(path), model=model, software_version=__version__)
+    return DraftRecord(
+        sha256=sha256(path),
+        model=model,
+        predicted_dice=predicted_dice,
+        software_version=__version__,
+    )
 
 
 def stage_mask(

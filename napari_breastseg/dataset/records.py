@@ -111,6 +111,8 @@ class DraftRecord(_Record):
     sha256: str
     model: str
     """Name of the model that made it."""
+    predicted_dice: float | None = Field(default=None, ge=0, le=1)
+    """Dice the model expects of it; None where nothing was expected."""
     software_version: str
 
 
@@ -170,6 +172,11 @@ class CaseRecord(_Record):
     def is_locked(self) -> bool:
         """Whether the patient is kept for testing."""
         return self.role.is_locked
+
+    @property
+    def predicted_dice(self) -> float | None:
+        """Dice that the model expects of its draft, None where it expects nothing."""
+        return None if self.draft is None else self.draft.predicted_dice
 
 
 def next_role(roles: Iterable[PatientRole]) -> PatientRole:

@@ -101,12 +101,18 @@ def enter(
             raise
 
 
-def save_draft(store: Store, case_id: str, label_map: LabelMap, model: str) -> CaseRecord:
+def save_draft(
+    store: Store,
+    case_id: str,
+    label_map: LabelMap,
+    model: str,
+    predicted_dice: float | None = None,
+) -> CaseRecord:
     """Keep a model's untouched prediction."""
     with store.writing(case_id, "drafting"):
         record = store.case(case_id)
         _require_not(record, (Status.ACCEPTED, Status.FLAGGED), "a draft")
-        draft = stage_draft(store, record, label_map, model)
+        draft = stage_draft(store, record, label_map, model, predicted_dice)
         status = Status.DRAFTED if record.status is Status.NEW else record.status
         record = record.model_copy(update={"draft": draft, "status": status})
         return store.commit(record, staged=("drafts",))
