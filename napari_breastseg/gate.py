@@ -409,4 +409,4 @@ def _digest(cases: Sequence[tuple[Dataset, CaseRecord]]) -> str:
 
 def _as_half(number: int, part: Progress) -> Progress:
     done = number * part.total + part.done
-    return Progress("Judging", done, 2 * part.total, part.metrics, part.message)
+    return Progress("Judging", done, 2 * part.total, metrics=part.metrics, message=part.message)

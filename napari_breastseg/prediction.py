@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
     from .unet import ModelSpec
 
-__all__ = ["Prediction", "Region", "choose_device", "predict", "predict_working", "whole"]
+__all__ = [
+    "Prediction",
+    "Region",
+    "choose_device",
+    "is_out_of_memory",
+    "predict",
+    "predict_working",
+    "whole",
+]
 
 Region = tuple[slice, slice, slice]
 """A part of an exam, as slices of voxels along (z, y, x)."""
@@ -95,6 +103,12 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device had too little memory; only NVIDIA's error has a class of its own."""
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text
+
+
 def whole(exam: Exam) -> Region:
     """Region that is the whole exam."""
     z, y, x = exam.grid.shape
@@ -160,8 +174,8 @@ def predict(
         tumor = yield from predict_working(
             network, spec, prepared, target, region=working, mirror=mirror
         )
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; Apple's has no class of its own
-        if target.type == "cpu" or "out of memory" not in str(error).lower():
+    except RuntimeError as error:
+        if target.type == "cpu" or not is_out_of_memory(error):
             raise
         torch.cuda.empty_cache()
         message = f"The {target.type} device ran out of memory; going on with the CPU"

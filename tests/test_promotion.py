@@ -189,3 +189,14 @@ def test_going_on_needs_the_folder(run, hospital):
     code, _, stderr = run("train", hospital.folder, "--resume")
     assert code == 2
     assert "got --resume without --output" in stderr
+
+
+def test_several_processes_need_the_folder_and_start_by_hand(run, hospital, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    code, _, stderr = run("train", hospital.folder)
+    assert code == 2
+    assert "Needed an output folder for a training of several processes" in stderr
+    code, _, stderr = run("train", hospital.folder, "--if-new", 1)
+    assert code == 2
+    assert "Needed a single process for --if-new" in stderr

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,11 +18,9 @@ from ..registry import Registry
 from ._choices import Device, load_model
 from ._console import AsJson, print_json, run
 
-if TYPE_CHECKING:
-    from ..training import TrainResult
-
 
 def train(
+    context: typer.Context,
     datasets: Annotated[
         list[Path], typer.Argument(metavar="DATASET...", help="Dataset folders to learn from.")
     ],
@@ -73,28 +71,42 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train on the accepted cases; patients locked for testing are never read."""
+    from ..training import train_dataset
+    from ..training.ranks import rank_of_environment
+
+    is_first = rank_of_environment() == 0  # of the processes that torchrun started, one speaks
     opened = [Dataset.open(folder) for folder in datasets]
-    with lone_training() if if_new is not None else nullcontext(True) as is_alone:
-        new = None if if_new is None or not is_alone else new_cases(Registry(), opened)
-        reason = ""
-        if not is_alone:
-            reason = "another training that began by itself is running"
-        elif if_new is not None and new is not None and len(new) < if_new:
-            reason = f"{len(new)} new cases, {if_new} are needed"
-        if reason:
-            if as_json:
-                print_json({"folder": None, "not_trained": reason})
-            else:
-                typer.echo(f"{_now()} {_names(opened)}: not trained, {reason}")
-            return
-        result = _train(opened, output, model, fold, seed, resume, steps, device, name, as_json)
-        entry = None
-        if promote or if_new is not None:
-            entry = registered(Registry(), result.folder)
-        promotion = None
-        if promote and entry is not None:
-            job = promote_judged(Registry(), entry.name, opened, device=device)
-            promotion = run(job, quiet=as_json)
+    if if_new is not None and (reason := _why_not_due(context, opened, if_new)):
+        if as_json:
+            print_json({"folder": None, "not_trained": reason})
+        else:
+            typer.echo(f"{_now()} {_names(opened)}: not trained, {reason}")
+        return
+    new = new_cases(Registry(), opened)
+    base = None if model == "scratch" else load_model(model)
+    result = run(
+        train_dataset(
+            opened,
+            output or _new_folder(opened, name, resume),
+            base=base,
+            fold=_fold(fold),
+            steps=steps,
+            seed=seed,
+            device=device,
+            resume=resume,
+            name=name,
+        ),
+        quiet=as_json or not is_first,
+    )
+    if not is_first:
+        return
+    entry = promotion = None
+    if promote or if_new is not None:
+        entry = registered(Registry(), result.folder)
+    if promote and entry is not None:
+        job = promote_judged(Registry(), entry.name, opened, device=device)
+        promotion = run(job, quiet=as_json)
+    judgment = None if promotion is None else promotion.judgment.model_dump(mode="json")
     if as_json:
         print_json(
             {
@@ -105,15 +117,13 @@ def train(
                 "model": result.info.model_dump(mode="json"),
                 "registered": None if entry is None else entry.name,
                 "promoted": None if promotion is None else promotion.entry.is_promoted,
-                "judgment": None
-                if promotion is None
-                else promotion.judgment.model_dump(mode="json"),
+                "judgment": judgment,
             }
         )
     else:
         dice = "no validation cases" if result.val_dice is None else f"Dice {result.val_dice:.3f}"
         line = f"Wrote {result.folder}: step {result.best_step}, {dice}, {result.seconds:.0f} s"
-        if new is not None:
+        if if_new is not None:
             line = f"{_now()} {_names(opened)}: {len(new)} new cases. {line}"
         if promotion is not None:
             line += ". " + promotion.describe().replace("\n", " ")
@@ -122,38 +132,34 @@ def train(
         raise typer.Exit(1)
 
 
-def _train(
-    datasets: list[Dataset],
-    output: Path | None,
-    model: str | None,
-    fold: str,
-    seed: int,
-    resume: bool,
-    steps: int | None,
-    device: str,
-    name: str | None,
-    as_json: bool,
-) -> TrainResult:
-    from ..training import train_dataset
+def _why_not_due(context: typer.Context, datasets: list[Dataset], wanted: int) -> str:
+    """Why a nightly training has to wait; else the lock is held until the command ends."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise InputError(
+            "Needed a single process for --if-new",
+            "got several, started by torchrun",
+            "Leave --if-new out there, or start the command without torchrun",
+        )
+    if not context.with_resource(lone_training()):
+        return "another training that began by itself is running"
+    count = len(new_cases(Registry(), datasets))
+    return f"{count} new cases, {wanted} are needed" if count < wanted else ""
 
-    if output is None and resume:
+
+def _new_folder(datasets: list[Dataset], name: str | None, resume: bool) -> Path:
+    if resume:
         raise InputError(
             "Needed the folder of the training to go on with",
             "got --resume without --output",
             "Add --output with the folder that the interrupted training wrote to",
         )
-    job = train_dataset(
-        datasets,
-        output or new_training_folder(name or f"{datasets[0].name}-{datetime.now():%Y%m%d-%H%M}"),
-        base=None if model == "scratch" else load_model(model),
-        fold=_fold(fold),
-        steps=steps,
-        seed=seed,
-        device=device,
-        resume=resume,
-        name=name,
-    )
-    return run(job, quiet=as_json)
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # whose processes might choose different ones
+        raise InputError(
+            "Needed an output folder for a training of several processes",
+            "got no --output",
+            "Add --output with the folder that becomes the checkpoint",
+        )
+    return new_training_folder(name or f"{datasets[0].name}-{datetime.now():%Y%m%d-%H%M}")
 
 
 def _now() -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..unet import ModelSpec
 from .config import TrainConfig
 from .patches import Augmentation, PatchSource, make_batch
+from .ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     import torch
@@ -26,13 +27,16 @@ class BatchMaker:
     spec: ModelSpec
     config: TrainConfig
 
+    ranks: Ranks = ALONE
+    """Processes that share the batch; this one makes its own part only."""
+
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and labels of one step, counted from 0."""
         return make_batch(
             self.source,
             self.augmentation,
             self.spec,
-            size=self.config.batch_size,
+            samples=range(self.ranks.rank, self.config.batch_size, self.ranks.count),
             seed=self.config.seed,
             step=step,
             phase_dropout=self.config.phase_dropout,

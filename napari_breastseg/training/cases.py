@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,9 @@ from ..errors import InputError
 from ..preprocessing import prepare, prepare_labels
 from ..progress import Job, Progress
 from ..unet import ModelSpec
-from ..volume import Exam, LabelMap
+from ..volume import IGNORE, Exam, LabelMap
 
-__all__ = ["CaseSource", "DatasetCase", "TrainingCase", "load_cases", "split_by_patient"]
+__all__ = ["CaseSource", "DatasetCase", "DraftedCase", "TrainingCase", "load_cases"]
 
 
 class CaseSource(Protocol):
@@ -43,6 +43,14 @@ class CaseSource(Protocol):
         """The accepted mask, with `ignore` where nobody looked."""
 
 
+@runtime_checkable
+class DraftedCase(CaseSource, Protocol):
+    """A case whose mask may have been corrected from a model's draft."""
+
+    def draft(self) -> LabelMap | None:
+        """The draft on the case's grid; None when the mask was made without one."""
+
+
 @dataclass(frozen=True)
 class DatasetCase:
     """An accepted case of a dataset folder, read when asked; refused of a locked patient."""
@@ -61,6 +69,10 @@ class DatasetCase:
         self._require_unlocked()
         return self.dataset.label_map(self.case_id)
 
+    def draft(self) -> LabelMap | None:
+        """The model's draft; None when the mask was made without one."""
+        return self.dataset.draft(self.case_id)
+
     def _require_unlocked(self) -> None:
         if self.dataset.case(self.case_id).is_locked:
             raise InputError(
@@ -68,57 +80,6 @@ class DatasetCase:
                 f"case {self.case_id} is of a patient locked for testing",
                 "Leave it out: locked patients judge models and teach none",
             )
-
-
-def split_by_patient(
-    datasets: Sequence[Dataset], fold: int | None
-) -> tuple[list[DatasetCase], list[DatasetCase]]:
-    """Cases to learn from and cases held out; all cases of a patient go the same way.
-
-    A patient locked in one of the datasets is left out of all, one held out in one is held out
-    in all, whatever case ids and visits they have there.
-
-    Parameters
-    ----------
-    datasets : sequence of Dataset
-    fold : int or None
-        Fold held out; None learns from every unlocked patient.
-
-    Returns
-    -------
-    learned, held_out : list of DatasetCase
-        With a single patient in all, both hold the same cases.
-
-    Raises
-    ------
-    InputError
-        If a dataset has no accepted case outside its locked patients, or no such fold.
-    """
-    locked: set[str] = set()
-    held: set[str] = set()
-    usable: list[DatasetCase] = []
-    for dataset in datasets:
-        records = {record.case_id: record for record in dataset.cases()}
-        locked |= {record.patient_id for record in records.values() if record.is_locked}
-        # Every case of fold 0 is in one of its two lists, so together they are all there is.
-        split = dataset.split(fold or 0)
-        if fold is not None and split.train != split.val:
-            held |= {records[case_id].patient_id for case_id in split.val}
-        usable += [
-            DatasetCase(dataset, case_id, records[case_id].patient_id)
-            for case_id in dict.fromkeys((*split.train, *split.val))
-        ]
-    usable = [case for case in usable if case.patient_id not in locked]
-    learned = [case for case in usable if case.patient_id not in held]
-    if not learned:
-        raise InputError(
-            "Needed patients to learn from besides those held out and those locked for testing",
-            f"got {len(usable)} cases of patients who are held out in one of the datasets",
-            "Choose another fold, or hold out none",
-        )
-    if fold is None:
-        return learned, []
-    return learned, [case for case in usable if case.patient_id in held] or learned
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +99,10 @@ class TrainingCase:
     """0 background, 1 tumor, 2 ignore, (Z, Y, X)."""
 
     digest: str = ""
-    """SHA-256 of phases and labels: tells whether a run goes on with the data it began with."""
+    """SHA-256 of the arrays: tells whether a run goes on with the data it began with."""
+
+    corrected: NDArray[np.uint8] | None = None
+    """1 where the reader changed the draft, (Z, Y, X); None without a draft."""
 
 
 def load_cases(
@@ -151,21 +115,38 @@ def load_cases(
         exam = case.exam()
         roles = spec.require(exam, "to be trained")
         prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
-        labels = prepare_labels(case.label_map(), spec.spacing_mm)
-        arrays = []
+        yield Progress(stage, number, len(cases))
+        label_map = case.label_map()
+        made: dict[str, NDArray[Any]] = {
+            "phases": prepared.phases.numpy().astype(np.float16),
+            "labels": prepare_labels(label_map, spec.spacing_mm),
+        }
+        draft = case.draft() if isinstance(case, DraftedCase) else None
+        if draft is not None:
+            made["corrected"] = prepare_labels(_corrected(draft, label_map), spec.spacing_mm)
+        arrays = {}
         digest = hashlib.sha256()
-        for kind, array in (
-            ("phases", prepared.phases.numpy().astype(np.float16)),
-            ("labels", labels),
-        ):
+        for kind, array in made.items():
             path = cache / f"{stage.replace(' ', '-')}-{number}-{kind}.npy"
             digest.update(np.ascontiguousarray(array).data)
             with storage_errors(path):
                 np.save(path, array)
-            arrays.append(np.load(path, mmap_mode="r"))
+            arrays[kind] = np.load(path, mmap_mode="r")
         loaded.append(
             TrainingCase(
-                case.case_id, case.patient_id, arrays[0], roles, arrays[1], digest.hexdigest()
+                case.case_id,
+                case.patient_id,
+                arrays["phases"],
+                roles,
+                arrays["labels"],
+                digest.hexdigest(),
+                arrays.get("corrected"),
             )
         )
     return loaded
+
+
+def _corrected(draft: LabelMap, accepted: LabelMap) -> LabelMap:
+    """1 where the mask is reviewed and says something else than the draft."""
+    is_changed = (draft.tumor != accepted.tumor) & (accepted.data != IGNORE)
+    return LabelMap(is_changed.astype(np.uint8), accepted.grid)

@@ -67,6 +67,13 @@ class TrainConfig(BaseModel):
     """Processes that make patches, for a GPU that would wait for them; 1 is a thread of this
     process. The patches are the same."""
 
+    correction_weight: float = Field(1.0, ge=1)
+    """How often a voxel that the reader changed in the draft counts in the cross-entropy; a voxel
+    left as it was, or of a case without a draft, counts once."""
+
+    mixed_precision: bool = True
+    """On a CUDA card that has it, compute the network in bfloat16; elsewhere without effect."""
+
 
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Learning rate of a step, counted from 0.

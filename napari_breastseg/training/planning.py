@@ -13,9 +13,9 @@ from ..dataset import Dataset
 from ..errors import InputError
 from ..progress import Job
 from ..unet import ModelSpec
-from .cases import split_by_patient
 from .config import TrainConfig
 from .loop import TrainResult, train
+from .splitting import split_by_patient
 
 __all__ = ["plan_config", "plan_spec", "train_dataset"]
 
