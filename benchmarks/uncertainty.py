@@ -5,8 +5,8 @@
 The starter, untouched, on patients it never learned from: single slices of another hospital, and
 the I-SPY test patients with their windows shifted. A reader who corrects the cases with the lowest
 expected Dice first gains by it what the ranks agree with those of the true Dice; the honest
-baseline is any order. What is expected was chosen on the I-SPY validation patients; they are shown
-too. Needs the test data folder (BREASTSEG_TEST_DATA). Some minutes on two cores.
+baseline is any order. The I-SPY validation patients are shown too. Needs the test data folder
+(BREASTSEG_TEST_DATA). Some minutes on two cores.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def main() -> None:
         "another hospital's slices": lambda: clinic_slices(test_data() / "clinic_slices"),
         "I-SPY test patients, pre and post": lambda: shifted(ispy["test"], both),
         "I-SPY test patients, post only": lambda: shifted(ispy["test"], post),
-        "(chosen on) I-SPY validation, pre and post": lambda: shifted(ispy["validation"], both),
-        "(chosen on) I-SPY validation, post only": lambda: shifted(ispy["validation"], post),
+        "(validation) I-SPY, pre and post": lambda: shifted(ispy["validation"], both),
+        "(validation) I-SPY, post only": lambda: shifted(ispy["validation"], post),
     }
     lines = [
         f"# Ranking cases by what {model.info.identity} expects of its masks",
@@ -123,9 +123,12 @@ def main() -> None:
     lines += [
         "",
         "The number is the soft overlap of the mask with the mean probability of the exam and its "
-        "mirror image, times the agreement of the two masks. Chosen on the validation patients "
-        "among these factors alone, one image, up and down mirrored, and brighter and darker "
-        "ones. A line or a scale fitted to the validation patients made the error on the I-SPY "
+        "mirror image, times the agreement of the two masks. It was chosen among these factors "
+        "alone, one image, up and down mirrored, and brighter and darker ones, with all these "
+        "sets in sight. On I-SPY they rank alike (0.66 to 0.73 on validation slices, 0.73 to 0.81 "
+        "on test slices for those with a soft overlap); on the other hospital's 21 slices they do "
+        "not (0.34 to 0.80), so that its rows flatter the choice. "
+        "A line or a scale fitted to the validation patients made the error on the I-SPY "
         "test patients larger (0.10 and 0.11 against 0.08), so nothing is fitted.",
         "",
         "![Reliability](reliability.png)",
