@@ -464,10 +464,17 @@ def test_fine_tuned_models_remember_what_their_base_learned_from(run, slices, tm
     record = checkpoint.read_info(tmp_path / "b").training
     assert record.validation_cases == ["S1"]
     assert record.known_cases == {"S0", "S1", "S2", "S3", "S4"}
-    code, stdout, stderr = run("evaluate", data, "--model", tmp_path / "b", "--json")
+    assert (record.patients, record.inherited_patients) == (
+        ["P0", "P2", "P3", "P4"],
+        ["P1", "P2", "P3", "P4"],
+    )
+    words = ["evaluate", data, "--model", tmp_path / "b", "--json"]
+    code, _, stderr = run(*words)
+    assert code == 2
+    assert "1 of 1 cases were trained on" in stderr
+    code, stdout, _ = run(*words, "--include-trained")
     assert code == 0
     assert json.loads(stdout)["summary"]["trained_on"] == ["S1"]
-    assert "1 of 1 cases were trained on" in stderr
 
 
 def test_no_permission_is_a_three_part_error(run, model, slices, tmp_path):
