@@ -20,6 +20,7 @@ data folder (BREASTSEG_TEST_DATA).
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import shutil
@@ -139,7 +140,9 @@ def score(model: Checkpoint, cases: list[Case], device: str) -> Evaluation:
     return drain(evaluate(cases, partial(predict, model, device=device)))
 
 
-def perform(order: Order, way: str, work: Path, device: str) -> dict[str, Any]:
+def perform(
+    order: Order, way: str, starter_dice: dict[str, float], work: Path, device: str
+) -> dict[str, Any]:
     """Train one candidate, score it on everybody it did not learn from, and ask the gate."""
     import torch
 
@@ -160,8 +163,10 @@ def perform(order: Order, way: str, work: Path, device: str) -> dict[str, Any]:
     assert not known, "the starter learned from a patient it is tested on"
     output = work / "models" / done.stem
     config = settings(way, len(learned), order.number, device)
-    job = train(learned, output, base=base, config=config, resume=True)
-    seconds = drain(job).seconds
+    if not checkpoint.is_checkpoint(output):  # else interrupted while it was scored
+        drain(train(learned, output, base=base, config=config, resume=True))
+    with (output / "history.csv").open(newline="") as table:
+        seconds = float(list(csv.DictReader(table))[-1]["seconds"])
     candidate = checkpoint.load(output)
     judged = [case for case in tested if case[1] in order.locked]
     scores = [score(model, judged, device) for model in (candidate, base)]
@@ -184,7 +189,7 @@ def perform(order: Order, way: str, work: Path, device: str) -> dict[str, Any]:
         "left_out": _dice(scores[0], order.left_out),
         "left_out_starter": _dice(scores[1], order.left_out),
         "ispy": score(candidate, unseen, device).patient_values("dice"),
-        "ispy_starter": score(base, unseen, device).patient_values("dice"),
+        "ispy_starter": {p: d for p, d in starter_dice.items() if p in {c[1] for c in unseen}},
         "judgment": judgment.model_dump(mode="json"),
     }
     write_json(done, row)
@@ -212,6 +217,11 @@ def main() -> None:
     work = (arguments.work / identity.replace("@", "-")).resolve()
     clinic, ispy = all_cases()
     made = orders(sorted({case[1] for case in clinic}), sorted({case[1] for case in ispy}))
+    scored = work / "starter.json"
+    if not scored.is_file():
+        model = checkpoint.load(checkpoint.STARTER)
+        write_json(scored, score(model, ispy, arguments.device).patient_values("dice"))
+    starter_dice = json.loads(scored.read_text())
     ways = [way for way in arguments.ways if _differs(way)]
     todo = [(made[number], way) for way in ways for number in arguments.orders]
     # Spawned, because CUDA does not live through a fork.
@@ -222,6 +232,7 @@ def main() -> None:
                 perform,
                 [order for order, _ in todo],
                 [way for _, way in todo],
+                [starter_dice] * count,
                 [work] * count,
                 [arguments.device] * count,
             )

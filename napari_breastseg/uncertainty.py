@@ -16,7 +16,7 @@ quality control. NeuroImage 195, 11-22 (2019).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,8 +80,8 @@ def predict_uncertain(
     Parameters
     ----------
     members : sequence of Checkpoint
-        The model whose mask it is first, then others that answer too; each answers twice, so that
-        one model takes twice the time of `predict`.
+        The model whose mask it is first, then others that answer too; each answers twice: one
+        model takes twice as long as `predict` does.
     exam : Exam
     device, threshold
         As in `predict`.
@@ -101,7 +101,9 @@ def predict_uncertain(
     """
     prediction = yield from predict(members[0], exam, device=device, threshold=threshold)
     mask = prediction.label_map.tumor
-    total = np.array(prediction.probability.data, np.float32)
+    # A model that looks at the mirror image anyway gives the mean of its two answers.
+    is_mean = members[0].spec.mirrored
+    total = np.array(prediction.probability.data, np.float32) * (not is_mean)
     mirrored = Exam(
         exam.case_id,
         {
@@ -112,21 +114,24 @@ def predict_uncertain(
     agreements: list[float] = []
     for number, member in enumerate(members):
         for asked in (exam, mirrored):
-            if number == 0 and asked is exam:
+            if number == 0 and asked is exam and not is_mean:
                 continue  # that is the prediction itself
             yield Progress("Asking again", len(agreements) + 1, 2 * len(members))
-            answer = yield from predict(member, asked, device=device, threshold=threshold)
-            probability = np.asarray(answer.probability.data)
+            answer = yield from predict(
+                _looking_once(member), asked, device=device, threshold=threshold
+            )
+            probability, tumor = np.asarray(answer.probability.data), answer.label_map.tumor
             if asked is mirrored:
-                probability = np.flip(probability, LEFT_RIGHT)
+                probability, tumor = (np.flip(a, LEFT_RIGHT) for a in (probability, tumor))
             total += probability
-            agreements.append(_dice(mask, probability >= threshold))
-    mean = total / (len(agreements) + 1)
+            agreements.append(_dice(mask, tumor))
+    answers = len(agreements) + (not is_mean)
+    mean = total / answers
     return UncertainPrediction(
         prediction=prediction,
         predicted_dice=predicted_dice(mask, mean, agreements),
         mean_probability=Volume(mean, exam.grid),
-        answers=len(agreements) + 1,
+        answers=answers,
     )
 
 
@@ -170,6 +175,14 @@ def predicted_dice(
         soft = 1.0 - float(mean_probability.max())
     agreement = float(np.mean(agreements)) if len(agreements) else 1.0
     return min(max(soft * agreement, 0.0), 1.0)
+
+
+def _looking_once(model: Checkpoint) -> Checkpoint:
+    """The model without a look at the mirror image of its own."""
+    if not model.spec.mirrored:
+        return model
+    spec = model.spec.model_copy(update={"mirrored": False})
+    return replace(model, info=model.info.model_copy(update={"spec": spec}))
 
 
 def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:

@@ -57,6 +57,27 @@ def test_the_mirrored_answer_is_turned_back():
     assert np.abs(plain - both).max() > 1e-5
 
 
+def test_a_model_that_looks_at_the_mirror_image_anyway_still_answers_twice():
+    spec = ModelSpec(inputs=("post1",), features=(8, 16), patch_size=(32, 32))
+    network = build(spec).eval()
+    exam = exam_with(6.0)
+    answers = []
+    for is_mirrored in (False, True):
+        own = spec.model_copy(update={"mirrored": is_mirrored})
+        model = Checkpoint(checkpoint.ModelInfo(name="m", spec=own), network)
+        # A threshold in the midst of the probabilities, where the two answers must differ.
+        level = float(np.median(drain(predict(model, exam, device="cpu")).probability.data))
+        answers.append(drain(predict_uncertain([model], exam, device="cpu", threshold=level)))
+    once, twice = answers
+    np.testing.assert_allclose(
+        twice.mean_probability.data, twice.prediction.probability.data, atol=1e-6
+    )
+    np.testing.assert_allclose(twice.mean_probability.data, once.mean_probability.data, atol=1e-6)
+    assert once.answers == twice.answers == 2
+    assert once.predicted_dice < 1
+    assert twice.predicted_dice < 1
+
+
 def test_models_that_disagree_lower_what_is_expected():
     exam = exam_with(6.0)
     sure, other = bright_model("a", 0.6), bright_model("b", 0.95)

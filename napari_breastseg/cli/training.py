@@ -48,6 +48,15 @@ def train(
         int | None, typer.Option(min=1, help="Optimizer steps [default: suits the data]")
     ] = None,
     device: Device = "auto",
+    base_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.99,
+            help="Fine-tuning: share of the weights that stays the base model's [default: 0.5]; "
+            "0 learns most and forgets most",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="The model's name [default: the output folder's]")
     ] = None,
@@ -95,6 +104,7 @@ def train(
             device=device,
             resume=resume,
             name=name,
+            base_share=base_share,
         ),
         quiet=as_json or not is_first,
     )

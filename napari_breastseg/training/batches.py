@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..unet import ModelSpec
 from .config import TrainConfig
-from .patches import Augmentation, PatchSource, make_batch
+from .patches import Augmentation, MixedSource, PatchSource, make_batch
 from .ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["BatchMaker", "batches_from"]
 class BatchMaker:
     """The batch of any step, decided by the seed and the step alone."""
 
-    source: PatchSource
+    source: PatchSource | MixedSource
     augmentation: Augmentation
     spec: ModelSpec
     config: TrainConfig

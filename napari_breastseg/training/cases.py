@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..atomic import storage_errors
 from ..dataset import Dataset
@@ -20,9 +21,15 @@ from ..errors import InputError
 from ..preprocessing import prepare, prepare_labels
 from ..progress import Job, Progress
 from ..unet import ModelSpec
-from ..volume import IGNORE, Exam, LabelMap
+from ..volume import IGNORE, TUMOR, Exam, LabelMap
 
-__all__ = ["CaseSource", "DatasetCase", "DraftedCase", "TrainingCase", "load_cases"]
+__all__ = ["CaseSource", "DatasetCase", "DraftedCase", "TrainingCase", "least_share", "load_cases"]
+
+LEAST_SHARE = 0.2
+ENOUGH_CASES = 16
+"""After so many exams without, another one has a chance of one in 18 (Laplace)."""
+
+_SPECK = 0.005
 
 
 class CaseSource(Protocol):
@@ -150,3 +157,31 @@ def _corrected(draft: LabelMap, accepted: LabelMap) -> LabelMap:
     """1 where the mask is reviewed and says something else than the draft."""
     is_changed = (draft.tumor != accepted.tumor) & (accepted.data != IGNORE)
     return LabelMap(is_changed.astype(np.uint8), accepted.grid)
+
+
+def least_share(cases: Sequence[TrainingCase]) -> float:
+    """Share of an exam's largest finding under which a model of these cases marks none.
+
+    A fifth, where so many exams reviewed throughout show no smaller finding that the next one
+    hardly will; else 0, and all findings are marked. Single voxels are slips of the brush.
+
+    Parameters
+    ----------
+    cases : sequence of TrainingCase
+
+    References
+    ----------
+    Isensee et al.: nnU-Net, Nat Methods 2021, doi 10.1038/s41592-020-01008-z (postprocessing that
+    follows from the training data).
+    """
+    count = 0
+    for case in cases:
+        findings, _ = ndimage.label(case.labels == TUMOR, np.ones((3, 3, 3)))
+        sizes = np.bincount(findings.ravel())[1:]
+        if not sizes.size:
+            continue
+        sizes = sizes[sizes >= _SPECK * sizes.max()]
+        if sizes.min() < LEAST_SHARE * sizes.max():
+            return 0.0
+        count += not (case.labels == IGNORE).any()
+    return LEAST_SHARE if count >= ENOUGH_CASES else 0.0

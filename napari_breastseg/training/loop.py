@@ -26,13 +26,22 @@ from ..progress import Job, Progress
 from ..unet import ModelSpec, build, place
 from ..volume import TUMOR
 from .batches import BatchMaker, batches_from
-from .cases import CaseSource, TrainingCase, load_cases
+from .cases import CaseSource, TrainingCase, least_share, load_cases
 from .config import TrainConfig, learning_rate
 from .events import EventLog
-from .patches import RANGES, Augmentation, PatchSource
+from .patches import RANGES, Augmentation, MixedSource, PatchSource
 from .ranks import Ranks, joined
+from .replay import replay_cases
 from .state import STATE_FILE, RunState
-from .steps import average_into, gradient, more_parts, unfinite
+from .steps import (
+    average_into,
+    gradient,
+    keep_norm_statistics,
+    mixed,
+    more_parts,
+    rate_groups,
+    unfinite,
+)
 from .validating import dice_of_cases, mean, validated
 
 __all__ = ["TrainResult", "train"]
@@ -133,8 +142,8 @@ def train(
         ranks.require_shares(config.batch_size)
         learned = yield from load_cases(cases, spec, cache, "Reading cases")
         held_out = yield from load_cases(validation, spec, cache, "Reading validation cases")
-        source = PatchSource(learned, _patch_shape(spec), config.lesion_fraction)
         _require_cases(learned)
+        source = yield from _patches(learned, spec, config, cache)
         augmentation = Augmentation(spec.dims, config.augmentation, RANGES[config.variation])
 
         torch.manual_seed(config.seed)
@@ -145,9 +154,16 @@ def train(
         averaged.load_state_dict(network.state_dict())
         layout = place(network.train(), device, spec.dims)
         place(averaged, device, spec.dims)
+        if base is not None and config.norm_statistics == "base":
+            keep_norm_statistics(network)
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            rate_groups(network, config.encoder_rate), weight_decay=config.weight_decay
         )
+
+        def kept() -> torch.nn.Module:
+            """The model as it would be saved now."""
+            return averaged if base is None else mixed(averaged, base.network, config.base_share)
+
         run = RunState(_fingerprint(config, spec, learned, held_out, base))
         if resume and (output / STATE_FILE).is_file():
             run.restore(output / STATE_FILE, network, averaged, optimizer)
@@ -158,7 +174,7 @@ def train(
         def describe(dice: float | None, step: int) -> ModelInfo:
             return ModelInfo(
                 name=name or output.resolve().name,
-                spec=spec,
+                spec=spec.model_copy(update={"least_share": least_share(learned)}),
                 training=TrainingRecord(
                     datasets=list(datasets),
                     fold=fold,
@@ -183,14 +199,14 @@ def train(
         is_between_steps = True
         try:
             if base is not None and held_out and not run.history:
-                before = yield from dice_of_cases(averaged, spec, held_out, device, ranks)
+                before = yield from dice_of_cases(kept(), spec, held_out, device, ranks)
                 run.note({"val_dice": mean(before)})
                 events.add({"val_dice": mean(before)}, 0)
                 yield validated(Progress("Training", 0, config.steps), held_out, before)
             while run.step < config.steps:
                 rate = learning_rate(run.step, config)
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
+                    group["lr"] = rate * group["relative_rate"]
                 batch = next(batches)
                 while True:
                     torch.manual_seed(hash((config.seed, run.step, ranks.rank)) % 2**31)  # dropout
@@ -214,7 +230,7 @@ def train(
                 if not (math.isfinite(loss) and math.isfinite(norm)):
                     if run.step and ranks.is_first:
                         info = describe(run.last_dice, run.step)
-                        checkpoints.save(output / "last", averaged.state_dict(), info)
+                        checkpoints.save(output / "last", kept().state_dict(), info)
                     raise unfinite(loss, norm, run.step, output)
                 optimizer.step()
                 run.step += 1
@@ -225,11 +241,11 @@ def train(
                 is_between_steps = False
                 after: list[float] = []
                 if held_out and (is_last or run.step % config.validate_every == 0):
-                    after = yield from dice_of_cases(averaged, spec, held_out, device, ranks)
+                    after = yield from dice_of_cases(kept(), spec, held_out, device, ranks)
                     metrics["val_dice"] = mean(after)
-                    run.keep_if_best(mean(after), averaged)
+                    run.keep_if_best(mean(after), kept())
                 elif is_last:
-                    run.keep_if_best(None, averaged)
+                    run.keep_if_best(None, kept())
                 run.note(metrics)
                 is_between_steps = True
                 events.add(metrics, run.step)
@@ -252,7 +268,7 @@ def train(
         written = describe(run.best_dice, run.best_step)
         if ranks.is_first:
             info = describe(run.last_dice, run.step)
-            checkpoints.save(output / "last", averaged.state_dict(), info)
+            checkpoints.save(output / "last", kept().state_dict(), info)
             written = checkpoints.save(output, run.best_weights, written)
     return TrainResult(output, written, run.best_step, run.best_dice, run.seconds)
 
@@ -286,6 +302,21 @@ def _fingerprint(
         "base": None if base is None else base.info.weights_sha256,
     }
     return json.dumps(parts, sort_keys=True)
+
+
+def _patches(
+    learned: Sequence[TrainingCase], spec: ModelSpec, config: TrainConfig, cache: Path
+) -> Job[PatchSource | MixedSource]:
+    """Where patches come from: the cases, and phantoms for the share that is replayed."""
+    shape = _patch_shape(spec)
+    source = PatchSource(learned, shape, config.lesion_fraction)
+    replayed = round(config.replay * config.batch_size)
+    phantoms = replay_cases(spec, replayed * config.steps)
+    if not phantoms:
+        return source
+    drawn = yield from load_cases(phantoms, spec, cache, "Drawing synthetic exams")
+    replay = PatchSource(drawn, shape, config.lesion_fraction)
+    return MixedSource(source, replay, config.batch_size - replayed)
 
 
 def _patch_shape(spec: ModelSpec) -> tuple[int, int, int]:

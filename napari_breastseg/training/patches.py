@@ -26,6 +26,7 @@ __all__ = [
     "RANGES",
     "USUAL",
     "Augmentation",
+    "MixedSource",
     "PatchSource",
     "Ranges",
     "make_batch",
@@ -67,7 +68,7 @@ class PatchSource:
         self._patients = sorted(self._cases_of)
 
     def draw(
-        self, rng: np.random.Generator
+        self, rng: np.random.Generator, sample: int = 0
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], tuple[str, ...]]:
         """One random patch: phases (P, *patch_size), labels (*patch_size), roles of the phases.
 
@@ -94,6 +95,24 @@ class PatchSource:
         if case.corrected is not None:
             labels |= CORRECTED * _cut(case.corrected, start, self.patch_size, 0)
         return phases, labels, case.roles
+
+
+@dataclass(frozen=True)
+class MixedSource:
+    """Patches of two sources: each step's first ones from one's own cases, the rest replayed."""
+
+    own: PatchSource
+    replayed: PatchSource
+
+    own_patches: int
+    """Patches of each step from `own`."""
+
+    def draw(
+        self, rng: np.random.Generator, sample: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], tuple[str, ...]]:
+        """The patch of this number in its step, as `PatchSource.draw` gives it."""
+        source = self.own if sample < self.own_patches else self.replayed
+        return source.draw(rng, sample)
 
 
 @dataclass(frozen=True)
@@ -278,7 +297,7 @@ def _vary_lesion_contrast(
 
 
 def make_batch(
-    source: PatchSource,
+    source: PatchSource | MixedSource,
     augmentation: Augmentation,
     spec: ModelSpec,
     *,
@@ -321,7 +340,7 @@ def make_batch(
 
 
 def _make_batch(
-    source: PatchSource,
+    source: PatchSource | MixedSource,
     augmentation: Augmentation,
     spec: ModelSpec,
     *,
@@ -337,7 +356,7 @@ def _make_batch(
     inputs, targets = [], []
     for sample in samples:
         rng = np.random.default_rng((seed, step, sample))
-        phases, labels, roles = source.draw(rng)
+        phases, labels, roles = source.draw(rng, sample)
         patch_seed = int(rng.integers(2**31))
         if spec.dims == 2:
             # Neighboring slices move together: they are channels for the transforms, too.

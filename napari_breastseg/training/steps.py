@@ -14,7 +14,15 @@ from .ranks import Ranks
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["average_into", "gradient", "more_parts", "unfinite"]
+__all__ = [
+    "average_into",
+    "gradient",
+    "keep_norm_statistics",
+    "mixed",
+    "more_parts",
+    "rate_groups",
+    "unfinite",
+]
 
 
 def gradient(
@@ -84,13 +92,62 @@ def average_into(
     averaged: torch.nn.Module, network: torch.nn.Module, decay: float, step: int
 ) -> None:
     """Move the running average towards the network; it follows faster in the first steps."""
+    decay = min(decay, (1 + step) / (10 + step)) if decay else 0.0
+    _move(averaged, network, 1.0 - decay)
+
+
+def rate_groups(network: torch.nn.Module, encoder_rate: float) -> list[dict[str, object]]:
+    """Parameters of encoder and decoder, each with ``relative_rate``, for an optimizer.
+
+    An encoder of rate 0 is left out altogether: weight decay would move it, too.
+    """
+    encoder: list[torch.nn.Parameter] = []
+    decoder: list[torch.nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (encoder if name.startswith(("stem.", "downs.")) else decoder).append(parameter)
+    for parameter in encoder:
+        parameter.requires_grad_(encoder_rate > 0)
+    groups: list[dict[str, object]] = [{"params": decoder, "relative_rate": 1.0}]
+    if encoder_rate > 0:
+        groups.append({"params": encoder, "relative_rate": encoder_rate})
+    return groups
+
+
+def keep_norm_statistics(network: torch.nn.Module) -> None:
+    """Let every batch norm use the statistics it has, and learn none."""
+    from torch import nn
+
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+def mixed(trained: torch.nn.Module, base: torch.nn.Module, base_share: float) -> torch.nn.Module:
+    """Network whose weights are the average of two, with this share of the second.
+
+    References
+    ----------
+    Wortsman et al.: Robust fine-tuning of zero-shot models, CVPR 2022,
+    doi 10.1109/CVPR52688.2022.00780.
+    """
+    if base_share == 0:
+        return trained
+    from copy import deepcopy
+
+    between = deepcopy(trained)
+    _move(between, base, base_share)
+    return between
+
+
+def _move(network: torch.nn.Module, towards: torch.nn.Module, share: float) -> None:
+    """Move a network's weights and statistics so much of the way towards another's."""
     import torch
 
-    decay = min(decay, (1 + step) / (10 + step)) if decay else 0.0
     with torch.no_grad():
-        current = network.state_dict()
-        for key, value in averaged.state_dict().items():
+        current = towards.state_dict()
+        for key, value in network.state_dict().items():
+            there = current[key].to(value.device)
             if value.is_floating_point():
-                value.lerp_(current[key], 1.0 - decay)
+                value.lerp_(there, share)
             else:
-                value.copy_(current[key])
+                value.copy_(there)
