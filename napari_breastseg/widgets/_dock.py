@@ -53,6 +53,8 @@ KEYS = {
     "Shift-W": "export_report",
     "Shift-G": "train",
     "Shift-M": "use_model",
+    "Shift-PageUp": "promote_model",
+    "Shift-PageDown": "roll_back",
     "Shift-X": "cancel",
 }
 """Key to action of the dock; none of them is one of napari's own."""
@@ -216,6 +218,16 @@ class BreastMRI(QWidget):
     def use_model(self) -> None:
         """Use the new model."""
         self.train_panel.use()
+
+    def promote_model(self) -> None:
+        """Judge the model chosen as default, and make it that if it passes."""
+        self.show_tab("Train")
+        self.train_panel.gate.promote()
+
+    def roll_back(self) -> None:
+        """Use the model again that was the default before."""
+        self.show_tab("Train")
+        self.train_panel.gate.roll_back()
 
     def cancel(self) -> None:
         """Cancel whatever runs."""

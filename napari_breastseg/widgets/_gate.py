@@ -50,6 +50,7 @@ class GateBox(QWidget):
             self.promote,
             "Score it and the default on the dataset's locked patients; use it wherever no model "
             "is named if it is better, or not worse",
+            "Shift-PageUp",
         )
         self.by_hand_button = button(
             "By hand",
@@ -57,7 +58,10 @@ class GateBox(QWidget):
             "Make it the default on your word, whatever the locked patients say",
         )
         self.back_button = button(
-            "Go back", self.roll_back, "Use the model again that was the default before"
+            "Go back",
+            self.roll_back,
+            "Use the model again that was the default before",
+            "Shift-PageDown",
         )
         self.judgment_line = note()
         row = QHBoxLayout()
@@ -83,10 +87,9 @@ class GateBox(QWidget):
         """Judge the chosen model, and promote it if it passes."""
         with errors_shown():
             folder, dataset = self.model.value(), self._session.dataset
-            if folder is None or dataset is None:
-                raise InputError(
-                    "Needed a model and a dataset", self._why_not(), "Then judge the model"
-                )
+            why_not = self._why_not() or self._no_dataset()
+            if folder is None or dataset is None or why_not:
+                raise InputError("Needed a model to judge and a dataset", why_not, "Then judge it")
             self._runner.start(
                 "Judging",
                 lambda: _judge(folder, dataset),
@@ -155,11 +158,13 @@ class GateBox(QWidget):
                 return "It is the default already"
         return ""
 
+    def _no_dataset(self) -> str:
+        return "" if self._session.dataset is not None else "Open a dataset folder first"
+
     def refresh(self) -> None:
         """Enable what can be done now."""
         why_not = self._why_not()
-        no_dataset = "" if self._session.dataset is not None else "Open a dataset folder first"
-        set_ready(self.promote_button, why_not or no_dataset)
+        set_ready(self.promote_button, why_not or self._no_dataset())
         set_ready(self.by_hand_button, why_not)
         busy = "Busy; wait a moment" if self._runner.is_running else ""
         set_ready(self.back_button, busy or ("" if _has_promoted() else "The starter is in use"))

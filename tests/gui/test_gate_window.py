@@ -93,11 +93,18 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
         click(gate.back_button)
         idle(train.chores)
         assert registry.promoted() == registry.folder / expected
-    click(gate.back_button)
+    window.viewer.window._qt_viewer.canvas.native.setFocus()
+    QTest.keyClick(
+        window.viewer.window._qt_viewer.canvas.native,
+        Qt.Key.Key_PageDown,
+        Qt.KeyboardModifier.ShiftModifier,
+    )
     idle(train.chores)
     assert registry.promoted() is None
     assert dock.session.model == STARTER
     assert gate.back_button.toolTip() == "The starter is in use"
+    dock.promote_model()  # the starter is chosen now
+    assert any("The starter is used when you have gone back" in n.message for n in window.told)
 
 
 def test_too_few_locked_patients_are_said_and_nothing_is_promoted(
