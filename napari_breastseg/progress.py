@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TypeVar
 
-__all__ = ["Job", "Progress", "drain", "in_thread"]
+__all__ = ["Job", "Progress", "drain", "in_thread", "relay"]
 
 T = TypeVar("T")
 
@@ -112,3 +112,36 @@ def in_thread(stage: str, work: Callable[[Callable[[], None]], T]) -> Job[T]:
         finally:
             is_closed.set()
         return result.result()
+
+
+def relay(job: Job[T], show: Callable[[Progress], Progress]) -> Job[T]:
+    """Drive a job as a part of another one, whose progress is shown instead of its own.
+
+    Parameters
+    ----------
+    job : generator of Progress
+        The part; closed when the whole is.
+    show : callable
+        Makes the whole's `Progress` of the part's.
+
+    Examples
+    --------
+    >>> def count(n):
+    ...     for i in range(n):
+    ...         yield Progress("Counting", i + 1, n)
+    ...     return n
+    >>> whole = relay(count(2), lambda part: Progress("Adding up", 2 + part.done, 4))
+    >>> drain(whole, lambda progress: print(progress.stage, progress.done))
+    Adding up 3
+    Adding up 4
+    2
+    """
+    try:
+        while True:
+            try:
+                part = next(job)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]
+            yield show(part)
+    finally:
+        job.close()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..dataset import Dataset
+from ..promotion import promote as promote_judged
 from ..registry import Registry
-from ._choices import Phases, model_folder, phase_list
-from ._console import AsJson, print_json, print_table
+from ._choices import Device, Phases, model_folder, phase_list
+from ._console import AsJson, print_json, print_table, run
+
+if TYPE_CHECKING:
+    from ..gate import Judgment
 
 app = typer.Typer(help="List, add and choose models.", no_args_is_help=True)
 
@@ -68,6 +73,10 @@ def show(
             ["weights", info.weights_sha256],
         ],
     )
+    if name is not None and (judgment := Registry().judgment(name)) is not None:
+        typer.echo()
+        _print_judgment(judgment)
+        typer.echo(judgment.describe())
     card = folder / CARD_FILE
     if card.is_file():
         typer.echo()
@@ -98,17 +107,38 @@ def import_(
 @app.command()
 def promote(
     name: Name,
+    dataset: Annotated[
+        list[Path] | None,
+        typer.Option(help="Dataset folder whose locked patients judge; may be given again."),
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="By hand, without a judgment on locked patients.")
+        bool, typer.Option("--force", help="By hand, whatever a judgment says.")
     ] = False,
+    device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the one that is used when none is named."""
-    entry = Registry().promote(name, force=force)
+    """Make a model the one that is used when none is named, if locked patients speak for it.
+
+    Exit code 1: it was judged and not promoted.
+    """
+    if not dataset:
+        entry = Registry().promote(name, force=force)
+        if as_json:
+            print_json(entry.to_json())
+        else:
+            typer.echo(f"Promoted {entry.name}, by hand")
+        return
+    opened = [Dataset.open(folder) for folder in dataset]
+    job = promote_judged(Registry(), name, opened, device=device, force=force)
+    promotion = run(job, quiet=as_json)
     if as_json:
-        print_json(entry.to_json())
+        judgment = promotion.judgment.model_dump(mode="json")
+        print_json({**promotion.entry.to_json(), "judgment": judgment})
     else:
-        typer.echo(f"Promoted {entry.name}")
+        _print_judgment(promotion.judgment)
+        typer.echo(promotion.describe())
+    if not promotion.entry.is_promoted:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -120,6 +150,25 @@ def rollback(as_json: AsJson = False) -> None:
         print_json({"promoted": name})
     else:
         typer.echo(f"Back to {name}")
+
+
+def _print_judgment(judgment: Judgment) -> None:
+    """The figures of a judgment as a table."""
+    if judgment.figures:
+        rows = [
+            [
+                figure.measure,
+                f"{figure.candidate:.3g}",
+                f"{figure.reference:.3g}",
+                f"{figure.difference:+.3g}",
+                "" if figure.ci95 is None else f"{figure.ci95[0]:+.3f} to {figure.ci95[1]:+.3f}",
+                figure.allowed,
+                "" if figure.is_kept else "broken",
+            ]
+            for figure in judgment.figures
+        ]
+        columns = ["on locked patients", "candidate", "in use", "difference", "95 %", "allowed", ""]
+        print_table(columns, rows)
 
 
 def _dice(value: float | None) -> str | None:

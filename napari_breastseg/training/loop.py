@@ -186,6 +186,9 @@ def train(
                     fold=fold,
                     training_cases=[case.case_id for case in learned],
                     inherited_cases=[] if base is None else sorted(base.info.training.known_cases),
+                    inherited_patients=[]
+                    if base is None
+                    else sorted(base.info.training.known_patients),
                     validation_cases=[case.case_id for case in held_out],
                     patients=sorted({case.patient_id for case in learned}),
                     steps=run.step,

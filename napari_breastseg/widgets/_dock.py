@@ -63,6 +63,8 @@ KEYS = {
     "Ctrl-Shift-D": "export_seg",
     "Shift-G": "train",
     "Shift-M": "use_model",
+    "Shift-PageUp": "promote_model",
+    "Shift-PageDown": "roll_back",
     "Shift-X": "cancel",
     # Correction tools
     "H": "next_scope",
@@ -290,6 +292,16 @@ class BreastMRI(ToolActions, QWidget):
     def use_model(self) -> None:
         """Use the new model."""
         self.train_panel.use()
+
+    def promote_model(self) -> None:
+        """Judge the model chosen as default, and make it that if it passes."""
+        self.show_tab("Train")
+        self.train_panel.gate.promote()
+
+    def roll_back(self) -> None:
+        """Use the model again that was the default before."""
+        self.show_tab("Train")
+        self.train_panel.gate.roll_back()
 
     def cancel(self) -> None:
         """Cancel whatever runs."""
