@@ -39,6 +39,8 @@ benchmark: $(READY)
 	$(BIN)/python benchmarks/fine_tuning.py
 	$(BIN)/python benchmarks/breast_region.py
 	$(BIN)/python benchmarks/clinic_leave_patients_out.py
+	$(BIN)/python benchmarks/uncertainty.py
+	$(BIN)/python benchmarks/gate.py
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

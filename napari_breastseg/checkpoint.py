@@ -8,7 +8,8 @@ is loaded or saved; no Qt.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "Checkpoint",
     "ModelInfo",
     "TrainingRecord",
+    "copy",
     "is_checkpoint",
     "load",
     "read_info",
@@ -71,6 +73,9 @@ class TrainingRecord(BaseModel):
     patients: list[str] = []
     """Pseudonyms of the training patients."""
 
+    inherited_patients: list[str] = []
+    """Patients that the models it was made from had learned from."""
+
     steps: int = 0
     """Optimizer steps taken."""
 
@@ -81,6 +86,31 @@ class TrainingRecord(BaseModel):
     def known_cases(self) -> set[str]:
         """Cases that changed these weights or those they were made from."""
         return {*self.training_cases, *self.inherited_cases}
+
+    @property
+    def known_patients(self) -> set[str]:
+        """Patients that changed these weights or those they were made from."""
+        return {*self.patients, *self.inherited_patients}
+
+    def learned_from(self, cases: Iterable[tuple[str, str]]) -> set[str]:
+        """Ids of the cases whose patient this model, or one it was made from, learned from.
+
+        Parameters
+        ----------
+        cases : iterable of (case_id, patient_id)
+            All cases of a dataset: a patient is known by one of them.
+
+        Examples
+        --------
+        >>> record = TrainingRecord(training_cases=["A_v1"], inherited_patients=["P2"])
+        >>> sorted(record.learned_from([("A_v1", "P1"), ("A_v2", "P1"), ("B", "P2"), ("C", "P3")]))
+        ['A_v1', 'A_v2', 'B']
+        """
+        cases = list(cases)
+        # Records made before patients were inherited know them by their cases only.
+        by_case = {patient for case, patient in cases if case in self.known_cases}
+        known = self.known_patients | by_case
+        return {case for case, patient in cases if patient in known}
 
 
 class ModelInfo(BaseModel):
@@ -258,6 +288,59 @@ def load(folder: Path) -> Checkpoint:
             "Copy the whole checkpoint folder again, or train the model anew",
         ) from error
     return Checkpoint(info, network.eval())
+
+
+def copy(folder: Path, target: Path) -> str:
+    """Copy a checkpoint's weights, model.json and model card through to the disk; their SHA-256.
+
+    Parameters
+    ----------
+    folder, target : Path
+        The checkpoint, and a folder that holds none.
+
+    Raises
+    ------
+    InputError
+        If the weights are cut off, or are not those that model.json names.
+    """
+    digest = _copy_file(folder / WEIGHTS_FILE, target / WEIGHTS_FILE)
+    _copy_file(folder / MODEL_FILE, target / MODEL_FILE)
+    if (folder / CARD_FILE).is_file():
+        _copy_file(folder / CARD_FILE, target / CARD_FILE)
+    _require_whole_weights(target / WEIGHTS_FILE, digest, read_info(target).weights_sha256)
+    return digest
+
+
+def _copy_file(source: Path, target: Path) -> str:
+    """Copy a file through to the disk and give its SHA-256."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while block := reader.read(1 << 20):
+            digest.update(block)
+            writer.write(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest()
+
+
+def _require_whole_weights(path: Path, digest: str, expected: str) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    problem = ""
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        problem = f"they cannot be read ({error})"
+    if expected and digest != expected:
+        problem = f"they have SHA-256 {digest[:12]}... and {MODEL_FILE} names {expected[:12]}..."
+    if problem:
+        raise InputError(
+            f"Needed the whole weights of the model, as {MODEL_FILE} names them",
+            problem,
+            "Copy the whole checkpoint folder again; one of its files is from another model or "
+            "was cut off",
+        )
 
 
 def _first_problem(error: Exception) -> str:

@@ -20,8 +20,9 @@ import hashlib
 import io
 import re
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence, Sized
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence, Sized
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -31,13 +32,14 @@ from numpy.typing import NDArray
 from .atomic import storage_errors, write_json, write_text
 from .bootstrap import RESAMPLES, SEED, PairedDifference, bootstrap_ci95, paired_bootstrap
 from .errors import InputError, StorageError
-from .progress import Job, Progress
+from .progress import Job, Progress, relay
 from .scores import (
     SURFACE_TOLERANCE_MM,
     SURFACE_TOLERANCE_PX,
     CaseScores,
     Curves,
     ProbabilityHistogram,
+    Reliability,
     score_case,
 )
 from .volume import Exam, LabelMap, Volume
@@ -119,12 +121,15 @@ class Evaluation:
         Figures over all; the module's text says over what each is taken.
     curves : Curves, optional
         ROC and precision-recall over all scored pixels.
+    reliability : Reliability, optional
+        How often pixels are tumor that are given a probability, over all scored pixels.
     """
 
     cases: tuple[CaseScores, ...]
     patients: tuple[PatientScores, ...]
     summary: Mapping[str, Any]
     curves: Curves | None = None
+    reliability: Reliability | None = None
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -152,10 +157,11 @@ class Evaluation:
             text += f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})"
         text += f", pixel F1 {self.summary['pixel_f1']:.3f}"
         patients, cases = _count(len(self.patients), "patient"), _count(len(self.cases), "case")
-        return f"{text}, {patients}, {cases}"
+        known = len(self.summary["trained_on"])
+        return f"{text}, {patients}, {cases}" + (f", {known} of them trained on" if known else "")
 
     def write(self, folder: Path) -> None:
-        """Write cases.csv, patients.csv, curves.png and, last, evaluation.json.
+        """Write tables, curves.png, reliability.png and, last, evaluation.json.
 
         Raises
         ------
@@ -168,6 +174,10 @@ class Evaluation:
             from .figures import curves_picture
 
             curves_picture(folder / "curves.png", self.curves)
+        if self.reliability is not None:
+            from .figures import reliability_picture
+
+            reliability_picture(folder / "reliability.png", {"": self.reliability})
         write_json(folder / "evaluation.json", self.to_json())
 
 
@@ -176,6 +186,7 @@ def evaluate(
     predict: Callable[[Exam], Predicted | Job[Predicted]],
     *,
     output: Path | None = None,
+    trained_on: Collection[str] = (),
     surface_tolerance_mm: float = SURFACE_TOLERANCE_MM,
     surface_tolerance_px: float = SURFACE_TOLERANCE_PX,
 ) -> Job[Evaluation]:
@@ -191,6 +202,8 @@ def evaluate(
         Makes an exam's prediction, at once or as a job; a job is left when this one is.
     output : Path, optional
         Folder for the tables, the JSON, the curves and pictures/<case>.png.
+    trained_on : collection of str
+        Ids of the cases whose patients the model learned from: rows, summary and pictures say so.
     surface_tolerance_mm, surface_tolerance_px : float
         Tolerance of surface Dice.
 
@@ -236,7 +249,7 @@ def evaluate(
             reference.require_grid(exam.grid, case_id)
             predicted = predict(exam)
             if isinstance(predicted, Generator):
-                predicted = yield from _within(predicted, done, total)
+                predicted = yield from relay(predicted, partial(_as_evaluating, done, total))
             mask = predicted.label_map.tumor
             histogram = None
             if predicted.probability is not None:
@@ -253,6 +266,7 @@ def evaluate(
                 surface_tolerance_mm=surface_tolerance_mm,
                 surface_tolerance_px=surface_tolerance_px,
             )
+            row = replace(row, is_trained_on=case_id in trained_on)
         except StorageError:
             raise
         except InputError as error:
@@ -276,13 +290,14 @@ def evaluate(
             "Mend the cases named" if failed else "Accept or import cases with a mask first",
         )
     curves = None if pooled is None else pooled.curves()
+    reliability = None if pooled is None else pooled.reliability()
     settings: dict[str, Any] = {
         "surface_tolerance_mm": surface_tolerance_mm,
         "surface_tolerance_px": surface_tolerance_px,
         "bootstrap_resamples": RESAMPLES,
         "bootstrap_seed": SEED,
     }
-    result = _evaluation(rows.values(), curves, failed, settings)
+    result = replace(_evaluation(rows.values(), curves, failed, settings), reliability=reliability)
     if output is not None:
         result.write(output)
     return result
@@ -292,18 +307,8 @@ def _read(value: T | Reader[T]) -> T:
     return value() if callable(value) else value
 
 
-def _within(job: Job[Predicted], done: int, total: int) -> Job[Predicted]:
-    """Drive a prediction's job, showing the evaluation's progress instead of its own."""
-    try:
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as stop:
-                predicted: Predicted = stop.value
-                return predicted
-            yield Progress("Evaluating", done, total, message=step.message)
-    finally:
-        job.close()
+def _as_evaluating(done: int, total: int, part: Progress) -> Progress:
+    return Progress("Evaluating", done, total, message=part.message)
 
 
 def _evaluation(
@@ -381,21 +386,28 @@ def _summary(
     }
     lesions, found = sum(row.lesions for row in cases), sum(row.lesions_found for row in cases)
     false_positives = sum(row.false_positives for row in cases)
+    trained_on = [row.case_id for row in cases if row.is_trained_on]
     summary |= {
         "lesions": lesions,
         "lesions_found": found,
         "lesion_sensitivity": _ratio(found, lesions),
         "false_positives": false_positives,
         "false_positives_per_case": false_positives / len(cases),
+        "trained_on": trained_on,
         "failed": [{"case_id": name, "message": failed[name]} for name in sorted(failed)],
-        "notes": _notes(both_empty, missed + invented, len(failed)),
+        "notes": _notes(both_empty, missed + invented, len(failed), len(trained_on)),
     }
     return summary
 
 
-def _notes(both_empty: int, one_empty: int, failed: int) -> list[str]:
+def _notes(both_empty: int, one_empty: int, failed: int, trained_on: int) -> list[str]:
     """What a reader of the means has to know, for what happened only."""
     notes = []
+    if trained_on:
+        notes.append(
+            f"{_count(trained_on, 'case')} of patients the model learned from: these scores "
+            "flatter it"
+        )
     if both_empty:
         notes.append(
             f"{_count(both_empty, 'case')} without tumor in reference and prediction: counted as "
@@ -444,7 +456,8 @@ def _write_case_picture(
     role = next((name for name in exam.phases if name != "pre"), "pre")  # first after contrast
     image = exam.phases[role]
     path = output / "pictures" / f"{_file_name(row.case_id)}.png"
-    case_picture(path, image, reference, mask, case_id=row.case_id, dice=row.dice)
+    remark = "trained on" if row.is_trained_on else ""
+    case_picture(path, image, reference, mask, case_id=row.case_id, dice=row.dice, remark=remark)
 
 
 def _file_name(case_id: str) -> str:

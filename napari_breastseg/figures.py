@@ -8,7 +8,7 @@ state is global. Imports `atomic`, `scores` and `volume`; no torch, no Qt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,14 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import atomic_path
-from .scores import Curves
+from .scores import Curves, Reliability
 from .volume import Grid, LabelMap, Volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["case_picture", "curves_picture", "key_slice", "loop_picture", "slice_picture"]
+__all__ = [
+    "case_picture",
+    "curves_picture",
+    "key_slice",
+    "loop_picture",
+    "reliability_picture",
+    "slice_picture",
+]
 
 REFERENCE_COLOR = "#56B4E9"
 PREDICTION_COLOR = "#E69F00"
@@ -96,6 +103,7 @@ def case_picture(
     *,
     case_id: str,
     dice: float,
+    remark: str = "",
 ) -> None:
     """Write image | reference | prediction of a case's most telling slice.
 
@@ -116,6 +124,8 @@ def case_picture(
         For the title; a long one is shortened in its middle.
     dice : float
         For the title.
+    remark : str
+        Something the reader has to know of the score, such as "trained on".
 
     Raises
     ------
@@ -131,7 +141,7 @@ def case_picture(
         _Panel("Reference", (_Outline(truth, REFERENCE_COLOR),)),
         _Panel("Prediction", marked),
     )
-    title = f"{_shortened(case_id)}\nDice {dice:.3f}{where}"
+    title = f"{_shortened(case_id)}\nDice {dice:.3f}{where}" + (f" ({remark})" if remark else "")
     _save(_panel_figure(image, z, panels, title), path)
 
 
@@ -210,6 +220,42 @@ def curves_picture(path: Path, curves: Curves) -> None:
         axes.grid(color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle("All scored pixels together; dashed: guessing", fontsize=9, color="0.35")
+    _save(figure, path)
+
+
+def reliability_picture(path: Path, reliabilities: Mapping[str, Reliability]) -> None:
+    """Write how often pixels are tumor against how probable the model finds it.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG file to write.
+    reliabilities : mapping of str to Reliability
+        One line each, by the name it has in the legend; "" for none.
+
+    Raises
+    ------
+    StorageError
+        When the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.0, 5.0), layout="constrained", facecolor="white")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle="dashed")
+    colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+    for place, (name, found) in enumerate(reliabilities.items()):
+        label = f"{name + ': ' if name else ''}mean distance {found.expected_error:.3f}"
+        color = colors[place % len(colors)]
+        axes.plot(
+            found.probability, found.observed, color=color, marker="o", linewidth=1.8, label=label
+        )
+    axes.set(xlabel="Predicted tumor probability", ylabel="Share of pixels that are tumor")
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), box_aspect=1)
+    axes.grid(color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.set_title("Reliability, all scored pixels; dashed: as often as predicted", fontsize=9)
     _save(figure, path)
 
 

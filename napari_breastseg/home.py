@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
-__all__ = ["home_folder"]
+__all__ = ["home_folder", "new_training_folder"]
 
 
 def home_folder() -> Path:
@@ -31,3 +32,24 @@ def home_folder() -> Path:
         # The XDG specification has relative paths ignored.
         base = data if data.is_absolute() else Path.home() / ".local" / "share"
     return base / "napari-breastseg"
+
+
+def new_training_folder(name: str) -> Path:
+    """Folder for a training's output that does not exist yet.
+
+    Parameters
+    ----------
+    name : str
+        What it learns from or is to be called; made fit for a file's name.
+
+    Returns
+    -------
+    Path
+        In ``trainings`` of `home_folder`, numbered when the name is taken.
+    """
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:60] or "model"
+    folder = home_folder() / "trainings"
+    output, number = folder / stem, 2
+    while output.exists():
+        output, number = folder / f"{stem}-{number}", number + 1
+    return output

@@ -2,7 +2,8 @@
 
 A registry is a folder of checkpoints with three files beside them:
 
-- ``<name>/`` holds a copy of a checkpoint and ``registered.json``: who registered it and when;
+- ``<name>/`` holds a copy of a checkpoint and ``registered.json``: who registered it and when; once
+  it was judged, ``judgment.json``: the last judgment, and who asked for it and when;
 - ``promoted`` is a pointer to the model used when none is named, replaced as one file, with the
   models promoted before it;
 - ``log.jsonl`` gets a line for every change and loses none. A line cut off by a crash is skipped.
@@ -14,7 +15,6 @@ through a lock; readers need none. No torch: weights are copied and hashed, not 
 from __future__ import annotations
 
 import getpass
-import hashlib
 import json
 import math
 import os
@@ -23,20 +23,22 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .atomic import storage_errors, write_json
-from .checkpoint import MODEL_FILE, WEIGHTS_FILE, is_checkpoint, read_info
+from . import checkpoint
+from .atomic import fsync, storage_errors, write_json
+from .checkpoint import MODEL_FILE, STARTER, WEIGHTS_FILE, is_checkpoint, read_info
 from .errors import InputError, StorageError
+from .gate import Judgment
 from .home import home_folder
 
 __all__ = ["Registry", "RegistryEntry", "home_folder"]
 
-CARD_FILE = "MODEL_CARD.md"
 RECORD_FILE = "registered.json"
+JUDGMENT_FILE = "judgment.json"
 LOG_FILE = "log.jsonl"
 POINTER_FILE = "promoted"
 
@@ -97,7 +99,7 @@ class Registry:
         Parameters
         ----------
         folder : Path
-            The checkpoint; its weights, model.json and model card are copied, nothing else.
+            The checkpoint; what `checkpoint.copy` copies, nothing else.
         name : str, optional
             What to call it: letters, digits, dot, dash and underscore, 64 at most. The
             folder's name when not given.
@@ -121,19 +123,15 @@ class Registry:
             with storage_errors(final):
                 temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.folder))
                 try:
-                    digest = _copy(folder / WEIGHTS_FILE, temporary / WEIGHTS_FILE)
-                    _copy(folder / MODEL_FILE, temporary / MODEL_FILE)
-                    if (folder / CARD_FILE).is_file():
-                        _copy(folder / CARD_FILE, temporary / CARD_FILE)
-                    _require_whole_weights(temporary / WEIGHTS_FILE, digest, info.weights_sha256)
+                    digest = checkpoint.copy(folder, temporary)
                     event = _event(
                         "register", name, by, weights_sha256=digest, metrics=_finite(info.metrics)
                     )
                     write_json(temporary / RECORD_FILE, event)
                     _give_default_mode(temporary)
-                    _fsync_folder(temporary)
+                    fsync(temporary)
                     os.rename(temporary, final)
-                    _fsync_folder(self.folder)
+                    fsync(self.folder)
                 except BaseException:
                     shutil.rmtree(temporary, ignore_errors=True)
                     raise
@@ -172,32 +170,48 @@ class Registry:
             "'models import'",
         )
 
-    def promote(self, name: str, *, force: bool = False, by: str | None = None) -> RegistryEntry:
-        """Make a registered model the one that is used when none is named.
+    def promote(
+        self,
+        name: str,
+        *,
+        judgment: Judgment | None = None,
+        force: bool = False,
+        by: str | None = None,
+    ) -> RegistryEntry:
+        """Make a registered model the one that is used when none is named, if it may be.
 
         Parameters
         ----------
         name : str
             A registered model.
+        judgment : Judgment, optional
+            Of this model against the one in use; kept beside the model and in the log, whatever
+            it says.
         force : bool
-            Promote by hand, on the word of whoever does it. Without it only a judgment on
-            locked test patients promotes.
+            Promote by hand, on the word of whoever does it, whatever the judgment says.
         by : str, optional
             Who does it; the name of the account when not given.
+
+        Returns
+        -------
+        RegistryEntry
+            Not promoted when the judgment does not let it pass.
 
         Raises
         ------
         InputError
-            If there is no such model, or it was not judged and `force` is False.
+            If there is no such model, it was not judged and `force` is False, or the judgment is
+            of other models.
         StorageError
             If the registry cannot be written.
         """
         self._require_known(name)
-        if not force:
+        if judgment is None and not force:
             raise InputError(
                 "Needed a model judged better on locked test patients",
                 f"{name} was not judged on locked test patients",
-                "Look at 'napari-breastseg evaluate', then promote by hand with --force",
+                f"Judge it with 'napari-breastseg models promote {name} --dataset DATASET', or "
+                "promote it by hand with --force",
             )
         with self._writing():
             self._require_known(name)
@@ -209,20 +223,40 @@ class Registry:
                     "Import the checkpoint again under another name and promote that",
                 )
             pointer = self._pointer()
-            if pointer.get("name") != name:
-                earlier = pointer.get("earlier", [])
-                if pointer.get("name") is not None:
-                    earlier = [*earlier, pointer["name"]]
-                event = _event(
-                    "promote",
-                    name,
-                    by,
-                    by_hand=True,
-                    weights_sha256=entry.weights_sha256,
-                    metrics=dict(entry.metrics),
-                )
-                self._point(name, earlier, event)
+            figures: dict[str, Any] = {"metrics": dict(entry.metrics)}
+            if judgment is not None:
+                self._require_of_these(judgment, name, pointer.get("name"))
+                figures = _figures(judgment)
+                event = _event("judge", name, by, weights_sha256=entry.weights_sha256, **figures)
+                record = {"event": event, "judgment": judgment.model_dump(mode="json")}
+                write_json(self.folder / name / JUDGMENT_FILE, record)
+                self._log(event)
+            passes = judgment is not None and judgment.passes
+            if pointer.get("name") == name:
+                return entry
+            if not (passes or force):
+                return replace(entry, is_promoted=False)
+            earlier = pointer.get("earlier", [])
+            if pointer.get("name") is not None:
+                earlier = [*earlier, pointer["name"]]
+            event = _event(
+                "promote",
+                name,
+                by,
+                by_hand=not passes,
+                weights_sha256=entry.weights_sha256,
+                **figures,
+            )
+            self._point(name, earlier, event)
         return entry
+
+    def judgment(self, name: str) -> Judgment | None:
+        """The last judgment of a registered model; None when there is none to read."""
+        record = _read_object(self.folder / name / JUDGMENT_FILE)
+        try:
+            return Judgment.model_validate(record["judgment"])
+        except (KeyError, ValueError):
+            return None
 
     def rollback(self, *, by: str | None = None) -> Path | None:
         """Go back to the model promoted before this one, and give its folder.
@@ -320,6 +354,10 @@ class Registry:
                 leftover.unlink(missing_ok=True)
         logged = self.log()
         records = [_read_object(self.folder / name / RECORD_FILE) for name in self._names()]
+        records += [
+            _read_object(self.folder / name / JUDGMENT_FILE).get("event", {})
+            for name in self._names()
+        ]
         records.append(self._pointer().get("event", {}))
         for event in sorted(records, key=lambda event: str(event.get("time_utc", ""))):
             if event and event not in logged:
@@ -400,6 +438,29 @@ class Registry:
                 "Choose one of these, or register it first with 'models import'",
             )
 
+    def _require_of_these(self, judgment: Judgment, name: str, promoted: str | None) -> None:
+        """Refuse a judgment made of other weights, or before another model was promoted."""
+        used = STARTER if promoted is None else self.folder / promoted
+        identities = tuple(read_info(folder).identity for folder in (self.folder / name, used))
+        if identities != (judgment.candidate, judgment.reference):
+            raise InputError(
+                f"Needed a judgment of {identities[0]} against {identities[1]}, which is in use",
+                f"got one of {judgment.candidate} against {judgment.reference}",
+                "Judge it again; nothing was promoted",
+            )
+
+
+def _figures(judgment: Judgment) -> dict[str, Any]:
+    """What the log tells of a judgment: the figures, not each patient's."""
+    kept = ("verdict", "reference", "datasets", "data_sha256", "n_patients", "n_cases", "left_out")
+    values = judgment.model_dump(mode="json")
+    return {key: values[key] for key in kept} | {
+        "figures": [
+            {key: f[key] for key in ("measure", "candidate", "reference", "ci95", "is_kept")}
+            for f in values["figures"]
+        ]
+    }
+
 
 def _event(action: str, name: str | None, by: str | None, **details: Any) -> dict[str, Any]:
     time_utc = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -434,53 +495,11 @@ def _require_name(name: str) -> None:
     )
 
 
-def _require_whole_weights(path: Path, digest: str, expected: str) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    problem = ""
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-    except SafetensorError as error:
-        problem = f"they cannot be read ({error})"
-    if expected and digest != expected:
-        problem = f"they have SHA-256 {digest[:12]}... and {MODEL_FILE} names {expected[:12]}..."
-    if problem:
-        raise InputError(
-            f"Needed the whole weights of the model, as {MODEL_FILE} names them",
-            problem,
-            "Copy the whole checkpoint folder again; one of its files is from another model or "
-            "was cut off",
-        )
-
-
-def _copy(source: Path, target: Path) -> str:
-    """Copy a file through to the disk and give its SHA-256."""
-    digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("xb") as writer:
-        while block := reader.read(1 << 20):
-            digest.update(block)
-            writer.write(block)
-        writer.flush()
-        os.fsync(writer.fileno())
-    return digest.hexdigest()
-
-
 def _give_default_mode(folder: Path) -> None:
     # mkdtemp makes folders that only their owner opens; a group's registry needs the umask's.
     umask = os.umask(0)
     os.umask(umask)
     folder.chmod(0o777 & ~umask)
-
-
-def _fsync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder for fsync
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_object(path: Path) -> dict[str, Any]:

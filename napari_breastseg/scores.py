@@ -32,7 +32,14 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .volume import LabelMap
 
-__all__ = ["CaseScores", "Curves", "ProbabilityHistogram", "score_case", "surface_distances"]
+__all__ = [
+    "CaseScores",
+    "Curves",
+    "ProbabilityHistogram",
+    "Reliability",
+    "score_case",
+    "surface_distances",
+]
 
 SURFACE_TOLERANCE_MM = 2.0
 """Surface Dice takes surfaces this close, in mm, as the same."""
@@ -85,6 +92,8 @@ class CaseScores:
     true_negative_px: int
     roc_auc: float | None
     pr_auc: float | None
+    is_trained_on: bool = False
+    """Whether the model learned from this patient, which flatters its scores."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +113,33 @@ class Curves:
     """Average precision: the area in steps, without the too hopeful straight lines between."""
     prevalence: float
     """Share of tumor pixels: the precision of guessing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """How often pixels are tumor that a model gives a probability, in bins of the latter.
+
+    Arrays of shape (N,), bins without pixels left out.
+    """
+
+    probability: NDArray[np.float64]
+    """Mean probability in each bin."""
+    observed: NDArray[np.float64]
+    """Share of its pixels that are tumor."""
+    pixels: NDArray[np.int64]
+    """How many there are."""
+
+    @property
+    def expected_error(self) -> float:
+        """Mean distance of the two over the pixels given more than the lowest bin.
+
+        Nearly all pixels lie in that bin, and a mean over them would say nothing of the others.
+        """
+        weights = self.pixels[1:]
+        if weights.sum() == 0:
+            return 0.0
+        distance = np.abs(self.probability - self.observed)[1:]
+        return float(np.average(distance, weights=weights))
 
 
 class ProbabilityHistogram:
@@ -167,6 +203,30 @@ class ProbabilityHistogram:
         """Add the counts of `other`."""
         self.tumor += other.tumor
         self.other += other.other
+
+    def reliability(self, bins: int = 10) -> Reliability:
+        """Observed against predicted, in so many bins of equal width from 0 to 1.
+
+        Examples
+        --------
+        >>> from napari_breastseg.volume import Grid
+        >>> reference = LabelMap(np.array([[[0, 0, 0, 1]]], np.uint8), Grid((1, 1, 4)))
+        >>> histogram = ProbabilityHistogram()
+        >>> histogram.add(np.array([[[0.25, 0.25, 0.25, 0.25]]]), reference, "P001")
+        >>> float(histogram.reliability().observed[0])
+        0.25
+        """
+        used = np.flatnonzero(self.tumor + self.other)
+        center, counts = _center_of(used), (self.tumor + self.other)[used]
+        place = np.minimum((center * bins).astype(int), bins - 1)
+        pixels = np.bincount(place, counts, minlength=bins)
+        filled = pixels > 0
+        return Reliability(
+            probability=(np.bincount(place, counts * center, minlength=bins)[filled])
+            / pixels[filled],
+            observed=np.bincount(place, self.tumor[used], minlength=bins)[filled] / pixels[filled],
+            pixels=pixels[filled].astype(np.int64),
+        )
 
     def curves(self) -> Curves | None:
         """Both curves, or None unless there are tumor pixels and others."""
@@ -381,6 +441,14 @@ def _bin_of(probability: NDArray[np.floating]) -> NDArray[np.int64]:
     nearest_end = np.where(upper, np.float32(1) - clipped, clipped)
     code = (nearest_end.view(np.uint32) >> _SHIFT).astype(np.int64)
     return np.where(upper, 2 * _HALF - code, code)
+
+
+def _center_of(bins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Lowest probability of each bin of `_bin_of`, seen from its nearer end."""
+    upper = bins > _HALF
+    code = np.where(upper, 2 * _HALF - bins, bins).astype(np.uint32) << np.uint32(_SHIFT)
+    value = code.view(np.float32).astype(np.float64)
+    return np.where(upper, 1 - value, value)
 
 
 def _require_same_shape(

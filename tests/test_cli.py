@@ -317,7 +317,7 @@ def test_import_train_evaluate_promote_predict(run, slices, tmp_path):
     assert run("models", "rollback")[0] == 0
 
 
-def test_evaluating_on_training_cases_says_so(run, slices, tmp_path):
+def test_evaluating_on_training_cases_is_refused_and_when_told_marked(run, slices, tmp_path):
     run("dataset", "import", slices / "cases.csv", tmp_path / "data")
     run(
         "train",
@@ -331,11 +331,35 @@ def test_evaluating_on_training_cases_says_so(run, slices, tmp_path):
         "--device",
         "cpu",
     )
-    code, _, stderr = run(
-        "evaluate", tmp_path / "data", "--model", tmp_path / "m", "--split", "all"
-    )
-    assert code == 0
+    words = ["evaluate", tmp_path / "data", "--model", tmp_path / "m", "--split", "all"]
+    code, _, stderr = run(*words, "--output", tmp_path / "ev")
+    assert code == 2
     assert "4 of 5 cases were trained on" in stderr
+    assert "--include-trained" in stderr
+    assert not (tmp_path / "ev").exists()
+    code, stdout, _ = run(*words, "--include-trained")
+    assert code == 0
+    assert stdout.count("trained on") == 5  # four rows and the line below
+    code, stdout, _ = run(*words, "--include-trained", "--json")
+    scores = json.loads(stdout)
+    marked = [row["case_id"] for row in scores["cases"] if row["is_trained_on"]]
+    assert scores["summary"]["trained_on"] == marked
+    assert len(marked) == 4
+    assert "the model learned from: these scores flatter it" in scores["summary"]["notes"][0]
+
+
+def test_what_a_models_ancestors_learned_from_is_refused_by_patient(run, model, slices, tmp_path):
+    run("dataset", "import", slices / "cases.csv", tmp_path / "data")
+    words = ["evaluate", tmp_path / "data", "--model", model, "--split", "all"]
+    assert run(*words)[0] == 0
+    info = json.loads((model / "model.json").read_text())
+    for known in ({"inherited_patients": ["P3"]}, {"inherited_cases": ["S3"]}):
+        info["training"] = known
+        (model / "model.json").write_text(json.dumps(info))
+        code, _, stderr = run(*words)
+        assert code == 2
+        assert "bright and the models it was made from" in stderr
+        assert "1 of 5 cases were trained on" in stderr
 
 
 def test_a_dataset_made_by_something_else_is_left_alone(run, slices, tmp_path):
@@ -440,10 +464,17 @@ def test_fine_tuned_models_remember_what_their_base_learned_from(run, slices, tm
     record = checkpoint.read_info(tmp_path / "b").training
     assert record.validation_cases == ["S1"]
     assert record.known_cases == {"S0", "S1", "S2", "S3", "S4"}
-    code, stdout, stderr = run("evaluate", data, "--model", tmp_path / "b", "--json")
+    assert (record.patients, record.inherited_patients) == (
+        ["P0", "P2", "P3", "P4"],
+        ["P1", "P2", "P3", "P4"],
+    )
+    words = ["evaluate", data, "--model", tmp_path / "b", "--json"]
+    code, _, stderr = run(*words)
+    assert code == 2
+    assert "1 of 1 cases were trained on" in stderr
+    code, stdout, _ = run(*words, "--include-trained")
     assert code == 0
     assert json.loads(stdout)["summary"]["trained_on"] == ["S1"]
-    assert "1 of 1 cases were trained on" in stderr
 
 
 def test_no_permission_is_a_three_part_error(run, model, slices, tmp_path):

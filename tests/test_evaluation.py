@@ -156,6 +156,7 @@ def test_the_folder_holds_tables_curves_and_a_picture_per_case(cases, tmp_path):
         "cases.csv",
         "patients.csv",
         "curves.png",
+        "reliability.png",
         "evaluation.json",
         *(f"pictures/{case_id}.png" for case_id, *_ in cases),
     }
@@ -188,6 +189,24 @@ def test_case_ids_that_are_no_file_names_stay_in_the_folder(cases, tmp_path):
     drain(evaluate(renamed, shifted(1)(truths_of(cases)), output=tmp_path / "out"))
     assert len(list((tmp_path / "out" / "pictures").iterdir())) == 3
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
+def test_a_trained_on_case_is_marked_in_table_summary_and_picture(cases, tmp_path):
+    predict = shifted(2)(truths_of(cases))
+    plain = drain(evaluate(cases, predict, output=tmp_path / "plain"))
+    result = drain(evaluate(cases, predict, output=tmp_path / "told", trained_on={"P01_v1"}))
+    assert plain.summary["trained_on"] == []
+    assert result.summary["trained_on"] == ["P01_v1"]
+    assert "1 case of patients the model learned from" in result.summary["notes"][0]
+    assert result.describe() == plain.describe() + ", 1 of them trained on"
+    rows = list(csv.DictReader((tmp_path / "told" / "cases.csv").read_text().splitlines()))
+    assert [row["is_trained_on"] for row in rows] == ["True", "False", "False", "False"]
+    same = [
+        (tmp_path / "plain" / "pictures" / f"{case_id}.png").read_bytes()
+        == (tmp_path / "told" / "pictures" / f"{case_id}.png").read_bytes()
+        for case_id in ("P01_v1", "P02_v1")
+    ]
+    assert same == [False, True]
 
 
 def test_progress_counts_cases_and_carries_dice(cases):

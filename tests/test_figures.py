@@ -10,7 +10,13 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from napari_breastseg.figures import case_picture, curves_picture, key_slice, loop_picture
+from napari_breastseg.figures import (
+    case_picture,
+    curves_picture,
+    key_slice,
+    loop_picture,
+    reliability_picture,
+)
 from napari_breastseg.scores import ProbabilityHistogram
 from napari_breastseg.volume import Grid, LabelMap, Volume
 
@@ -156,6 +162,34 @@ def test_curves_of_many_points_are_drawn(tmp_path):
         assert share_of(half, (0, 114, 178)) > 0.002
     for edge in (picture[:2], picture[-2:], picture[:, :2], picture[:, -2:]):
         assert (edge[..., :3] > 200).all(), "something is cut off at the border"
+
+
+def test_reliability_lies_on_the_diagonal_of_a_model_that_is_right(tmp_path):
+    rng = np.random.default_rng(0)
+    grid = Grid((1, 300, 300))
+    probability = rng.random(grid.shape).astype(np.float32)
+    truth = label_map(rng.random(grid.shape) < probability, grid)
+    right, hopeful = ProbabilityHistogram(), ProbabilityHistogram()
+    right.add(probability, truth, "c")
+    hopeful.add(np.sqrt(probability), truth, "c")
+    found = right.reliability()
+    np.testing.assert_allclose(found.probability, np.arange(10) / 10 + 0.05, atol=0.005)
+    np.testing.assert_allclose(found.observed, found.probability, atol=0.03)
+    assert found.pixels.sum() == 90_000
+    assert found.expected_error < 0.02
+    assert hopeful.reliability().expected_error > 0.1
+    reliability_picture(tmp_path / "r.png", {"right": found, "hopeful": hopeful.reliability()})
+    picture = iio.imread(tmp_path / "r.png")
+    assert share_of(picture, (0, 114, 178)) > 0.002
+    assert share_of(picture, (213, 94, 0)) > 0.002
+
+
+def test_reliability_of_one_probability_is_one_point():
+    grid = Grid((1, 1, 4))
+    histogram = ProbabilityHistogram()
+    histogram.add(np.full(grid.shape, 1.0), label_map(np.array([[[1, 1, 1, 0]]]), grid), "c")
+    found = histogram.reliability()
+    assert (found.probability.tolist(), found.observed.tolist()) == ([1.0], [0.75])
 
 
 def test_drawing_leaves_pyplot_alone(tmp_path):

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from napari_breastseg.checkpoint import STARTER, read_info
 from napari_breastseg.errors import InputError, StorageError
+from napari_breastseg.gate import Figure, Judgment
 from napari_breastseg.home import home_folder
 from napari_breastseg.registry import Registry
 
@@ -234,13 +236,103 @@ def test_a_model_nobody_judged_is_promoted_by_hand_only(registry, make_checkpoin
     with pytest.raises(
         InputError,
         match=r"not judged on locked test patients\. "
-        "Look at 'napari-breastseg evaluate', then promote by hand with --force",
+        "Judge it with 'napari-breastseg models promote a --dataset DATASET', or promote it by "
+        "hand with --force",
     ):
         registry.promote("a")
     assert registry.promoted() is None
     assert registry.promote("a", force=True).is_promoted
     assert registry.promoted() == registry.folder / "a"
     assert [entry.is_promoted for entry in registry.list()] == [True]
+
+
+@pytest.fixture
+def judged():
+    """A judgment of a registered model against the one in use, as it stands in a registry."""
+
+    def make(registry, name, verdict="better", reference=STARTER):
+        return Judgment(
+            verdict=verdict,
+            candidate=read_info(registry.folder / name).identity,
+            reference=read_info(reference).identity,
+            datasets=("Dataset501",),
+            data_sha256="d" * 64,
+            n_patients=6,
+            n_cases=9,
+            figures=(
+                Figure(
+                    measure="mean Dice",
+                    candidate=0.8,
+                    reference=0.75,
+                    difference=0.05,
+                    ci95=(0.01, 0.09),
+                    allowed="a loss below 0.05",
+                    is_kept=True,
+                ),
+            ),
+        )
+
+    return make
+
+
+def test_a_judgment_that_passes_promotes_and_stands_in_the_log(registry, make_checkpoint, judged):
+    registry.register(make_checkpoint("a"), by="one")
+    judgment = judged(registry, "a")
+    assert registry.promote("a", judgment=judgment, by="two").is_promoted
+    assert registry.promoted() == registry.folder / "a"
+    assert registry.judgment("a") == judgment
+    judge, promote = registry.log()[1:]
+    for event in (judge, promote):
+        assert (event["by"], event["name"], event["verdict"]) == ("two", "a", "better")
+        assert (event["data_sha256"], event["n_patients"]) == ("d" * 64, 6)
+        assert event["figures"][0]["candidate"] == 0.8
+        assert event["reference"] == read_info(STARTER).identity
+    assert (judge["action"], promote["action"], promote["by_hand"]) == ("judge", "promote", False)
+
+
+@pytest.mark.parametrize("verdict", ["unclear", "worse", "not enough to judge"])
+def test_a_judgment_that_does_not_pass_is_kept_and_promotes_by_hand_only(
+    registry, make_checkpoint, judged, verdict
+):
+    registry.register(make_checkpoint("a"))
+    judgment = judged(registry, "a", verdict)
+    assert not registry.promote("a", judgment=judgment).is_promoted
+    assert registry.promoted() is None
+    assert registry.judgment("a") == judgment
+    assert registry.log()[-1]["action"] == "judge"
+    assert registry.promote("a", judgment=judgment, force=True).is_promoted
+    assert registry.log()[-1]["by_hand"] is True
+    assert registry.log()[-1]["verdict"] == verdict
+
+
+def test_a_judgment_of_other_models_or_of_another_time_is_refused(
+    registry, make_checkpoint, judged
+):
+    for name in ("a", "b"):
+        registry.register(make_checkpoint(name))
+    of_b = judged(registry, "b")
+    with pytest.raises(
+        InputError, match=r"Needed a judgment of a@.* against starter@.* got one of b@"
+    ):
+        registry.promote("a", judgment=of_b)
+    registry.promote("a", force=True)  # in the meantime another became the one in use
+    with pytest.raises(InputError, match=r"of b@.* against a@.* Judge it again"):
+        registry.promote("b", judgment=of_b)
+    assert registry.judgment("b") is None
+    assert registry.promote("b", judgment=judged(registry, "b", reference=registry.folder / "a"))
+    assert registry.rollback() == registry.folder / "a"
+
+
+def test_a_judgment_killed_before_its_log_line_is_logged_by_the_next_writer(
+    registry, make_checkpoint, judged
+):
+    registry.register(make_checkpoint("a"))
+    path = registry.folder / "log.jsonl"
+    before = path.read_bytes()
+    registry.promote("a", judgment=judged(registry, "a", "worse"), by="two")
+    path.write_bytes(before)
+    registry.register(make_checkpoint("b"))
+    assert [event["action"] for event in registry.log()] == ["register", "judge", "register"]
 
 
 def test_rolling_back_goes_through_the_promoted_ones_to_the_starter(registry, make_checkpoint):
@@ -318,8 +410,8 @@ def test_a_copy_killed_half_way_is_no_model_and_is_cleared(registry, make_checkp
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from napari_breastseg import registry\n"
-        "registry._require_whole_weights = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from napari_breastseg import checkpoint, registry\n"
+        "checkpoint._require_whole_weights = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "registry.Registry(Path(sys.argv[1])).register(Path(sys.argv[2]))\n"
     )
     home = registry.folder.parent

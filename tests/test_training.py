@@ -20,12 +20,13 @@ from napari_breastseg import checkpoint
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.errors import InputError
 from napari_breastseg.progress import drain
-from napari_breastseg.training import TrainConfig, train, train_dataset
+from napari_breastseg.training import DatasetCase, TrainConfig, train, train_dataset
 from napari_breastseg.training.batches import BatchMaker, batches_from
 from napari_breastseg.training.cases import TrainingCase
 from napari_breastseg.training.config import learning_rate
 from napari_breastseg.training.loss import segmentation_loss
 from napari_breastseg.training.patches import RANGES, Augmentation, PatchSource, make_batch
+from napari_breastseg.training.splitting import split_by_patient
 from napari_breastseg.unet import ModelSpec
 from napari_breastseg.volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume
 
@@ -444,6 +445,70 @@ def test_locked_patients_are_never_read(dataset, tmp_path, monkeypatch):
         training = result.info.training
         assert len(training.training_cases) + len(training.validation_cases) == 10
     assert set(read) == {f"C{n:02d}" for n in range(11)} - locked
+
+
+def test_a_locked_patient_is_refused_even_when_given_by_name(dataset, tmp_path):
+    cases = [DatasetCase(dataset, "C09", "P09"), DatasetCase(dataset, "C00", "P00")]
+    for learned, held_out in ((cases, ()), (cases[1:], cases[:1])):
+        job = train(learned, tmp_path / "m", spec=SPEC, config=config(), validation=held_out)
+        with pytest.raises(InputError, match="case C09 is of a patient locked for testing"):
+            drain(job)
+
+
+def test_a_patient_in_two_datasets_is_learned_from_held_out_or_locked_in_both(dataset, tmp_path):
+    other = Dataset.create(tmp_path / "other")
+    # P09 is locked in the first, P00 held out there; P20 is only here.
+    for n, patient in enumerate(("P09", "P01", "P00", "P20")):
+        case = Slice(f"V{n}", patient, n)
+        other.add(case.exam(), patient_id=patient, visit="T2")
+        other.accept(case.case_id, case.label_map(), reviewed_slices=None, annotator="a", seconds=1)
+    learned, held_out = split_by_patient([dataset, other], 1)
+    names = [{case.case_id for case in cases} for cases in (learned, held_out)]
+    patients = [{case.patient_id for case in cases} for cases in (learned, held_out)]
+    assert patients[0].isdisjoint(patients[1])
+    assert "P09" not in patients[0] | patients[1]
+    assert {"C01", "V1"} <= names[1]  # fold 1 of both
+    assert {"C00", "V2", "V3"} <= names[0]
+    everything, nothing = split_by_patient([dataset, other], None)
+    assert len(everything) == 10 + 3
+    assert nothing == []
+    only = Dataset.create(tmp_path / "only")
+    case = Slice("A", "P00")
+    only.add(case.exam(), patient_id="P00")
+    only.accept("A", case.label_map(), reviewed_slices=None, annotator="a", seconds=1)
+    assert split_by_patient([only], 0)[0] == split_by_patient([only], 0)[1]
+
+
+def test_two_patients_held_out_in_one_dataset_each_leave_nothing_to_learn(tmp_path):
+    sets = []
+    for name, patients in (("a", ("P0", "P1")), ("b", ("P1", "P0"))):
+        made = Dataset.create(tmp_path / name)
+        for patient in patients:
+            case = Slice(f"{name}{patient}", patient)
+            made.add(case.exam(), patient_id=patient)
+            made.accept(
+                case.case_id, case.label_map(), reviewed_slices=None, annotator="a", seconds=1
+            )
+        sets.append(made)
+    with pytest.raises(InputError, match="Needed patients to learn from besides those held out"):
+        split_by_patient(sets, 0)
+
+
+def test_patients_are_inherited_through_two_generations(tmp_path):
+    models = []
+    for generation in range(3):
+        base = checkpoint.load(models[-1]) if models else None
+        models.append(tmp_path / f"m{generation}")
+        case = CASES[generation]
+        job = train(
+            [case], models[-1], base=base, spec=None if base else SPEC, config=config(steps=1)
+        )
+        drain(job)
+    training = checkpoint.read_info(models[-1]).training
+    assert training.patients == ["P2"]
+    assert training.inherited_patients == ["P0", "P1"]
+    later = [("visit 2", "P0"), ("C2", "P2"), ("C3", "P3")]
+    assert training.learned_from(later) == {"visit 2", "C2"}
 
 
 def test_a_model_for_phases_the_dataset_lacks_is_refused(dataset, tmp_path):

@@ -11,7 +11,7 @@ from .. import formats
 from ..dataset import Dataset, import_csv
 from ..errors import InputError, StorageError
 from . import reading
-from ._choices import Phases, phase_list
+from ._choices import Device, Model, Phases, model_folder, phase_list
 from ._console import AsJson, print_json, print_table, run, say, show_error
 
 app = typer.Typer(help="Make, fill and look after a dataset folder.", no_args_is_help=True)
@@ -225,3 +225,34 @@ def _path(row: dict[str, Any]) -> str:
     if row["added_path_mm"] is not None:
         return f"{row['added_path_mm']:.0f} mm"
     return "" if row["added_path_px"] is None else f"{row['added_path_px']:.0f} px"
+
+
+@app.command()
+def draft(
+    dataset: Folder,
+    model: Model = None,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Let a model draft the cases nobody has worked on, and tell the Dice it expects of each."""
+    from ..drafting import draft_cases
+    from ..uncertainty import load_members
+
+    members = load_members(model_folder(model))
+    result = run(draft_cases(Dataset.open(dataset), members, device=device), quiet=as_json)
+    rows = sorted(result.predicted_dice.items(), key=lambda row: row[1])
+    if as_json:
+        print_json(
+            {
+                "model": members[0].info.identity,
+                "cases": [{"case_id": c, "predicted_dice": round(d, 4)} for c, d in rows],
+                "failed": [{"case_id": c, "error": e} for c, e in result.failed.items()],
+            }
+        )
+    elif rows:
+        print_table(["case", "expected Dice"], [[c, f"{d:.2f}"] for c, d in rows])
+    else:
+        typer.echo("No case waits for a draft of this model.")
+    if result.failed:
+        say(f"{len(result.failed)} cases failed: {', '.join(result.failed)}")
+        raise typer.Exit(1)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..dataset import Dataset
+from ..promotion import promote as promote_judged
 from ..registry import Registry
-from ._choices import model_folder
-from ._console import AsJson, print_json, print_table
+from ._choices import Device, Phases, model_folder, phase_list
+from ._console import AsJson, print_json, print_table, run
+
+if TYPE_CHECKING:
+    from ..gate import Judgment
 
 app = typer.Typer(help="List, add and choose models.", no_args_is_help=True)
 
@@ -54,18 +60,11 @@ def show(
         print_json({"folder": str(folder), **info.model_dump(mode="json")})
         return
     spec, training = info.spec, info.training
-    kind = (
-        "3D"
-        if spec.dims == 3
-        else f"2.5D (+-{spec.context_slices})"
-        if spec.context_slices
-        else "2D"
-    )
     print_table(
         ["model", info.name],
         [
             ["folder", folder],
-            ["network", f"{kind} U-Net, {spec.norm} norm, channels {spec.features}"],
+            ["network", spec.title],
             ["takes", ", ".join(spec.inputs)],
             ["trained on", f"{len(training.training_cases)} cases, {training.steps} steps"],
             ["validation Dice", _dice(info.metrics.get("val_dice"))],
@@ -74,6 +73,10 @@ def show(
             ["weights", info.weights_sha256],
         ],
     )
+    if name is not None and (judgment := Registry().judgment(name)) is not None:
+        typer.echo()
+        _print_judgment(judgment)
+        typer.echo(judgment.describe())
     card = folder / CARD_FILE
     if card.is_file():
         typer.echo()
@@ -82,12 +85,19 @@ def show(
 
 @app.command("import")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="A checkpoint folder, as train writes it.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder: of train, a MONAI bundle, or of an nnU-Net v2 model.")
+    ],
     name: Annotated[str | None, typer.Option(help="What to call it [default: folder's]")] = None,
+    phases: Phases = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a checkpoint folder into the registry."""
-    entry = Registry().register(folder, name)
+    """Copy a model into the registry, turned into a checkpoint folder where it is none."""
+    from ..model_import import import_model
+
+    with TemporaryDirectory() as work:
+        made = import_model(folder, Path(work) / "model", phases=phase_list(phases))
+        entry = Registry().register(made, name or folder.resolve().name)
     if as_json:
         print_json(entry.to_json())
     else:
@@ -97,17 +107,38 @@ def import_(
 @app.command()
 def promote(
     name: Name,
+    dataset: Annotated[
+        list[Path] | None,
+        typer.Option(help="Dataset folder whose locked patients judge; may be given again."),
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="By hand, without a judgment on locked patients.")
+        bool, typer.Option("--force", help="By hand, whatever a judgment says.")
     ] = False,
+    device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the one that is used when none is named."""
-    entry = Registry().promote(name, force=force)
+    """Make a model the one that is used when none is named, if locked patients speak for it.
+
+    Exit code 1: it was judged and not promoted.
+    """
+    if not dataset:
+        entry = Registry().promote(name, force=force)
+        if as_json:
+            print_json(entry.to_json())
+        else:
+            typer.echo(f"Promoted {entry.name}, by hand")
+        return
+    opened = [Dataset.open(folder) for folder in dataset]
+    job = promote_judged(Registry(), name, opened, device=device, force=force)
+    promotion = run(job, quiet=as_json)
     if as_json:
-        print_json(entry.to_json())
+        judgment = promotion.judgment.model_dump(mode="json")
+        print_json({**promotion.entry.to_json(), "judgment": judgment})
     else:
-        typer.echo(f"Promoted {entry.name}")
+        _print_judgment(promotion.judgment)
+        typer.echo(promotion.describe())
+    if not promotion.entry.is_promoted:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -119,6 +150,25 @@ def rollback(as_json: AsJson = False) -> None:
         print_json({"promoted": name})
     else:
         typer.echo(f"Back to {name}")
+
+
+def _print_judgment(judgment: Judgment) -> None:
+    """The figures of a judgment as a table."""
+    if judgment.figures:
+        rows = [
+            [
+                figure.measure,
+                f"{figure.candidate:.3g}",
+                f"{figure.reference:.3g}",
+                f"{figure.difference:+.3g}",
+                "" if figure.ci95 is None else f"{figure.ci95[0]:+.3f} to {figure.ci95[1]:+.3f}",
+                figure.allowed,
+                "" if figure.is_kept else "broken",
+            ]
+            for figure in judgment.figures
+        ]
+        columns = ["on locked patients", "candidate", "in use", "difference", "95 %", "allowed", ""]
+        print_table(columns, rows)
 
 
 def _dice(value: float | None) -> str | None:

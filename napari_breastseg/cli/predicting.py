@@ -10,7 +10,7 @@ import typer
 
 from .. import formats
 from ..errors import InputError, StorageError
-from ._choices import Device, Model, Phases, load_model, phase_list
+from ._choices import Device, Model, Phases, load_model, model_folder, phase_list
 from ._console import AsJson, print_json, print_table, run, say, show_error
 
 if TYPE_CHECKING:
@@ -37,6 +37,13 @@ def predict(
         float, typer.Option(help="Probability from which a voxel is tumor.")
     ] = 0.5,
     prob: Annotated[bool, typer.Option("--prob", help="Also write <case>_prob.")] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option(
+            "--uncertainty",
+            help="Also tell the Dice the model expects of each mask; twice the time or more.",
+        ),
+    ] = False,
     phases: Phases = None,
     stack: Annotated[
         bool, typer.Option("--stack", help="Take a folder of slices as one volume.")
@@ -45,16 +52,25 @@ def predict(
 ) -> None:
     """Segment exams and write one mask per case."""
     from ..prediction import predict as predict_exam
+    from ..uncertainty import load_members, predict_uncertain
 
     planned, bad_inputs = _plan(exams, output, phase_list(phases), stack, quiet=as_json)
-    checkpoint = load_model(model)
+    members = load_members(model_folder(model)) if uncertainty else [load_model(model)]
+    checkpoint = members[0]
     results: list[dict[str, Any]] = []
     for case in planned:
         try:
             exam = run(formats.reading_exam(case.case), quiet=as_json)
-            prediction = run(
-                predict_exam(checkpoint, exam, device=device, threshold=threshold), quiet=as_json
-            )
+            expected = None
+            if uncertainty:
+                job = predict_uncertain(members, exam, device=device, threshold=threshold)
+                answer = run(job, quiet=as_json)
+                prediction, expected = answer.prediction, answer.predicted_dice
+            else:
+                prediction = run(
+                    predict_exam(checkpoint, exam, device=device, threshold=threshold),
+                    quiet=as_json,
+                )
             formats.write_label_map(case.mask, prediction.label_map)
             if prob:
                 formats.write_volume(case.probability, prediction.probability)
@@ -64,7 +80,8 @@ def predict(
             show_error(error)
             results.append({"case_id": case.case.case_id, "status": "failed", "error": str(error)})
             continue
-        results.append(_row(case, prediction, exam.times_s, prob))
+        row = _row(case, prediction, exam.times_s, prob)
+        results.append(row if expected is None else {**row, "predicted_dice": round(expected, 4)})
     failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)
     for path, reason in bad_inputs:
         results.append({"case_id": None, "input": path, "status": "failed", "error": str(reason)})
@@ -73,9 +90,21 @@ def predict(
     else:
         done = [row for row in results if row["status"] == "done"]
         if done:
+            if uncertainty:
+                done.sort(key=lambda row: float(row["predicted_dice"]))  # least certain first
+            columns = ["case", "phases", "tumor", *(["expected Dice"] * uncertainty), "mask"]
             print_table(
-                ["case", "phases", "tumor", "mask"],
-                [[r["case_id"], ", ".join(r["phases"]), _tumor_size(r), r["mask"]] for r in done],
+                columns,
+                [
+                    [
+                        row["case_id"],
+                        ", ".join(row["phases"]),
+                        _tumor_size(row),
+                        *([f"{row['predicted_dice']:.2f}"] if uncertainty else []),
+                        row["mask"],
+                    ]
+                    for row in done
+                ],
             )
     if failed:
         say(f"{failed} of {len(results)} failed")

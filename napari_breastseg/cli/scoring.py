@@ -30,6 +30,12 @@ def evaluate(
     threshold: Annotated[
         float, typer.Option(help="Probability from which a voxel is tumor.")
     ] = 0.5,
+    include_trained: Annotated[
+        bool,
+        typer.Option(
+            "--include-trained", help="Score patients the model learned from, too, and mark them."
+        ),
+    ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -41,17 +47,22 @@ def evaluate(
     checkpoint = load_model(model)
     training = checkpoint.info.training
     case_ids = _chosen(opened, split, training)
-    known = sorted(set(case_ids) & training.known_cases)
-    if known:
-        say(
-            f"{len(known)} of {len(case_ids)} cases were trained on: these scores flatter the model"
+    patient_of = {record.case_id: record.patient_id for record in opened.cases()}
+    trained_on = training.learned_from(patient_of.items()).intersection(case_ids)
+    if trained_on and not include_trained:
+        raise InputError(
+            f"Needed cases of patients that {checkpoint.info.name} and the models it was made from "
+            "never learned from",
+            f"{len(trained_on)} of {len(case_ids)} cases were trained on",
+            "Use --split test, or --split val with a model that held them out; "
+            "--include-trained scores them all the same and marks them",
         )
     result = run(
         evaluate_cases(
             [
                 (
                     case_id,
-                    opened.case(case_id).patient_id,
+                    patient_of[case_id],
                     partial(opened.exam, case_id),
                     partial(opened.label_map, case_id),
                 )
@@ -59,15 +70,15 @@ def evaluate(
             ],
             lambda exam: predict(checkpoint, exam, device=device, threshold=threshold),
             output=output,
+            trained_on=trained_on,
         ),
         quiet=as_json,
     )
     if as_json:
-        scores = result.to_json()
-        print_json({**scores, "summary": {**scores["summary"], "trained_on": known}})
+        print_json(result.to_json())
     else:
         print_table(
-            ["case", "patient", "Dice", "HD95", "found", "false"],
+            ["case", "patient", "Dice", "HD95", "found", "false", ""],
             [
                 [
                     row.case_id,
@@ -76,6 +87,7 @@ def evaluate(
                     _distance(row.hd95_mm, row.hd95_px),
                     f"{row.lesions_found}/{row.lesions}",
                     row.false_positives,
+                    "trained on" if row.is_trained_on else "",
                 ]
                 for row in result.cases
             ],

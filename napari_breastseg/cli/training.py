@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,15 +11,25 @@ import typer
 
 from ..dataset import Dataset
 from ..errors import InputError
+from ..home import new_training_folder
+from ..promotion import lone_training, new_cases, registered
+from ..promotion import promote as promote_judged
+from ..registry import Registry
 from ._choices import Device, load_model
 from ._console import AsJson, print_json, run
 
 
 def train(
+    context: typer.Context,
     datasets: Annotated[
         list[Path], typer.Argument(metavar="DATASET...", help="Dataset folders to learn from.")
     ],
-    output: Annotated[Path, typer.Option(help="Becomes the checkpoint folder.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Becomes the checkpoint folder [default: a new one under BREASTSEG_HOME]"
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -48,6 +60,23 @@ def train(
     name: Annotated[
         str | None, typer.Option(help="The model's name [default: the output folder's]")
     ] = None,
+    if_new: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Only if N cases or more were accepted that no registered model has read, and no "
+            "other such training is running: for a nightly job. Registers the model.",
+        ),
+    ] = None,
+    promote: Annotated[
+        bool,
+        typer.Option(
+            "--promote",
+            help="Register the model, judge it on the locked patients, and promote it if it "
+            "passes; exit code 1 if it does not.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train on the accepted cases; patients locked for testing are never read."""
@@ -56,11 +85,18 @@ def train(
 
     is_first = rank_of_environment() == 0  # of the processes that torchrun started, one speaks
     opened = [Dataset.open(folder) for folder in datasets]
+    if if_new is not None and (reason := _why_not_due(context, opened, if_new)):
+        if as_json:
+            print_json({"folder": None, "not_trained": reason})
+        else:
+            typer.echo(f"{_now()} {_names(opened)}: not trained, {reason}")
+        return
+    new = new_cases(Registry(), opened)
     base = None if model == "scratch" else load_model(model)
     result = run(
         train_dataset(
             opened,
-            output,
+            output or _new_folder(opened, name, resume),
             base=base,
             fold=_fold(fold),
             steps=steps,
@@ -74,6 +110,13 @@ def train(
     )
     if not is_first:
         return
+    entry = promotion = None
+    if promote or if_new is not None:
+        entry = registered(Registry(), result.folder)
+    if promote and entry is not None:
+        job = promote_judged(Registry(), entry.name, opened, device=device)
+        promotion = run(job, quiet=as_json)
+    judgment = None if promotion is None else promotion.judgment.model_dump(mode="json")
     if as_json:
         print_json(
             {
@@ -82,11 +125,59 @@ def train(
                 "val_dice": result.val_dice,
                 "seconds": round(result.seconds, 1),
                 "model": result.info.model_dump(mode="json"),
+                "registered": None if entry is None else entry.name,
+                "promoted": None if promotion is None else promotion.entry.is_promoted,
+                "judgment": judgment,
             }
         )
-        return
-    dice = "no validation cases" if result.val_dice is None else f"Dice {result.val_dice:.3f}"
-    typer.echo(f"Wrote {result.folder}: step {result.best_step}, {dice}, {result.seconds:.0f} s")
+    else:
+        dice = "no validation cases" if result.val_dice is None else f"Dice {result.val_dice:.3f}"
+        line = f"Wrote {result.folder}: step {result.best_step}, {dice}, {result.seconds:.0f} s"
+        if if_new is not None:
+            line = f"{_now()} {_names(opened)}: {len(new)} new cases. {line}"
+        if promotion is not None:
+            line += ". " + promotion.describe().replace("\n", " ")
+        typer.echo(line)
+    if promotion is not None and not promotion.entry.is_promoted:
+        raise typer.Exit(1)
+
+
+def _why_not_due(context: typer.Context, datasets: list[Dataset], wanted: int) -> str:
+    """Why a nightly training has to wait; else the lock is held until the command ends."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise InputError(
+            "Needed a single process for --if-new",
+            "got several, started by torchrun",
+            "Leave --if-new out there, or start the command without torchrun",
+        )
+    if not context.with_resource(lone_training()):
+        return "another training that began by itself is running"
+    count = len(new_cases(Registry(), datasets))
+    return f"{count} new cases, {wanted} are needed" if count < wanted else ""
+
+
+def _new_folder(datasets: list[Dataset], name: str | None, resume: bool) -> Path:
+    if resume:
+        raise InputError(
+            "Needed the folder of the training to go on with",
+            "got --resume without --output",
+            "Add --output with the folder that the interrupted training wrote to",
+        )
+    if "TORCHELASTIC_RUN_ID" in os.environ:  # whose processes might choose different ones
+        raise InputError(
+            "Needed an output folder for a training of several processes",
+            "got no --output",
+            "Add --output with the folder that becomes the checkpoint",
+        )
+    return new_training_folder(name or f"{datasets[0].name}-{datetime.now():%Y%m%d-%H%M}")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _names(datasets: list[Dataset]) -> str:
+    return ", ".join(dataset.name for dataset in datasets)
 
 
 def _fold(text: str) -> int | None:

@@ -17,6 +17,7 @@ from scipy import ndimage
 
 from ..atomic import storage_errors
 from ..dataset import Dataset
+from ..errors import InputError
 from ..preprocessing import prepare, prepare_labels
 from ..progress import Job, Progress
 from ..unet import ModelSpec
@@ -59,7 +60,7 @@ class DraftedCase(CaseSource, Protocol):
 
 @dataclass(frozen=True)
 class DatasetCase:
-    """An accepted case of a dataset folder, read when asked."""
+    """An accepted case of a dataset folder, read when asked; refused of a locked patient."""
 
     dataset: Dataset
     case_id: str
@@ -67,15 +68,25 @@ class DatasetCase:
 
     def exam(self) -> Exam:
         """The case's phases."""
+        self._require_unlocked()
         return self.dataset.exam(self.case_id)
 
     def label_map(self) -> LabelMap:
         """The accepted mask, with `ignore` where nobody looked."""
+        self._require_unlocked()
         return self.dataset.label_map(self.case_id)
 
     def draft(self) -> LabelMap | None:
         """The model's draft; None when the mask was made without one."""
         return self.dataset.draft(self.case_id)
+
+    def _require_unlocked(self) -> None:
+        if self.dataset.case(self.case_id).is_locked:
+            raise InputError(
+                "Needed cases of patients who may be learned from",
+                f"case {self.case_id} is of a patient locked for testing",
+                "Leave it out: locked patients judge models and teach none",
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -132,6 +132,12 @@ def train(
         raise ValueError("give either a base checkpoint or a spec")
     spec = base.spec if base is not None else spec
     assert spec is not None  # for the type checker; the line above raised otherwise
+    if spec.foreign is not None:
+        raise InputError(
+            "Needed a model of this program to train",
+            f"{spec.title} was made with other software and is trained with that",
+            "Start from the starter or from scratch; `dataset export` writes what nnU-Net takes",
+        )
     output = Path(output)
     _require_free(output, resume)
     with storage_errors(output):
@@ -180,6 +186,9 @@ def train(
                     fold=fold,
                     training_cases=[case.case_id for case in learned],
                     inherited_cases=[] if base is None else sorted(base.info.training.known_cases),
+                    inherited_patients=[]
+                    if base is None
+                    else sorted(base.info.training.known_patients),
                     validation_cases=[case.case_id for case in held_out],
                     patients=sorted({case.patient_id for case in learned}),
                     steps=run.step,

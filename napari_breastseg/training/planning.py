@@ -13,9 +13,9 @@ from ..dataset import Dataset
 from ..errors import InputError
 from ..progress import Job
 from ..unet import ModelSpec
-from .cases import DatasetCase
 from .config import TrainConfig
 from .loop import TrainResult, train
+from .splitting import split_by_patient
 
 __all__ = ["plan_config", "plan_spec", "train_dataset"]
 
@@ -85,20 +85,7 @@ def train_dataset(
     InputError
         If a dataset has no accepted case, no such fold, or lacks a phase the model needs.
     """
-    learned: list[DatasetCase] = []
-    held_out: list[DatasetCase] = []
-    for dataset in datasets:
-        patient_of = {record.case_id: record.patient_id for record in dataset.cases()}
-        if fold is None:
-            # Every case of fold 0 is in one of its two lists, so together they are all there is.
-            split = dataset.split(0)
-            chosen = tuple(dict.fromkeys((*split.train, *split.val)))
-            held: tuple[str, ...] = ()
-        else:
-            split = dataset.split(fold)
-            chosen, held = split.train, split.val
-        learned += [DatasetCase(dataset, case_id, patient_of[case_id]) for case_id in chosen]
-        held_out += [DatasetCase(dataset, case_id, patient_of[case_id]) for case_id in held]
+    learned, held_out = split_by_patient(datasets, fold)
     spec = None
     if base is None:
         spec = plan_spec(datasets)

@@ -27,6 +27,9 @@ __all__ = ["KEEP_EVERY_S", "Keeper"]
 
 KEEP_EVERY_S = 20
 
+PASSING = ("difference", "box", "preview", "scribbles")
+"""Roles of layers that come and go while a mask is corrected."""
+
 _Work = tuple[Dataset | SecondRead, CaseRecord, NDArray[Any]]
 
 
@@ -185,7 +188,7 @@ class Keeper(QObject):
 
     def _on_removing(self, event: Any) -> None:
         # Closing a viewer takes its layers away before its window is closed.
-        if note_of(self._viewer.layers[event.index]).get("role") not in ("difference", "box"):
+        if note_of(self._viewer.layers[event.index]).get("role") not in PASSING:
             self.keep_now()
 
     def _note_kept(self, labels: NDArray[Any]) -> None:

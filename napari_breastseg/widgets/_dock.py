@@ -28,6 +28,7 @@ from ._orientation import follow
 from ._session import Draft, Session
 from ._slice_marks import SliceMarks
 from ._sources import Source, earlier_layers, exam_of, note_of, sources
+from ._tool_list import ToolActions
 from ._view import go_to_tumor
 from .correct_panel import CorrectPanel
 from .open_panel import OpenPanel
@@ -59,14 +60,34 @@ KEYS = {
     "Ctrl-Shift-G": "toggle_pictures",
     "Shift-T": "measure_lesions",
     "Shift-W": "export_report",
+    "Ctrl-Shift-D": "export_seg",
     "Shift-G": "train",
     "Shift-M": "use_model",
+    "Shift-PageUp": "promote_model",
+    "Shift-PageDown": "roll_back",
     "Shift-X": "cancel",
+    # Correction tools
+    "H": "next_scope",
+    "G": "grow_click",
+    "Shift-Z": "threshold_brush",
+    "Shift-Q": "scribble",
+    "Q": "settle",
+    "K": "keep_clicked",
+    "Shift-K": "drop_clicked",
+    "J": "interpolate",
+    "Shift-F": "fill_holes",
+    "Shift-H": "smooth",
+    "Shift-U": "revert",
+    ".": "enlarge",
+    ",": "shrink",
+    "N": "copy_next",
+    "Shift-J": "copy_previous",
+    "Shift-Y": "predict_box",
 }
 """Key to action of the dock; none of them is one of napari's own."""
 
 
-class BreastMRI(QWidget):
+class BreastMRI(ToolActions, QWidget):
     """Open, segment, correct, review, train: the panels of one viewer.
 
     Parameters
@@ -95,6 +116,7 @@ class BreastMRI(QWidget):
         )
         self.open_panel.leave = self.correct_panel.keeper.leave
         self.open_panel.close_case = self.correct_panel.keeper.close_case
+        self.correct_panel.tools.predict_in = self.segment_panel.predict_in
         self.open_panel.opened.connect(self._take_exam)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -161,6 +183,7 @@ class BreastMRI(QWidget):
         self._is_over = True
         for runner in (*self._runners(), self.correct_panel.keeper.runner):
             runner.abandon()
+        self.correct_panel.tools.put_down()
         self.session.leave_case()
         self.marks.take_down()
         for key in KEYS:
@@ -256,6 +279,11 @@ class BreastMRI(QWidget):
         self.show_tab("Correct")
         self.correct_panel.lesions.export()
 
+    def export_seg(self) -> None:
+        """Export the mask as a DICOM SEG."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.export_seg()
+
     def train(self) -> None:
         """Train with the settings of the last tab."""
         self.show_tab("Train")
@@ -264,6 +292,16 @@ class BreastMRI(QWidget):
     def use_model(self) -> None:
         """Use the new model."""
         self.train_panel.use()
+
+    def promote_model(self) -> None:
+        """Judge the model chosen as default, and make it that if it passes."""
+        self.show_tab("Train")
+        self.train_panel.gate.promote()
+
+    def roll_back(self) -> None:
+        """Use the model again that was the default before."""
+        self.show_tab("Train")
+        self.train_panel.gate.roll_back()
 
     def cancel(self) -> None:
         """Cancel whatever runs."""
@@ -300,6 +338,7 @@ class BreastMRI(QWidget):
             self.segment_panel.runner,
             self.correct_panel.runner,
             self.correct_panel.lesions.runner,
+            self.correct_panel.tools.runner,
             self.review_panel.runner,
             self.review_panel.chores,
             self.review_panel.prefetch.runner,

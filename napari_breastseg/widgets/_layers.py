@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import formats
+from ..correction import Edit
 from ..errors import InputError
 from ..preprocessing import intensity_window
 from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LayerTuple",
+    "apply_edit",
     "edit_labels",
     "get_reader",
     "image_tuples",
@@ -397,6 +399,13 @@ def edit_labels(layer: Labels, wanted: NDArray[Any]) -> int:
         with layer.block_history():
             layer.data_setitem(changed, values)
     return count
+
+
+def apply_edit(layer: Labels, edit: Edit) -> None:
+    """Change the voxels of an edit, as one undo step."""
+    if edit.count:
+        with layer.block_history():
+            layer.data_setitem(edit.voxels[-layer.ndim :], edit.after)
 
 
 def _last_axes(where: dict[str, Any], ndim: int) -> dict[str, Any]:

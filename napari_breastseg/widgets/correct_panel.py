@@ -33,6 +33,7 @@ from ._lesions import LesionSection
 from ._session import Session
 from ._settings import recall, remember
 from ._sources import Source, exam_of, sources
+from ._tools import ToolSection
 from ._view import go_to_tumor, ready_brush, through
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class CorrectPanel(QWidget):
         self.bar = JobBar(self.runner)
         self.saved_line = note()
         self.lesions = LesionSection(viewer, session)
+        self.tools = ToolSection(viewer, session)
+        self.tools.edited.connect(self._on_edit)
 
         case_row = QHBoxLayout()
         case_row.addWidget(self.case, 1)
@@ -114,6 +117,7 @@ class CorrectPanel(QWidget):
         column.addWidget(heading("This case"))
         column.addLayout(form(("Patient id", self.patient), ("Annotator", self.annotator)))
         column.addWidget(self.start_button)
+        column.addWidget(self.tools)
         column.addWidget(self.difference)
         column.addWidget(self.legend)
         column.addWidget(self.reviewed_line)
@@ -384,6 +388,7 @@ class CorrectPanel(QWidget):
         if self._watched is not None and layer is None:
             self._watched = None
         self.lesions.reset_choices()
+        self.tools.reset_choices()
         self._refresh()
 
     def _reload_cases(self) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from ..dataset import Dataset
 from ..errors import InputError
-from ..home import home_folder
+from ..home import new_training_folder
 from ..progress import Job, Progress
+from ..promotion import registered
 from ..registry import Registry
+from ._case_dice import CaseDice
 from ._curves import Curves
 from ._fields import Fold, PathField, button, counted, form, heading, note, set_ready
+from ._gate import GateBox
 from ._job_bar import JobBar, time_words
 from ._jobs import JobRunner, as_job, errors_shown, show_info
 from ._model_picker import ModelPicker
@@ -85,15 +87,13 @@ class TrainPanel(QWidget):
         self.start_button = button("Train", self.start, "Learn from the accepted cases", "Shift-G")
         self.bar = JobBar(self.runner, "Shift-X")
         self.curves = Curves()
+        self.case_dice = CaseDice()
         self.result_line = note()
         self.use_button = button(
             "Use the new model", self.use, "Register it and segment with it", "Shift-M"
         )
-        self.promote_button = button(
-            "Make it the default",
-            self.promote,
-            "Use it wherever no model is named: in this window and on the command line",
-        )
+        self.gate = GateBox(session, self.chores)
+        self.gate.promoted.connect(self._take_default)
         self.chores_bar = JobBar(self.chores)
 
         more = QWidget()
@@ -107,9 +107,6 @@ class TrainPanel(QWidget):
                 ("Device", self.device),
             )
         )
-        use_row = QHBoxLayout()
-        use_row.addWidget(self.use_button)
-        use_row.addWidget(self.promote_button)
         column = QVBoxLayout(self)
         column.addWidget(heading("Learn from"))
         column.addWidget(self.folder)
@@ -119,8 +116,10 @@ class TrainPanel(QWidget):
         column.addWidget(self.start_button)
         column.addWidget(self.bar)
         column.addWidget(self.curves)
+        column.addWidget(self.case_dice)
         column.addWidget(self.result_line)
-        column.addLayout(use_row)
+        column.addWidget(self.use_button)
+        column.addWidget(self.gate)
         column.addWidget(self.chores_bar)
         column.addStretch(1)
         session.dataset_changed.connect(self._show_dataset)
@@ -134,6 +133,7 @@ class TrainPanel(QWidget):
     def reset_choices(self, event: object = None) -> None:
         """Read registry and dataset again."""
         self.base.reset_choices()
+        self.gate.reset_choices()
         self._refresh()
 
     def open_dataset(self) -> None:
@@ -158,6 +158,7 @@ class TrainPanel(QWidget):
             self._interrupted, self._result = order, None
             if not is_resuming:
                 self.curves.begin()
+                self.case_dice.begin()
             self.result_line.setText("")
             self.runner.start(
                 "Training",
@@ -180,38 +181,33 @@ class TrainPanel(QWidget):
         if self._interrupted == order:
             return order
         self._interrupted = None
-        folder = home_folder() / "trainings"
-        stem = self.name.text().strip() or f"{dataset.name}-{datetime.now():%Y%m%d-%H%M}"
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "model"
-        output, number = folder / stem, 2
-        while output.exists():
-            output, number = folder / f"{stem}-{number}", number + 1
+        name = self.name.text().strip() or f"{dataset.name}-{datetime.now():%Y%m%d-%H%M}"
+        output = new_training_folder(name)
         return _Order(**{**order.__dict__, "output": output})
 
     def use(self) -> None:
         """Register the new model and choose it for segmenting."""
-        self._register(promote=False)
-
-    def promote(self) -> None:
-        """Register the new model and use it wherever none is named: a decision by hand."""
-        self._register(promote=True)
-
-    def _register(self, *, promote: bool) -> None:
         with errors_shown():
             if (result := self._result) is None:
                 raise InputError("Needed a new model", "none is trained yet", "Train one first")
             self.chores.start(
                 "Registering the model",
-                lambda: as_job("Registering the model", lambda: _register(result.folder, promote)),
-                on_result=lambda folder: self._take_into_use(folder, promote),
+                lambda: as_job(
+                    "Registering the model", lambda: registered(Registry(), result.folder).path
+                ),
+                on_result=self._take_into_use,
             )
 
-    def _take_into_use(self, folder: Path, is_promoted: bool) -> None:
+    def _take_into_use(self, folder: Path) -> None:
         self._session.model = folder
+        self.gate.model.setValue(folder)
         self.reset_choices()
-        role = "is the default now" if is_promoted else "is chosen in the Segment tab"
-        show_info(f"Model {folder.name} {role}.")
+        show_info(f"Model {folder.name} is chosen in the Segment tab.")
         self.used.emit(folder)
+
+    def _take_default(self, folder: Path) -> None:
+        self._session.model = folder
+        self.base.reset_choices()
 
     def _take_dataset(self, dataset: Dataset) -> None:
         remember("dataset", str(dataset.folder))
@@ -221,6 +217,8 @@ class TrainPanel(QWidget):
         if progress.stage == "Training":
             loss, dice = progress.metrics.get("loss"), progress.metrics.get("val_dice")
             self.curves.add(progress.done, progress.total, loss, dice)
+            if progress.per_case:
+                self.case_dice.add(progress.done, progress.per_case)
 
     def _take_result(self, result: TrainResult) -> None:
         self._interrupted, self._result = None, result
@@ -233,6 +231,7 @@ class TrainPanel(QWidget):
             f"{time_words(result.seconds)}."
         )
         self.result_line.setToolTip(str(result.folder))
+        self.gate.model.setValue(result.folder)
         self._refresh()
 
     def _on_ended(self, outcome: str) -> None:
@@ -269,7 +268,7 @@ class TrainPanel(QWidget):
         busy = "Busy; wait a moment" if self.chores.is_running else ""
         no_model = "" if self._result is not None else "Train a model first"
         set_ready(self.use_button, busy or no_model)
-        set_ready(self.promote_button, busy or no_model)
+        self.gate.refresh()
 
 
 def _train(dataset: Dataset, order: _Order, is_resuming: bool) -> Job[TrainResult]:
@@ -291,14 +290,3 @@ def _train(dataset: Dataset, order: _Order, is_resuming: bool) -> Job[TrainResul
             resume=is_resuming,
         )
     )
-
-
-def _register(folder: Path, promote: bool) -> Path:
-    registry = Registry()
-    known = {entry.weights_sha256: entry for entry in registry.list()}
-    from ..checkpoint import read_info
-
-    entry = known.get(read_info(folder).weights_sha256) or registry.register(folder)
-    if promote:
-        registry.promote(entry.name, force=True)
-    return entry.path

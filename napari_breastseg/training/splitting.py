@@ -1,0 +1,65 @@
+"""Who is learned from, held out and left alone, when several datasets are learned from at once.
+
+Imports no Qt and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..dataset import Dataset
+from ..errors import InputError
+from .cases import DatasetCase
+
+__all__ = ["split_by_patient"]
+
+
+def split_by_patient(
+    datasets: Sequence[Dataset], fold: int | None
+) -> tuple[list[DatasetCase], list[DatasetCase]]:
+    """Cases to learn from and cases held out; all cases of a patient go the same way.
+
+    A patient locked in one of the datasets is left out of all, one held out in one is held out
+    in all, whatever case ids and visits they have there.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+    fold : int or None
+        Fold held out; None learns from every unlocked patient.
+
+    Returns
+    -------
+    learned, held_out : list of DatasetCase
+        With a single patient in all, both hold the same cases.
+
+    Raises
+    ------
+    InputError
+        If a dataset has no accepted case outside its locked patients, or no such fold.
+    """
+    locked: set[str] = set()
+    held: set[str] = set()
+    usable: list[DatasetCase] = []
+    for dataset in datasets:
+        records = {record.case_id: record for record in dataset.cases()}
+        locked |= {record.patient_id for record in records.values() if record.is_locked}
+        # Every case of fold 0 is in one of its two lists, so together they are all there is.
+        split = dataset.split(fold or 0)
+        if fold is not None and split.train != split.val:
+            held |= {records[case_id].patient_id for case_id in split.val}
+        usable += [
+            DatasetCase(dataset, case_id, records[case_id].patient_id)
+            for case_id in dict.fromkeys((*split.train, *split.val))
+        ]
+    usable = [case for case in usable if case.patient_id not in locked]
+    learned = [case for case in usable if case.patient_id not in held]
+    if not learned:
+        raise InputError(
+            "Needed patients to learn from besides those held out and those locked for testing",
+            f"got {len(usable)} cases of patients who are held out in one of the datasets",
+            "Choose another fold, or hold out none",
+        )
+    if fold is None:
+        return learned, []
+    return learned, [case for case in usable if case.patient_id in held] or learned
