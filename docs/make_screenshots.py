@@ -77,6 +77,9 @@ def main() -> int:
     dock.accept()
     wait(dock)
     viewer.reset_view()
+    dock.show_tab("Review")
+    wait(dock)
+    snap(viewer, dock, "review")
     train = dock.train_panel
     train.steps.setValue(40)
     dock.show_tab("Train")

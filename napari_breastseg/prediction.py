@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .checkpoint import Checkpoint
 from .errors import InputError
@@ -176,13 +177,9 @@ def predict(
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
     mirror = mirror or spec.mirrored
-    prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
-    working = _to_working(box, prepared)
-    network = folded(checkpoint.network)
+    run = _native if spec.foreign is None else _foreign
     try:
-        tumor = yield from predict_working(
-            network, spec, prepared, target, region=working, mirror=mirror
-        )
+        whole_exam = yield from run(checkpoint, exam, roles, box, target, mirror)
     except RuntimeError as error:
         if target.type == "cpu" or not is_out_of_memory(error):
             raise
@@ -190,13 +187,9 @@ def predict(
         message = f"The {target.type} device ran out of memory; going on with the CPU"
         yield Progress("Segmenting", 0, 0, message=message)
         target = torch.device("cpu")
-        tumor = yield from predict_working(
-            network, spec, prepared, target, region=working, mirror=mirror
-        )
-    _join_slices(tumor, spec, prepared, working[0])
-    restored = prepared.restore(tumor)[0].numpy()
+        whole_exam = yield from run(checkpoint, exam, roles, box, target, mirror)
     probability = np.zeros(exam.grid.shape, np.float32)
-    probability[box] = restored[box].clip(0.0, 1.0)
+    probability[box] = whole_exam[box].clip(0.0, 1.0)
     volume = Volume(probability, exam.grid)
     label_map, left_out = marked(volume, threshold, spec.least_share)
     if left_out:
@@ -216,6 +209,44 @@ def predict(
         least_share=spec.least_share,
         findings_left_out=left_out,
     )
+
+
+def _native(
+    checkpoint: Checkpoint,
+    exam: Exam,
+    roles: tuple[str, ...],
+    box: Region,
+    device: torch.device,
+    mirror: bool,
+) -> Job[NDArray[np.float32]]:
+    """Tumor probability (Z, Y, X) of this package's own network."""
+    spec = checkpoint.spec
+    prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
+    working = _to_working(box, prepared)
+    network = folded(checkpoint.network)
+    tumor = yield from predict_working(
+        network, spec, prepared, device, region=working, mirror=mirror
+    )
+    _join_slices(tumor, spec, prepared, working[0])
+    restored: NDArray[np.float32] = prepared.restore(tumor)[0].numpy()
+    return restored
+
+
+def _foreign(
+    checkpoint: Checkpoint,
+    exam: Exam,
+    roles: tuple[str, ...],
+    box: Region,
+    device: torch.device,
+    mirror: bool,
+) -> Job[NDArray[np.float32]]:
+    """Tumor probability (Z, Y, X) of another library's network, which always sees the whole."""
+    spec = checkpoint.spec
+    assert spec.foreign is not None  # for the type checker; `predict` chose by it
+    probability = yield from spec.foreign.probability(
+        checkpoint.network, exam, roles, spec.dims, device, mirror
+    )
+    return probability
 
 
 def predict_working(

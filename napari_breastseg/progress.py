@@ -7,10 +7,12 @@ it, the window's worker drives it, and cancelling is closing it. Imports nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TypeVar
 
-__all__ = ["Job", "Progress", "drain", "relay"]
+__all__ = ["Job", "Progress", "drain", "in_thread", "relay"]
 
 T = TypeVar("T")
 
@@ -71,6 +73,45 @@ def drain(job: Job[T], on_progress: Callable[[Progress], None] | None = None) ->
             except BaseException:
                 job.close()
                 raise
+
+
+class _Canceled(Exception):
+    """Raised inside work whose job was closed."""
+
+
+def in_thread(stage: str, work: Callable[[Callable[[], None]], T]) -> Job[T]:
+    """Run work that cannot yield, of another library, in a thread of its own.
+
+    Parameters
+    ----------
+    stage : str
+        What is being done.
+    work : callable
+        Gets a function to call at every step, which counts it, and ends the work when the job was
+        closed meanwhile.
+
+    Examples
+    --------
+    >>> drain(in_thread("Counting", lambda tick: [tick() for _ in range(3)]))
+    [None, None, None]
+    """
+    steps = 0
+    is_closed = Event()
+
+    def tick() -> None:
+        nonlocal steps
+        if is_closed.is_set():
+            raise _Canceled
+        steps += 1
+
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(work, tick)
+        try:
+            while not wait([result], timeout=0.1).done:
+                yield Progress(stage, steps, 0)
+        finally:
+            is_closed.set()
+        return result.result()
 
 
 def relay(job: Job[T], show: Callable[[Progress], Progress]) -> Job[T]:

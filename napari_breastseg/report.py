@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -32,7 +33,15 @@ from .volume import Exam, LabelMap
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["ENDINGS", "lesion_report", "lesion_words", "require_ending", "write_report"]
+__all__ = [
+    "ENDINGS",
+    "change_words",
+    "lesion_report",
+    "lesion_words",
+    "read_report",
+    "require_ending",
+    "write_report",
+]
 
 ENDINGS = (".csv", ".json", ".pdf")
 """What a report can be written as."""
@@ -73,6 +82,37 @@ def lesion_report(
         pe_threshold_percent=pe_threshold_percent,
     )
     return replace(report, notes=(*report.notes, note)) if note else report
+
+
+def read_report(path: Path) -> LesionReport:
+    """Report that `write_report` wrote as JSON, such as a prior visit's.
+
+    Raises
+    ------
+    InputError
+        If the file is not there or is no report.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            "Needed the prior visit's report as a JSON file",
+            f"{path.name} is not there or holds no JSON",
+            "Make it with 'napari-breastseg report ... --output FILE.json'",
+        ) from None
+    return LesionReport.from_json(value)
+
+
+def change_words(change: Change) -> str:
+    """What became of a lesion since the prior visit, in words.
+
+    Examples
+    --------
+    >>> change_words(Change("index", "index", "followed", volume_relative=-0.25))
+    'index followed, volume -25%'
+    """
+    relative = "" if change.volume_relative is None else f", volume {change.volume_relative:+.0%}"
+    return f"{change.id} {change.status}{relative}"
 
 
 def require_ending(path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from .monai_network import MonaiNetwork
+from .nnunet_network import NnunetNetwork
 from .preprocessing import input_phases, is_available
 from .volume import Exam
 
@@ -77,6 +79,10 @@ class ModelSpec(BaseModel):
     patch_size: tuple[int, ...] = (160, 160)
     """Size trained on, and of a tile when predicting: (Y, X), or (Z, Y, X) in 3D."""
 
+    foreign: MonaiNetwork | NnunetNetwork | None = Field(None, discriminator="source")
+    """A network of another library, with its own preprocessing: the fields that describe ours then
+    have no meaning. None for ours."""
+
     @field_validator("labels")
     @classmethod
     def _labels_count_up(cls, labels: dict[str, int]) -> dict[str, int]:
@@ -90,7 +96,7 @@ class ModelSpec(BaseModel):
             raise ValueError("context_slices is for dims 2; a 3D network sees its neighbors anyway")
         if len(self.patch_size) != self.dims:
             raise ValueError(f"patch_size needs {self.dims} numbers, got {self.patch_size}")
-        if any(n % self.divisor for n in self.patch_size[-2:]):
+        if self.foreign is None and any(n % self.divisor for n in self.patch_size[-2:]):
             raise ValueError(
                 f"patch_size must be a multiple of {self.divisor} in plane, got {self.patch_size}"
             )
@@ -100,6 +106,16 @@ class ModelSpec(BaseModel):
     def phases(self) -> tuple[str, ...]:
         """Phases an exam must have."""
         return input_phases(self.inputs)
+
+    @property
+    def title(self) -> str:
+        """Kind of network, in words a user reads."""
+        kind = "3D" if self.dims == 3 else "2D"
+        if self.foreign is not None:
+            return f"{kind} {self.foreign.title}"
+        if self.context_slices:
+            kind = f"2.5D (+-{self.context_slices})"
+        return f"{kind} U-Net, {self.norm} norm, channels {self.features}"
 
     def require(self, exam: Exam, model_name: str) -> tuple[str, ...]:
         """Phases of an exam that the model will use, in the model's order.
@@ -146,6 +162,8 @@ def build(spec: ModelSpec) -> nn.Module:
     ----------
     Ronneberger, Fischer, Brox: U-Net, MICCAI 2015, doi 10.1007/978-3-319-24574-4_28.
     """
+    if spec.foreign is not None:
+        return spec.foreign.build()
     from monai.networks.blocks import Convolution
     from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
     from torch import nn

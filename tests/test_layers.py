@@ -10,10 +10,18 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_breastseg import formats
+from napari_breastseg.correction import Edit
 from napari_breastseg.errors import InputError
 from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.widgets import _layers
-from napari_breastseg.widgets._layers import edit_labels, show_exam, show_labels, tumor_layer
+from napari_breastseg.widgets._layers import (
+    apply_edit,
+    edit_labels,
+    show_exam,
+    show_labels,
+    tumor_layer,
+    volume_of,
+)
 from napari_breastseg.widgets._sources import Source, exam_of, fingerprint, is_open, sources
 
 
@@ -235,3 +243,18 @@ def test_a_layer_that_is_gone_is_named(viewer: ViewerModel) -> None:
     source = Source("P001", "P001", {"post1": "P001 post1"})
     with pytest.raises(InputError, match=r"Needed layer 'P001 post1'.*it is gone.*Choose"):
         exam_of(viewer, source)
+
+
+def test_an_edit_fits_masks_of_two_and_three_axes(viewer: ViewerModel) -> None:
+    viewer.add_image(np.random.default_rng(0).random((30, 40)), name="flat")
+    viewer.add_image(np.random.default_rng(0).random((3, 30, 40)), name="thick")
+    for source, depth in zip(sources(viewer), (1, 3), strict=True):
+        mask = LabelMap(np.zeros((depth, 30, 40), np.uint8), Grid((depth, 30, 40)))
+        layer = show_labels(viewer, source, mask)
+        box = (slice(0, depth), slice(4, 8), slice(5, 9))
+        wanted = mask.data.copy()
+        wanted[box] = 1
+        apply_edit(layer, Edit.within(mask.data, box, wanted[box]))
+        assert np.array_equal(volume_of(layer), wanted)
+        layer.undo()
+        assert not layer.data.any()

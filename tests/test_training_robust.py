@@ -18,6 +18,7 @@ from napari_breastseg.training import DatasetCase, loop, steps, train
 from napari_breastseg.training.cases import load_cases
 from napari_breastseg.training.loss import segmentation_loss
 from napari_breastseg.training.patches import CORRECTED, Augmentation, PatchSource
+from napari_breastseg.training.ranks import ALONE
 from napari_breastseg.unet import ModelSpec, build
 from napari_breastseg.volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume
 
@@ -261,3 +262,26 @@ def test_fine_tuning_tells_each_case_before_and_after(tmp_path):
         ("2", False),
         ("3", False),
     ]
+
+
+def test_in_mixed_precision_weights_and_loss_stay_in_float32(monkeypatch):
+    """As on a CUDA card, tried on the CPU."""
+    torch.manual_seed(0)
+    network, seen = build(SPEC), []
+    network.head.register_forward_hook(lambda module, inputs, logits: seen.append(logits.dtype))
+    batch = torch.rand(2, 1, 32, 32), torch.randint(0, 3, (2, 32, 32))
+    cpu, layout = torch.device("cpu"), torch.channels_last
+    assert not steps.has_bfloat16(cpu)
+    losses, gradients = [], []
+    for is_there, is_wanted in ((False, True), (True, True), (True, False)):
+        monkeypatch.setattr(steps, "has_bfloat16", lambda device, is_there=is_there: is_there)
+        network.zero_grad()
+        settings = config(mixed_precision=is_wanted)
+        losses.append(steps.gradient(network, batch, settings, cpu, layout, 1, ALONE))
+        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
+    assert seen == [torch.float32, torch.bfloat16, torch.float32]
+    assert losses[0] == losses[2] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert gradients[1].dtype == torch.float32
+    similar = torch.nn.functional.cosine_similarity(gradients[0], gradients[1], dim=0)
+    assert similar > 0.98

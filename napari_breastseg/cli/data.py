@@ -10,10 +10,13 @@ import typer
 from .. import formats
 from ..dataset import Dataset, import_csv
 from ..errors import InputError, StorageError
+from . import reading
 from ._choices import Device, Model, Phases, model_folder, phase_list
 from ._console import AsJson, print_json, print_table, run, say, show_error
 
 app = typer.Typer(help="Make, fill and look after a dataset folder.", no_args_is_help=True)
+for command in (reading.ask, reading.agreement, reading.consensus):
+    app.command()(command)
 
 Folder = Annotated[Path, typer.Argument(metavar="DATASET", help="The dataset folder.")]
 
@@ -176,6 +179,22 @@ def status(dataset: Folder, as_json: AsJson = False) -> None:
             ["test cases", found["test_cases"]],
         ],
     )
+    if found["effort"]["by_model"]:
+        print_table(
+            ["draft by", "accepted", "s a case", "strokes", "voxels", "path", "Dice"],
+            [
+                [
+                    row["model"] or "nobody",
+                    row["cases"],
+                    f"{row['seconds']:.0f}",
+                    _number(row["strokes"]),
+                    _number(row["voxels_changed"]),
+                    _path(row),
+                    _number(row["dice_draft"], 2),
+                ]
+                for row in found["effort"]["by_model"]
+            ],
+        )
     for note in found["notes"]:
         say(note)
 
@@ -195,6 +214,17 @@ def export(
         print_json({"folder": str(made)})
     else:
         typer.echo(f"Wrote {made}")
+
+
+def _number(value: float | None, digits: int = 0) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _path(row: dict[str, Any]) -> str:
+    """Added path length in mm, or in pixels where their size is not known."""
+    if row["added_path_mm"] is not None:
+        return f"{row['added_path_mm']:.0f} mm"
+    return "" if row["added_path_px"] is None else f"{row['added_path_px']:.0f} px"
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from ..dataset import Dataset
 from ..promotion import promote as promote_judged
 from ..registry import Registry
-from ._choices import Device, model_folder
+from ._choices import Device, Phases, model_folder, phase_list
 from ._console import AsJson, print_json, print_table, run
 
 if TYPE_CHECKING:
@@ -59,18 +60,11 @@ def show(
         print_json({"folder": str(folder), **info.model_dump(mode="json")})
         return
     spec, training = info.spec, info.training
-    kind = (
-        "3D"
-        if spec.dims == 3
-        else f"2.5D (+-{spec.context_slices})"
-        if spec.context_slices
-        else "2D"
-    )
     print_table(
         ["model", info.name],
         [
             ["folder", folder],
-            ["network", f"{kind} U-Net, {spec.norm} norm, channels {spec.features}"],
+            ["network", spec.title],
             ["takes", ", ".join(spec.inputs)],
             ["trained on", f"{len(training.training_cases)} cases, {training.steps} steps"],
             ["validation Dice", _dice(info.metrics.get("val_dice"))],
@@ -91,12 +85,19 @@ def show(
 
 @app.command("import")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="A checkpoint folder, as train writes it.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder: of train, a MONAI bundle, or of an nnU-Net v2 model.")
+    ],
     name: Annotated[str | None, typer.Option(help="What to call it [default: folder's]")] = None,
+    phases: Phases = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a checkpoint folder into the registry."""
-    entry = Registry().register(folder, name)
+    """Copy a model into the registry, turned into a checkpoint folder where it is none."""
+    from ..model_import import import_model
+
+    with TemporaryDirectory() as work:
+        made = import_model(folder, Path(work) / "model", phases=phase_list(phases))
+        entry = Registry().register(made, name or folder.resolve().name)
     if as_json:
         print_json(entry.to_json())
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +9,13 @@ import typer
 
 from .. import formats
 from ..errors import InputError
-from ..lesions import PE_THRESHOLD_PERCENT, Change, LesionReport, compare_visits
+from ..lesions import PE_THRESHOLD_PERCENT, Change, compare_visits
 from ..report import (
     NOT_A_DEVICE,
+    change_words,
     lesion_report,
     lesion_words,
+    read_report,
     report_json,
     require_ending,
     write_report,
@@ -47,7 +48,7 @@ def report(
     if output is not None:
         require_ending(output)
         _require_no_input(output, exam, mask, prior)
-    before = None if prior is None else _read_report(prior)
+    before = None if prior is None else read_report(prior)
     opened = formats.open_exam(exam, phases=phase_list(phases))
     label_map = formats.read_label_map(mask, exam=opened)
     result = run(
@@ -65,10 +66,7 @@ def report(
     rows = [lesion_words(lesion) for lesion in (*result.lesions, result.total)]
     print_table(list(rows[0]), [list(row.values()) for row in rows])
     for change in changes:
-        relative = (
-            "" if change.volume_relative is None else f", volume {change.volume_relative:+.0%}"
-        )
-        typer.echo(f"Since the prior visit: {change.id} {change.status}{relative}")
+        typer.echo(f"Since the prior visit: {change_words(change)}")
     for note in dict.fromkeys((*result.notes, *result.total.kinetics.notes)):
         say(f"note: {note}")
     if output is not None:
@@ -83,15 +81,3 @@ def _require_no_input(output: Path, *inputs: Path | None) -> None:
             f"{output.name} is one of the inputs",
             "Choose another --output",
         )
-
-
-def _read_report(path: Path) -> LesionReport:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(
-            "Needed the prior visit's report as a JSON file",
-            f"{path.name} is not there or holds no JSON",
-            "Make it with 'napari-breastseg report ... --output FILE.json'",
-        ) from None
-    return LesionReport.from_json(value)

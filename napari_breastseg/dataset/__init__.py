@@ -7,9 +7,11 @@ What each part may import stands at its head; none imports Qt, napari or torch.
 
 from .checking import Finding, Severity
 from .derived import LABELS, Split
+from .effort import Effort, ModelEffort, effort, effort_by_model
 from .folder import Dataset, import_csv
 from .importing import ImportFailure, ImportResult
 from .locking import LockNote
+from .reads import Reads, SecondRead
 from .records import (
     AcceptedMask,
     CaseRecord,
@@ -17,8 +19,11 @@ from .records import (
     FlagReason,
     GridRecord,
     PatientRole,
+    ReadKind,
+    ReadRecord,
     Status,
 )
+from .worklist import Order, WorklistRow, arranged
 
 __all__ = [
     "LABELS",
@@ -26,15 +31,26 @@ __all__ = [
     "CaseRecord",
     "Dataset",
     "DraftRecord",
+    "Effort",
     "Finding",
     "FlagReason",
     "GridRecord",
     "ImportFailure",
     "ImportResult",
     "LockNote",
+    "ModelEffort",
+    "Order",
     "PatientRole",
+    "ReadKind",
+    "ReadRecord",
+    "Reads",
+    "SecondRead",
     "Severity",
     "Split",
     "Status",
+    "WorklistRow",
+    "arranged",
+    "effort",
+    "effort_by_model",
     "import_csv",
 ]

@@ -1,7 +1,7 @@
 """What is wrong with a dataset folder, and what state it is in.
 
 Reads everything, changes only what follows from the records. Imports `errors`, `volume`, `formats`,
-and of this package `derived`, `layout`, `masks`, `records`, `store`.
+and of this package `derived`, `effort`, `layout`, `masks`, `reads`, `records`, `store`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from .. import formats
 from ..errors import InputError
 from ..volume import BACKGROUND, TUMOR
 from .derived import LABELS, splits, test_cases, training_cases
+from .effort import effort, effort_by_model
 from .layout import FILE_ENDING, sha256
 from .masks import on_grid, require_labels
+from .reads import read_findings
 from .records import FOLDS, CaseRecord, Status
 from .store import Store
 
@@ -113,6 +115,10 @@ def _case_findings(store: Store, record: CaseRecord) -> Iterator[Finding]:
         yield from _file_findings(path, digest, record, what)
         if path.exists():
             yield from _mask_findings(path, record, what, allowed)
+    for short_name, message in read_findings(store, record):
+        finding = _error(short_name, case_id, message)
+        is_orphan = short_name == "orphan_file"
+        yield replace(finding, severity=Severity.WARNING) if is_orphan else finding
 
 
 def _file_findings(
@@ -248,6 +254,7 @@ def status(store: Store) -> dict[str, Any]:
     locked_patients = sum(role.is_locked for role in roles.values())
     testable = len({record.patient_id for record in test_cases(records)})
     trainable = {record.patient_id for record in training_cases(records)}
+    costs = effort(records)
     locks = []
     for record in records:
         note = store.locks.holder(record.case_id)
@@ -278,5 +285,9 @@ def status(store: Store) -> dict[str, Any]:
         "test_cases": len(test_cases(records)),
         "autosaved": [r.case_id for r in records if store.layout.autosave(r.case_id).exists()],
         "locks": locks,
+        "effort": {
+            "by_model": [asdict(row) for row in effort_by_model(costs)],
+            "cases": [asdict(row) for row in costs],
+        },
         "notes": notes,
     }

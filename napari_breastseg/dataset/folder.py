@@ -18,8 +18,10 @@ from ..volume import Exam, LabelMap
 from . import case_folder, checking, exporting, importing, masks, opening, work
 from .derived import LABELS, Split, splits, test_cases
 from .locking import LockNote
+from .reads import Reads
 from .records import CaseRecord, FlagReason, Status, require_word
 from .store import Store
+from .worklist import WorklistRow, worklist
 
 __all__ = ["Dataset", "import_csv"]
 
@@ -134,23 +136,38 @@ class Dataset:
         path = self._store.layout.autosave(case_id)
         if not path.exists():
             return None
-        accepted_ns = self._store.layout.record(case_id).stat().st_mtime_ns
-        if record.is_accepted and path.stat().st_mtime_ns <= accepted_ns:
+        # The mask's own time: the record changes for other reasons too.
+        label = self._store.layout.label(case_id)
+        is_older = label.exists() and path.stat().st_mtime_ns <= label.stat().st_mtime_ns
+        if record.is_accepted and is_older:
             return None
         return masks.read_label_map(path, record)
 
     def working_map(self, case_id: str) -> LabelMap | None:
-        """Where correcting goes on: autosave, accepted mask, the last earlier one, draft, None."""
+        """Where correcting goes on: the autosave, else `kept_map`."""
         recovered = self.recover(case_id)
-        if recovered is not None:
-            return recovered
+        return self.kept_map(case_id) if recovered is None else recovered
+
+    def kept_map(self, case_id: str) -> LabelMap | None:
+        """The accepted mask, else the one a reopened case goes on from, else the draft, or None."""
         record = self.case(case_id)
         if record.is_accepted:
             return self.label_map(case_id)
-        earlier = [mask.history_file for mask in record.history if mask.history_file]
-        if earlier:
-            return masks.read_label_map(self._store.layout.history(case_id) / earlier[-1], record)
+        earlier = record.goes_on_from
+        if earlier is None and record.draft is None and record.history:
+            earlier = record.history[-1].history_file
+        if earlier is not None:
+            return masks.read_label_map(self._store.layout.history(case_id) / earlier, record)
         return self.draft(case_id)
+
+    @property
+    def reads(self) -> Reads:
+        """What several readers made of one case."""
+        return Reads(self._store)
+
+    def worklist(self, reader: str = "") -> list[WorklistRow]:
+        """A row for each case as `reader` may see it, in the order in which patients entered."""
+        return worklist(self._store, reader)
 
     # Work on a case
 
@@ -249,6 +266,7 @@ class Dataset:
         reviewed_slices: Sequence[int] | None,
         annotator: str,
         seconds: float,
+        strokes: int | None = None,
     ) -> CaseRecord:
         """Accept a mask; an earlier accepted one moves into the case's history.
 
@@ -264,7 +282,9 @@ class Dataset:
         annotator : str
             Who accepts.
         seconds : float
-            Time spent on the case.
+            Time spent on the case in this sitting.
+        strokes : int, optional
+            Edits made in this sitting, one per undo step.
 
         Raises
         ------
@@ -286,7 +306,12 @@ class Dataset:
             reviewed_slices=reviewed_slices,
             annotator=annotator,
             seconds=seconds,
+            strokes=strokes,
         )
+
+    def note_work(self, case_id: str, *, seconds: float, strokes: int) -> CaseRecord:
+        """Add a sitting that ended without an accepted mask to what the case has cost."""
+        return work.note_work(self._store, case_id, seconds, strokes)
 
     def flag(self, case_id: str, reason: FlagReason | str) -> CaseRecord:
         """Set a case aside; an accepted mask moves into its history.
@@ -326,6 +351,30 @@ class Dataset:
                 )
             update = {"status": Status.IN_PROGRESS, "flag_reason": None}
             return work.withdraw(self._store, case_id, update, "reopening")
+
+    def undo_accept(self, case_id: str) -> CaseRecord:
+        """Take the last acceptance of a case back; its mask moves into the history.
+
+        Work goes on from the mask accepted before, or from this one when it was the first.
+
+        Raises
+        ------
+        InputError
+            When the case is not accepted.
+        """
+        self.case(case_id)
+        with self._store.writing(case_id, "undoing"):
+            record = self.case(case_id)
+            if record.accepted is None:
+                raise InputError(
+                    f"Needed case {case_id} to be accepted to take that back",
+                    f"it is {record.status.value}",
+                    "Go on with it as it is",
+                )
+            update: dict[str, Any] = {"status": Status.IN_PROGRESS}
+            if record.history and record.history[-1].history_file:
+                update["goes_on_from"] = record.history[-1].history_file
+            return work.withdraw(self._store, case_id, update, "undoing")
 
     # The folder as a whole
 

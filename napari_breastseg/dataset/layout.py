@@ -70,6 +70,10 @@ class Layout:
         """Folder of the earlier accepted masks."""
         return self.folder / "history" / case_id
 
+    def reads(self, case_id: str) -> Path:
+        """Folder of the outlines that several readers made of a case."""
+        return self.folder / "reads" / case_id
+
     def pending(self, kind: str, case_id: str) -> Path:
         """A file written for `kind` ("labelsTr" or "drafts") before its record is committed."""
         return self.folder / "autosave" / "pending" / kind / f"{case_id}{FILE_ENDING}"

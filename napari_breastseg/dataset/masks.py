@@ -1,6 +1,7 @@
 """The masks of a dataset folder: read on the case's grid, checked, staged with their provenance.
 
-Imports `errors`, `volume`, `formats`, and of this package `derived`, `layout`, `records`, `store`.
+Imports `errors`, `volume`, `formats`, and of this package `derived`, `effort`, `layout`, `records`,
+`store`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,20 @@ from .. import __version__, formats
 from ..errors import InputError
 from ..volume import BACKGROUND, IGNORE, TUMOR, Grid, LabelMap
 from .derived import LABELS
+from .effort import added_path_px
 from .layout import sha256
 from .records import AcceptedMask, CaseRecord, DraftRecord
 from .store import Store
 
-__all__ = ["on_grid", "read_draft", "read_label_map", "require_labels", "stage_draft", "stage_mask"]
+__all__ = [
+    "on_grid",
+    "read_draft",
+    "read_label_map",
+    "require_labels",
+    "stage_draft",
+    "stage_mask",
+    "with_ignore",
+]
 
 
 def read_label_map(path: Path, record: CaseRecord) -> LabelMap:
@@ -90,14 +100,15 @@ def stage_mask(
     reviewed_slices: Sequence[int] | None,
     annotator: str,
     seconds: float,
+    strokes: int | None = None,
     is_imported: bool,
 ) -> AcceptedMask:
     """Write an accepted mask where `Store.commit` finds it; what the record is to say of it."""
     label_map = on_grid(label_map, record.grid.grid, record.case_id)
     require_labels(label_map, LABELS.values(), record.case_id)
-    data, slices = _with_ignore(label_map, reviewed_slices, record.case_id)
+    data, slices = with_ignore(label_map, reviewed_slices, record.case_id)
     draft = read_draft(store, record)
-    voxels_changed, dice = (None, None) if draft is None else _draft_agreement(draft, data)
+    voxels_changed, dice, path_px = (None,) * 3 if draft is None else _draft_agreement(draft, data)
     path = store.layout.pending("labelsTr", record.case_id)
     formats.write_label_map(path, LabelMap(data, label_map.grid))
     return AcceptedMask(
@@ -109,14 +120,23 @@ def stage_mask(
         model=None if record.draft is None else record.draft.model,
         voxels_changed=voxels_changed,
         dice_draft=dice,
+        strokes=strokes,
+        added_path_px=path_px,
         is_imported=is_imported,
         software_version=__version__,
     )
 
 
-def _with_ignore(
+def with_ignore(
     label_map: LabelMap, reviewed_slices: Sequence[int] | None, case_id: str
 ) -> tuple[NDArray[np.uint8], tuple[int, ...] | None]:
+    """Labels (Z, Y, X) with slices nobody looked at as `ignore`; those looked at, None for all.
+
+    Raises
+    ------
+    InputError
+        When no slice was looked at, or one is not there.
+    """
     depth = label_map.data.shape[0]
     reviewed = sorted(set(range(depth) if reviewed_slices is None else reviewed_slices))
     if not reviewed or reviewed[0] < 0 or reviewed[-1] >= depth:
@@ -133,10 +153,10 @@ def _with_ignore(
     return data, None if len(reviewed) == depth else tuple(int(index) for index in reviewed)
 
 
-def _draft_agreement(draft: LabelMap, data: NDArray[np.uint8]) -> tuple[int, float]:
-    """Voxels in which draft and mask differ, and their Dice, where the mask is not `ignore`."""
+def _draft_agreement(draft: LabelMap, data: NDArray[np.uint8]) -> tuple[int, float, int]:
+    """Voxels that differ, Dice, added path in pixels, where the mask is not `ignore`."""
     is_scored = data != IGNORE
     drafted, accepted = draft.tumor & is_scored, data == TUMOR
     total = int(drafted.sum()) + int(accepted.sum())
     dice = 1.0 if total == 0 else 2.0 * int((drafted & accepted).sum()) / total
-    return int((drafted != accepted).sum()), dice
+    return int((drafted != accepted).sum()), dice, added_path_px(drafted, accepted)

@@ -23,7 +23,10 @@ __all__ = [
     "FlagReason",
     "GridRecord",
     "PatientRole",
+    "ReadKind",
+    "ReadRecord",
     "Status",
+    "WorkRecord",
     "next_role",
     "require_case_id",
     "require_pseudonym",
@@ -116,6 +119,13 @@ class DraftRecord(_Record):
     software_version: str
 
 
+class WorkRecord(_Record):
+    """Work done on a case in earlier sittings and not yet accepted."""
+
+    seconds: float = Field(ge=0)
+    strokes: int = Field(ge=0)
+
+
 class AcceptedMask(_Record):
     """A mask somebody accepted, and how it came to be."""
 
@@ -131,10 +141,46 @@ class AcceptedMask(_Record):
     """Voxels of the reviewed slices where draft and mask differ; None without a draft."""
     dice_draft: float | None
     """Dice of the draft against the mask over the reviewed slices, 1 when both are empty."""
+    strokes: int | None = None
+    """Edits made, one per undo step; None where nobody counted."""
+    added_path_px: int | None = None
+    """Contour pixels of the mask that the draft's contour lacks; see `effort.added_path_px`."""
+    order: int | None = None
+    """1 for the first mask accepted in this folder, 2 for the next, and so on; no date is kept."""
     is_imported: bool = False
     software_version: str
     history_file: str | None = None
     """File name under `history/<case>/` once a later decision has replaced this mask."""
+
+
+class ReadKind(StrEnum):
+    """How an outline kept for comparing readers came about."""
+
+    FIRST = "first"
+    """The accepted mask at the time a second read was asked for."""
+    SECOND = "second"
+    """Drawn without seeing the first."""
+    MODEL = "model"
+    """The draft that the first read was corrected from."""
+
+
+class ReadRecord(_Record):
+    """One reader's outline of a case, kept beside others for comparison."""
+
+    format: Literal[1] = 1
+    case_id: str
+    reader: str
+    """The annotator; of a draft, the model."""
+    kind: ReadKind
+    sha256: str
+    seconds_spent: float | None = None
+    strokes: int | None = None
+    reviewed_slices: tuple[int, ...] | None = None
+    """Indices along Z of the slices looked at; None when all were."""
+    tumor_voxels: int
+    model: str | None = None
+    """Model whose draft the reader corrected; None when the reader began with nothing."""
+    software_version: str
 
 
 class CaseRecord(_Record):
@@ -159,6 +205,12 @@ class CaseRecord(_Record):
     accepted: AcceptedMask | None = None
     history: tuple[AcceptedMask, ...] = ()
     """Earlier accepted masks, oldest first."""
+    goes_on_from: str | None = None
+    """File name of the earlier mask that a reopened case goes on from; None: from its draft."""
+    work: WorkRecord | None = None
+    """What was done since the last accepted mask, in sittings that have ended."""
+    is_for_second_read: bool = False
+    """Whether a second reader is to outline it without seeing the first outline."""
     source_sha256: dict[str, str] = {}
     """SHA-256 of the files an import read, by role and "mask"."""
     software_version: str
@@ -177,6 +229,20 @@ class CaseRecord(_Record):
     def predicted_dice(self) -> float | None:
         """Dice that the model expects of its draft, None where it expects nothing."""
         return None if self.draft is None else self.draft.predicted_dice
+
+    @property
+    def kept_mask(self) -> AcceptedMask | None:
+        """The mask that correcting goes on from: the accepted one, or that of a reopened case."""
+        if self.accepted is not None or self.goes_on_from is None:
+            return self.accepted
+        return next((m for m in self.history if m.history_file == self.goes_on_from), None)
+
+    @property
+    def annotator(self) -> str | None:
+        """Who accepted a mask of the case last, None when nobody has."""
+        if self.accepted is not None:
+            return self.accepted.annotator
+        return self.history[-1].annotator if self.history else None
 
 
 def next_role(roles: Iterable[PatientRole]) -> PatientRole:

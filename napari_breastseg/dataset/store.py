@@ -123,6 +123,11 @@ class Store:
             )
         return record
 
+    def changed_s(self, case_id: str) -> float:
+        """When a case's record changed last, as it was when the records were read; 0 if unknown."""
+        cached = self._cache.get(case_id)
+        return 0.0 if cached is None else cached[0][0] / 1e9
+
     @contextmanager
     def writing(self, case_id: str, owner: str) -> Iterator[None]:
         """Change a case: alone among the threads of this `Dataset`, and among programs.

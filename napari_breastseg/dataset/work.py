@@ -25,13 +25,14 @@ from .records import (
     GridRecord,
     PatientRole,
     Status,
+    WorkRecord,
     next_role,
     require_case_id,
     require_pseudonym,
 )
 from .store import Store
 
-__all__ = ["autosave", "enter", "replace_mask", "save_draft", "withdraw"]
+__all__ = ["autosave", "enter", "note_work", "replace_mask", "save_draft", "withdraw"]
 
 IMPORTED = "imported"
 """Annotator of a mask that an import brought."""
@@ -113,8 +114,13 @@ def save_draft(
         record = store.case(case_id)
         _require_not(record, (Status.ACCEPTED, Status.FLAGGED), "a draft")
         draft = stage_draft(store, record, label_map, model, predicted_dice)
+        if record.draft is not None and predicted_dice is None:
+            same = record.draft.model_copy(update={"software_version": draft.software_version})
+            if same == draft.model_copy(update={"predicted_dice": same.predicted_dice}):
+                draft = same  # the window saves a draft again when its correction is accepted
         status = Status.DRAFTED if record.status is Status.NEW else record.status
-        record = record.model_copy(update={"draft": draft, "status": status})
+        update = {"draft": draft, "status": status, "goes_on_from": None}
+        record = record.model_copy(update=update)
         return store.commit(record, staged=("drafts",))
 
 
@@ -144,6 +150,7 @@ def replace_mask(
     reviewed_slices: Sequence[int] | None,
     annotator: str,
     seconds: float,
+    strokes: int | None = None,
     source_sha256: str | None = None,
 ) -> CaseRecord:
     """Accept a mask, an imported one when `source_sha256` is given; derived files included."""
@@ -151,6 +158,9 @@ def replace_mask(
     with store.writing(case_id, annotator):
         record = store.case(case_id)
         _require_not(record, (Status.FLAGGED,), "an accepted mask")
+        if record.work is not None:
+            seconds += record.work.seconds
+            strokes = None if strokes is None else strokes + record.work.strokes
         accepted = stage_mask(
             store,
             record,
@@ -158,12 +168,16 @@ def replace_mask(
             reviewed_slices=reviewed_slices,
             annotator=annotator,
             seconds=seconds,
+            strokes=strokes,
             is_imported=source_sha256 is not None,
         )
+        accepted = accepted.model_copy(update={"order": _next_order(store)})
         update: dict[str, Any] = {
             "history": store.archive(record),
             "accepted": accepted,
             "status": Status.ACCEPTED,
+            "goes_on_from": None,
+            "work": None,
         }
         if source_sha256 is not None:
             update["source_sha256"] = record.source_sha256 | {"mask": source_sha256}
@@ -180,12 +194,29 @@ def withdraw(store: Store, case_id: str, update: dict[str, Any], owner: str) -> 
     label = store.layout.label(case_id)
     with store.writing(case_id, owner):
         record = store.case(case_id)
-        update = update | {"history": store.archive(record), "accepted": None}
+        history = store.archive(record)
+        if record.accepted is not None:
+            update = {"goes_on_from": history[-1].history_file} | update
+        update = update | {"history": history, "accepted": None}
         record = store.commit(record.model_copy(update=update))
         store.rebuild()  # before the mask goes: no list may name a file that is not there
         with storage_errors(label):
             label.unlink(missing_ok=True)
         return record
+
+
+def note_work(store: Store, case_id: str, seconds: float, strokes: int) -> CaseRecord:
+    """Add a sitting that ended without an accepted mask to what the case has cost."""
+    with store.writing(case_id, "correcting"):
+        record = store.case(case_id)
+        before = record.work or WorkRecord(seconds=0, strokes=0)
+        work = WorkRecord(seconds=before.seconds + seconds, strokes=before.strokes + strokes)
+        return store.commit(record.model_copy(update={"work": work}))
+
+
+def _next_order(store: Store) -> int:
+    masks = (m for r in store.cases() for m in (*r.history, r.accepted) if m is not None)
+    return 1 + max((mask.order or 0 for mask in masks), default=0)
 
 
 def _is_accepted_as(store: Store, record: CaseRecord, label_map: LabelMap) -> bool:

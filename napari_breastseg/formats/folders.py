@@ -17,7 +17,7 @@ _MASK_FOLDER = re.compile(
     r"(masks?|labels?(tr|ts|val)?|segmentations?|truth|ground[-_ ]?truth)", re.IGNORECASE
 )
 # Folders of a dataset that hold drafts, work in progress and earlier masks, never exams.
-_WORK_FOLDERS = frozenset({"autosave", "drafts", "history", "locks"})
+_WORK_FOLDERS = frozenset({"autosave", "drafts", "history", "locks", "reads"})
 
 
 def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:

@@ -81,9 +81,10 @@ class TrainConfig(BaseModel):
     """What is saved is the average of the base model's weights and the trained ones, with this
     share of the base: the larger, the less is forgotten and the less is learned."""
 
-    correction_weight: float = Field(1.0, ge=1)
+    correction_weight: float = Field(2.0, ge=1)
     """How often a voxel that the reader changed in the draft counts in the cross-entropy; a voxel
-    left as it was, or of a case without a draft, counts once."""
+    left as it was, or of a case without a draft, counts once. Measured differences between 1, 2 and
+    5 are those of chance (benchmarks/results/correction_weight.md)."""
 
     mixed_precision: bool = True
     """On a CUDA card that has it, compute the network in bfloat16; elsewhere without effect."""

@@ -132,6 +132,12 @@ def train(
         raise ValueError("give either a base checkpoint or a spec")
     spec = base.spec if base is not None else spec
     assert spec is not None  # for the type checker; the line above raised otherwise
+    if spec.foreign is not None:
+        raise InputError(
+            "Needed a model of this program to train",
+            f"{spec.title} was made with other software and is trained with that",
+            "Start from the starter or from scratch; `dataset export` writes what nnU-Net takes",
+        )
     output = Path(output)
     _require_free(output, resume)
     with storage_errors(output):

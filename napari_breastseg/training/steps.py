@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "average_into",
     "gradient",
+    "has_bfloat16",
     "keep_norm_statistics",
     "mixed",
     "more_parts",
@@ -40,12 +41,10 @@ def gradient(
     """
     import torch
 
-    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    is_mixed = config.mixed_precision and has_bfloat16(device)
     total = 0.0
     for inputs, labels in zip(*(tensor.chunk(parts) for tensor in batch), strict=True):
-        with torch.autocast(
-            device.type, torch.bfloat16, enabled=config.mixed_precision and has_bfloat16
-        ):
+        with torch.autocast(device.type, torch.bfloat16, enabled=is_mixed):
             logits = network(inputs.to(device, memory_format=layout))
         loss = segmentation_loss(
             ranks.whole(logits.to(torch.promote_types(logits.dtype, torch.float32))),
@@ -58,6 +57,13 @@ def gradient(
         total += float(loss.detach())
     ranks.average_gradients(network)
     return total
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 faster than in float32: CUDA cards since 2020."""
+    import torch
+
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def more_parts(parts: int, batch_size: int, device: torch.device) -> int:

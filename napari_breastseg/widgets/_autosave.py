@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
-from ..dataset import CaseRecord, Dataset
+from ..dataset import CaseRecord, Dataset, SecondRead
 from ..volume import LabelMap
 from . import _fields
 from ._jobs import JobRunner, as_job, errors_shown
@@ -27,7 +27,10 @@ __all__ = ["KEEP_EVERY_S", "Keeper"]
 
 KEEP_EVERY_S = 20
 
-_Work = tuple[Dataset, CaseRecord, NDArray[Any]]
+PASSING = ("difference", "box", "preview", "scribbles")
+"""Roles of layers that come and go while a mask is corrected."""
+
+_Work = tuple[Dataset | SecondRead, CaseRecord, NDArray[Any]]
 
 
 class Keeper(QObject):
@@ -126,7 +129,7 @@ class Keeper(QObject):
 
     def accept(
         self,
-        dataset: Dataset,
+        dataset: Dataset | SecondRead,
         record: CaseRecord,
         labels: NDArray[Any],
         write: Callable[[], CaseRecord],
@@ -185,7 +188,7 @@ class Keeper(QObject):
 
     def _on_removing(self, event: Any) -> None:
         # Closing a viewer takes its layers away before its window is closed.
-        if note_of(self._viewer.layers[event.index]).get("role") not in ("difference", "box"):
+        if note_of(self._viewer.layers[event.index]).get("role") not in PASSING:
             self.keep_now()
 
     def _note_kept(self, labels: NDArray[Any]) -> None:
@@ -228,7 +231,7 @@ class Keeper(QObject):
 
     def _work(self) -> _Work | None:
         """Dataset, record and labels, when the labels are neither accepted nor kept yet."""
-        dataset, record = self._session.dataset, self._session.record
+        dataset, record = self._session.desk, self._session.record
         layer = tumor_layer(self._viewer, self._session.case_id)
         if dataset is None or record is None or layer is None:
             return None

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..dataset import CaseRecord, Dataset, Status
+from ..dataset import CaseRecord, Dataset, SecondRead, Status
 from ..errors import InputError
 from ..volume import Exam, LabelMap
+from ._layers import grey_window
 from ._session import Draft
+from ._sources import fingerprint
 
-__all__ = ["Begun", "accept", "accepted_words", "begin", "reopen"]
+__all__ = ["Begun", "Loaded", "accept", "accepted_words", "begin", "desk_of", "load", "reopen"]
 
 IMPORTED_MODEL = "unknown"
 
@@ -30,12 +32,50 @@ class Begun:
     exam: Exam
     lock: ExitStack
     on_disk: LabelMap | None
-    """What the dataset would go on with: accepted mask or draft; None when it has neither."""
+    """What the dataset would go on with: accepted or earlier mask, or draft; None without any."""
 
     recovered: LabelMap | None
     """Work in progress that is newer than that; None when there is none."""
 
     draft: Draft | None
+    desk: Dataset | SecondRead
+    """Where the work is kept: the dataset, or a second read that must not see the first."""
+
+    limits: tuple[float, float] | None = None
+    mark: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A case read from the disk, to be shown at once when it is opened."""
+
+    record: CaseRecord
+    exam: Exam
+    limits: tuple[float, float]
+    """Its `grey_window`."""
+
+    mark: str
+    """Its `fingerprint`."""
+
+    kept: LabelMap | None
+    draft: Draft | None
+
+
+def desk_of(dataset: Dataset, record: CaseRecord, annotator: str) -> Dataset | SecondRead:
+    """Where `annotator` works on a case: in the dataset, or blind to the first read."""
+    if dataset.reads.is_blinded(record, annotator):
+        return dataset.reads.second(record.case_id, annotator)
+    return dataset
+
+
+def load(dataset: Dataset, case_id: str, annotator: str) -> Loaded:
+    """Read a case as `annotator` may see it, with all that showing it needs."""
+    desk = desk_of(dataset, dataset.case(case_id), annotator)
+    record, exam = desk.case(case_id), desk.exam(case_id)
+    kept, draft = desk.draft(case_id), None
+    if kept is not None:
+        draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
+    return Loaded(record, exam, grey_window(exam), fingerprint(exam), desk.kept_map(case_id), draft)
 
 
 def begin(
@@ -87,14 +127,31 @@ def _other_phase(exam: Exam, known: Exam) -> str:
     return "" if any(role in exam.phases for role in known.phases) else next(iter(known.phases))
 
 
-def reopen(dataset: Dataset, case_id: str, *, annotator: str) -> Begun:
-    """Read a case of a dataset and hold it for correction."""
-    record = dataset.case(case_id)
-    return _hold(dataset, record, dataset.exam(case_id), annotator, None)
+def reopen(
+    dataset: Dataset, case_id: str, *, annotator: str, loaded: Loaded | None = None
+) -> Begun:
+    """Hold a case of a dataset for correction; read it unless it was, and is as it was then."""
+    desk = desk_of(dataset, dataset.case(case_id), annotator)
+    with ExitStack() as stack:
+        stack.enter_context(desk.lock(case_id, annotator))
+        record = desk.case(case_id)
+        if loaded is None or loaded.record != record:
+            loaded = load(dataset, case_id, annotator)
+        return Begun(
+            record=record,
+            exam=loaded.exam,
+            lock=stack.pop_all(),
+            on_disk=loaded.kept,
+            recovered=desk.recover(case_id),
+            draft=loaded.draft,
+            desk=desk,
+            limits=loaded.limits,
+            mark=loaded.mark,
+        )
 
 
 def accept(
-    dataset: Dataset,
+    dataset: Dataset | SecondRead,
     case_id: str,
     label_map: LabelMap,
     *,
@@ -102,6 +159,7 @@ def accept(
     annotator: str,
     seconds: float,
     draft: Draft | None,
+    strokes: int | None = None,
 ) -> CaseRecord:
     """Keep the draft for comparison and accept the mask."""
     if draft is not None and dataset.case(case_id).status is not Status.ACCEPTED:
@@ -112,6 +170,7 @@ def accept(
         reviewed_slices=reviewed_slices,
         annotator=annotator,
         seconds=seconds,
+        strokes=strokes,
     )
 
 
@@ -133,12 +192,14 @@ def _hold(
     dataset: Dataset, record: CaseRecord, exam: Exam, annotator: str, draft: Draft | None
 ) -> Begun:
     case_id = record.case_id
+    if isinstance(desk_of(dataset, record, annotator), SecondRead):
+        return reopen(dataset, case_id, annotator=annotator)
     with ExitStack() as stack:
         stack.enter_context(dataset.lock(case_id, annotator))
         if draft is not None and record.status not in (Status.ACCEPTED, Status.FLAGGED):
             record = dataset.save_draft(case_id, draft.label_map, model=draft.model)
         if draft is None and (kept := dataset.draft(case_id)) is not None:
             draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
-        on_disk = dataset.label_map(case_id) if record.is_accepted else dataset.draft(case_id)
+        on_disk = dataset.kept_map(case_id)
         recovered = dataset.recover(case_id)
-        return Begun(record, exam, stack.pop_all(), on_disk, recovered, draft)
+        return Begun(record, exam, stack.pop_all(), on_disk, recovered, draft, dataset)

@@ -1,4 +1,4 @@
-"""The dock "Breast MRI": one session, four tabs in the order of work, keys, a clean end."""
+"""The dock "Breast MRI": one session, five tabs in the order of work, keys, a clean end."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ from ._jobs import errors_shown
 from ._layers import set_aside, show_exam, show_labels
 from ._orientation import follow
 from ._session import Draft, Session
+from ._slice_marks import SliceMarks
 from ._sources import Source, earlier_layers, exam_of, note_of, sources
+from ._tool_list import ToolActions
 from ._view import go_to_tumor
 from .correct_panel import CorrectPanel
 from .open_panel import OpenPanel
+from .review_panel import ReviewPanel
 from .segment_panel import SegmentPanel
 from .train_panel import TrainPanel
 
@@ -49,19 +52,43 @@ KEYS = {
     "Shift-R": "toggle_rest",
     "Shift-C": "mark_clear",
     "Shift-Enter": "accept",
+    "PageDown": "next_in_list",
+    "PageUp": "previous_in_list",
+    "Ctrl-Shift-F": "flag",
+    "Ctrl-Shift-U": "undo_accept",
+    "Ctrl-Shift-E": "reopen",
+    "Ctrl-Shift-G": "toggle_pictures",
     "Shift-T": "measure_lesions",
     "Shift-W": "export_report",
+    "Ctrl-Shift-D": "export_seg",
     "Shift-G": "train",
     "Shift-M": "use_model",
     "Shift-PageUp": "promote_model",
     "Shift-PageDown": "roll_back",
     "Shift-X": "cancel",
+    # Correction tools
+    "H": "next_scope",
+    "G": "grow_click",
+    "Shift-Z": "threshold_brush",
+    "Shift-Q": "scribble",
+    "Q": "settle",
+    "K": "keep_clicked",
+    "Shift-K": "drop_clicked",
+    "J": "interpolate",
+    "Shift-F": "fill_holes",
+    "Shift-H": "smooth",
+    "Shift-U": "revert",
+    ".": "enlarge",
+    ",": "shrink",
+    "N": "copy_next",
+    "Shift-J": "copy_previous",
+    "Shift-Y": "predict_box",
 }
 """Key to action of the dock; none of them is one of napari's own."""
 
 
-class BreastMRI(QWidget):
-    """Open, segment, correct, train: the panels of one viewer.
+class BreastMRI(ToolActions, QWidget):
+    """Open, segment, correct, review, train: the panels of one viewer.
 
     Parameters
     ----------
@@ -82,9 +109,14 @@ class BreastMRI(QWidget):
         self.open_panel = OpenPanel(napari_viewer, self.session)
         self.segment_panel = SegmentPanel(napari_viewer, self.session)
         self.correct_panel = CorrectPanel(napari_viewer, self.session)
+        self.review_panel = ReviewPanel(napari_viewer, self.session, self.correct_panel)
         self.train_panel = TrainPanel(napari_viewer, self.session)
+        self.marks = SliceMarks(
+            napari_viewer, self.session, lambda: self.correct_panel.tumor_slices
+        )
         self.open_panel.leave = self.correct_panel.keeper.leave
         self.open_panel.close_case = self.correct_panel.keeper.close_case
+        self.correct_panel.tools.predict_in = self.segment_panel.predict_in
         self.open_panel.opened.connect(self._take_exam)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -95,6 +127,7 @@ class BreastMRI(QWidget):
             ("Open", self.open_panel),
             ("Segment", self.segment_panel),
             ("Correct", self.correct_panel),
+            ("Review", self.review_panel),
             ("Train && models", self.train_panel),
         ):
             self.tabs.addTab(scrolled(panel), title)
@@ -128,7 +161,12 @@ class BreastMRI(QWidget):
         self.session.source = current
         if is_other:
             self._show_phases(current)
-        for panel in (self.segment_panel, self.correct_panel, self.train_panel):
+        for panel in (
+            self.segment_panel,
+            self.correct_panel,
+            self.review_panel,
+            self.train_panel,
+        ):
             panel.reset_choices()
 
     def show_tab(self, title: str) -> None:
@@ -145,7 +183,9 @@ class BreastMRI(QWidget):
         self._is_over = True
         for runner in (*self._runners(), self.correct_panel.keeper.runner):
             runner.abandon()
+        self.correct_panel.tools.put_down()
         self.session.leave_case()
+        self.marks.take_down()
         for key in KEYS:
             self.viewer.bind_key(key, None, overwrite=True)
 
@@ -197,8 +237,37 @@ class BreastMRI(QWidget):
 
     def accept(self) -> None:
         """Accept the mask into the dataset."""
-        self.show_tab("Correct")
-        self.correct_panel.accept()
+        if self.tabs.tabText(self.tabs.currentIndex()) != "Review":
+            self.show_tab("Correct")
+        self.review_panel.accept()
+
+    def next_in_list(self) -> None:
+        """Open the next case of the worklist."""
+        self.review_panel.open_next()
+
+    def previous_in_list(self) -> None:
+        """Open the case before in the worklist."""
+        self.review_panel.open_previous()
+
+    def flag(self) -> None:
+        """Flag the selected cases of the worklist."""
+        self.show_tab("Review")
+        self.review_panel.flag()
+
+    def undo_accept(self) -> None:
+        """Take the last acceptance back."""
+        self.show_tab("Review")
+        self.review_panel.undo_accept()
+
+    def reopen(self) -> None:
+        """Take up accepted or flagged cases again."""
+        self.show_tab("Review")
+        self.review_panel.reopen()
+
+    def toggle_pictures(self) -> None:
+        """Show the worklist as small pictures, or as a table."""
+        self.show_tab("Review")
+        self.review_panel.toggle_pictures()
 
     def measure_lesions(self) -> None:
         """Measure the lesions of the mask."""
@@ -209,6 +278,11 @@ class BreastMRI(QWidget):
         """Export the lesion report."""
         self.show_tab("Correct")
         self.correct_panel.lesions.export()
+
+    def export_seg(self) -> None:
+        """Export the mask as a DICOM SEG."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.export_seg()
 
     def train(self) -> None:
         """Train with the settings of the last tab."""
@@ -242,6 +316,7 @@ class BreastMRI(QWidget):
         if self._window is None:
             self._window = self.window()
             self._window.installEventFilter(self)
+            self.marks.hang(self._window)
         self.reset_choices()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -263,6 +338,12 @@ class BreastMRI(QWidget):
             self.segment_panel.runner,
             self.correct_panel.runner,
             self.correct_panel.lesions.runner,
+            self.correct_panel.tools.runner,
+            self.review_panel.runner,
+            self.review_panel.chores,
+            self.review_panel.prefetch.runner,
+            self.review_panel.worklist.thumbnails.runner,
+            self.review_panel.readers.runner,
             self.train_panel.runner,
             self.train_panel.chores,
         )

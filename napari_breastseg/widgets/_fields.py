@@ -30,6 +30,7 @@ __all__ = [
     "ask",
     "button",
     "counted",
+    "draw_now",
     "form",
     "heading",
     "note",
@@ -104,6 +105,13 @@ def scrolled(panel: QWidget) -> QScrollArea:
     area.setFrameShape(QScrollArea.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     return area
+
+
+def draw_now(widget: QWidget) -> None:
+    """Draw the canvas of a widget's window before anything else is done."""
+    for canvas in widget.window().findChildren(QWidget):
+        if canvas.inherits("QOpenGLWidget"):
+            canvas.repaint()
 
 
 def ask(parent: QWidget, title: str, text: str, yes: str, no: str) -> bool:

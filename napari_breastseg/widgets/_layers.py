@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import formats
+from ..correction import Edit
 from ..errors import InputError
 from ..preprocessing import intensity_window
 from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LayerTuple",
+    "apply_edit",
     "edit_labels",
     "get_reader",
     "image_tuples",
     "open_sample",
     "placement",
+    "remove_hidden",
     "set_aside",
     "show_exam",
     "show_labels",
@@ -41,6 +44,7 @@ __all__ = [
 LayerTuple = tuple[NDArray[Any], dict[str, Any], str]
 
 _COLORS = {TUMOR: "#ff5a36", IGNORE: "#80808060"}
+_LEAVING = "leaving"
 _PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 
@@ -206,6 +210,8 @@ def show_exam(
     instead_of: str | None = None,
     limits: tuple[float, float] | None = None,
     mark: str | None = None,
+    keeps_masks: bool = False,
+    draw: Callable[[], object] = lambda: None,
 ) -> None:
     """Show an exam, in the image layers of the exam it replaces where they fit.
 
@@ -217,6 +223,11 @@ def show_exam(
         Case id whose layers go; those of `exam.case_id` always do.
     limits, mark : optional
         Its `grey_window` and `fingerprint`, where a worker has found them already.
+    keeps_masks : bool
+        Only hide the masks that go: taking a layer away takes longer than showing the exam.
+        `remove_hidden` does it when the exam is in sight.
+    draw : callable, optional
+        Draws the canvas; called as soon as the phase to look at first is in its layer.
     """
     from ._orientation import follow
 
@@ -236,35 +247,67 @@ def show_exam(
         is_alike = [str(u) for u in layer.units] == [_UNIT_NAMES[u] for u in units]
         if role in new and role not in reused and is_alike and layer.ndim == 3:
             reused[role] = layer
+        elif keeps_masks and role in ("tumor", "difference"):
+            layer.visible = False
+            layer.metadata = {"breastseg": {"role": _LEAVING}}
         else:
             viewer.layers.remove(layer.name)
+    first, framed = shown_role(exam), None
     # All get their voxels before one gets its name: names make the dock look again.
-    for role, layer in reused.items():
-        data, attributes = new[role]
+    for role in sorted(reused, key=lambda role: role != first):
+        layer, (data, attributes) = reused[role], new[role]
         layer.metadata = attributes["metadata"]
         layer.data = data
         layer.scale = attributes["scale"]
+        if role == first:
+            _set_window(layer, data, attributes)
+            for other in reused.values():
+                other.visible = other is layer
+            framed = _center(viewer)
+            draw()
     for role, (data, attributes) in new.items():
         if (layer := reused.get(role)) is not None:
             _rename(layer, data, attributes)
         else:
             viewer.add_image(data, **attributes)
-    viewer.layers.selection.active = viewer.layers[f"{exam.case_id} {shown_role(exam)}"]
+    viewer.layers.selection.active = viewer.layers[f"{exam.case_id} {first}"]
+    # Phases of another size than those before count until all have been replaced.
+    if framed is None or framed != tuple(viewer.dims.range):
+        _center(viewer)
+        draw()
+
+
+def _center(viewer: Viewer) -> tuple[Any, ...]:
+    """Show the middle of all layers; gives what they span."""
     viewer.dims.set_point(
         range(viewer.dims.ndim),
         [(bounds.start + bounds.stop) / 2 for bounds in viewer.dims.range],
     )
     viewer.reset_view()
+    return tuple(viewer.dims.range)
+
+
+def remove_hidden(viewer: Viewer) -> None:
+    """Take the masks away that `show_exam` has hidden."""
+    for layer in list(viewer.layers):
+        if note_of(layer).get("role") == _LEAVING:
+            viewer.layers.remove(layer.name)
 
 
 def _rename(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any]) -> None:
     layer.name = attributes["name"]
+    layer.visible = attributes["visible"]
+    _set_window(layer, data, attributes)
+
+
+def _set_window(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any]) -> None:
+    if tuple(layer.contrast_limits) == tuple(attributes["contrast_limits"]):
+        return
     layer.contrast_limits_range = (
         min(float(data.min()), attributes["contrast_limits"][0]),
         max(float(data.max()), attributes["contrast_limits"][1]),
     )
     layer.contrast_limits = attributes["contrast_limits"]
-    layer.visible = attributes["visible"]
 
 
 def set_aside(viewer: Viewer) -> None:
@@ -356,6 +399,13 @@ def edit_labels(layer: Labels, wanted: NDArray[Any]) -> int:
         with layer.block_history():
             layer.data_setitem(changed, values)
     return count
+
+
+def apply_edit(layer: Labels, edit: Edit) -> None:
+    """Change the voxels of an edit, as one undo step."""
+    if edit.count:
+        with layer.block_history():
+            layer.data_setitem(edit.voxels[-layer.ndim :], edit.after)
 
 
 def _last_axes(where: dict[str, Any], ndim: int) -> dict[str, Any]:

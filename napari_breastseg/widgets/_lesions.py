@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
+    QSpinBox,
     QTableWidget,
     QTableWidgetItem,
     QVBoxLayout,
@@ -19,15 +20,23 @@ from qtpy.QtWidgets import (
 )
 
 from ..errors import InputError
-from ..lesions import Lesion, LesionReport
+from ..lesions import PE_THRESHOLD_PERCENT, Change, Lesion, LesionReport, compare_visits
 from ..progress import Job, Progress
-from ..report import lesion_report, lesion_words, require_ending, write_report
+from ..report import (
+    change_words,
+    lesion_report,
+    lesion_words,
+    read_report,
+    require_ending,
+    write_report,
+)
 from ..volume import Exam, LabelMap
-from ._fields import button, heading, note, set_ready
+from ._fields import Fold, PathField, button, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, errors_shown, show_info
 from ._kinetic_plot import KineticPlot
 from ._layers import placement, tumor_layer, volume_of
+from ._seg_export import write_seg_of
 from ._session import Session
 from ._sources import Source, exam_of, note_of
 
@@ -51,6 +60,9 @@ class LesionSection(QWidget):
         self.report: LesionReport | None = None
         """Of the mask as it was when last measured; lesions keep their ids from it."""
 
+        self.changes: tuple[Change, ...] = ()
+        """Since the prior visit, where its report was given."""
+
         self.runner = JobRunner(self)
         self.measure_button = button(
             "Measure lesions", self.measure, "Size, side and curve of each lesion", "Shift-T"
@@ -61,6 +73,21 @@ class LesionSection(QWidget):
             "Measure the mask as it is now and write CSV, JSON or one page of PDF",
             "Shift-W",
         )
+        self.seg_button = button(
+            "Export DICOM SEG…",
+            self.export_seg,
+            "Write the mask for the archive; this file carries the patient, as the exam does",
+            "Ctrl-Shift-D",
+        )
+        self.pe_threshold = QSpinBox()
+        self.pe_threshold.setRange(10, 300)
+        self.pe_threshold.setValue(round(PE_THRESHOLD_PERCENT))
+        self.pe_threshold.setSuffix(" %")
+        self.pe_threshold.setToolTip("Early enhancement from which a voxel is functional tumor")
+        self.prior = PathField("Report (.json) of the prior visit", files=True, folders=False)
+        more = QWidget()
+        more.setLayout(form(("FTV from", self.pe_threshold), ("Prior visit", self.prior)))
+        self.more = Fold("More", more)
         self.table = _lesion_table()
         self.table.itemSelectionChanged.connect(self._go_to_selected)
         self.plot = KineticPlot()
@@ -72,6 +99,8 @@ class LesionSection(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(heading("Lesions"))
         column.addLayout(row)
+        column.addWidget(self.seg_button)
+        column.addWidget(self.more)
         column.addWidget(JobBar(self.runner, "Shift-X"))
         column.addWidget(self.table)
         column.addWidget(self.plot)
@@ -97,10 +126,35 @@ class LesionSection(QWidget):
                 require_ending(path)
                 self._start(path)
 
+    def export_seg(self) -> None:
+        """Ask for a file and write the mask as it is now as a DICOM SEG of its exam."""
+        with errors_shown():
+            if why_not := self._why_no_seg():
+                raise InputError("Needed a mask of a DICOM exam", why_not, "Then export")
+            source = self._session.source
+            assert source is not None  # `_why_no_seg` said so
+            dicom = self._session.dicom(source.case_id)
+            assert dicom is not None
+            path = self._ask_seg_path()
+            if path is None:
+                return
+            exam = exam_of(self._viewer, source, self._session.roles)
+            layer = tumor_layer(self._viewer, source.case_id)
+            label_map = LabelMap(volume_of(layer).astype(np.uint8), exam.grid)
+            draft = self._session.draft
+            self.runner.start(
+                "Writing the DICOM SEG",
+                lambda: write_seg_of(
+                    path, exam, label_map, dicom, model=None if draft is None else draft.model
+                ),
+                on_result=lambda words: show_info(words),
+            )
+
     def reset_choices(self, event: object = None) -> None:
         """Bring the buttons up to date with the viewer."""
         set_ready(self.measure_button, self._why_not())
         set_ready(self.export_button, self._why_not())
+        set_ready(self.seg_button, self._why_no_seg())
 
     def _start(self, path: Path | None) -> None:
         with errors_shown():
@@ -113,18 +167,25 @@ class LesionSection(QWidget):
             # A copy: the reader may go on painting.
             label_map = LabelMap(volume_of(layer).astype(np.uint8), exam.grid)
             previous = self.report if source.is_same_exam(self._source) else None
+            prior, percent = self.prior.value(), float(self.pe_threshold.value())
             self.runner.start(
                 "Measuring lesions",
-                lambda: _measure(exam, label_map, previous, path),
-                on_result=lambda report: self._take(source, report, path),
+                lambda: _measure(exam, label_map, previous, prior, percent, path),
+                on_result=lambda measured: self._take(source, *measured, path),
             )
 
-    def _take(self, source: Source, report: LesionReport, path: Path | None) -> None:
+    def _take(
+        self,
+        source: Source,
+        report: LesionReport,
+        changes: tuple[Change, ...],
+        path: Path | None,
+    ) -> None:
         if path is not None:
             show_info(f"Wrote {path.name}")
         if source.is_same_exam(self._session.source):
             self._source = source
-            self._show(report)
+            self._show(report, changes)
 
     def _take_source(self, source: Source | None) -> None:
         if source is None or not source.is_same_exam(self._source):
@@ -132,8 +193,8 @@ class LesionSection(QWidget):
             self._show(None)
         self.reset_choices()
 
-    def _show(self, report: LesionReport | None) -> None:
-        self.report = report
+    def _show(self, report: LesionReport | None, changes: tuple[Change, ...] = ()) -> None:
+        self.report, self.changes = report, changes
         rows = [] if report is None else [*report.lesions, report.total]
         self.table.blockSignals(True)
         self.table.clearSelection()
@@ -153,6 +214,7 @@ class LesionSection(QWidget):
         self.table.setVisible(report is not None)
         self.plot.show_lesions([] if report is None else report.lesions, None)
         notes = [] if report is None else [*report.notes, *report.total.kinetics.notes]
+        notes = [*(f"Since the prior visit: {change_words(one)}" for one in changes), *notes]
         self.line.setText("<br>".join(dict.fromkeys(notes)))
         self.line.setVisible(bool(notes))
         if report is None:
@@ -214,6 +276,22 @@ class LesionSection(QWidget):
         )
         return Path(text) if text else None
 
+    def _ask_seg_path(self) -> Path | None:
+        text, _ = QFileDialog.getSaveFileName(
+            self,
+            "Export the mask as a DICOM SEG, which carries the patient",
+            f"{self._session.case_id}_tumor.dcm",
+            "DICOM SEG (*.dcm)",
+        )
+        return Path(text) if text else None
+
+    def _why_no_seg(self) -> str:
+        if why_not := self._why_not():
+            return why_not
+        if self._session.dicom(self._session.case_id) is None:
+            return "The exam was not opened from DICOM here; a SEG names the images it lies on"
+        return ""
+
     def _why_not(self) -> str:
         if self.runner.is_running:
             return "Busy; wait or cancel"
@@ -225,13 +303,24 @@ class LesionSection(QWidget):
 
 
 def _measure(
-    exam: Exam, label_map: LabelMap, previous: LesionReport | None, path: Path | None
-) -> Job[LesionReport]:
-    report = yield from lesion_report(exam, label_map, previous=previous)
+    exam: Exam,
+    label_map: LabelMap,
+    previous: LesionReport | None,
+    prior: Path | None,
+    pe_threshold_percent: float,
+    path: Path | None,
+) -> Job[tuple[LesionReport, tuple[Change, ...]]]:
+    before = None if prior is None else read_report(prior)
+    report = yield from lesion_report(
+        exam, label_map, previous=previous, pe_threshold_percent=pe_threshold_percent
+    )
+    changes: tuple[Change, ...] = ()
+    if before is not None:
+        changes = compare_visits((*before.lesions, before.total), (*report.lesions, report.total))
     if path is not None:
         yield Progress("Writing the report", 0, 0)
-        write_report(path, report, exam=exam)
-    return report
+        write_report(path, report, exam=exam, changes=changes)
+    return report, changes
 
 
 def _short(column: str, words: str) -> str:

@@ -80,9 +80,11 @@ class ModelPicker(QWidget):
         if self._shown is None:
             return "" if self._with_scratch else "Choose a model first"
         try:
-            read_info(self._shown)
+            spec = read_info(self._shown).spec
         except InputError as error:
             return str(error)
+        if self._with_scratch and spec.foreign is not None:
+            return f"{spec.title} was made with other software and is trained with that"
         return ""
 
     def show_card(self) -> QDialog | None:

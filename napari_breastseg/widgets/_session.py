@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from ..dataset import CaseRecord, Dataset
+from ..dataset import CaseRecord, Dataset, SecondRead
+from ..errors import InputError
 from ..formats import DicomExam
 from ..prediction import Region
 from ..volume import LabelMap
@@ -75,9 +76,11 @@ class Session:
         self._roles: dict[str, dict[str, str]] = {}
         self._dicom: dict[str, DicomExam] = {}
         self._dataset: Dataset | None = None
+        self._desk: Dataset | SecondRead | None = None
         self._record: CaseRecord | None = None
         self._seen: dict[int, set[int]] = {}
         self._seconds = 0.0
+        self._strokes = 0
         self._last_touch: float | None = None
         self._lock = ExitStack()
         self.saved: NDArray[np.uint8] | None = None
@@ -142,6 +145,11 @@ class Session:
         self._drafts = {_key(source): draft}
         self.draft_changed.emit()
 
+    def forget_drafts(self) -> None:
+        """Keep no draft any more: a second reader must not see one."""
+        self._drafts = {}
+        self.draft_changed.emit()
+
     def dicom(self, case_id: str | None) -> DicomExam | None:
         """The source files of an exam that was opened from DICOM here, slice by slice."""
         return self._dicom.get(case_id or "")
@@ -180,11 +188,26 @@ class Session:
         """The dataset's record of the exam at work, once correcting has begun."""
         return self._record
 
+    @property
+    def desk(self) -> Dataset | SecondRead | None:
+        """Where the case at work is kept: the dataset, or a second read blind to the first."""
+        return self._dataset if self._desk is None else self._desk
+
+    @property
+    def is_second_read(self) -> bool:
+        """Whether the case at work is read blind to an earlier outline."""
+        return isinstance(self._desk, SecondRead)
+
     def enter_case(
-        self, record: CaseRecord, lock: ExitStack, saved: NDArray[np.uint8] | None
+        self,
+        record: CaseRecord,
+        lock: ExitStack,
+        saved: NDArray[np.uint8] | None,
+        desk: Dataset | SecondRead | None = None,
     ) -> None:
         """Begin correcting: take over the lock, start the clock, note what is on disk."""
         self.leave_case()
+        self._desk = desk
         self._record, self._lock, self.saved = record, lock, saved
         self.touch()
         self.record_changed.emit(record)
@@ -195,12 +218,13 @@ class Session:
         self.record_changed.emit(record)
 
     def leave_case(self) -> None:
-        """Give the lock back and forget what was counted."""
+        """Give the lock back; what was counted and not accepted is noted in the case's record."""
+        self._note_work()
         self._lock.close()
         self._lock = ExitStack()
-        had_record, self._record = self._record, None
+        had_record, self._record, self._desk = self._record, None, None
         self.saved = None
-        self._seconds, self._last_touch = 0.0, None
+        self._seconds, self._strokes, self._last_touch = 0.0, 0, None
         self._seen = {}
         if had_record is not None:
             self.record_changed.emit(None)
@@ -217,6 +241,31 @@ class Session:
     def seconds(self) -> float:
         """Seconds of work on the case, pauses cut to a minute."""
         return self._seconds
+
+    @property
+    def strokes(self) -> int:
+        """Edits of the mask, one per undo step."""
+        return self._strokes
+
+    def count_stroke(self) -> None:
+        """Count an edit of the mask."""
+        if self._record is not None:
+            self._strokes += 1
+
+    def settle(self, seconds: float, strokes: int) -> None:
+        """Take off what an accepted mask has accounted for."""
+        self._seconds = max(0.0, self._seconds - seconds)
+        self._strokes = max(0, self._strokes - strokes)
+
+    def _note_work(self) -> None:
+        record, desk = self._record, self.desk
+        is_work = self._strokes > 0 or self._seconds >= 1.0
+        if record is None or desk is None or not is_work:
+            return
+        # Who only looks at an accepted case has done no work on it.
+        if not record.is_accepted or self._strokes:
+            with suppress(InputError):  # the count is no reason to keep anybody from leaving
+                desk.note_work(record.case_id, seconds=self._seconds, strokes=self._strokes)
 
     @property
     def reviewed(self) -> tuple[int, ...]:
@@ -247,6 +296,10 @@ class Session:
     def seen(self, axis: int) -> int:
         """How many slices along an array axis were looked at."""
         return len(self._seen.get(axis, ()))
+
+    def seen_slices(self, axis: int) -> frozenset[int]:
+        """Slices along an array axis that were looked at."""
+        return frozenset(self.reviewed if axis == 0 else self._seen.get(axis, ()))
 
     def is_unsaved(self, labels: NDArray[np.generic]) -> bool:
         """Whether `labels` differ from what is on disk."""

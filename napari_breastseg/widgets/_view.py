@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from napari.layers import Labels, Shapes
     from napari.viewer import Viewer
 
-__all__ = ["add_box", "box_region", "go_to_tumor", "ready_brush", "slice_region", "through"]
+__all__ = [
+    "add_box",
+    "box_region",
+    "go_to_tumor",
+    "has_box",
+    "ready_brush",
+    "slice_region",
+    "through",
+]
 
 
 def through(viewer: Viewer, source: Source | None) -> tuple[int, int] | None:
@@ -91,7 +99,7 @@ def box_region(viewer: Viewer, source: Source, exam: Exam, slices_beside: int) -
     layer = _box_layer(viewer, source.case_id)
     if layer is None or len(layer.data) == 0:
         raise InputError(
-            "Needed a box to segment",
+            "Needed a box to work in",
             "none is drawn yet",
             "Press 'Draw box' and drag a rectangle around the finding",
         )
@@ -120,6 +128,12 @@ def go_to_tumor(viewer: Viewer, source: Source, labels: Any) -> None:
     if counts[index] == 0 and counts.any():
         dim = axis + viewer.dims.ndim - 3
         viewer.dims.set_current_step(dim, int(counts.argmax()))
+
+
+def has_box(viewer: Viewer, source: Source) -> bool:
+    """Whether a rectangle is drawn."""
+    layer = _box_layer(viewer, source.case_id)
+    return layer is not None and len(layer.data) > 0
 
 
 def _box_layer(viewer: Viewer, case_id: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +18,22 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..dataset import CaseRecord, Dataset
+from ..dataset import CaseRecord, Dataset, SecondRead
 from ..errors import InputError
 from ..volume import TUMOR, Grid, LabelMap
 from . import _fields
 from ._autosave import KEEP_EVERY_S, Keeper
-from ._correction import Begun, accept, accepted_words, begin, reopen
+from ._correction import Begun, Loaded, accept, accepted_words, begin, reopen
 from ._difference import ADDED_COLOR, REMOVED_COLOR, Difference
-from ._fields import PathField, button, counted, form, heading, note, set_ready
+from ._fields import PathField, button, counted, draw_now, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown, show_info
-from ._layers import edit_labels, show_exam, show_labels, tumor_layer, volume_of
+from ._layers import edit_labels, remove_hidden, show_exam, show_labels, tumor_layer, volume_of
 from ._lesions import LesionSection
 from ._session import Session
 from ._settings import recall, remember
 from ._sources import Source, exam_of, sources
+from ._tools import ToolSection
 from ._view import go_to_tumor, ready_brush, through
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ class CorrectPanel(QWidget):
         self._session = session
         self._watched: Any = None
         self._tumor_slices: tuple[int, ...] = ()
+        self._pending = ExitStack()
         self.runner = JobRunner(self)
         self.keeper = Keeper(viewer, session, self, self.runner)
         self._difference = Difference(viewer, session)
@@ -99,6 +102,8 @@ class CorrectPanel(QWidget):
         self.bar = JobBar(self.runner)
         self.saved_line = note()
         self.lesions = LesionSection(viewer, session)
+        self.tools = ToolSection(viewer, session)
+        self.tools.edited.connect(self._on_edit)
 
         case_row = QHBoxLayout()
         case_row.addWidget(self.case, 1)
@@ -112,6 +117,7 @@ class CorrectPanel(QWidget):
         column.addWidget(heading("This case"))
         column.addLayout(form(("Patient id", self.patient), ("Annotator", self.annotator)))
         column.addWidget(self.start_button)
+        column.addWidget(self.tools)
         column.addWidget(self.difference)
         column.addWidget(self.legend)
         column.addWidget(self.reviewed_line)
@@ -138,7 +144,7 @@ class CorrectPanel(QWidget):
         session.reviewed_changed.connect(self._show_reviewed)
         session.draft_changed.connect(self._refresh)
         self.runner.started.connect(lambda _: self._refresh())
-        self.runner.ended.connect(lambda _: self._refresh())
+        self.runner.ended.connect(self._on_ended)
         self._show_dataset(None)
         self._take_record(None)
 
@@ -187,18 +193,26 @@ class CorrectPanel(QWidget):
 
     def open_case(self) -> None:
         """Open the chosen case of the dataset and go on with it."""
-        dataset, case_id = self._session.dataset, self.case.currentData()
+        if (case_id := self.case.currentData()) is not None:
+            self.go_to_case(case_id)
+
+    def go_to_case(self, case_id: str, loaded: Loaded | None = None) -> None:
+        """Open a case of the dataset, at once where it was read ahead, and go on with it."""
+        dataset = self._session.dataset
         with errors_shown():
             annotator = self._required_annotator()
-            if dataset is not None and case_id is not None:
-                self.keeper.leave(lambda: self._reopen(dataset, case_id, annotator))
+            if dataset is not None:
+                self.keeper.leave(lambda: self._reopen(dataset, case_id, annotator, loaded))
 
-    def _reopen(self, dataset: Dataset, case_id: str, annotator: str) -> None:
+    def _reopen(
+        self, dataset: Dataset, case_id: str, annotator: str, loaded: Loaded | None
+    ) -> None:
         self._session.leave_case()  # the same case may be opened again
         self.runner.start(
             f"Opening {case_id}",
             lambda: as_job(
-                f"Opening {case_id}", lambda: reopen(dataset, case_id, annotator=annotator)
+                f"Opening {case_id}",
+                lambda: reopen(dataset, case_id, annotator=annotator, loaded=loaded),
             ),
             on_result=self._take_case,
         )
@@ -206,15 +220,44 @@ class CorrectPanel(QWidget):
     def _take_case(self, begun: Begun) -> None:
         source = self._session.source
         leaving = None if source is None or source.is_foreign else source.case_id
-        with begun.lock:  # given back should anything below fail
-            show_exam(self._viewer, begun.exam, instead_of=leaving)
+        with ExitStack() as lock:  # given back should anything below fail
+            lock.push(begun.lock)
+            show_exam(
+                self._viewer,
+                begun.exam,
+                instead_of=leaving,
+                limits=begun.limits,
+                mark=begun.mark,
+                keeps_masks=True,
+                draw=lambda: draw_now(self),  # the picture comes first, then the mask
+            )
             case_id = begun.record.case_id
-            self._session.source = next(s for s in sources(self._viewer) if s.case_id == case_id)
-            start_from = begun.on_disk or _empty(begun.exam.grid)
-            show_labels(self._viewer, self._session.source, start_from)
-            self._take_begun(begun, self._session.source)
+            source = next(s for s in sources(self._viewer) if s.case_id == case_id)
+            self._session.source = source
+            self._pending = lock.pop_all()
+        self.runner.start(
+            f"Opening {begun.record.case_id}",
+            lambda: as_job("Preparing the mask", lambda: begun.on_disk or _empty(begun.exam.grid)),
+            on_result=lambda labels: self._take_mask(begun, source, labels),
+        )
+
+    def _on_ended(self, outcome: str) -> None:
+        if outcome != "done":
+            self._pending.close()  # the case was being opened, and will not be
+        self._refresh()
+
+    def _take_mask(self, begun: Begun, source: Source, labels: LabelMap) -> None:
+        remove_hidden(self._viewer)
+        if source.is_same_exam(self._session.source):
+            show_labels(self._viewer, source, labels)
+        self._take_begun(begun, source)
 
     # One case
+
+    @property
+    def tumor_slices(self) -> tuple[int, ...]:
+        """Indices along Z of the slices that hold tumor, as of the last edit."""
+        return self._tumor_slices
 
     def start(self) -> None:
         """Enter the exam into the dataset unless it is there, hold it, and take the brush."""
@@ -245,15 +288,18 @@ class CorrectPanel(QWidget):
         if not source.is_same_exam(self._session.source):  # another one was opened meanwhile
             begun.lock.close()
             return
+        if isinstance(begun.desk, SecondRead) and begun.draft is None:
+            self._session.forget_drafts()
         layer = tumor_layer(self._viewer, source.case_id)
         if layer is None:
             layer = show_labels(self._viewer, source, begun.on_disk or _empty(begun.exam.grid))
         on_disk = begun.on_disk or _empty(begun.exam.grid)
-        self._session.enter_case(begun.record, begun.lock.pop_all(), on_disk.data.copy())
+        lock = begun.lock.pop_all()
+        self._session.enter_case(begun.record, lock, on_disk.data.copy(), begun.desk)
         if begun.draft is not None:
             self._session.keep_draft(begun.draft)
-        if begun.record.accepted is not None and begun.record.is_accepted:
-            reviewed = begun.record.accepted.reviewed_slices
+        if (kept := begun.record.kept_mask) is not None:
+            reviewed = kept.reviewed_slices
             self._session.look_at(range(on_disk.data.shape[0]) if reviewed is None else reviewed)
         if begun.recovered is not None and not np.array_equal(
             begun.recovered.data, volume_of(layer)
@@ -269,6 +315,8 @@ class CorrectPanel(QWidget):
             if is_wanted:
                 edit_labels(layer, begun.recovered.data)
         self.keeper.kept = (begun.recovered or on_disk).data
+        if self._session.is_second_read:
+            show_info(f"Second read of {begun.record.case_id}: the first outline stays hidden.")
         self._take_brush()
         go_to_tumor(self._viewer, source, volume_of(layer))
         self._follow_edit()
@@ -294,7 +342,7 @@ class CorrectPanel(QWidget):
         with errors_shown():
             if why_not := self._why_no_accept():
                 raise InputError("Needed a case to accept", why_not, "Then accept")
-            dataset, record = self._session.dataset, self._session.record
+            dataset, record = self._session.desk, self._session.record
             layer = tumor_layer(self._viewer, self._session.case_id)
             assert dataset is not None  # `_why_no_accept` said so
             assert record is not None
@@ -304,6 +352,7 @@ class CorrectPanel(QWidget):
             label_map = LabelMap(labels, record.grid.grid)
             reviewed = None if self.rest.isChecked() else self._session.reviewed
             annotator, seconds = self._required_annotator(), self._session.seconds
+            strokes = self._session.strokes
             draft = self._session.draft
             self.keeper.accept(
                 dataset,
@@ -316,13 +365,15 @@ class CorrectPanel(QWidget):
                     reviewed_slices=reviewed,
                     annotator=annotator,
                     seconds=seconds,
+                    strokes=strokes,
                     draft=draft,
                 ),
-                on_result=lambda accepted: self._take_accepted(accepted, labels),
+                on_result=lambda accepted: self._take_accepted(accepted, labels, seconds, strokes),
             )
 
-    def _take_accepted(self, record: CaseRecord, labels: Any) -> None:
+    def _take_accepted(self, record: CaseRecord, labels: Any, seconds: float, strokes: int) -> None:
         if self._session.record is not None and self._session.record.case_id == record.case_id:
+            self._session.settle(seconds, strokes)
             self._session.saved = labels
             self.keeper.kept = labels
             self._session.update_record(record)
@@ -337,6 +388,7 @@ class CorrectPanel(QWidget):
         if self._watched is not None and layer is None:
             self._watched = None
         self.lesions.reset_choices()
+        self.tools.reset_choices()
         self._refresh()
 
     def _reload_cases(self) -> None:
@@ -361,7 +413,11 @@ class CorrectPanel(QWidget):
             return
         self._watched = layer
         layer.events.paint.connect(self._on_edit)
+        layer.events.paint.connect(self._on_stroke)
         layer.events.set_data.connect(self._on_edit)
+
+    def _on_stroke(self, event: object = None) -> None:
+        self._session.count_stroke()  # `paint` comes once for each undo step
 
     def _on_edit(self, event: object = None) -> None:
         # Undo emits no `paint`, and `set_data` comes with every slice: gather, then look.

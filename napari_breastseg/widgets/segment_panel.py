@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -172,6 +173,18 @@ class SegmentPanel(QWidget):
                 lambda: self._segment(folder, exam, device, threshold, region, mirror),
                 on_result=lambda prediction: self._take(source, prediction, region),
             )
+
+    def predict_in(self, region: Region) -> Callable[[], Job[Prediction]]:
+        """What predicts a region of the exam at work with this tab's settings, for a worker."""
+        if why_not := self._why_not():
+            raise InputError("Needed a model to predict with", why_not, "Then try again")
+        source, folder = self._session.source, self._session.model
+        assert source is not None  # `_why_not` said so
+        assert folder is not None
+        exam = exam_of(self._viewer, source, self._chosen_roles())
+        device, threshold = self.device.currentText(), self.threshold.value()
+        mirror = self.mirror.isChecked()
+        return lambda: self._segment(folder, exam, device, threshold, region, mirror)
 
     def _segment(
         self,

@@ -16,6 +16,7 @@ from ..home import new_training_folder
 from ..progress import Job, Progress
 from ..promotion import registered
 from ..registry import Registry
+from ._case_dice import CaseDice
 from ._curves import Curves
 from ._fields import Fold, PathField, button, counted, form, heading, note, set_ready
 from ._gate import GateBox
@@ -86,6 +87,7 @@ class TrainPanel(QWidget):
         self.start_button = button("Train", self.start, "Learn from the accepted cases", "Shift-G")
         self.bar = JobBar(self.runner, "Shift-X")
         self.curves = Curves()
+        self.case_dice = CaseDice()
         self.result_line = note()
         self.use_button = button(
             "Use the new model", self.use, "Register it and segment with it", "Shift-M"
@@ -114,6 +116,7 @@ class TrainPanel(QWidget):
         column.addWidget(self.start_button)
         column.addWidget(self.bar)
         column.addWidget(self.curves)
+        column.addWidget(self.case_dice)
         column.addWidget(self.result_line)
         column.addWidget(self.use_button)
         column.addWidget(self.gate)
@@ -155,6 +158,7 @@ class TrainPanel(QWidget):
             self._interrupted, self._result = order, None
             if not is_resuming:
                 self.curves.begin()
+                self.case_dice.begin()
             self.result_line.setText("")
             self.runner.start(
                 "Training",
@@ -213,6 +217,8 @@ class TrainPanel(QWidget):
         if progress.stage == "Training":
             loss, dice = progress.metrics.get("loss"), progress.metrics.get("val_dice")
             self.curves.add(progress.done, progress.total, loss, dice)
+            if progress.per_case:
+                self.case_dice.add(progress.done, progress.per_case)
 
     def _take_result(self, result: TrainResult) -> None:
         self._interrupted, self._result = None, result

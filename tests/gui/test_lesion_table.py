@@ -14,6 +14,7 @@ from scipy import ndimage
 from napari_breastseg.lesions import measure_lesions
 from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
 from napari_breastseg.progress import drain
+from napari_breastseg.report import write_report
 from napari_breastseg.volume import Exam, Volume
 from napari_breastseg.widgets._layers import edit_labels, show_exam, show_labels
 from napari_breastseg.widgets._session import Draft
@@ -120,6 +121,22 @@ def test_the_table_leads_to_each_lesion(
     section._ask_path = lambda: tmp_path / "r.txt"
     dock.export_report()
     assert told(window, "Needed a file name ending in")
+
+    # The prior visit had both lesions; a higher level leaves less functional tumor
+    functional_ml = section.report.total.functional_ml
+    prior = tmp_path / "prior.json"
+    write_report(prior, drain(measure_lesions(phantom.exam, phantom.truth)))
+    section.prior.setValue(prior)
+    section.pe_threshold.setValue(300)
+    dock.measure_lesions()
+    idle(section.runner)
+    assert ("index", "gone") in [(change.id, change.status) for change in section.changes]
+    assert "Since the prior visit: index gone" in section.line.text()
+    assert section.report.total.functional_ml < functional_ml
+    section.prior.setValue(tmp_path / "r.txt")
+    dock.measure_lesions()
+    idle(section.runner)
+    assert told(window, "Needed the prior visit's report as a JSON file")
 
     # Another exam: nothing is left of this one
     other = Exam("P018", phantom.exam.phases)

@@ -130,7 +130,10 @@ def test_a_slice_goes_from_file_to_a_better_model(
     dock.train()
     idle(train.runner)
     assert [step for step, _ in train.curves.loss] == [1, 2]
-    assert train.curves.dice[-1][0] == 2
+    assert [step for step, _ in train.curves.dice] == [0, 1, 2]
+    # The held-out case's Dice before and after; with one patient it is the training case.
+    assert train.case_dice.before == {case_id: train.curves.dice[0][1]}
+    assert train.case_dice.now == {case_id: train.curves.dice[-1][1]}
     folder = train._result.folder
     info = checkpoint.read_info(folder)
     assert info.parent == checkpoint.read_info(tiny_model).identity

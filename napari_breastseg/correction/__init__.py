@@ -1,0 +1,41 @@
+"""Tools that correct a mask. Each takes arrays and returns an `Edit`: the voxels to change.
+
+Nothing is changed in place, and only the part of an exam that matters is worked on. Distances are
+in mm, in pixels where the grid's spacing is unknown. Imports `dce`, `errors` and `volume`
+only; no torch, no Qt, no files.
+"""
+
+from .between import copy_slice, edited_slices, gap_around, gaps, interpolate
+from .clicking import Growth, drop_lesion, keep_lesion, threshold_dab
+from .drafts import merge_prediction, revert
+from .enhancement import growth_map, percent_map
+from .regions import Box, Edit, Scope, nearest_tumor, unit_of
+from .scribbles import IN, OUT, settle
+from .shaping import fill_holes, grow, smooth
+
+__all__ = [
+    "IN",
+    "OUT",
+    "Box",
+    "Edit",
+    "Growth",
+    "Scope",
+    "copy_slice",
+    "drop_lesion",
+    "edited_slices",
+    "fill_holes",
+    "gap_around",
+    "gaps",
+    "grow",
+    "growth_map",
+    "interpolate",
+    "keep_lesion",
+    "merge_prediction",
+    "nearest_tumor",
+    "percent_map",
+    "revert",
+    "settle",
+    "smooth",
+    "threshold_dab",
+    "unit_of",
+]

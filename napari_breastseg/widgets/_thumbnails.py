@@ -1,0 +1,159 @@
+"""Small pictures of a worklist's cases with the outline of their masks, made as they come in sight.
+
+Made in a thread, a few at a time, the ones asked for last first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtGui import QImage
+
+from ..dataset import Dataset, WorklistRow
+from ..errors import InputError
+from ..preprocessing import intensity_window
+from ..progress import Job, Progress
+from ..volume import Exam, LabelMap
+from ._correction import desk_of
+from ._jobs import JobRunner
+from ._layers import shown_role
+from ._orientation import radiological_order, view_of
+
+__all__ = ["SIDE", "Thumbnail", "Thumbnails", "thumbnail"]
+
+SIDE = 136
+"""Longer side in pixels: two fit into a dock as wide as it opens."""
+
+OUTLINE = (255, 90, 54)
+"""The color of the tumor layer."""
+
+_AT_ONCE = 6
+_KEPT = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnail:
+    """A case's picture, and the mask it shows."""
+
+    case_id: str
+    changed_s: float
+    image: QImage | None
+    """None when the case cannot be read."""
+
+    mask: LabelMap | None
+    """What an Accept of this picture accepts; None for volumes and for cases without a mask."""
+
+    z: int = 0
+
+
+class Thumbnails(QObject):
+    """The pictures made so far."""
+
+    made = Signal(object)
+    """Case ids of new pictures."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self.runner = JobRunner(self)
+        self._dataset: Dataset | None = None
+        self._annotator = ""
+        self._kept: dict[str, Thumbnail] = {}
+        self._wanted: dict[str, WorklistRow] = {}
+        self.runner.ended.connect(lambda outcome: None if outcome == "done" else self._start())
+
+    def set_dataset(self, dataset: Dataset | None, annotator: str) -> None:
+        """Forget the pictures of another folder, and those that another reader may see."""
+        folder = None if dataset is None else dataset.folder
+        before = None if self._dataset is None else self._dataset.folder
+        if folder != before or annotator != self._annotator:
+            self._kept, self._wanted = {}, {}
+        self._dataset, self._annotator = dataset, annotator
+
+    def get(self, row: WorklistRow) -> Thumbnail | None:
+        """A case's picture as it is now; one that is missing is made soon."""
+        kept = self._kept.get(row.case_id)
+        if kept is not None and kept.changed_s == row.changed_s:
+            return kept
+        if row.case_id not in self._wanted:
+            self._wanted[row.case_id] = row
+            self._start()
+        return kept
+
+    def _start(self) -> None:
+        if self.runner.is_running or self._dataset is None or not self._wanted:
+            return
+        rows = [self._wanted[case_id] for case_id in list(self._wanted)[::-1][:_AT_ONCE]]
+        for row in rows:
+            del self._wanted[row.case_id]
+        dataset, annotator = self._dataset, self._annotator
+        self.runner.start(
+            "Drawing small pictures",
+            lambda: _making(dataset, rows, annotator),
+            on_result=self._take,
+        )
+
+    def _take(self, made: list[Thumbnail]) -> None:
+        for one in made:
+            self._kept.pop(one.case_id, None)
+            self._kept[one.case_id] = one
+        for case_id in list(self._kept)[:-_KEPT]:
+            del self._kept[case_id]
+        self.made.emit([one.case_id for one in made])
+        self._start()
+
+
+def _making(dataset: Dataset, rows: list[WorklistRow], annotator: str) -> Job[list[Thumbnail]]:
+    made: list[Thumbnail] = []
+    for row in rows:
+        yield Progress("Drawing", len(made), len(rows))
+        try:
+            made.append(thumbnail(dataset, row, annotator))
+        except InputError:
+            made.append(Thumbnail(row.case_id, row.changed_s, None, None))
+    return made
+
+
+def thumbnail(dataset: Dataset, row: WorklistRow, annotator: str) -> Thumbnail:
+    """Picture of a case's slice with the most tumor, outlined as this reader may see it."""
+    desk = desk_of(dataset, dataset.case(row.case_id), annotator)
+    exam = desk.exam(row.case_id)
+    mask = desk.recover(row.case_id) or desk.kept_map(row.case_id)
+    order = radiological_order(exam.grid)
+    tumor = None if mask is None else mask.tumor
+    z = exam.grid.shape[order[0]] // 2
+    if tumor is not None and tumor.any():
+        z = int(np.argmax(tumor.sum(axis=(order[1], order[2]))))
+    picture = _picture(exam, tumor, order, z)
+    height, width, _ = picture.shape
+    image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+    return Thumbnail(row.case_id, row.changed_s, image, mask if row.n_slices == 1 else None, z)
+
+
+def _picture(
+    exam: Exam, tumor: NDArray[np.bool_] | None, order: tuple[int, int, int], z: int
+) -> NDArray[np.uint8]:
+    """Colors (Y, X, 3) of one slice, turned as the window turns it."""
+    from scipy import ndimage
+    from skimage.transform import resize
+
+    volume = exam.phases[shown_role(exam)]
+    plane = volume.data.transpose(order)[z].astype(np.float32)
+    low, high = intensity_window([plane], (0.5, 99.7))
+    grey = np.clip((plane - low) / max(high - low, 1e-6), 0, 1)
+    sizes = np.array(plane.shape) * np.array(exam.grid.voxel_size)[list(order[1:])]
+    shape = tuple(int(max(8, round(SIDE * size / sizes.max()))) for size in sizes)
+    grey = resize(grey, shape, order=1, anti_aliasing=True)
+    colors = np.repeat((255 * grey).astype(np.uint8)[..., None], 3, axis=2)
+    if tumor is not None:
+        marked = tumor.transpose(order)[z].astype(np.float32)
+        marked = resize(marked, shape, order=1) >= 0.5
+        colors[marked & ~ndimage.binary_erosion(marked)] = OUTLINE
+    view = view_of(exam.grid, order)
+    if view is not None and view.vertical == "up":
+        colors = colors[::-1]
+    if view is not None and view.horizontal == "left":
+        colors = colors[:, ::-1]
+    return np.ascontiguousarray(colors)

@@ -1,0 +1,84 @@
+"""From a dropped DICOM folder to a DICOM SEG of the accepted mask, in a real window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pydicom
+from dicom_files import write_exam
+
+from napari_breastseg import formats
+from napari_breastseg.dataset import Dataset
+from napari_breastseg.widgets._layers import edit_labels, show_labels
+
+NEEDED = {"FrameOfReferenceUID": "1.2.826.0.1.3680043.8.498.77"}
+
+
+def test_a_dropped_dicom_folder_ends_as_a_seg_of_its_corrected_mask(
+    window: SimpleNamespace,
+    idle: Callable[..., None],
+    stroke: Callable[..., None],
+    two_phase_model: Path,
+    tmp_path: Path,
+) -> None:
+    folder = write_exam(tmp_path / "P1", size=(48, 40), **NEEDED)
+    viewer, dock = window.viewer, window.dock
+    lesions, correct, segment = dock.correct_panel.lesions, dock.correct_panel, dock.segment_panel
+    viewer.open(str(folder), plugin="napari-breastseg")  # what a drop calls
+    idle(dock.open_panel.runner)
+    assert dock.session.case_id == "P1"
+    assert lesions.seg_button.toolTip().endswith("there is no mask yet")
+    segment.model.setValue(two_phase_model)
+    segment.device.setCurrentText("cpu")
+    dock.segment()
+    idle(segment.runner)
+    layer = viewer.layers["P1 tumor"]
+
+    correct.folder.setValue(tmp_path / "set")
+    correct.open_dataset()
+    idle(correct.runner)
+    correct.patient.setText("P001")
+    correct.annotator.setText("AB")
+    dock.take_brush()
+    idle(correct.runner)
+    edit_labels(layer, np.zeros_like(layer.data))  # fresh weights mark anything
+    viewer.dims.set_current_step(0, 2)
+    layer.brush_size = 6
+    stroke(layer, (2, 20, 10), (2, 20, 24))
+    dock.toggle_rest()
+    dock.accept()
+    idle(correct.runner)
+    accepted = Dataset.open(tmp_path / "set").label_map("P1")
+    assert accepted.tumor[2, 20, 12:22].all()
+
+    target = tmp_path / "tumor.dcm"
+    lesions._ask_seg_path = lambda: target
+    assert lesions.seg_button.isEnabled()
+    dock.export_seg()
+    idle(lesions.runner)
+    assert any("Wrote tumor.dcm: 1 frames on post1" in note.message for note in window.told)
+    grid = formats.open_exam(folder).grid
+    read = formats.read_label_map(target, grid=grid, case_id="P1")
+    assert np.array_equal(read.tumor, accepted.tumor)
+    segment_item = pydicom.dcmread(target).SegmentSequence[0]
+    assert segment_item.SegmentAlgorithmType == "SEMIAUTOMATIC"
+    assert segment_item.SegmentAlgorithmName == "two"
+
+
+def test_a_seg_needs_an_exam_that_came_from_dicom(
+    window: SimpleNamespace, idle: Callable[..., None], slice_case: SimpleNamespace
+) -> None:
+    dock = window.dock
+    dock.open_panel.path.setValue(slice_case.path)
+    dock.open_panel.open()
+    idle(dock.open_panel.runner)
+    show_labels(window.viewer, dock.session.source, slice_case.label_map())
+    dock.reset_choices()
+    button = dock.correct_panel.lesions.seg_button
+    assert not button.isEnabled()
+    assert button.toolTip().startswith("The exam was not opened from DICOM here")
+    dock.export_seg()
+    assert any("Needed a mask of a DICOM exam" in note.message for note in window.told)

@@ -1,0 +1,422 @@
+"""The Review tab in a real window: walking, deciding, pictures, a blind second read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_breastseg.dataset import Dataset
+from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.widgets._thumbnails import SIDE
+
+NO_KEYS, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
+CTRL_SHIFT = Qt.KeyboardModifier.ControlModifier | SHIFT
+DICE = {"P001": 0.9, "P002": None, "P003": 0.4, "P004": 0.7}
+
+
+def exam_with_truth(case_id: str, depth: int, seed: int) -> tuple[Exam, LabelMap]:
+    """Tissue with one bright disk; each seed another."""
+    rng = np.random.default_rng(seed)
+    grid = Grid((depth, 60, 70), [[0, 0, -1, 0], [0, -1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]])
+    z, y, x = np.indices(grid.shape)
+    tumor = ((y - 28) ** 2 + (x - 20 - 5 * seed) ** 2 < 64) & (abs(z - depth // 2) < 3)
+    post = (90 + rng.normal(0, 6, grid.shape) + 120 * tumor).astype(np.float32)
+    return Exam(case_id, {"post1": Volume(post, grid)}), LabelMap(tumor.astype(np.uint8), grid)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Dataset:
+    """Four drafted cases, of 9 slices or as many as the test asks for."""
+    dataset = Dataset.create(tmp_path / "set", ["post1"])
+    depth = getattr(request, "param", 9)
+    for seed, (case_id, dice) in enumerate(DICE.items()):
+        exam, truth = exam_with_truth(case_id, depth, seed)
+        dataset.add(exam, patient_id=f"patient-{case_id}")
+        dataset.save_draft(case_id, truth, model="m@1", predicted_dice=dice)
+    return dataset
+
+
+@pytest.fixture
+def settle(window: SimpleNamespace, idle: Callable[..., None]) -> Callable[[], None]:
+    """Wait until the window's jobs, and those they lead to, have ended."""
+
+    def wait() -> None:
+        for _ in range(2):
+            idle(*window.dock._runners(), window.dock.correct_panel.keeper.runner)
+
+    return wait
+
+
+@pytest.fixture
+def opened(
+    window: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> Iterator[SimpleNamespace]:
+    """The Review tab with the dataset open for reader AB."""
+    correct = window.dock.correct_panel
+    correct.annotator.setText("AB")
+    correct.folder.setValue(folder.folder)
+    correct.open_dataset()
+    settle()
+    window.dock.show_tab("Review")
+    settle()
+    # Not the panel itself: pytest would hold it, and the viewer with it, past the test.
+    holder = SimpleNamespace(panel=window.dock.review_panel)
+    yield holder
+    holder.__dict__.clear()
+
+
+def listed(panel: Any) -> list[str]:
+    return [row.case_id for row in panel.worklist.model.rows]
+
+
+def press(
+    window: SimpleNamespace, key: Qt.Key, modifiers: Any = CTRL_SHIFT, widget: Any = None
+) -> None:
+    """A key of the dock, pressed with the canvas in focus unless a widget is given."""
+    widget = window.viewer.window._qt_viewer.canvas.native if widget is None else widget
+    widget.setFocus()
+    QTest.keyClick(widget, key, modifiers)
+    QTest.qWait(30)
+
+
+def click(widget: Any) -> None:
+    assert widget.isEnabled(), widget.toolTip()
+    QTest.mouseClick(widget, Qt.MouseButton.LeftButton, NO_KEYS, widget.rect().center())
+    QTest.qWait(20)
+
+
+def click_row(panel: Any, row: int) -> None:
+    place = panel.worklist.table.visualRect(panel.worklist.model.index(row, 0)).center()
+    QTest.mouseClick(panel.worklist.table.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
+
+
+def test_the_worklist_is_sorted_searched_and_walked(
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    review = opened.panel
+    viewer = window.viewer
+    assert listed(review) == ["P001", "P002", "P003", "P004"]
+    review.worklist.order.setCurrentText("least certain first")
+    assert listed(review) == ["P003", "P004", "P001", "P002"]
+    review.worklist.order.setCurrentText("at random")
+    shuffled = listed(review)
+    review.worklist.seed.setValue(5)
+    assert listed(review) != shuffled
+    review.worklist.seed.setValue(0)
+    assert listed(review) == shuffled
+    review.worklist.order.setCurrentText("least certain first")
+    # A click on a column sorts by it, on the same cases.
+    header = review.worklist.table.horizontalHeader()
+    at_case = QPoint(header.sectionPosition(0) + 20, header.height() // 2)
+    QTest.mouseClick(header.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, at_case)
+    assert listed(review) == ["P001", "P002", "P003", "P004"]
+    review.worklist.order.setCurrentText("as entered")
+    review.worklist.order.setCurrentText("least certain first")
+    assert listed(review) == ["P003", "P004", "P001", "P002"]
+    review.worklist.search.setFocus()
+    QTest.keyClicks(review.worklist.search, "p004")
+    assert listed(review) == ["P004"]
+    assert review.worklist.line.text().startswith("1 of 4 cases")
+    review.worklist.search.clear()
+
+    # Enter opens; the next one is read ahead and shown in the same image layer.
+    click_row(review, 0)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
+    settle()
+    assert window.dock.session.record.case_id == "P003"
+    assert review.worklist.table.currentIndex().row() == 0
+    image = viewer.layers["P003 post1"]
+    window.qtbot.waitUntil(lambda: review.prefetch._loaded is not None, timeout=10_000)
+    loaded = review.prefetch._loaded
+    press(window, Qt.Key.Key_PageDown, NO_KEYS)
+    settle()
+    assert window.dock.session.record.case_id == "P004"
+    assert viewer.layers["P004 post1"] == image
+    assert image.data is loaded.exam.phases["post1"].data
+    np.testing.assert_array_equal(viewer.layers["P004 tumor"].data, folder.draft("P004").data)
+    assert "P003 tumor" not in viewer.layers
+    # Back, with the list in focus: the dock's keys reach it there too.
+    press(window, Qt.Key.Key_PageUp, NO_KEYS, review.worklist.table)
+    settle()
+    assert window.dock.session.record.case_id == "P003"
+    assert not review.previous_button.isEnabled()
+    assert review.previous_button.toolTip() == "This is the first case of the list"
+    # The case left behind is free for others.
+    assert Dataset.open(folder.folder).lock_holder("P004") is None
+    assert Dataset.open(folder.folder).lock_holder("P003").owner == "AB"
+
+
+def test_a_case_changed_since_it_was_read_ahead_is_read_again(
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    review = opened.panel
+    click_row(review, 0)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
+    settle()
+    window.qtbot.waitUntil(lambda: review.prefetch._loaded is not None, timeout=10_000)
+    other = LabelMap(np.roll(folder.draft("P002").data, 9, axis=1), folder.draft("P002").grid)
+    Dataset.open(folder.folder).save_draft("P002", other, model="m@2")
+    click(review.next_button)
+    settle()
+    np.testing.assert_array_equal(window.viewer.layers["P002 tumor"].data, other.data)
+
+
+def test_accept_goes_on_and_can_be_taken_back(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+) -> None:
+    review = opened.panel
+    viewer, session = window.viewer, window.dock.session
+    review.worklist.status.setCurrentText("still to do")
+    review.advance.setChecked(True)
+    click_row(review, 0)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
+    settle()
+    layer = viewer.layers["P001 tumor"]
+    stroke(layer, (4, 50, 20), (4, 50, 40))
+    stroke(layer, (4, 10, 20), (4, 10, 40))
+    assert session.strokes == 2
+    wanted = layer.data.copy()
+    window.dock.correct_panel.rest.setChecked(True)
+    click(review.accept_button)
+    settle()
+    settle()
+    mask = folder.case("P001").accepted
+    assert (mask.strokes, mask.voxels_changed) == (
+        2,
+        np.count_nonzero(wanted != folder.draft("P001").data),
+    )
+    assert mask.seconds_spent > 0
+    # It has left the list, and the one after it was opened.
+    assert listed(review) == ["P002", "P003", "P004"]
+    assert session.record.case_id == "P002"
+    # What it cost is drawn.
+    assert review.effort.points == [(mask.seconds_spent, "m@1")]
+    review.effort.measure.setCurrentText("Strokes")
+    assert review.effort.points == [(2.0, "m@1")]
+
+    # Accept again, differently, and take that back while the case is open.
+    review.worklist.status.setCurrentText("all cases")
+    review.advance.setChecked(False)
+    click(review.previous_button)
+    settle()
+    layer = viewer.layers["P001 tumor"]
+    np.testing.assert_array_equal(layer.data, wanted)
+    stroke(layer, (4, 40, 50), (4, 50, 60))
+    later = layer.data.copy()
+    press(window, Qt.Key.Key_Return, SHIFT)
+    settle()
+    assert len(folder.case("P001").history) == 1
+    press(window, Qt.Key.Key_U)
+    settle()
+    record = folder.case("P001")
+    assert (record.status, record.accepted, len(record.history)) == ("in_progress", None, 2)
+    np.testing.assert_array_equal(layer.data, wanted)
+    assert session.record.status == "in_progress"
+    layer.undo()  # one undo step
+    np.testing.assert_array_equal(layer.data, later)
+    layer.redo()
+    assert folder.check() == []
+
+
+def test_cases_are_flagged_with_a_reason_and_reopened(
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    review = opened.panel
+    review.advance.setChecked(True)
+    click_row(review, 2)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
+    settle()
+    review.reason.setCurrentText("motion")
+    press(window, Qt.Key.Key_F)
+    settle()
+    settle()
+    assert folder.case("P003").flag_reason == "motion"
+    assert window.dock.session.record.case_id == "P004"
+    # Two at once, by the list.
+    click_row(review, 0)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Down, SHIFT)
+    review.reason.setCurrentText("implant")
+    click(review.flag_button)
+    settle()
+    assert [folder.case(c).status.value for c in ("P001", "P002")] == ["flagged", "flagged"]
+    assert review.worklist.model.data(review.worklist.model.index(0, 1)) == "flagged: implant"
+    review.worklist.status.setCurrentText("flagged")
+    assert listed(review) == ["P001", "P002", "P003"]
+    click_row(review, 0)
+    press(window, Qt.Key.Key_E, widget=review.worklist.table)
+    settle()
+    assert folder.case("P001").status == "in_progress"
+    assert listed(review) == ["P002", "P003"]
+    click_row(review, 0)
+    assert not review.undo_button.isEnabled()
+    assert review.undo_button.toolTip() == "Not accepted"
+
+
+@pytest.mark.parametrize("folder", [1], indirect=True)
+def test_single_slices_are_decided_by_their_pictures(
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    review = opened.panel
+    press(window, Qt.Key.Key_G)
+    settle()
+    window.qtbot.waitUntil(lambda: len(review.worklist.thumbnails._kept) == 4, timeout=10_000)
+    picture = review.worklist.thumbnails._kept["P001"].image
+    assert max(picture.width(), picture.height()) == SIDE
+    colors = {
+        picture.pixelColor(x, y).name()
+        for x in range(picture.width())
+        for y in range(picture.height())
+    }
+    assert "#ff5a36" in colors  # the outline
+    place = review.worklist.grid.visualRect(review.worklist.grid.model().index(0, 0)).center()
+    QTest.mouseClick(review.worklist.grid.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
+    QTest.qWait(50)
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_A)
+    settle()
+    mask = folder.case("P001").accepted
+    np.testing.assert_array_equal(folder.label_map("P001").data, folder.draft("P001").data)
+    assert (mask.annotator, mask.strokes, mask.dice_draft) == ("AB", 0, 1.0)
+    assert mask.seconds_spent > 0
+    # The next picture is in hand.
+    assert review.worklist.grid.currentIndex().row() == 1
+    review.reason.setCurrentText("artifact")
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_F)
+    settle()
+    assert folder.case("P002").flag_reason == "artifact"
+    assert review.worklist.grid.currentIndex().row() == 2
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_Left)
+    assert review.worklist.grid.currentIndex().row() == 1
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_Right)
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_Return)
+    settle()
+    assert window.dock.session.record.case_id == "P003"
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_A)
+    settle()
+    assert "it is open for correction" in str(window.told[-1])
+
+
+def test_a_volume_is_not_accepted_by_its_picture(
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    review = opened.panel
+    review.toggle_pictures()
+    settle()
+    window.qtbot.waitUntil(lambda: "P001" in review.worklist.thumbnails._kept, timeout=10_000)
+    review.worklist.grid.setCurrentIndex(review.worklist.grid.model().index(0, 0))
+    QTest.keyClick(review.worklist.grid, Qt.Key.Key_A)
+    assert "it is a volume of 9 slices" in str(window.told[-1])
+    assert folder.case("P001").status == "drafted"
+
+
+def test_a_second_read_is_blind_and_is_compared(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+) -> None:
+    review = opened.panel
+    viewer, dock, correct = window.viewer, window.dock, window.dock.correct_panel
+    draft = folder.draft("P001")
+    folder.accept("P001", draft, reviewed_slices=None, annotator="AB", seconds=1)
+    review.refresh()
+    settle()
+    click_row(review, 0)
+    review.readers.ask()
+    settle()
+    assert review.worklist.model.data(review.worklist.model.index(0, 4)) == "AB"
+    # Another reader sits down.
+    correct.annotator.setText("CD")
+    review.refresh()
+    settle()
+    texts = [
+        review.worklist.model.data(review.worklist.model.index(0, column)) for column in range(6)
+    ]
+    assert texts[1] == "second read"
+    assert texts[4] == "hidden"
+    assert texts[5] == ""
+    click_row(review, 0)
+    assert not review.flag_button.isEnabled()
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
+    settle()
+    layer = viewer.layers["P001 tumor"]
+    assert not layer.data.any()
+    assert dock.session.draft is None
+    assert (dock.session.is_second_read, dock.session.record.accepted) == (True, None)
+    layer.brush_size = 12
+    stroke(layer, (4, 28, 18), (4, 28, 24))
+    outline = layer.data.copy()
+    correct.keeper.keep()
+    settle()
+    assert folder.recover("P001") is None  # it went to the reader's own place
+    correct.rest.setChecked(True)
+    click(review.accept_button)
+    settle()
+    read = folder.reads.of_case("P001")[1]
+    assert (read.reader, read.strokes) == ("CD", 1)
+    np.testing.assert_array_equal(folder.reads.label_map(read).data, outline)
+    assert folder.case("P001").accepted.annotator == "AB"
+    np.testing.assert_array_equal(folder.label_map("P001").data, draft.data)
+    # Now the readers are compared, and their consensus is a draft.
+    review.readers.compare()
+    settle()
+    assert review.readers.words.text().startswith("AB – CD: Dice 0.")
+    assert "Model and a reader who did not see it" in review.readers.words.text()
+    click_row(review, 1)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
+    settle()
+    click_row(review, 0)
+    review.readers.merge()
+    settle()
+    record = folder.case("P001")
+    assert (record.status, record.draft.model) == (
+        "in_progress",
+        "consensus by staple of 2 readers",
+    )
+    assert folder.check() == []
+
+
+def test_slices_looked_at_are_marked_under_the_slider(
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    review = opened.panel
+    marks, viewer = window.dock.marks, window.viewer
+    assert not marks.isVisible()
+    click_row(review, 0)
+    QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
+    settle()
+    window.qtbot.wait(100)
+    assert marks.isVisible()
+    viewer.dims.set_current_step(0, 0)
+    viewer.dims.set_current_step(0, 3)
+    window.qtbot.wait(100)
+    looked = {index for index, state in enumerate(marks.states) if state == "looked"}
+    assert {0, 3} <= looked
+    assert [index for index, state in enumerate(marks.states) if state == "tumor"] == [
+        index for index in (2, 3, 4, 5, 6) if index not in looked
+    ]
+    slider = next(s for s in marks.parent().findChildren(type(marks)) if s is marks)
+    image = slider.grab().toImage()
+    left, width = marks._track()
+    scale = image.width() / slider.width()
+
+    def color(index: int) -> str:
+        x = round((left + (index + 0.5) * width / 9) * scale)
+        return image.pixelColor(x, image.height() - 2).name()
+
+    assert color(3) == "#009e73"
+    assert color(5) == ("#009e73" if 5 in looked else "#e69f00")
+    # Below the slider, not over it.
+    sliders = [w for w in marks.parent().children() if type(w).__name__ == "QtDimSliderWidget"]
+    assert all(marks.y() >= s.y() + s.height() for s in sliders if s.isVisible())
