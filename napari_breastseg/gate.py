@@ -54,7 +54,8 @@ class GateRule(_Record):
     differ by their seed alone were seen to differ by up to 0.13 on one patient of seven."""
 
     missed_margin: float = Field(0.05, ge=0)
-    """Share of all lesions that may be missed on top of those missed before."""
+    """Share of all lesions that may be missed on top of those missed before; lesions under a tenth
+    of their case's largest, mostly fragments of it, are not counted."""
 
     false_positives_margin: float = Field(0.5, ge=0)
     """False positives a case that may be added: stopped when the whole interval lies above."""
@@ -298,8 +299,8 @@ def _figures(
     dice = paired_bootstrap(a, b)
     losses = {patient: b[patient] - a[patient] for patient in a}
     worst = max(losses, key=lambda patient: losses[patient])
-    lesions = sum(row.lesions for row in reference)
-    missed = [sum(row.lesions - row.lesions_found for row in rows) for rows in both]
+    lesions = sum(row.main_lesions for row in reference)
+    missed = [sum(row.main_lesions - row.main_lesions_found for row in rows) for rows in both]
     most_missed = missed[1] + int(rule.missed_margin * lesions)
     figures = [
         _mean_figure(

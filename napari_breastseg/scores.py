@@ -47,6 +47,9 @@ SURFACE_TOLERANCE_MM = 2.0
 SURFACE_TOLERANCE_PX = 2.0
 """The same in pixels, for images of unknown spacing."""
 
+MAIN_SHARE = 0.1
+"""Share of a case's largest lesion from which another one is a main lesion."""
+
 _SHIFT = 11
 _HALF = 0x3F000000 >> _SHIFT
 _BINS = 2 * _HALF + 1
@@ -92,6 +95,9 @@ class CaseScores:
     true_negative_px: int
     roc_auc: float | None
     pr_auc: float | None
+    main_lesions: int = 0
+    """Lesions of at least a tenth of the case's largest; smaller ones are mostly fragments."""
+    main_lesions_found: int = 0
     is_trained_on: bool = False
     """Whether the model learned from this patient, which flatters its scores."""
 
@@ -300,7 +306,7 @@ def score_case(
     else:
         spacing, tolerance = grid.voxel_size, surface_tolerance_mm
     nsd, hd95, assd = _surface_scores(marked[box], tumor[box], scored[box], spacing, tolerance)
-    lesions, found, false_positives = _count_lesions(marked[box], tumor[box])
+    lesions, found, false_positives, main, main_found = _count_lesions(marked[box], tumor[box])
 
     if probability is None or isinstance(probability, ProbabilityHistogram):
         histogram = probability
@@ -338,6 +344,8 @@ def score_case(
         true_negative_px=n_scored - n_either,
         roc_auc=None if curves is None else curves.roc_auc,
         pr_auc=None if curves is None else curves.pr_auc,
+        main_lesions=main,
+        main_lesions_found=main_found,
     )
 
 
@@ -410,16 +418,22 @@ def _surface_scores(
     return near, hd95, float(np.mean(both))
 
 
-def _count_lesions(marked: NDArray[np.bool_], tumor: NDArray[np.bool_]) -> tuple[int, int, int]:
+def _count_lesions(
+    marked: NDArray[np.bool_], tumor: NDArray[np.bool_]
+) -> tuple[int, int, int, int, int]:
+    """Lesions, those found, false positives, main lesions, those found."""
     from scipy import ndimage
 
     neighbors = np.ones((3, 3, 3), bool)
     tumor_labels, n_tumor = ndimage.label(tumor, neighbors)
     marked_labels, n_marked = ndimage.label(marked, neighbors)
     both = tumor & marked
-    found = np.unique(tumor_labels[both]).size
+    found = np.unique(tumor_labels[both])
+    sizes = np.bincount(tumor_labels.ravel())[1:]
+    main = 1 + np.flatnonzero(sizes >= MAIN_SHARE * sizes.max(initial=0))
     touching = np.unique(marked_labels[both]).size
-    return int(n_tumor), int(found), int(n_marked - touching)
+    main_found = np.intersect1d(main, found).size
+    return int(n_tumor), found.size, int(n_marked - touching), main.size, main_found
 
 
 def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:

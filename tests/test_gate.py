@@ -40,9 +40,9 @@ def disk(x, y=32, radius=10):
     return (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
 
 
-def scored(answers):
+def scored(answers, truth=None):
     """Evaluation of masks given by case id, the truth being a disk in the middle."""
-    truth = LabelMap(disk(32).astype(np.uint8), GRID)
+    truth = truth or LabelMap(disk(32).astype(np.uint8), GRID)
 
     def predict(exam):
         answer = answers[exam.case_id]
@@ -120,6 +120,20 @@ def test_missed_lesions_stop_a_candidate():
     assert judgment.verdict == "worse"
     assert "missed lesions of 8: 1 against 0; allowed: at most 0" in judgment.reasons[-1]
     assert verdict_of(missing, reference, patient_margin=1, missed_margin=0.125).passes
+
+
+def test_fragments_beside_a_lesion_are_not_counted_as_missed():
+    spots = np.zeros(GRID.shape, bool)
+    spots[0, 2, ::4] = True
+    with_spots = {case: mask | spots for case, mask in shifted(*[4] * 8).items()}
+    truth = LabelMap((disk(32) | spots).astype(np.uint8), GRID)
+    judgment = weigh(
+        scored(shifted(*[0] * 8), truth),
+        scored(with_spots, truth),
+        FRAME.model_copy(update={"rule": GateRule(hd95_margin=100)}),
+    )
+    assert judgment.figures[2].measure == "missed lesions of 8"
+    assert judgment.verdict == "better"
 
 
 def test_false_positives_stop_a_candidate_when_surely_more():
