@@ -8,7 +8,7 @@ three patients, tested on their third slices (`own`); and mean Dice on a left-ou
 2, 4, 8 and 16 corrected slices, from the starter and from scratch (`curve`). Settings are those
 that `train` uses; every run takes its last step, and nothing in it sees what it is tested on.
 
-With default settings half of the weights stay the starter's, so that little is forgotten;
+With default settings the result is averaged with the starter, so that little is forgotten;
 `starter-alone` keeps the trained weights alone (`train --base-share 0`).
 
 One core a run, two at a time unless --jobs says otherwise; finished runs are kept in the work
@@ -202,9 +202,9 @@ def report(rows: Rows, identity: str) -> None:
         f"Starter {identity}. Command: `python benchmarks/fine_tuning.py`.",
         "",
         "Seven patients x 3 single post-contrast slices with hand-drawn masks, none of them in the "
-        "starter's training. Settings of `train`; the last step; threshold 0.5. 'averaged': half "
-        "of the weights stay the starter's, the default; 'alone': `train --base-share 0`. The "
-        "settings were compared on these patients, which flatters the rows a little.",
+        "starter's training. Settings of `train`; the last step; threshold 0.5. 'averaged' "
+        "with the starter is the default; 'alone' is `train --base-share 0`. The settings were "
+        "compared on these patients, which flatters the rows a little.",
         "",
         "| trained on | tested on | weights | seed | mean Dice | 95 % interval over patients | aim "
         "| s a run (median) |",

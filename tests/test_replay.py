@@ -117,9 +117,9 @@ def test_a_resumed_run_saves_the_same_average(base, tmp_path):
     assert all(torch.equal(whole[key], cut[key]) for key in whole)
 
 
-def test_fine_tuning_replays_and_keeps_half_of_the_base_unless_told_otherwise():
+def test_fine_tuning_replays_and_stays_near_the_base_unless_told_otherwise():
     usual = plan_config(is_fine_tuning=True, cases=8)
-    assert (usual.replay, usual.base_share, usual.norm_statistics) == (0.25, 0.5, "base")
+    assert (usual.replay, usual.base_share, usual.norm_statistics) == (0.25, 0.65, "base")
     assert plan_config(is_fine_tuning=True, cases=8, base_share=0.0).base_share == 0.0
     assert plan_config(is_fine_tuning=False, cases=8).base_share == 0.0
 

@@ -53,7 +53,7 @@ def train(
         typer.Option(
             min=0,
             max=0.99,
-            help="Fine-tuning: share of the weights that stays the base model's [default: 0.5]; "
+            help="Fine-tuning: share of the weights that stays the base model's [default: 0.65]; "
             "0 learns most and forgets most",
         ),
     ] = None,
