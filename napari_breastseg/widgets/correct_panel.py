@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
 
 from ..dataset import CaseRecord, Dataset
 from ..errors import InputError
-from ..volume import TUMOR, Grid, LabelMap
+from ..volume import Grid, LabelMap
 from . import _fields
-from ._autosave import KEEP_EVERY_S, Keeper
+from ._autosave import KEPT_WITHIN_S, Keeper
 from ._correction import Begun, accept, accepted_words, begin, reopen
 from ._difference import ADDED_COLOR, REMOVED_COLOR, Difference
 from ._fields import PathField, button, counted, form, heading, note, set_ready
@@ -50,8 +50,6 @@ class CorrectPanel(QWidget):
         super().__init__()
         self._viewer = viewer
         self._session = session
-        self._watched: Any = None
-        self._tumor_slices: tuple[int, ...] = ()
         self.runner = JobRunner(self)
         self.keeper = Keeper(viewer, session, self, self.runner)
         self._difference = Difference(viewer, session)
@@ -124,6 +122,7 @@ class CorrectPanel(QWidget):
         column.addStretch(1)
 
         self.keeper.changed.connect(self._show_saved)
+        self.keeper.edited.connect(self._on_edit)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(60)
@@ -249,7 +248,7 @@ class CorrectPanel(QWidget):
         if layer is None:
             layer = show_labels(self._viewer, source, begun.on_disk or _empty(begun.exam.grid))
         on_disk = begun.on_disk or _empty(begun.exam.grid)
-        self._session.enter_case(begun.record, begun.lock.pop_all(), on_disk.data.copy())
+        self._session.enter_case(begun.record, begun.lock.pop_all(), on_disk.data)
         if begun.draft is not None:
             self._session.keep_draft(begun.draft)
         if begun.record.accepted is not None and begun.record.is_accepted:
@@ -268,7 +267,7 @@ class CorrectPanel(QWidget):
             )
             if is_wanted:
                 edit_labels(layer, begun.recovered.data)
-        self.keeper.kept = (begun.recovered or on_disk).data
+        self.keeper.note_kept((begun.recovered or on_disk).data)
         self._take_brush()
         go_to_tumor(self._viewer, source, volume_of(layer))
         self._follow_edit()
@@ -278,7 +277,7 @@ class CorrectPanel(QWidget):
         layer = tumor_layer(self._viewer, self._session.case_id)
         if layer is not None:
             ready_brush(self._viewer, layer)
-            self._watch(layer)
+            self.keeper.watch(layer)
         self._refresh()
 
     def mark_clear(self) -> None:
@@ -324,7 +323,7 @@ class CorrectPanel(QWidget):
     def _take_accepted(self, record: CaseRecord, labels: Any) -> None:
         if self._session.record is not None and self._session.record.case_id == record.case_id:
             self._session.saved = labels
-            self.keeper.kept = labels
+            self.keeper.note_kept(labels)
             self._session.update_record(record)
         self._reload_cases()
         show_info(accepted_words(record))
@@ -333,9 +332,6 @@ class CorrectPanel(QWidget):
 
     def reset_choices(self, event: object = None) -> None:
         """Bring buttons up to date with the viewer."""
-        layer = tumor_layer(self._viewer, self._session.case_id)
-        if self._watched is not None and layer is None:
-            self._watched = None
         self.lesions.reset_choices()
         self._refresh()
 
@@ -352,27 +348,15 @@ class CorrectPanel(QWidget):
             self.rest.setChecked(False)
             self.difference.setChecked(False)
             self.patient.clear()
-            self._tumor_slices = ()
         self._refresh()
         self._show_saved()
 
-    def _watch(self, layer: Any) -> None:
-        if self._watched is not None and self._watched == layer:
-            return
-        self._watched = layer
-        layer.events.paint.connect(self._on_edit)
-        layer.events.set_data.connect(self._on_edit)
-
     def _on_edit(self, event: object = None) -> None:
-        # Undo emits no `paint`, and `set_data` comes with every slice: gather, then look.
+        # An edit may come as several events: gather, then look.
         self._soon.start()
 
     def _follow_edit(self) -> None:
-        layer = tumor_layer(self._viewer, self._session.case_id)
-        if layer is not None and self._session.record is not None:
-            # Whole exams are compared here and nowhere on the way from slice to slice.
-            has_tumor = (volume_of(layer) == TUMOR).any(axis=(1, 2))
-            self._tumor_slices = tuple(np.flatnonzero(has_tumor).tolist())
+        self.keeper.look()
         self._on_step()
         self._show_reviewed()
         self._show_saved()
@@ -394,7 +378,7 @@ class CorrectPanel(QWidget):
             return
         depth, seen = record.grid.shape[0], self._session.reviewed
         text = f"Looked at {len(seen)} of {depth} slices"
-        unseen = len(set(self._tumor_slices).difference(seen))
+        unseen = len(set(np.flatnonzero(self.keeper.states.has_tumor)).difference(seen))
         text += f"; {unseen} with tumor not yet." if unseen else "."
         axis = self._axis()
         if axis != 0 and len(seen) < depth:
@@ -408,12 +392,12 @@ class CorrectPanel(QWidget):
         record = self._session.record
         text = ""
         if layer is not None and record is not None:
-            if not self._session.is_unsaved(volume_of(layer)):
+            if not self.keeper.states.is_unsaved.any():
                 text = "Accepted as it is." if record.is_accepted else "As drafted."
-            elif self.keeper.is_kept(volume_of(layer)):
+            elif not self.keeper.is_behind:
                 text = "Changes kept, not accepted yet."
             else:
-                text = f"Changed; kept every {KEEP_EVERY_S} s, until you accept."
+                text = f"Changed; kept within {KEPT_WITHIN_S} s, until you accept."
         self.saved_line.setText(text)
 
     def _required_annotator(self) -> str:

