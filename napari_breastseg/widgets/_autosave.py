@@ -41,6 +41,9 @@ KEEP_EVERY_S = 1.5
 RETRY_S = 20.0
 """How soon it is tried again where the disk refused, so that nobody is told every second."""
 
+PATIENCE_S = 1.0
+"""How long a stroke that is being drawn is waited for: what it touched is known at its end."""
+
 _SOON_MS = 200
 _NO_LABEL = 255
 
@@ -101,6 +104,7 @@ class Keeper(QObject):
 
         self._accepted: tuple[tuple[Path, str], NDArray[Any]] | None = None
         self._pause_s = KEEP_EVERY_S
+        self._waited_ms = 0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._on_time)
@@ -281,10 +285,14 @@ class Keeper(QObject):
             self.edited.emit()
 
     def _on_time(self) -> None:
-        if self.is_writing:
-            self._timer.start(_SOON_MS)
-        else:
+        is_drawing = self._watch is not None and self._watch.is_stroke_under_way
+        if is_drawing and self._waited_ms < PATIENCE_S * 1000:
+            self._waited_ms += _SOON_MS
+        elif not self.is_writing:
+            self._waited_ms = 0
             self._keep(lambda: None)
+            return
+        self._timer.start(_SOON_MS)
 
     def _on_keeping_ended(self, outcome: str) -> None:
         self._pause_s = KEEP_EVERY_S if outcome == "done" else RETRY_S

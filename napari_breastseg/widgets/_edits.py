@@ -37,7 +37,9 @@ class EditWatch:
         self.layer = layer
         self._on_edit = on_edit
         self._touched: set[int] | None = set()
-        self._is_stroke_under_way = False
+        self.is_stroke_under_way = False
+        """Whether voxels were drawn since the last whole edit."""
+
         self._place = self._now()
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_set_data)
@@ -45,10 +47,10 @@ class EditWatch:
 
     def take(self) -> tuple[int, ...] | None:
         """Slices along z edited since the last call; None when it could be any of them."""
-        if self._is_stroke_under_way:  # where it went is told at its end
+        if self.is_stroke_under_way:  # where it went is told at its end
             self._touched = None
         touched, self._touched = self._touched, set()
-        self._is_stroke_under_way = False
+        self.is_stroke_under_way = False
         return None if touched is None else tuple(sorted(touched))
 
     def stop(self) -> None:
@@ -63,12 +65,12 @@ class EditWatch:
             self._touched = None
         elif self._touched is not None:
             self._touched |= slices
-        self._is_stroke_under_way = False
+        self.is_stroke_under_way = False
         self._on_edit(False)
 
     def _on_stroke(self, event: object = None) -> None:
         # Its slices come with `paint`, when the button is released.
-        self._is_stroke_under_way = True
+        self.is_stroke_under_way = True
         self._on_edit(True)
 
     def _on_set_data(self, event: object = None) -> None:
