@@ -85,9 +85,11 @@ class Life:
     killed: float = 0.0
 
     def of(self, *says: str) -> list[dict[str, Any]]:
+        """Lines of these kinds, in order."""
         return [line for line in self.lines if line["say"] in says]
 
     def is_inside(self, phase: str) -> bool:
+        """Whether the phase had begun and not ended when the window died."""
         told = [line["say"] for line in self.of(phase, PHASES[phase])]
         return bool(told) and told[-1] == phase
 
@@ -155,6 +157,7 @@ class Window:
         self._queue.put(None)
 
     def wait_for(self, say: str) -> dict[str, Any]:
+        """The next line of a kind."""
         while True:
             line = self._queue.get(timeout=START_S)
             if line is None:
@@ -164,6 +167,7 @@ class Window:
                 return line
 
     def kill(self) -> Life:
+        """Kill it and give all it told."""
         self._life.killed = time.monotonic()
         self._process.kill()
         self._process.wait()

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .checkpoint import Checkpoint
 from .errors import InputError
 from .preprocessing import Prepared, prepare, stack_inputs
 from .progress import Job, Progress
 from .unet import folded, place
-from .volume import TUMOR, Exam, LabelMap, Volume
+from .volume import TUMOR, Exam, Grid, LabelMap, Volume
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
 
     from .unet import ModelSpec
 
-__all__ = ["Prediction", "Region", "choose_device", "predict", "predict_working", "whole"]
+__all__ = [
+    "Prediction",
+    "ProbabilitySteps",
+    "Region",
+    "choose_device",
+    "predict",
+    "predict_working",
+    "whole",
+]
 
 Region = tuple[slice, slice, slice]
 """A part of an exam, as slices of voxels along (z, y, x)."""
@@ -66,6 +75,42 @@ class Prediction:
     def at_threshold(self, threshold: float) -> LabelMap:
         """Label map at another threshold, without running the network again."""
         return _threshold(self.probability, threshold)
+
+
+PROBABILITY_STEPS = 200
+"""Steps that a kept probability is cut into: half a per cent each."""
+
+
+@dataclass(frozen=True, eq=False)
+class ProbabilitySteps:
+    """A probability kept in a quarter of its memory, to cut at other thresholds later on.
+
+    Examples
+    --------
+    >>> volume = Volume(np.array([[[0.2, 0.7, 1.0]]], np.float32), Grid((1, 1, 3)))
+    >>> ProbabilitySteps.of(volume).at_threshold(0.7).data
+    array([[[0, 1, 1]]], dtype=uint8)
+    """
+
+    steps: NDArray[np.uint8]
+    """Whole steps of 1/200 in the probability (Z, Y, X), rounded down."""
+
+    grid: Grid
+
+    @classmethod
+    def of(cls, probability: Volume) -> ProbabilitySteps:
+        """Steps of a probability volume, 0 to 1."""
+        steps = np.empty(probability.data.shape, np.uint8)
+        for out, plane in zip(steps, probability.data, strict=True):
+            # Not rounded to the nearest: a voxel just below a threshold must stay below it.
+            out[:] = np.asarray(plane, np.float32) * np.float32(PROBABILITY_STEPS)
+        return cls(steps, probability.grid)
+
+    def at_threshold(self, threshold: float) -> LabelMap:
+        """Label map at a threshold, which is rounded up to the next half per cent."""
+        least = int(np.ceil(round(threshold * PROBABILITY_STEPS, 6)))
+        tumor = self.steps >= np.uint8(max(least, 1))
+        return LabelMap(tumor.view(np.uint8) * np.uint8(TUMOR), self.grid)
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -45,6 +45,7 @@ PATIENCE_S = 1.0
 """How long a stroke that is being drawn is waited for: what it touched is known at its end."""
 
 _SOON_MS = 200
+_NO_MASKS = ("difference", "box", "crosshair", "mirror")
 _NO_LABEL = 255
 
 
@@ -265,7 +266,7 @@ class Keeper(QObject):
 
     def _on_removing(self, event: Any) -> None:
         # Closing a viewer takes its layers away before its window is closed.
-        if note_of(self._viewer.layers[event.index]).get("role") not in ("difference", "box"):
+        if note_of(self._viewer.layers[event.index]).get("role") not in _NO_MASKS:
             self.keep_now()
 
     def _take_record(self, record: CaseRecord | None) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import napari
 import napari.viewer
 from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
+    QShortcut,
     QSizePolicy,
     QTabWidget,
     QVBoxLayout,
@@ -21,12 +23,16 @@ from qtpy.QtWidgets import (
 )
 
 from ..volume import Exam, LabelMap
+from ._display import Display
 from ._fields import scrolled
 from ._jobs import errors_shown
 from ._layers import set_aside, show_exam, show_labels
+from ._layouts import Layouts
 from ._orientation import follow
 from ._session import Draft, Session
+from ._shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
 from ._sources import Source, earlier_layers, exam_of, note_of, sources
+from ._tour import Tour
 from ._view import go_to_tumor
 from .correct_panel import CorrectPanel
 from .open_panel import OpenPanel
@@ -54,8 +60,26 @@ KEYS = {
     "Shift-G": "train",
     "Shift-M": "use_model",
     "Shift-X": "cancel",
+    # Reading
+    "W": "display.next_picture",
+    "A": "display.toggle_outline",
+    "U": "display.next_opacity",
+    "Shift-Up": "display.brighten",
+    "Shift-Down": "display.darken",
+    "Shift-Right": "display.widen",
+    "Shift-Left": "display.narrow",
+    "F2": "layouts.show_axial",
+    "F3": "layouts.show_orthogonal",
+    "F4": "layouts.show_phases",
+    "F6": "display.next_preset",
+    "F7": "display.toggle_crosshair",
+    "F8": "next_lesion",
+    "F9": "reveal_draft",
+    "?": "show_keys",
 }
 """Key to action of the dock; none of them is one of napari's own."""
+
+_SHEET_KEY = "?"
 
 
 class BreastMRI(QWidget):
@@ -81,6 +105,11 @@ class BreastMRI(QWidget):
         self.segment_panel = SegmentPanel(napari_viewer, self.session)
         self.correct_panel = CorrectPanel(napari_viewer, self.session)
         self.train_panel = TrainPanel(napari_viewer, self.session)
+        self.display = Display(napari_viewer, self.session)
+        self.layouts = Layouts(napari_viewer, self.session, self.display)
+        self.correct_panel.keeper.edited.connect(self.layouts.refresh_masks)
+        self.tour = Tour(self.show_tab)
+        self._sheet: ShortcutSheet | None = None
         self.open_panel.leave = self.correct_panel.keeper.leave
         self.open_panel.close_case = self.correct_panel.keeper.close_case
         self.open_panel.opened.connect(self._take_exam)
@@ -99,9 +128,12 @@ class BreastMRI(QWidget):
         row = QHBoxLayout()
         row.addWidget(QLabel("Exam"))
         row.addWidget(self.source, 1)
+        row.addWidget(self._view_button())
+        row.addWidget(self._help_button())
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 8, 4, 4)
         column.addLayout(row)
+        column.addWidget(self.tour)
         column.addWidget(self.tabs, 1)
         self.setMinimumWidth(330)
         follow(napari_viewer)
@@ -143,8 +175,10 @@ class BreastMRI(QWidget):
         self._is_over = True
         for runner in (*self._runners(), self.correct_panel.keeper.runner):
             runner.abandon()
+        self.layouts.take_down()
+        self.display.take_down()
         self.session.leave_case()
-        for key in KEYS:
+        for key in KEYS.keys() - {_SHEET_KEY}:
             self.viewer.bind_key(key, None, overwrite=True)
 
     # Actions that have a key
@@ -217,6 +251,22 @@ class BreastMRI(QWidget):
         """Use the new model."""
         self.train_panel.use()
 
+    def next_lesion(self) -> None:
+        """Go to the next lesion, measured first where that was not done."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.go_to_next()
+
+    def reveal_draft(self) -> None:
+        """Show the draft that is hidden."""
+        self.correct_panel.hidden_draft.reveal()
+
+    def show_keys(self) -> None:
+        """Show all keys."""
+        if self._sheet is None:
+            self._sheet = ShortcutSheet(self, KEYS)
+        self._sheet.show()
+        self._sheet.raise_()
+
     def cancel(self) -> None:
         """Cancel whatever runs."""
         for runner in self._runners():
@@ -230,6 +280,7 @@ class BreastMRI(QWidget):
         if self._window is None:
             self._window = self.window()
             self._window.installEventFilter(self)
+            self.tour.offer()
         self.reset_choices()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -257,7 +308,24 @@ class BreastMRI(QWidget):
 
     def _bind_keys(self) -> None:
         for key, action in KEYS.items():
-            self.viewer.bind_key(key, _weakly(self, action), overwrite=True)
+            if key == _SHEET_KEY:
+                # napari knows no key of this name, which keyboards write in different ways.
+                for typed in (key, f"Shift+{key}"):
+                    QShortcut(QKeySequence(typed), self).activated.connect(_weakly(self, action))
+            else:
+                self.viewer.bind_key(key, _weakly(self, action), overwrite=True)
+
+    def _view_button(self) -> QWidget:
+        rows = {
+            title_of(self, action): (key, action_of(self, action))
+            for key, action in KEYS.items()
+            if action.startswith(MOUSE_ONLY)
+        }
+        return menu_button("View", "Pictures, grey windows, layouts, outline or fill", rows)
+
+    def _help_button(self) -> QWidget:
+        rows = {"Keys": (_SHEET_KEY, self.show_keys), "Guided tour": ("", self.tour.start)}
+        return menu_button("?", "Keys, and a tour through the tabs", rows)
 
     def _show_sources(self, current: Source | None) -> None:
         self.source.clear()
@@ -329,12 +397,12 @@ def _weakly(dock: BreastMRI, action: str) -> Callable[[object], None]:
     """A key's function that does not keep a closed dock alive."""
     reference = weakref.ref(dock)
 
-    def act(viewer: object) -> None:
+    def act(viewer: object = None) -> None:
         alive = reference()
         if alive is not None:
-            getattr(alive, action)()
+            action_of(alive, action)()
 
-    act.__doc__ = getattr(BreastMRI, action).__doc__
+    act.__doc__ = title_of(dock, action)
     return act
 
 

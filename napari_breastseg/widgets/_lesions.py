@@ -23,6 +23,7 @@ from ..lesions import Lesion, LesionReport
 from ..progress import Job, Progress
 from ..report import lesion_report, lesion_words, require_ending, write_report
 from ..volume import Exam, LabelMap
+from . import _colors
 from ._fields import button, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, errors_shown, show_info
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["LesionSection"]
 
 _COLUMNS = ("lesion", "side", "size", "diameter", "type")
-_FRAME_COLOR = "#4aa3df"
+_FRAME_COLOR = _colors.FRAME
 
 
 class LesionSection(QWidget):
@@ -48,6 +49,7 @@ class LesionSection(QWidget):
         self._viewer = viewer
         self._session = session
         self._source: Source | None = None
+        self._goes_there = False
         self.report: LesionReport | None = None
         """Of the mask as it was when last measured; lesions keep their ids from it."""
 
@@ -84,6 +86,16 @@ class LesionSection(QWidget):
     def measure(self) -> None:
         """Measure the mask in a thread and list its lesions."""
         self._start(None)
+
+    def go_to_next(self) -> None:
+        """Go to the next lesion, measuring them first where that was not done yet."""
+        if self.report is None:
+            self._goes_there = not self._why_not()
+            self.measure()
+        elif not self.report.lesions:
+            show_info("The mask holds no lesion.")
+        else:
+            self.table.selectRow((self.table.currentRow() + 1) % len(self.report.lesions))
 
     def export(self) -> None:
         """Ask for a file, measure the mask as it is now and write the report."""
@@ -125,6 +137,9 @@ class LesionSection(QWidget):
         if source.is_same_exam(self._session.source):
             self._source = source
             self._show(report)
+            if self._goes_there:
+                self._goes_there = False
+                self.go_to_next()
 
     def _take_source(self, source: Source | None) -> None:
         if source is None or not source.is_same_exam(self._source):

@@ -25,6 +25,7 @@ from ._autosave import KEPT_WITHIN_S, Keeper
 from ._correction import Begun, accept, accepted_words, begin, reopen
 from ._difference import ADDED_COLOR, REMOVED_COLOR, Difference
 from ._fields import PathField, button, counted, form, heading, note, set_ready
+from ._hidden_draft import HiddenDraft
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown, show_info
 from ._layers import edit_labels, show_exam, show_labels, tumor_layer, volume_of
@@ -77,6 +78,7 @@ class CorrectPanel(QWidget):
             f"<span style='color:{ADDED_COLOR}'>■</span> added by you &nbsp; "
             f"<span style='color:{REMOVED_COLOR}'>■</span> taken away"
         )
+        self.hidden_draft = HiddenDraft(viewer, session, lambda: self.difference.setChecked(True))
         self.reviewed_line = note()
         self.rest = QCheckBox(_REST)
         self.rest.setProperty(
@@ -110,6 +112,7 @@ class CorrectPanel(QWidget):
         column.addWidget(heading("This case"))
         column.addLayout(form(("Patient id", self.patient), ("Annotator", self.annotator)))
         column.addWidget(self.start_button)
+        column.addWidget(self.hidden_draft)
         column.addWidget(self.difference)
         column.addWidget(self.legend)
         column.addWidget(self.reviewed_line)
@@ -209,11 +212,16 @@ class CorrectPanel(QWidget):
             show_exam(self._viewer, begun.exam, instead_of=leaving)
             case_id = begun.record.case_id
             self._session.source = next(s for s in sources(self._viewer) if s.case_id == case_id)
-            start_from = begun.on_disk or _empty(begun.exam.grid)
+            start_from = self._start_from(begun)
             show_labels(self._viewer, self._session.source, start_from)
             self._take_begun(begun, self._session.source)
 
     # One case
+
+    @property
+    def tumor_slices(self) -> tuple[int, ...]:
+        """Slices along z that hold tumor, as of the last look at an edit."""
+        return tuple(np.flatnonzero(self.keeper.states.has_tumor).tolist())
 
     def start(self) -> None:
         """Enter the exam into the dataset unless it is there, hold it, and take the brush."""
@@ -245,9 +253,9 @@ class CorrectPanel(QWidget):
             begun.lock.close()
             return
         layer = tumor_layer(self._viewer, source.case_id)
+        on_disk = self._start_from(begun)
         if layer is None:
-            layer = show_labels(self._viewer, source, begun.on_disk or _empty(begun.exam.grid))
-        on_disk = begun.on_disk or _empty(begun.exam.grid)
+            layer = show_labels(self._viewer, source, on_disk)
         self._session.enter_case(begun.record, begun.lock.pop_all(), on_disk.data)
         if begun.draft is not None:
             self._session.keep_draft(begun.draft)
@@ -272,6 +280,11 @@ class CorrectPanel(QWidget):
         go_to_tumor(self._viewer, source, volume_of(layer))
         self._follow_edit()
         self._reload_cases()
+
+    def _start_from(self, begun: Begun) -> LabelMap:
+        """What correcting goes on from: accepted mask or draft; nothing, for a hidden draft."""
+        is_hidden = self._session.is_draft_hidden and not begun.record.is_accepted
+        return _empty(begun.exam.grid) if begun.on_disk is None or is_hidden else begun.on_disk
 
     def _take_brush(self) -> None:
         layer = tumor_layer(self._viewer, self._session.case_id)
@@ -378,7 +391,7 @@ class CorrectPanel(QWidget):
             return
         depth, seen = record.grid.shape[0], self._session.reviewed
         text = f"Looked at {len(seen)} of {depth} slices"
-        unseen = len(set(np.flatnonzero(self.keeper.states.has_tumor)).difference(seen))
+        unseen = len(set(self.tumor_slices).difference(seen))
         text += f"; {unseen} with tumor not yet." if unseen else "."
         axis = self._axis()
         if axis != 0 and len(seen) < depth:

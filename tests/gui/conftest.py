@@ -23,6 +23,7 @@ from napari_breastseg import checkpoint, formats, training
 from napari_breastseg.progress import drain
 from napari_breastseg.unet import ModelSpec
 from napari_breastseg.volume import LabelMap
+from napari_breastseg.widgets._settings import remember
 
 WAIT_MS = 30_000
 
@@ -97,6 +98,12 @@ def two_phase_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "two-phase"
     checkpoint.save(folder, build(spec).state_dict(), checkpoint.ModelInfo(name="two", spec=spec))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _tour_was_seen(_own_home: None) -> None:
+    """Keep the tour, which is offered once, from standing above the tabs."""
+    remember("tour", "seen")
 
 
 @pytest.fixture
