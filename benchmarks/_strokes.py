@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
@@ -23,7 +23,9 @@ def canvas_place(viewer: Any, layer: Any, point: Sequence[float]) -> QPoint:
     return QPoint(round(mapped[0]), round(mapped[1]))
 
 
-def drag(viewer: Any, path: Sequence[QPoint]) -> None:
+def drag(
+    viewer: Any, path: Sequence[QPoint], after_move: Callable[[], object] = lambda: None
+) -> None:
     """Press the left button, move and release it."""
     native = viewer.window._qt_viewer.canvas.native
     left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
@@ -42,4 +44,5 @@ def drag(viewer: Any, path: Sequence[QPoint]) -> None:
         )
         QApplication.sendEvent(native, move)
         QTest.qWait(BETWEEN_MS)
+        after_move()
     QTest.mouseRelease(native, left, none, path[-1])

@@ -18,8 +18,8 @@ ADDED = "#f0e442"
 REMOVED = "#56b4e9"
 """Sky blue: what a correction took from the draft."""
 
-FRAME = "#009e73"
-"""Bluish green: boxes, frames, the crosshair."""
+FRAME = "#0072b2"
+"""Blue: boxes, frames, the crosshair."""
 
 IGNORED = "#80808060"
 """Grey, half transparent: not reviewed."""

@@ -99,7 +99,6 @@ class BreastMRI(QWidget):
         self._is_over = False
         self.source = QComboBox()
         self.source.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.source.setToolTip("The exam or image layer that all tabs work on")
         self.source.activated.connect(self._choose_source)
         self.open_panel = OpenPanel(napari_viewer, self.session)
         self.segment_panel = SegmentPanel(napari_viewer, self.session)
@@ -321,7 +320,7 @@ class BreastMRI(QWidget):
             for key, action in KEYS.items()
             if action.startswith(MOUSE_ONLY)
         }
-        return menu_button("View", "Pictures, grey windows, layouts, outline or fill", rows)
+        return menu_button("View ▾", "Pictures, grey windows, layouts, outline or fill", rows)
 
     def _help_button(self) -> QWidget:
         rows = {"Keys": (_SHEET_KEY, self.show_keys), "Guided tour": ("", self.tour.start)}
@@ -336,6 +335,8 @@ class BreastMRI(QWidget):
         self.source.setEnabled(bool(self._sources))
         if current is not None:
             self.source.setCurrentIndex(self._sources.index(current))
+        title = f"{current.title}: " if current is not None else ""
+        self.source.setToolTip(f"{title}the exam or image layer that all tabs work on")
 
     def _choose_source(self, index: int) -> None:
         if 0 <= index < len(self._sources):

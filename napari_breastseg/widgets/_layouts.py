@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from ..volume import Grid
+from . import _colors
 from ._display import Display
 from ._jobs import show_info
 from ._layers import placement, tumor_layer
@@ -65,7 +68,9 @@ class Layouts:
     def show_phases(self) -> None:
         """Layout: up to four phases side by side."""
         self._leave()
-        pictures = self._display.pictures()[-MOST_PHASES:]
+        pictures = self._display.pictures()
+        if len(pictures) > MOST_PHASES:  # before contrast, first and last after it, subtraction
+            pictures = [*pictures[:2], *pictures[-2:]]
         if len(pictures) < 2:
             show_info("This layout needs an exam of several phases.")
             return
@@ -83,11 +88,12 @@ class Layouts:
                 # One cell holds the mask itself; the brush works there.
                 is_first_post = name == pictures[min(1, len(pictures) - 1)]
                 cells.append(mask.name if is_first_post else self._mirror(mask, name))
+            cells.append(self._caption(name))
         for place, name in enumerate(cells):
             layers.move(layers.index(layers[name]), place)
         layers.selection.active = active
         grid = viewer.canvas.grid
-        grid.stride, grid.shape = (2 if mask is not None else 1), (-1, -1)
+        grid.stride, grid.shape = len(cells) // len(pictures), (-1, -1)
         grid.enabled = True
         viewer.reset_view()
 
@@ -124,7 +130,7 @@ class Layouts:
 
     def _mirror(self, mask: Any, picture: str) -> str:
         """Another look at the mask's array, to lie on a picture."""
-        name = f"{mask.name} on {picture.removeprefix(str(self._session.case_id)).strip()}"
+        name = f"{mask.name} on {self._role(picture)}"
         layer = self._viewer.add_labels(
             mask.data,
             name=name,
@@ -136,6 +142,36 @@ class Layouts:
         layer.contour = mask.contour
         layer.editable = False
         return str(layer.name)
+
+    def _caption(self, picture: str) -> str:
+        """The phase's name in the upper left corner of its picture, in every slice."""
+        under = self._viewer.layers[picture]
+        order = [axis - (self._viewer.dims.ndim - under.ndim) for axis in self._viewer.dims.order]
+        vertical, horizontal = (str(part) for part in self._viewer.scene.camera.orientation[1:])
+        places = np.zeros((under.data.shape[order[-3]] if under.ndim > 2 else 1, under.ndim))
+        if under.ndim > 2:
+            places[:, order[-3]] = np.arange(len(places))
+        for axis, is_upside_down in ((-2, vertical == "up"), (-1, horizontal == "left")):
+            size = under.data.shape[order[axis]]
+            places[:, order[axis]] = size - 1 if is_upside_down else 0
+        layer = self._viewer.add_points(
+            places,
+            size=0.01,
+            name=f"{picture} caption",
+            features={"phase": [self._role(picture)] * len(places)},
+            text={
+                "string": "{phase}",
+                "anchor": "upper_left",
+                "color": _colors.ADDED,
+                "size": 11,
+            },
+            metadata={"breastseg": {**note_of(under), "role": "mirror"}},
+            **placement(under),
+        )
+        return str(layer.name)
+
+    def _role(self, picture: str) -> str:
+        return picture.removeprefix(str(self._session.case_id)).strip()
 
     def _mirrors(self) -> list[Any]:
         return [one for one in self._viewer.layers if note_of(one).get("role") == "mirror"]
@@ -181,6 +217,11 @@ class SideViews(QWidget):
         viewer.dims.events.point.connect(self._follow_main)
         self._follow_main()
 
+    def showEvent(self, event: QEvent) -> None:
+        """Fit the pictures once the canvases have their size."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._fit)
+
     def close_views(self) -> None:
         """Let go of both viewers."""
         self._viewer.dims.events.point.disconnect(self._follow_main)
@@ -198,6 +239,10 @@ class SideViews(QWidget):
             for layer in model.layers:
                 if note_of(layer).get("role") == "tumor":
                     layer.refresh()
+
+    def _fit(self) -> None:
+        for model in self._models:
+            model.reset_view()
 
     def _fill(self, model: ViewerModel) -> None:
         """Lay what belongs to the exam at work into a small viewer; arrays are shared."""

@@ -102,6 +102,10 @@ def menu_button(
     button.setToolTip(tooltip)
     button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
     button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+    # The style's own arrow would cover the text.
+    button.setStyleSheet(
+        "QToolButton { padding: 3px 6px; } QToolButton::menu-indicator { image: none; }"
+    )
     menu = QMenu(button)
     for words, (key, act) in rows.items():
         # Qt shows what follows a tab as the key; the key itself is the viewer's.

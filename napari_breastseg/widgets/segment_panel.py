@@ -48,6 +48,8 @@ __all__ = ["SegmentPanel"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
+_HIDDEN = "A draft was made. It is hidden until you ask for it (F9)."
+
 
 @dataclass(frozen=True, eq=False)
 class _Shown:
@@ -161,6 +163,7 @@ class SegmentPanel(QWidget):
         column.addStretch(1)
         self._show_box_row()
         session.source_changed.connect(self.reset_choices)
+        session.draft_changed.connect(self._take_draft)
         self.runner.started.connect(lambda _: self._refresh())
         self.runner.ended.connect(self._on_ended)
         self._take_model(self.model.value())
@@ -236,9 +239,10 @@ class SegmentPanel(QWidget):
     ) -> None:
         self._session.keep_draft(draft, region, source=source)
         if self._session.is_draft_hidden:
-            # Its words would tell the reader what the draft says.
-            self._shown = None
-            self.result.setText("A draft was made. It is hidden until you ask for it (F9).")
+            # Its size would tell the reader what the draft says.
+            labels = draft.label_map.data
+            self._shown = _Shown(source, draft, region, labels, threshold, took)
+            self.result.setText(_HIDDEN)
             if tumor_layer(self._viewer, source.case_id) is None:
                 grid = draft.label_map.grid
                 show_labels(self._viewer, source, LabelMap(np.zeros(grid.shape, np.uint8), grid))
@@ -292,7 +296,8 @@ class SegmentPanel(QWidget):
     def _shown_layer(self) -> Labels | None:
         """The mask's layer of the last prediction, while that may be cut again."""
         shown = self._shown
-        if shown is None or self.runner.is_running or not is_open(self._viewer, shown.source):
+        is_busy = self.runner.is_running or self._session.is_draft_hidden
+        if shown is None or is_busy or not is_open(self._viewer, shown.source):
             return None
         return tumor_layer(self._viewer, shown.source.case_id)
 
@@ -309,6 +314,14 @@ class SegmentPanel(QWidget):
         if self._shown is not None:
             is_step = not is_same(before, self._shown.labels)
             self._shown = replace(self._shown, is_undo_step=is_step)
+
+    def _take_draft(self) -> None:
+        """Say what the draft is, once it is hidden no longer."""
+        shown = self._shown
+        was_hidden = self.result.text() == _HIDDEN
+        if shown is not None and was_hidden and not self._session.is_draft_hidden:
+            words = _result_words(shown.draft.label_map, shown.threshold, shown.took)
+            self.result.setText(words)
 
     def _take_hiding(self, is_hiding: bool) -> None:
         self._session.hides_drafts = is_hiding

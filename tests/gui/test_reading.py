@@ -228,6 +228,7 @@ def test_a_hidden_draft_is_shown_when_asked_for(
     assert not layer.data.any()
     press(reading, Qt.Key.Key_F9)
     assert np.array_equal(layer.data, reading.probability.data >= 0.5)
+    assert "mL" in segment.result.text()
     layer.undo()
     assert not layer.data.any()
 
@@ -317,10 +318,10 @@ def test_layouts_show_the_other_directions_and_the_phases(
     for place, index in grid.iter_viewboxes(viewer.layers):
         cells[place] = [viewer.layers[i].name for i in index]
     assert cells == {
-        (0, 0): ["P001 pre", "P001 tumor on pre"],
-        (0, 1): ["P001 post1", "P001 tumor"],
-        (1, 0): ["P001 post2", "P001 tumor on post2"],
-        (1, 1): ["P001 sub1", "P001 tumor on sub1"],
+        (0, 0): ["P001 pre", "P001 tumor on pre", "P001 pre caption"],
+        (0, 1): ["P001 post1", "P001 tumor", "P001 post1 caption"],
+        (1, 0): ["P001 post2", "P001 tumor on post2", "P001 post2 caption"],
+        (1, 1): ["P001 sub1", "P001 tumor on sub1", "P001 sub1 caption"],
     }
     assert viewer.layers["P001 tumor on pre"].data is layer.data
     press(reading, Qt.Key.Key_F2)
@@ -333,6 +334,8 @@ def test_the_sheet_of_keys_is_the_docks_own_list(reading: SimpleNamespace) -> No
     dock = reading.dock
     native = reading.viewer.window._qt_viewer.canvas.native
     native.setFocus()
+    reading.viewer.window._qt_window.activateWindow()
+    reading.qtbot.waitUntil(lambda: QApplication.activeWindow() is not None)
     QTest.keyClick(native, "?")
     sheet = dock._sheet
     assert sheet.isVisible()
@@ -342,7 +345,7 @@ def test_the_sheet_of_keys_is_the_docks_own_list(reading: SimpleNamespace) -> No
     assert [name.text() for name, _ in sheet.rows if not name.isHidden()] == ["F7"]
     sheet.close()
 
-    view = next(b for b in dock.findChildren(QToolButton) if b.text() == "View")
+    view = next(b for b in dock.findChildren(QToolButton) if b.text().startswith("View"))
     entries = [entry.text() for entry in view.menu().actions()]
     assert "Layout: one view\tF2" in entries
     next(e for e in view.menu().actions() if "Next picture" in e.text()).trigger()
