@@ -7,8 +7,8 @@ chosen on its left-out patient: not the step, not the threshold, not the schedul
 
     python benchmarks/clinic_leave_patients_out.py
 
-Two folds run at a time, one core each. Finished folds are kept in the work folder, so an
-interrupted run goes on. Needs the test data folder (BREASTSEG_TEST_DATA).
+Two folds run at a time unless --jobs says otherwise, one core each. Finished folds are kept in the
+work folder, so an interrupted run goes on. Needs the test data folder (BREASTSEG_TEST_DATA).
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ import argparse
 import json
 import os
 import statistics
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
-import numpy as np
 from _common import RESULTS, machine, test_data, today
-from numpy.typing import NDArray
 
 from napari_breastseg.atomic import write_json, write_text
 
@@ -52,8 +50,9 @@ def train_fold(dataset_folder: Path, patient: str, seed: int, output: Path, step
         config = plan_config(
             is_fine_tuning=False, cases=len(cases), steps=steps, seed=seed, device="cpu"
         )
-        result = drain(train(cases, output, spec=plan_spec([dataset]), config=config, resume=True))
-        write_json(output / "seconds.json", result.seconds)
+        started = time.perf_counter()
+        drain(train(cases, output, spec=plan_spec([dataset]), config=config, resume=True))
+        write_json(output / "seconds.json", time.perf_counter() - started)
         assert patient not in read_info(output).training.patients
     seconds = json.loads((output / "seconds.json").read_text())
     print(f"seed {seed} without {patient}: {seconds:.0f} s", flush=True)
@@ -101,9 +100,9 @@ def score_seed(folder: Path, models: Path, seed: int) -> dict[str, object]:
     from napari_breastseg.checkpoint import load
     from napari_breastseg.dataset import Dataset
     from napari_breastseg.evaluation import evaluate
-    from napari_breastseg.prediction import Prediction, predict
+    from napari_breastseg.prediction import Prediction, marked, predict
     from napari_breastseg.progress import Job, drain
-    from napari_breastseg.volume import Exam, LabelMap
+    from napari_breastseg.volume import Exam
 
     dataset = Dataset.open(folder)
     patient_of = {record.case_id: record.patient_id for record in dataset.cases()}
@@ -113,17 +112,16 @@ def score_seed(folder: Path, models: Path, seed: int) -> dict[str, object]:
         for case_id, patient in patient_of.items()
     ]
 
-    def left_out(exam: Exam, mirror: bool = False) -> Job[Prediction]:
-        return predict(models_of[patient_of[exam.case_id]], exam, device="cpu", mirror=mirror)
+    def left_out(exam: Exam) -> Job[Prediction]:
+        return predict(models_of[patient_of[exam.case_id]], exam, device="cpu")
 
-    def one_lesion(exam: Exam) -> Job[Prediction]:
+    def all_findings(exam: Exam) -> Job[Prediction]:
         prediction = yield from left_out(exam)
-        kept = LabelMap(largest_component(prediction.label_map.tumor), exam.grid)
-        return replace(prediction, label_map=kept)
+        label_map, _ = marked(prediction.probability, prediction.threshold)
+        return replace(prediction, label_map=label_map)
 
     result = drain(evaluate(cases, left_out, output=models / "evaluation"))
-    mirrored = drain(evaluate(cases, partial(left_out, mirror=True)))
-    largest = drain(evaluate(cases, one_lesion))
+    everything = drain(evaluate(cases, all_findings))
     summary = result.summary
     steps = next(iter(models_of.values())).info.training.steps
     return {
@@ -133,20 +131,8 @@ def score_seed(folder: Path, models: Path, seed: int) -> dict[str, object]:
         "roc_auc": summary.get("roc_auc"),
         "pr_auc": summary.get("pr_auc"),
         "patients": result.patient_values("dice"),
-        "dice_mean_mirrored": mirrored.summary["dice_mean"],
-        "dice_mean_largest": largest.summary["dice_mean"],
-        "dice_ci95_largest": largest.summary["dice_ci95"],
+        "dice_mean_all_findings": everything.summary["dice_mean"],
     }
-
-
-def largest_component(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The largest connected part of a mask."""
-    from skimage.measure import label
-
-    components = label(mask)
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    return (mask & (components == sizes.argmax())).astype(np.uint8)
 
 
 def report(rows: list[dict[str, object]]) -> None:
@@ -158,36 +144,36 @@ def report(rows: list[dict[str, object]]) -> None:
         f"{today()}, {machine()}. Command: `python benchmarks/clinic_leave_patients_out.py`.",
         "",
         "Seven patients x 3 post-contrast slices with hand-drawn masks; folds of one patient.",
-        f"{rows[0]['steps']} steps, fixed; no validation cases; threshold 0.5; two folds at a "
-        "time, one core each.",
-        "Dice is the mean over patients, its interval a bootstrap over patients. 'Largest "
-        "component' keeps only that of each mask; 'mirrored' averages the prediction over the "
-        "left-right mirrored slice.",
+        f"{rows[0]['steps']} steps, fixed, a quarter of each from synthetic exams; no validation "
+        "cases; threshold 0.5; one core a fold, drawing the synthetic exams included in its time.",
+        "Dice is the mean over patients, its interval a bootstrap over patients. The model takes "
+        "the mean with the left-right mirrored slice, and leaves out findings under a fifth of the "
+        "largest, "
+        "as no training slice has such; 'all findings' is without the latter.",
         "The settings (network, variation, grey-value window) were chosen by comparing some ten "
         "of them on I-SPY slices and on single folds of this set with seed 0, so the table "
         "flatters them a little.",
         "",
-        "| seed | mean Dice | 95 % interval | median | largest component | mirrored | pixel F1 "
+        "| seed | mean Dice | 95 % interval | median | all findings | pixel F1 "
         "| ROC AUC | PR AUC | " + " | ".join(patients) + " | s a fold (median, max) |",
-        "|" + "---|" * (len(patients) + 10),
+        "|" + "---|" * (len(patients) + 9),
     ]
     for row in rows:
         low, high = row["dice_ci95"]  # type: ignore[misc]
         dice = " | ".join(f"{row['patients'][p]:.3f}" for p in patients)  # type: ignore[index]
         lines.append(
             f"| {row['seed']} | {row['dice_mean']:.3f} | {low:.3f} to {high:.3f} | "
-            f"{row['dice_median']:.3f} | {row['dice_mean_largest']:.3f} | "
-            f"{row['dice_mean_mirrored']:.3f} | "
+            f"{row['dice_median']:.3f} | {row['dice_mean_all_findings']:.3f} | "
             f"{row['pixel_f1']:.3f} | {row['roc_auc']:.4f} | {row['pr_auc']:.4f} | {dice} | "
             f"{row['seconds_per_fold_median']}, {row['seconds_per_fold_max']} |"
         )
     mean = statistics.fmean(float(row["dice_mean"]) for row in rows)  # type: ignore[arg-type]
     verdict = "reached" if mean >= BAR else f"missed by {BAR - mean:.3f}"
-    largest = statistics.fmean(float(row["dice_mean_largest"]) for row in rows)  # type: ignore[arg-type]
+    everything = statistics.fmean(float(row["dice_mean_all_findings"]) for row in rows)  # type: ignore[arg-type]
     lines += [
         "",
         f"Mean over the seeds {mean:.3f}; the aim was {BAR}: {verdict}. "
-        f"With the largest component only {largest:.3f}.",
+        f"With all findings marked {everything:.3f}.",
         "",
         "What was tried on the way: clinic_settings_tried.md.",
         "",

@@ -8,16 +8,22 @@ three patients, tested on their third slices (`own`); and mean Dice on a left-ou
 2, 4, 8 and 16 corrected slices, from the starter and from scratch (`curve`). Settings are those
 that `train` uses; every run takes its last step, and nothing in it sees what it is tested on.
 
-Two runs at a time, one core each; finished runs are kept in the work folder, so an interrupted
-benchmark goes on. Needs the test data folder (BREASTSEG_TEST_DATA).
+With default settings half of the weights stay the starter's, so that little is forgotten;
+`starter-alone` keeps the trained weights alone (`train --base-share 0`).
+
+One core a run, two at a time unless --jobs says otherwise; finished runs are kept in the work
+folder, so an interrupted benchmark goes on. Needs the test data folder (BREASTSEG_TEST_DATA).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import itertools
 import json
 import os
 import shutil
+import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +35,7 @@ from napari_breastseg.atomic import write_json, write_text
 
 COUNTS = (0, 2, 4, 8, 16)
 ORDERS = 3
+STARTERS = ("starter", "starter-alone")
 AIMS = {"left-out": 0.88, "own": 0.91}
 Rows = list[dict[str, object]]
 
@@ -39,7 +46,7 @@ class Run:
 
     question: str
     start: str
-    """starter or scratch."""
+    """starter, starter-alone (the trained weights, not averaged with the starter's) or scratch."""
 
     key: str
     learned: tuple[str, ...]
@@ -56,22 +63,16 @@ def plan(cases_of: dict[str, list[str]]) -> list[Run]:
     """All runs; patients and their slices in order."""
     patients = sorted(cases_of)
     everything = [case for patient in patients for case in cases_of[patient]]
-    runs = [
-        Run(
-            "left-out",
-            "starter",
-            patient,
-            tuple(case for case in everything if case not in cases_of[patient]),
-            tuple(cases_of[patient]),
-        )
-        for patient in patients
-    ]
     triples = [patients[0:3], patients[3:6], [patients[6], *patients[0:2]]]
-    for seed in range(3):
-        for triple in triples:
+    runs = []
+    for start in STARTERS:
+        for patient in patients:
+            learned = tuple(case for case in everything if case not in cases_of[patient])
+            runs.append(Run("left-out", start, patient, learned, tuple(cases_of[patient])))
+        for seed, triple in itertools.product(range(3), triples):
             learned = tuple(case for patient in triple for case in cases_of[patient][:2])
             tested = tuple(cases_of[patient][2] for patient in triple)
-            runs.append(Run("own", "starter", "+".join(triple), learned, tested, seed))
+            runs.append(Run("own", start, "+".join(triple), learned, tested, seed))
     for order in range(ORDERS):
         rng = np.random.default_rng(order)
         held = patients[(2 * order + 1) % len(patients)]
@@ -112,17 +113,23 @@ def perform(run: Run, dataset_folder: Path, work: Path) -> dict[str, object]:
     torch.set_num_threads(1)
     dataset = Dataset.open(dataset_folder)
     patient_of = {record.case_id: record.patient_id for record in dataset.cases()}
-    base = checkpoint.load(checkpoint.STARTER) if run.start == "starter" else None
+    base = checkpoint.load(checkpoint.STARTER) if run.start in STARTERS else None
     seconds, steps, model = 0.0, 0, base
     if run.learned:
         cases = [DatasetCase(dataset, case, patient_of[case]) for case in run.learned]
         config = plan_config(
-            is_fine_tuning=base is not None, cases=len(cases), seed=run.seed, device="cpu"
+            is_fine_tuning=base is not None,
+            cases=len(cases),
+            seed=run.seed,
+            device="cpu",
+            base_share=0.0 if run.start == "starter-alone" else None,
         )
         spec = None if base is not None else plan_spec([dataset])
         output = work / "models" / run.name
         job = train(cases, output, base=base, spec=spec, config=config, resume=True)
-        seconds, steps = drain(job).seconds, config.steps
+        started = time.perf_counter()
+        drain(job)
+        seconds, steps = time.perf_counter() - started, config.steps
         model = checkpoint.load(output)
     assert model is not None
     tested = [
@@ -137,6 +144,7 @@ def perform(run: Run, dataset_folder: Path, work: Path) -> dict[str, object]:
         "count": len(run.learned),
         "steps": steps,
         "seconds": round(seconds, 1),
+        "machine": f"{today()}, {machine()}",
         "dice": result.patient_values("dice"),
     }
     write_json(done, row)
@@ -158,7 +166,7 @@ def main() -> None:
     from napari_breastseg.progress import drain
 
     identity = read_info(STARTER).identity
-    work = arguments.work / identity.replace("@", "-")
+    work = arguments.work / f"{identity.replace('@', '-')}-{settings()}"
     folder = work / "dataset"
     drain(import_csv(test_data() / "clinic_slices" / "cases.csv", folder))
     cases_of: dict[str, list[str]] = {}
@@ -171,6 +179,18 @@ def main() -> None:
     report([json.loads(path.read_text()) for path in done], identity)
 
 
+def settings() -> str:
+    """What stands for the settings of `train` in the work folder's name."""
+    from napari_breastseg.training import planning
+
+    tuned, fresh = (
+        planning.plan_config(is_fine_tuning=is_tuned, cases=8).model_dump_json()
+        for is_tuned in (True, False)
+    )
+    text = f"{tuned}{fresh}{planning.SCRATCH_FEATURES}"
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def report(rows: Rows, identity: str) -> None:
     """Write tables, JSON and figure."""
     from napari_breastseg.bootstrap import bootstrap_ci95
@@ -178,32 +198,36 @@ def report(rows: Rows, identity: str) -> None:
     lines = [
         "# Fine-tuning the starter on another hospital's slices",
         "",
-        f"{today()}, {machine()}, two runs at a time, one core each. Starter {identity}. "
-        "Command: `python benchmarks/fine_tuning.py`.",
+        f"Runs of {'; of '.join(sorted({str(r['machine']) for r in rows}))}; one core each. "
+        f"Starter {identity}. Command: `python benchmarks/fine_tuning.py`.",
         "",
         "Seven patients x 3 single post-contrast slices with hand-drawn masks, none of them in the "
-        "starter's training. Settings of `train`; the last step; threshold 0.5. The settings of "
-        "fine-tuning were compared on two of the three triples with seed 0, which flatters those "
-        "rows a little.",
+        "starter's training. Settings of `train`; the last step; threshold 0.5. 'averaged': half "
+        "of the weights stay the starter's, the default; 'alone': `train --base-share 0`. The "
+        "settings were compared on these patients, which flatters the rows a little.",
         "",
-        "| trained on | tested on | seed | mean Dice | 95 % interval over patients | aim | "
-        "s a run (median) |",
-        "|---|---|---|---|---|---|---|",
+        "| trained on | tested on | weights | seed | mean Dice | 95 % interval over patients | aim "
+        "| s a run (median) |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for question, learned, tested in (
         ("left-out", "all other patients (18 slices)", "left-out patient, each once"),
         ("own", "two slices each of three patients", "their third slices"),
     ):
-        for seed in sorted({int(r["seed"]) for r in rows if r["question"] == question}):  # type: ignore[call-overload]
-            chosen = [r for r in rows if r["question"] == question and r["seed"] == seed]
+        of_question = [r for r in rows if r["question"] == question]
+        for start, seed in itertools.product(STARTERS, range(3)):
+            chosen = [r for r in of_question if (r["start"], r["seed"]) == (start, seed)]
+            if not chosen:
+                continue
             dice = _by_patient(chosen)
             low, high = bootstrap_ci95(list(dice.values())) or (float("nan"),) * 2
             seconds = float(np.median([r["seconds"] for r in chosen]))  # type: ignore[arg-type]
+            weights = "averaged" if start == "starter" else "alone"
             lines.append(
-                f"| {learned} | {tested} | {seed} | {np.mean(list(dice.values())):.3f} | "
-                f"{low:.3f} to {high:.3f} | {AIMS[question]} | {seconds:.0f} |"
+                f"| {learned} | {tested} | {weights} | {seed} | {np.mean(list(dice.values())):.3f} "
+                f"| {low:.3f} to {high:.3f} | {AIMS[question]} | {seconds:.0f} |"
             )
-            lines.append(f"| | {', '.join(f'{p} {d:.3f}' for p, d in dice.items())} | | | | | |")
+            lines.append(f"| | {', '.join(f'{p} {d:.3f}' for p, d in dice.items())} | | | | | | |")
     curve = {
         (str(r["start"]), int(r["seed"]), int(r["count"])): float(np.mean(list(r["dice"].values())))  # type: ignore[call-overload, attr-defined]
         for r in rows

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from .atomic import atomic_path, storage_errors, write_text
+from .atomic import write_bytes, write_text
 from .errors import InputError
 from .unet import ModelSpec, build
 
@@ -169,7 +169,7 @@ def save(
         by its hash, never silently mixed.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save as as_bytes
 
     stored = {
         name: (value.half() if half and value.is_floating_point() else value)
@@ -186,9 +186,10 @@ def save(
                 f"'{name}' holds NaN or infinite numbers",
                 "Go back to the last good checkpoint and train with a smaller learning rate",
             )
-    with atomic_path(folder / WEIGHTS_FILE) as temporary, storage_errors(folder / WEIGHTS_FILE):
-        save_file(stored, temporary)
-        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    # safetensors' own writer reports a full disk with an error of its own class.
+    data = as_bytes(stored)
+    write_bytes(folder / WEIGHTS_FILE, data)
+    digest = hashlib.sha256(data).hexdigest()
     written = info.model_copy(update={"weights_sha256": digest, "software": software_versions()})
     write_text(folder / MODEL_FILE, written.model_dump_json(indent=2) + "\n")
     return written

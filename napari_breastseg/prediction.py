@@ -32,6 +32,8 @@ __all__ = [
     "ProbabilitySteps",
     "Region",
     "choose_device",
+    "is_out_of_memory",
+    "marked",
     "predict",
     "predict_working",
     "whole",
@@ -55,7 +57,7 @@ class Prediction:
     """Tumor probability, float32 (Z, Y, X), on the exam's grid; 0 outside the region."""
 
     label_map: LabelMap
-    """Probability at or above the threshold."""
+    """Probability at or above the threshold, without the findings left out."""
 
     threshold: float
     """The threshold used, 0 to 1."""
@@ -72,9 +74,15 @@ class Prediction:
     seconds: float
     """Wall time, reading excluded."""
 
+    least_share: float = 0.0
+    """Smallest share of the largest finding that is marked, as the model's spec says."""
+
+    findings_left_out: int = 0
+    """Findings above the threshold that are smaller than that."""
+
     def at_threshold(self, threshold: float) -> LabelMap:
         """Label map at another threshold, without running the network again."""
-        return _threshold(self.probability, threshold)
+        return marked(self.probability, threshold, self.least_share)[0]
 
 
 PROBABILITY_STEPS = 200
@@ -97,20 +105,24 @@ class ProbabilitySteps:
 
     grid: Grid
 
+    least_share: float = 0.0
+    """Smallest share of the largest finding that is marked."""
+
     @classmethod
-    def of(cls, probability: Volume) -> ProbabilitySteps:
+    def of(cls, probability: Volume, least_share: float = 0.0) -> ProbabilitySteps:
         """Steps of a probability volume, 0 to 1."""
         steps = np.empty(probability.data.shape, np.uint8)
         for out, plane in zip(steps, probability.data, strict=True):
             # Not rounded to the nearest: a voxel just below a threshold must stay below it.
             out[:] = np.asarray(plane, np.float32) * np.float32(PROBABILITY_STEPS)
-        return cls(steps, probability.grid)
+        return cls(steps, probability.grid, least_share)
 
     def at_threshold(self, threshold: float) -> LabelMap:
         """Label map at a threshold, which is rounded up to the next half per cent."""
         least = int(np.ceil(round(threshold * PROBABILITY_STEPS, 6)))
-        tumor = self.steps >= np.uint8(max(least, 1))
-        return LabelMap(tumor.view(np.uint8) * np.uint8(TUMOR), self.grid)
+        is_tumor = self.steps >= np.uint8(max(least, 1))
+        _leave_out_small(is_tumor, self.least_share)
+        return LabelMap(is_tumor.view(np.uint8) * np.uint8(TUMOR), self.grid)
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -138,6 +150,12 @@ def choose_device(name: str = "auto") -> torch.device:
             "Use --device auto, or see what 'doctor' says about the GPU",
         )
     return torch.device(name)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device had too little memory; only NVIDIA's error has a class of its own."""
+    text = str(error).lower()
+    return "out of memory" in text or "can't allocate memory" in text
 
 
 def whole(exam: Exam) -> Region:
@@ -171,7 +189,8 @@ def predict(
     region : tuple of slice, optional
         Voxels (z, y, x) to segment; elsewhere the probability is 0.
     mirror : bool
-        Average over the left-right mirrored image too: twice the time, slightly surer.
+        Average over the left-right mirrored image too, as some specs ask anyway: twice the time,
+        slightly surer.
 
     Yields
     ------
@@ -198,6 +217,7 @@ def predict(
     target = choose_device(device)
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
+    mirror = mirror or spec.mirrored
     prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
     working = _to_working(box, prepared)
     network = folded(checkpoint.network)
@@ -205,8 +225,8 @@ def predict(
         tumor = yield from predict_working(
             network, spec, prepared, target, region=working, mirror=mirror
         )
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; Apple's has no class of its own
-        if target.type == "cpu" or "out of memory" not in str(error).lower():
+    except RuntimeError as error:
+        if target.type == "cpu" or not is_out_of_memory(error):
             raise
         torch.cuda.empty_cache()
         message = f"The {target.type} device ran out of memory; going on with the CPU"
@@ -220,14 +240,23 @@ def predict(
     probability = np.zeros(exam.grid.shape, np.float32)
     probability[box] = restored[box].clip(0.0, 1.0)
     volume = Volume(probability, exam.grid)
+    label_map, left_out = marked(volume, threshold, spec.least_share)
+    if left_out:
+        message = (
+            f"{left_out} findings under {spec.least_share:.0%} of the largest left out: no exam "
+            f"that {checkpoint.info.name} learned from has such"
+        )
+        yield Progress("Segmenting", 0, 0, message=message)
     return Prediction(
         probability=volume,
-        label_map=_threshold(volume, threshold),
+        label_map=label_map,
         threshold=threshold,
         phases=roles,
         device=target.type,
         model=checkpoint.info.identity,
         seconds=time.perf_counter() - started,
+        least_share=spec.least_share,
+        findings_left_out=left_out,
     )
 
 
@@ -401,9 +430,43 @@ def _join_slices(tumor: torch.Tensor, spec: ModelSpec, prepared: Prepared, slice
     gaussian_filter1d(part, spec.through_plane_mm / working_mm, axis=0, mode="nearest", output=part)
 
 
-def _threshold(probability: Volume, threshold: float) -> LabelMap:
-    labels = np.asarray(probability.data, np.float32) >= threshold
-    return LabelMap(labels.astype(np.uint8) * np.uint8(TUMOR), probability.grid)
+def marked(probability: Volume, threshold: float, least_share: float = 0.0) -> tuple[LabelMap, int]:
+    """Label map of a probability (Z, Y, X), and how many findings were too small to be marked.
+
+    Parameters
+    ----------
+    probability : Volume
+    threshold : float
+        Probability from which a voxel is tumor.
+    least_share : float
+        Smallest share of the largest finding's voxels that a finding must have; findings are
+        connected through faces, edges and corners.
+
+    Examples
+    --------
+    >>> from napari_breastseg.volume import Grid
+    >>> row = Volume(np.array([[[0.9, 0.9, 0.9, 0.1, 0.8]]]), Grid((1, 1, 5)))
+    >>> label_map, left_out = marked(row, 0.5, least_share=0.5)
+    >>> label_map.data.tolist(), left_out
+    ([[[1, 1, 1, 0, 0]]], 1)
+    """
+    is_tumor = np.asarray(probability.data, np.float32) >= threshold
+    left_out = _leave_out_small(is_tumor, least_share)
+    return LabelMap(is_tumor.astype(np.uint8) * np.uint8(TUMOR), probability.grid), left_out
+
+
+def _leave_out_small(is_tumor: NDArray[np.bool_], least_share: float) -> int:
+    """Clear findings smaller than a share of the largest, in place; how many those were."""
+    from scipy import ndimage
+
+    if least_share <= 0 or not is_tumor.any():
+        return 0
+    (box,) = ndimage.find_objects(is_tumor.view(np.uint8))  # labeling a whole exam is slow
+    findings, count = ndimage.label(is_tumor[box], np.ones((3, 3, 3)))
+    sizes = np.bincount(findings.ravel(), minlength=count + 1)[1:]
+    is_kept = sizes >= least_share * sizes.max()
+    is_tumor[box] = np.concatenate([[False], is_kept])[findings]
+    return int(count) - int(is_kept.sum())
 
 
 def _checked_region(region: Region | None, exam: Exam) -> Region:

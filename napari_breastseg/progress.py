@@ -31,6 +31,9 @@ class Progress:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Figures of this moment, such as loss and Dice."""
 
+    per_case: Mapping[str, float] = field(default_factory=dict)
+    """A figure of each case, such as its Dice, where the stage has one."""
+
     message: str = ""
     """Something to say aloud once, such as "GPU out of memory, going on with the CPU"."""
 

@@ -64,6 +64,13 @@ class ModelSpec(BaseModel):
     """Standard deviation, in mm along z, of the Gaussian that joins the probabilities of a 2D
     model's slices: what only one thin slice shows is seldom a tumor. 0 leaves them apart."""
 
+    mirrored: bool = False
+    """Average the probability over the left-right mirrored image, at twice the time."""
+
+    least_share: float = Field(0.0, ge=0.0, le=1.0)
+    """Smallest share of the largest finding of an exam that a finding must have to be marked;
+    0 marks all. Training sets it where no accepted mask holds a smaller one."""
+
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Probability of dropping a value in every convolution block while training."""
 

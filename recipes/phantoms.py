@@ -12,16 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from scipy import ndimage
-
 from napari_breastseg import formats
-from napari_breastseg.errors import InputError
-from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
+from napari_breastseg.training.replay import draw_phantom, enhancing
 from napari_breastseg.volume import Exam, LabelMap
 
 SLICES = 4
-KINDS = ("round", "irregular", "spiculated", "rim", "nonmass")
 
 
 @dataclass(frozen=True)
@@ -58,50 +53,8 @@ def make_phantom(number: int, folder: Path, group: str) -> PhantomSlab:
     truth = folder / "truth" / f"{case_id}.nii.gz"
     if truth.is_file():
         return slab
-    rng = np.random.default_rng((7, number))
-    phantom = _draw(number, rng, case_id)
+    phantom = draw_phantom(number, case_id, slices=SLICES)
     for channel, volume in enumerate(phantom.exam.phases.values()):
         formats.write_volume(folder / f"{case_id}_{channel:04d}.nii.gz", volume)
     formats.write_label_map(truth, enhancing(phantom.exam, phantom.truth))
     return slab
-
-
-def _draw(number: int, rng: np.random.Generator, case_id: str) -> PhantomExam:
-    has_lesions = number % 2 == 0
-    lesions = tuple(
-        LesionSpec(
-            str(rng.choice(KINDS)),  # type: ignore[arg-type]
-            float(np.exp(rng.uniform(np.log(0.15), np.log(25.0)))),
-            str(rng.choice(("I", "II", "III"))),  # type: ignore[arg-type]
-        )
-        for _ in range(int(rng.choice((1, 1, 2))) if has_lesions else 0)
-    )
-    spacing = float(rng.uniform(0.68, 0.9))
-    settings = {
-        "shape": (SLICES, 448, 448),
-        "spacing_mm": (3.0, spacing, spacing),
-        # Slabs without a lesion lie anywhere from the liver to the armpits.
-        "z_center_mm": None if has_lesions else float(rng.uniform(-90, 90)),
-        "phases": ("pre", "post1"),
-        "times_s": (0.0, float(rng.uniform(60, 150))),
-        # Glands as bright as tumors would teach to miss tumors where only a post phase is there.
-        "bpe": float(rng.uniform(0, 0.5)),
-        "noise": float(np.exp(rng.uniform(np.log(0.03), np.log(0.25)))),
-        "motion_mm": float(rng.uniform(0, 2.5)),
-        "fat_suppression_failure": float(rng.uniform(0, 0.6)),
-        "coil_bias": float(rng.uniform(0.05, 0.4)),
-        "has_air_noise": bool(rng.random() < 0.7),
-        "case_id": case_id,
-    }
-    try:
-        return breast_phantom(number, lesions=lesions, **settings)
-    except InputError:  # a large lesion found no room in a small breast
-        return breast_phantom(number, lesions=1, **settings)
-
-
-def enhancing(exam: Exam, truth: LabelMap) -> LabelMap:
-    """Truth without what does not enhance: the target of the real slices is enhancement, too."""
-    pre, post = (np.asarray(exam.phases[role].data, np.float32) for role in ("pre", "post1"))
-    smooth = ndimage.uniform_filter
-    rise = smooth(post - pre, (1, 3, 3)) / np.maximum(smooth(pre, (1, 3, 3)), 1.0)
-    return LabelMap((truth.tumor & (rise > 0.3)).astype(np.uint8), truth.grid)

@@ -247,7 +247,7 @@ def test_without_a_marked_tumor_there_is_nothing_to_learn(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_state_before(tmp_path, monkeypatch):
-    from napari_breastseg.training import loop
+    from napari_breastseg.training import steps
 
     calls = []
 
@@ -256,7 +256,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_state_before(tmp_path, mon
         factor = float("nan") if len(calls) == 4 else 1.0
         return segmentation_loss(logits, labels, **how) * factor
 
-    monkeypatch.setattr(loop, "segmentation_loss", breaks_at_the_fourth)
+    monkeypatch.setattr(steps, "segmentation_loss", breaks_at_the_fourth)
     with pytest.raises(InputError, match=r"got nan at step 4.*smaller learning rate"):
         drain(train(CASES, tmp_path / "m", spec=SPEC, config=config(steps=9, save_every=1)))
     monkeypatch.undo()
@@ -362,7 +362,9 @@ def test_a_batch_is_decided_by_seed_and_step_alone(spec):
     source = PatchSource([TrainingCase("c", "p", phases, spec.phases, labels)], size, 0.5)
 
     def batch(seed, step):
-        return make_batch(source, Augmentation(spec.dims), spec, size=3, seed=seed, step=step)
+        return make_batch(
+            source, Augmentation(spec.dims), spec, samples=range(3), seed=seed, step=step
+        )
 
     inputs, targets = batch(1, 7)
     batch(3, 1)
@@ -380,7 +382,7 @@ def test_making_patches_leaves_monai_as_it_was():
 
     source = PatchSource([memory_case(np.ones((1, 48, 48)))], (1, 32, 32), 0.5)
     before = get_track_meta()
-    make_batch(source, Augmentation(2), SPEC, size=1, seed=0, step=0)
+    make_batch(source, Augmentation(2), SPEC, samples=[0], seed=0, step=0)
     assert get_track_meta() == before
 
 

@@ -144,6 +144,7 @@ def _row(case: _Planned, prediction: Prediction, times_s: Any, prob: bool) -> di
         **_decision(case.case, prediction),
         "threshold": prediction.threshold,
         "tumor_voxels": voxels,
+        "findings_left_out": prediction.findings_left_out,
         "tumor_ml": None
         if grid.voxel_ml is None or grid.shape[0] == 1
         else round(voxels * grid.voxel_ml, 4),

@@ -36,6 +36,15 @@ def train(
         int | None, typer.Option(min=1, help="Optimizer steps [default: suits the data]")
     ] = None,
     device: Device = "auto",
+    base_share: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.99,
+            help="Fine-tuning: share of the weights that stays the base model's [default: 0.5]; "
+            "0 learns most and forgets most",
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="The model's name [default: the output folder's]")
     ] = None,
@@ -43,7 +52,9 @@ def train(
 ) -> None:
     """Train on the accepted cases; patients locked for testing are never read."""
     from ..training import train_dataset
+    from ..training.ranks import rank_of_environment
 
+    is_first = rank_of_environment() == 0  # of the processes that torchrun started, one speaks
     opened = [Dataset.open(folder) for folder in datasets]
     base = None if model == "scratch" else load_model(model)
     result = run(
@@ -57,9 +68,12 @@ def train(
             device=device,
             resume=resume,
             name=name,
+            base_share=base_share,
         ),
-        quiet=as_json,
+        quiet=as_json or not is_first,
     )
+    if not is_first:
+        return
     if as_json:
         print_json(
             {

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..unet import ModelSpec
 from .config import TrainConfig
-from .patches import Augmentation, PatchSource, make_batch
+from .patches import Augmentation, MixedSource, PatchSource, make_batch
+from .ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     import torch
@@ -21,10 +22,13 @@ __all__ = ["BatchMaker", "batches_from"]
 class BatchMaker:
     """The batch of any step, decided by the seed and the step alone."""
 
-    source: PatchSource
+    source: PatchSource | MixedSource
     augmentation: Augmentation
     spec: ModelSpec
     config: TrainConfig
+
+    ranks: Ranks = ALONE
+    """Processes that share the batch; this one makes its own part only."""
 
     def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs and labels of one step, counted from 0."""
@@ -32,7 +36,7 @@ class BatchMaker:
             self.source,
             self.augmentation,
             self.spec,
-            size=self.config.batch_size,
+            samples=range(self.ranks.rank, self.config.batch_size, self.ranks.count),
             seed=self.config.seed,
             step=step,
             phase_dropout=self.config.phase_dropout,

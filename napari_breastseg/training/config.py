@@ -67,6 +67,27 @@ class TrainConfig(BaseModel):
     """Processes that make patches, for a GPU that would wait for them; 1 is a thread of this
     process. The patches are the same."""
 
+    replay: float = Field(0.0, ge=0, lt=1)
+    """Share of each step's patches that comes from synthetic exams, see `replay`."""
+
+    norm_statistics: Literal["batch", "base"] = "batch"
+    """batch: batch norms use and learn the statistics of each step; base: they keep those of the
+    model that is fine-tuned, which a few exams would only make worse."""
+
+    encoder_rate: float = Field(1.0, ge=0, le=1)
+    """Learning rate of the encoder, relative to the decoder's; 0 freezes it."""
+
+    base_share: float = Field(0.0, ge=0, lt=1)
+    """What is saved is the average of the base model's weights and the trained ones, with this
+    share of the base: the larger, the less is forgotten and the less is learned."""
+
+    correction_weight: float = Field(1.0, ge=1)
+    """How often a voxel that the reader changed in the draft counts in the cross-entropy; a voxel
+    left as it was, or of a case without a draft, counts once."""
+
+    mixed_precision: bool = True
+    """On a CUDA card that has it, compute the network in bfloat16; elsewhere without effect."""
+
 
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Learning rate of a step, counted from 0.

@@ -11,32 +11,38 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from .. import checkpoint as checkpoints
 from ..atomic import storage_errors
 from ..checkpoint import Checkpoint, ModelInfo, TrainingRecord
 from ..errors import InputError
-from ..prediction import choose_device, predict_working
-from ..preprocessing import Prepared
+from ..prediction import choose_device, is_out_of_memory
 from ..progress import Job, Progress
 from ..unet import ModelSpec, build, place
-from ..volume import IGNORE, TUMOR, Grid
+from ..volume import TUMOR
 from .batches import BatchMaker, batches_from
-from .cases import CaseSource, TrainingCase, load_cases
+from .cases import CaseSource, TrainingCase, least_share, load_cases
 from .config import TrainConfig, learning_rate
-from .loss import segmentation_loss
-from .patches import RANGES, Augmentation, PatchSource
+from .events import EventLog
+from .patches import RANGES, Augmentation, MixedSource, PatchSource
+from .ranks import Ranks, joined
+from .replay import replay_cases
 from .state import STATE_FILE, RunState
-
-if TYPE_CHECKING:
-    import torch
+from .steps import (
+    average_into,
+    gradient,
+    keep_norm_statistics,
+    mixed,
+    more_parts,
+    rate_groups,
+    unfinite,
+)
+from .validating import dice_of_cases, mean, validated
 
 __all__ = ["TrainResult", "train"]
 
@@ -97,7 +103,8 @@ def train(
     Yields
     ------
     Progress
-        With ``loss`` every step, ``val_dice`` after each validation and ``seconds_left``.
+        With ``loss`` every step, ``seconds_left``, and after each validation ``val_dice`` and the
+        Dice of each case; of a base model these come first, as step 0.
 
     Returns
     -------
@@ -106,10 +113,17 @@ def train(
     Raises
     ------
     InputError
-        If there is nothing to learn from, `output` holds another model, or the loss is no
-        longer a number (the last good state stays on disk).
+        If there is nothing to learn from, `output` holds another model, a single patch needs more
+        memory than there is, or the loss is no longer a number (``last/`` then holds the model
+        before, and the state before stays on disk).
     StorageError
         If `output` cannot be written.
+
+    Notes
+    -----
+    When a step runs out of memory, its patches are learned from in two parts, then four, whose
+    gradients are summed: a step stays a step, only its batch norms see fewer patches at a time.
+    Under torchrun several processes share every step, see `ranks`.
     """
     import torch
 
@@ -124,115 +138,150 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
     device = choose_device(config.device)
 
-    for leftover in output.glob(f"{_CACHE}*"):  # of a run that was killed
-        shutil.rmtree(leftover, ignore_errors=True)
-    # Windows keeps mapped files; what cannot be removed now goes with the next run.
-    with TemporaryDirectory(dir=output, prefix=_CACHE, ignore_cleanup_errors=True) as cache:
-        learned = yield from load_cases(cases, spec, Path(cache), "Reading cases")
-        held_out = yield from load_cases(validation, spec, Path(cache), "Reading validation cases")
-        source = PatchSource(learned, _patch_shape(spec), config.lesion_fraction)
+    with joined(device) as ranks, _cases_folder(output, ranks) as cache:
+        ranks.require_shares(config.batch_size)
+        learned = yield from load_cases(cases, spec, cache, "Reading cases")
+        held_out = yield from load_cases(validation, spec, cache, "Reading validation cases")
         _require_cases(learned)
+        source = yield from _patches(learned, spec, config, cache)
         augmentation = Augmentation(spec.dims, config.augmentation, RANGES[config.variation])
 
         torch.manual_seed(config.seed)
-        network = build(spec)
+        network = ranks.synchronized(build(spec))
         if base is not None:
             network.load_state_dict(base.network.state_dict())
         averaged = build(spec)
         averaged.load_state_dict(network.state_dict())
         layout = place(network.train(), device, spec.dims)
         place(averaged, device, spec.dims)
+        if base is not None and config.norm_statistics == "base":
+            keep_norm_statistics(network)
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            rate_groups(network, config.encoder_rate), weight_decay=config.weight_decay
         )
+
+        def kept() -> torch.nn.Module:
+            """The model as it would be saved now."""
+            return averaged if base is None else mixed(averaged, base.network, config.base_share)
+
         run = RunState(_fingerprint(config, spec, learned, held_out, base))
         if resume and (output / STATE_FILE).is_file():
             run.restore(output / STATE_FILE, network, averaged, optimizer)
-        events = _open_events(output, run.step)
+        events = EventLog(output, run.step, is_written=ranks.is_first)
         clock = time.perf_counter() - run.seconds
         resumed_at, resumed_s = run.step, run.seconds
 
-        batches = batches_from(
-            BatchMaker(source, augmentation, spec, config), run.step, config.steps, config.loaders
-        )
+        def describe(dice: float | None, step: int) -> ModelInfo:
+            return ModelInfo(
+                name=name or output.resolve().name,
+                spec=spec.model_copy(update={"least_share": least_share(learned)}),
+                training=TrainingRecord(
+                    datasets=list(datasets),
+                    fold=fold,
+                    training_cases=[case.case_id for case in learned],
+                    inherited_cases=[] if base is None else sorted(base.info.training.known_cases),
+                    validation_cases=[case.case_id for case in held_out],
+                    patients=sorted({case.patient_id for case in learned}),
+                    steps=run.step,
+                    seed=config.seed,
+                    config=config.model_dump(),
+                ),
+                parent=None if base is None else base.info.identity,
+                licence="not stated" if base is None else base.info.licence,
+                metrics={"val_dice": dice, "best_step": step},
+            )
+
+        maker = BatchMaker(source, augmentation, spec, config, ranks)
+        batches = batches_from(maker, run.step, config.steps, config.loaders)
         is_between_steps = True
         try:
+            if base is not None and held_out and not run.history:
+                before = yield from dice_of_cases(kept(), spec, held_out, device, ranks)
+                run.note({"val_dice": mean(before)})
+                events.add({"val_dice": mean(before)}, 0)
+                yield validated(Progress("Training", 0, config.steps), held_out, before)
             while run.step < config.steps:
                 rate = learning_rate(run.step, config)
                 for group in optimizer.param_groups:
-                    group["lr"] = rate
-                torch.manual_seed(hash((config.seed, run.step)) % 2**31)  # dropout
-                inputs, labels = next(batches)
-                logits = network(inputs.to(device, memory_format=layout))
-                loss = segmentation_loss(
-                    logits, labels.to(device), dice_over_batch=config.dice_over == "batch"
-                )
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()  # type: ignore[no-untyped-call]
-                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-                loss_value = float(loss.detach())
-                if not math.isfinite(loss_value):
-                    raise InputError(
-                        "Needed a loss that is a number",
-                        f"got {loss_value} at step {run.step + 1}",
-                        "The state before is kept: train again with a smaller learning rate, "
-                        "and check the images for extreme values",
+                    group["lr"] = rate * group["relative_rate"]
+                batch = next(batches)
+                while True:
+                    torch.manual_seed(hash((config.seed, run.step, ranks.rank)) % 2**31)  # dropout
+                    optimizer.zero_grad(set_to_none=True)
+                    try:
+                        loss = gradient(network, batch, config, device, layout, run.parts, ranks)
+                        break
+                    except RuntimeError as error:
+                        if not is_out_of_memory(error) or ranks.count > 1:
+                            raise
+                    # Only after the handler is the failed step's memory free to be given back.
+                    optimizer.zero_grad(set_to_none=True)
+                    torch.cuda.empty_cache()
+                    run.parts = more_parts(run.parts, config.batch_size, device)
+                    message = (
+                        f"The {device.type} device ran out of memory; from step {run.step + 1} on "
+                        f"the {config.batch_size} patches of a step go in {run.parts} parts"
                     )
+                    yield Progress("Training", run.step, config.steps, message=message)
+                norm = float(torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0))
+                if not (math.isfinite(loss) and math.isfinite(norm)):
+                    if run.step and ranks.is_first:
+                        info = describe(run.last_dice, run.step)
+                        checkpoints.save(output / "last", kept().state_dict(), info)
+                    raise unfinite(loss, norm, run.step, output)
                 optimizer.step()
                 run.step += 1
-                _average_into(averaged, network, config.averaging, run.step)
+                average_into(averaged, network, config.averaging, run.step)
                 run.seconds = time.perf_counter() - clock
-                metrics = {"loss": loss_value, "learning_rate": rate}
+                metrics = {"loss": loss, "learning_rate": rate}
                 is_last = run.step == config.steps
                 is_between_steps = False
+                after: list[float] = []
                 if held_out and (is_last or run.step % config.validate_every == 0):
-                    dice = yield from _mean_dice(averaged, spec, held_out, device)
-                    metrics["val_dice"] = dice
-                    run.keep_if_best(dice, averaged)
+                    after = yield from dice_of_cases(kept(), spec, held_out, device, ranks)
+                    metrics["val_dice"] = mean(after)
+                    run.keep_if_best(mean(after), kept())
                 elif is_last:
-                    run.keep_if_best(None, averaged)
+                    run.keep_if_best(None, kept())
                 run.note(metrics)
                 is_between_steps = True
-                for key, value in metrics.items():
-                    events.add_scalar(key, value, run.step)
-                if is_last or run.step % config.save_every == 0:
+                events.add(metrics, run.step)
+                if ranks.is_first and (is_last or run.step % config.save_every == 0):
                     run.save(output, network, averaged, optimizer)
                 steps_left = config.steps - run.step
                 pace = (run.seconds - resumed_s) / max(1, run.step - resumed_at)
                 metrics["seconds_left"] = pace * steps_left
-                yield Progress("Training", run.step, config.steps, metrics)
+                progress = Progress("Training", run.step, config.steps, metrics)
+                yield validated(progress, held_out, after)
         except GeneratorExit:
-            if is_between_steps:  # else the state written last is the one to go on from
+            # In mid-step the state written last is the one to go on from.
+            if is_between_steps and ranks.is_first:
                 run.save(output, network, averaged, optimizer)
             raise
         finally:
             batches.close()
             events.close()
 
-    info = ModelInfo(
-        name=name or output.resolve().name,
-        spec=spec,
-        training=TrainingRecord(
-            datasets=list(datasets),
-            fold=fold,
-            training_cases=[case.case_id for case in learned],
-            inherited_cases=[] if base is None else sorted(base.info.training.known_cases),
-            validation_cases=[case.case_id for case in held_out],
-            patients=sorted({case.patient_id for case in learned}),
-            steps=run.step,
-            seed=config.seed,
-            config=config.model_dump(),
-        ),
-        parent=None if base is None else base.info.identity,
-        licence="not stated" if base is None else base.info.licence,
-    )
-    last = {"val_dice": run.last_dice, "best_step": run.step}
-    checkpoints.save(
-        output / "last", averaged.state_dict(), info.model_copy(update={"metrics": last})
-    )
-    best = {"val_dice": run.best_dice, "best_step": run.best_step}
-    written = checkpoints.save(output, run.best_weights, info.model_copy(update={"metrics": best}))
+        written = describe(run.best_dice, run.best_step)
+        if ranks.is_first:
+            info = describe(run.last_dice, run.step)
+            checkpoints.save(output / "last", kept().state_dict(), info)
+            written = checkpoints.save(output, run.best_weights, written)
     return TrainResult(output, written, run.best_step, run.best_dice, run.seconds)
+
+
+@contextmanager
+def _cases_folder(output: Path, ranks: Ranks) -> Iterator[Path]:
+    """A temporary folder in `output`; those of runs that were killed are removed."""
+    if ranks.is_first:
+        for leftover in output.glob(f"{_CACHE}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+    ranks.wait()
+    with storage_errors(output):
+        # Windows keeps mapped files; what cannot be removed in the end goes with the next run.
+        folder = TemporaryDirectory(dir=output, prefix=_CACHE, ignore_cleanup_errors=True)
+    with folder as cache:
+        yield Path(cache)
 
 
 def _fingerprint(
@@ -243,7 +292,7 @@ def _fingerprint(
     base: Checkpoint | None,
 ) -> str:
     parts = {
-        "config": config.model_dump(exclude={"device", "save_every", "loaders"}),
+        "config": config.model_dump(exclude={"device", "save_every", "loaders", "mixed_precision"}),
         "spec": spec.model_dump(),
         "cases": [[case.case_id, case.digest] for case in learned],
         "validation": [[case.case_id, case.digest] for case in held_out],
@@ -252,63 +301,26 @@ def _fingerprint(
     return json.dumps(parts, sort_keys=True)
 
 
+def _patches(
+    learned: Sequence[TrainingCase], spec: ModelSpec, config: TrainConfig, cache: Path
+) -> Job[PatchSource | MixedSource]:
+    """Where patches come from: the cases, and phantoms for the share that is replayed."""
+    shape = _patch_shape(spec)
+    source = PatchSource(learned, shape, config.lesion_fraction)
+    replayed = round(config.replay * config.batch_size)
+    phantoms = replay_cases(spec, replayed * config.steps)
+    if not phantoms:
+        return source
+    drawn = yield from load_cases(phantoms, spec, cache, "Drawing synthetic exams")
+    replay = PatchSource(drawn, shape, config.lesion_fraction)
+    return MixedSource(source, replay, config.batch_size - replayed)
+
+
 def _patch_shape(spec: ModelSpec) -> tuple[int, int, int]:
     if spec.dims == 3:
         z, y, x = spec.patch_size
         return z, y, x
     return 1 + 2 * spec.context_slices, *spec.patch_size  # type: ignore[return-value]
-
-
-def _average_into(
-    averaged: torch.nn.Module, network: torch.nn.Module, decay: float, step: int
-) -> None:
-    """Move the running average towards the network; it follows faster in the first steps."""
-    import torch
-
-    decay = min(decay, (1 + step) / (10 + step)) if decay else 0.0
-    with torch.no_grad():
-        current = network.state_dict()
-        for key, value in averaged.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(current[key], 1.0 - decay)
-            else:
-                value.copy_(current[key])
-
-
-def _mean_dice(
-    network: torch.nn.Module,
-    spec: ModelSpec,
-    cases: Sequence[TrainingCase],
-    device: torch.device,
-) -> Job[float]:
-    """Mean Dice over cases at threshold 0.5 on the working grid, `ignore` left out."""
-    import torch
-
-    scores = []
-    for number, case in enumerate(cases):
-        phases = torch.from_numpy(np.array(case.phases, np.float32))
-        prepared = Prepared(phases, case.roles, Grid(case.labels.shape))
-        job = predict_working(network, spec, prepared, device)
-        try:
-            while True:  # every batch is a chance to cancel
-                next(job)
-                yield Progress("Validating", number, len(cases))
-        except StopIteration as stop:
-            tumor = stop.value[0].numpy() >= 0.5
-        is_scored = case.labels != IGNORE
-        reference = case.labels == TUMOR
-        overlap = np.count_nonzero(tumor & reference & is_scored)
-        size = np.count_nonzero(tumor & is_scored) + np.count_nonzero(reference & is_scored)
-        scores.append(2 * overlap / size if size else 1.0)
-    network.train()
-    return float(np.mean(scores))
-
-
-def _open_events(output: Path, step: int) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    with storage_errors(output):
-        return SummaryWriter(str(output / "events"), purge_step=step + 1 if step else None)
 
 
 def _require_free(output: Path, resume: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..volume import IGNORE
+from .patches import CORRECTED
 
 if TYPE_CHECKING:
     import torch
@@ -13,7 +14,11 @@ __all__ = ["segmentation_loss"]
 
 
 def segmentation_loss(
-    logits: torch.Tensor, labels: torch.Tensor, *, dice_over_batch: bool = True
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    dice_over_batch: bool = True,
+    correction_weight: float = 1.0,
 ) -> torch.Tensor:
     """Dice plus cross-entropy over the voxels that are not `ignore`.
 
@@ -21,9 +26,12 @@ def segmentation_loss(
     ----------
     logits : Tensor, shape (B, classes, [Z,] Y, X)
     labels : Tensor of int64, shape (B, [Z,] Y, X)
-        0, 1, ... and 2 for `ignore`.
+        0, 1, ... and 2 for `ignore`, with the bit `CORRECTED` where the reader changed the draft.
     dice_over_batch : bool
         Pool the batch in the Dice term; else it is the mean of each element's.
+    correction_weight : float
+        What a corrected voxel counts in the cross-entropy, whose weights are then scaled to a mean
+        of 1. The Dice term stays the overlap that is reported.
 
     Returns
     -------
@@ -40,6 +48,8 @@ def segmentation_loss(
     from monai.networks import one_hot
     from torch.nn.functional import cross_entropy
 
+    weight = torch.where(labels & CORRECTED > 0, correction_weight, 1.0)
+    labels = labels & ~CORRECTED
     is_scored = (labels != IGNORE)[:, None]
     known = torch.where(labels == IGNORE, 0, labels)
     probability = logits.softmax(1) * is_scored
@@ -47,8 +57,7 @@ def segmentation_loss(
     # MONAI's MaskedDiceLoss masks before its softmax, which gives ignored voxels a probability;
     # masking both sides after the softmax leaves them out.
     dice = DiceLoss(include_background=False, batch=dice_over_batch)(probability, target)
-    summed = cross_entropy(
-        logits, torch.where(labels == IGNORE, -100, labels), ignore_index=-100, reduction="sum"
-    )
-    total: torch.Tensor = summed / is_scored.sum().clamp(min=1) + dice * is_scored.any()
+    weight = weight * is_scored[:, 0]
+    entropy = (cross_entropy(logits, known, reduction="none") * weight).sum()
+    total: torch.Tensor = entropy / weight.sum().clamp(min=1) + dice * is_scored.any()
     return total

@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
     from ..unet import ModelSpec
 
-__all__ = ["RANGES", "USUAL", "Augmentation", "PatchSource", "Ranges", "make_batch"]
+__all__ = [
+    "CORRECTED",
+    "RANGES",
+    "USUAL",
+    "Augmentation",
+    "MixedSource",
+    "PatchSource",
+    "Ranges",
+    "make_batch",
+]
+
+CORRECTED = 4
+"""Bit set on top of a patch's labels where the reader changed the draft: what varies a patch moves
+it with the labels, and the loss takes it off again."""
 
 
 class PatchSource:
@@ -55,9 +68,12 @@ class PatchSource:
         self._patients = sorted(self._cases_of)
 
     def draw(
-        self, rng: np.random.Generator
+        self, rng: np.random.Generator, sample: int = 0
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8], tuple[str, ...]]:
-        """One random patch: phases (P, *patch_size), labels (*patch_size), roles of the phases."""
+        """One random patch: phases (P, *patch_size), labels (*patch_size), roles of the phases.
+
+        Labels carry the bit `CORRECTED`.
+        """
         of_patient = self._cases_of[self._patients[rng.integers(len(self._patients))]]
         case, scored, lesion = of_patient[rng.integers(len(of_patient))]
         on_lesion = bool(lesion) and rng.random() < self.lesion_fraction
@@ -75,7 +91,28 @@ class PatchSource:
         )
         start = _within(start, self.patch_size, case.labels.shape)
         phases = _cut(case.phases, start, self.patch_size, 0.0).astype(np.float32)
-        return phases, _cut(case.labels, start, self.patch_size, IGNORE), case.roles
+        labels = _cut(case.labels, start, self.patch_size, IGNORE)
+        if case.corrected is not None:
+            labels |= CORRECTED * _cut(case.corrected, start, self.patch_size, 0)
+        return phases, labels, case.roles
+
+
+@dataclass(frozen=True)
+class MixedSource:
+    """Patches of two sources: each step's first ones from one's own cases, the rest replayed."""
+
+    own: PatchSource
+    replayed: PatchSource
+
+    own_patches: int
+    """Patches of each step from `own`."""
+
+    def draw(
+        self, rng: np.random.Generator, sample: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8], tuple[str, ...]]:
+        """The patch of this number in its step, as `PatchSource.draw` gives it."""
+        source = self.own if sample < self.own_patches else self.replayed
+        return source.draw(rng, sample)
 
 
 @dataclass(frozen=True)
@@ -250,7 +287,7 @@ def _vary_lesion_contrast(
     """
     from torch.nn.functional import avg_pool2d, avg_pool3d
 
-    tumor = (label == TUMOR).float()
+    tumor = (label.byte() & ~CORRECTED == TUMOR).float()
     if fainter == 0 or rng.random() > 0.5 or not tumor.any():
         return image
     factor = float(rng.uniform(1 - fainter, 1 + fainter / 3))
@@ -260,21 +297,27 @@ def _vary_lesion_contrast(
 
 
 def make_batch(
-    source: PatchSource,
+    source: PatchSource | MixedSource,
     augmentation: Augmentation,
     spec: ModelSpec,
     *,
-    size: int,
+    samples: Sequence[int],
     seed: int,
     step: int,
     phase_dropout: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Batch of one training step, decided by (seed, step) alone.
+    """Batch of one training step; each patch is decided by (seed, step, its number) alone.
+
+    Parameters
+    ----------
+    samples : sequence of int
+        Numbers of the step's patches that are wanted, such as ``range(batch_size)``.
 
     Returns
     -------
-    inputs : Tensor, shape (size, in_channels, [Z,] Y, X)
-    labels : Tensor of int64, shape (size, [Z,] Y, X)
+    inputs : Tensor, shape (len(samples), in_channels, [Z,] Y, X)
+    labels : Tensor of int64, shape (len(samples), [Z,] Y, X)
+        With the bit `CORRECTED`.
     """
     from monai.data.meta_obj import get_track_meta, set_track_meta
 
@@ -284,18 +327,24 @@ def make_batch(
     set_track_meta(False)
     try:
         return _make_batch(
-            source, augmentation, spec, size=size, seed=seed, step=step, phase_dropout=phase_dropout
+            source,
+            augmentation,
+            spec,
+            samples=samples,
+            seed=seed,
+            step=step,
+            phase_dropout=phase_dropout,
         )
     finally:
         set_track_meta(was_tracking)
 
 
 def _make_batch(
-    source: PatchSource,
+    source: PatchSource | MixedSource,
     augmentation: Augmentation,
     spec: ModelSpec,
     *,
-    size: int,
+    samples: Sequence[int],
     seed: int,
     step: int,
     phase_dropout: float,
@@ -305,9 +354,9 @@ def _make_batch(
     from ..preprocessing import stack_inputs
 
     inputs, targets = [], []
-    for sample in range(size):
+    for sample in samples:
         rng = np.random.default_rng((seed, step, sample))
-        phases, labels, roles = source.draw(rng)
+        phases, labels, roles = source.draw(rng, sample)
         patch_seed = int(rng.integers(2**31))
         if spec.dims == 2:
             # Neighboring slices move together: they are channels for the transforms, too.

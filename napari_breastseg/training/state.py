@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..atomic import atomic_path, storage_errors, write_text
+from ..atomic import write_bytes, write_text
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["HISTORY_FILE", "STATE_FILE", "RunState"]
 
 STATE_FILE = "training_state.safetensors"
 HISTORY_FILE = "history.csv"
-HISTORY_COLUMNS = ("step", "loss", "learning_rate", "val_dice", "seconds")
+HISTORY_COLUMNS = ("step", "loss", "learning_rate", "val_dice", "parts", "seconds")
 
 
 class RunState:
@@ -35,6 +35,7 @@ class RunState:
         self.best_dice: float | None = None
         self.last_dice: float | None = None
         self.best_step = 0
+        self.parts = 1
         self.best_weights: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, float]] = []
 
@@ -49,7 +50,8 @@ class RunState:
 
     def note(self, metrics: Mapping[str, float]) -> None:
         """Add a row to the history."""
-        self.history.append({"step": self.step, **metrics, "seconds": round(self.seconds, 2)})
+        about = {"parts": self.parts, "seconds": round(self.seconds, 2)}
+        self.history.append({"step": self.step, **metrics, **about})
 
     def save(
         self,
@@ -59,7 +61,7 @@ class RunState:
         optimizer: torch.optim.Optimizer,
     ) -> None:
         """Write the state and history.csv."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         tensors: dict[str, torch.Tensor] = {}
         for prefix, values in (
@@ -77,11 +79,12 @@ class RunState:
             "best_dice": self.best_dice,
             "last_dice": self.last_dice,
             "best_step": self.best_step,
+            "parts": self.parts,
             "history": self.history,
         }
         stored = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
-        with atomic_path(output / STATE_FILE) as temporary, storage_errors(output / STATE_FILE):
-            save_file(stored, temporary, metadata={"run": json.dumps(plain)})
+        # safetensors' own writer reports a full disk with an error of its own class.
+        write_bytes(output / STATE_FILE, save(stored, metadata={"run": json.dumps(plain)}))
         table = io.StringIO()
         writer = csv.DictWriter(table, HISTORY_COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()

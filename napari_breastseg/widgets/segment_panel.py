@@ -227,7 +227,7 @@ class SegmentPanel(QWidget):
                 "it was closed in the meantime",
                 "Open it and segment it again",
             )
-        probability = ProbabilitySteps.of(prediction.probability)
+        probability = ProbabilitySteps.of(prediction.probability, prediction.least_share)
         draft = Draft(source.case_id, prediction.label_map, prediction.model, probability)
         took = f"{time_words(prediction.seconds)} on {prediction.device}"
         self._show(source, draft, region, prediction.threshold, took)

@@ -1,0 +1,50 @@
+"""Figures of a run as TensorBoard events. Imports TensorBoard when opened; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..atomic import storage_errors
+
+__all__ = ["EventLog"]
+
+
+class EventLog:
+    """Events in ``<output>/events``; a full disk is a StorageError as everywhere.
+
+    Parameters
+    ----------
+    output : Path
+        Folder of the run.
+    step : int
+        Step the run goes on from; events of later steps are forgotten.
+    is_written : bool
+        False keeps quiet: of several processes one writes.
+    """
+
+    def __init__(self, output: Path, step: int, *, is_written: bool = True) -> None:
+        self._folder = output / "events"
+        self._writer: Any = None
+        if is_written:
+            from torch.utils.tensorboard import SummaryWriter
+
+            with storage_errors(self._folder):
+                self._writer = SummaryWriter(
+                    str(self._folder), purge_step=step + 1 if step else None
+                )
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None:
+        """Add the figures of a step."""
+        if self._writer is not None:
+            with storage_errors(self._folder):
+                for key, value in metrics.items():
+                    self._writer.add_scalar(key, value, step)
+
+    def close(self) -> None:
+        """End the file; what a full disk does not take is lost without a word, as it was said."""
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.close()

@@ -1,0 +1,153 @@
+"""What one step of a training does to the network. Imports torch when called; no Qt."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .config import TrainConfig
+from .loss import segmentation_loss
+from .ranks import Ranks
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "average_into",
+    "gradient",
+    "keep_norm_statistics",
+    "mixed",
+    "more_parts",
+    "rate_groups",
+    "unfinite",
+]
+
+
+def gradient(
+    network: torch.nn.Module,
+    batch: tuple[torch.Tensor, torch.Tensor],
+    config: TrainConfig,
+    device: torch.device,
+    layout: torch.memory_format,
+    parts: int,
+    ranks: Ranks,
+) -> float:
+    """Loss of a batch, its gradient left in the network's parameters.
+
+    The batch goes through the network in so many parts, one after another.
+    """
+    import torch
+
+    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    total = 0.0
+    for inputs, labels in zip(*(tensor.chunk(parts) for tensor in batch), strict=True):
+        with torch.autocast(
+            device.type, torch.bfloat16, enabled=config.mixed_precision and has_bfloat16
+        ):
+            logits = network(inputs.to(device, memory_format=layout))
+        loss = segmentation_loss(
+            ranks.whole(logits.to(torch.promote_types(logits.dtype, torch.float32))),
+            ranks.whole(labels.to(device)),
+            dice_over_batch=config.dice_over == "batch",
+            correction_weight=config.correction_weight,
+        )
+        loss = loss * (len(inputs) / len(batch[0]))
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    ranks.average_gradients(network)
+    return total
+
+
+def more_parts(parts: int, batch_size: int, device: torch.device) -> int:
+    """Parts in which a batch that ran out of memory is tried next: twice as many.
+
+    Raises
+    ------
+    InputError
+        If every part was a single patch already.
+    """
+    if parts >= batch_size:
+        raise InputError(
+            "Needed memory for the network and one patch",
+            f"the {device.type} device ran out of it",
+            "Close what else uses the device, or train with --device cpu",
+        )
+    return min(2 * parts, batch_size)
+
+
+def unfinite(loss: float, norm: float, step: int, output: Path) -> InputError:
+    """The error that ends a run whose loss or gradient is no number."""
+    figure = f"a gradient of {norm}" if math.isfinite(loss) else f"{loss}"
+    kept = f"The model before is kept in {output / 'last'}: " if step else ""
+    return InputError(
+        "Needed a loss and a gradient that are numbers",
+        f"got {figure} at step {step + 1}",
+        f"{kept}train again with a smaller learning rate, and check the images for extreme values",
+    )
+
+
+def average_into(
+    averaged: torch.nn.Module, network: torch.nn.Module, decay: float, step: int
+) -> None:
+    """Move the running average towards the network; it follows faster in the first steps."""
+    decay = min(decay, (1 + step) / (10 + step)) if decay else 0.0
+    _move(averaged, network, 1.0 - decay)
+
+
+def rate_groups(network: torch.nn.Module, encoder_rate: float) -> list[dict[str, object]]:
+    """Parameters of encoder and decoder, each with ``relative_rate``, for an optimizer.
+
+    An encoder of rate 0 is left out altogether: weight decay would move it, too.
+    """
+    encoder: list[torch.nn.Parameter] = []
+    decoder: list[torch.nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (encoder if name.startswith(("stem.", "downs.")) else decoder).append(parameter)
+    for parameter in encoder:
+        parameter.requires_grad_(encoder_rate > 0)
+    groups: list[dict[str, object]] = [{"params": decoder, "relative_rate": 1.0}]
+    if encoder_rate > 0:
+        groups.append({"params": encoder, "relative_rate": encoder_rate})
+    return groups
+
+
+def keep_norm_statistics(network: torch.nn.Module) -> None:
+    """Let every batch norm use the statistics it has, and learn none."""
+    from torch import nn
+
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
+def mixed(trained: torch.nn.Module, base: torch.nn.Module, base_share: float) -> torch.nn.Module:
+    """Network whose weights are the average of two, with this share of the second.
+
+    References
+    ----------
+    Wortsman et al.: Robust fine-tuning of zero-shot models, CVPR 2022,
+    doi 10.1109/CVPR52688.2022.00780.
+    """
+    if base_share == 0:
+        return trained
+    from copy import deepcopy
+
+    between = deepcopy(trained)
+    _move(between, base, base_share)
+    return between
+
+
+def _move(network: torch.nn.Module, towards: torch.nn.Module, share: float) -> None:
+    """Move a network's weights and statistics so much of the way towards another's."""
+    import torch
+
+    with torch.no_grad():
+        current = towards.state_dict()
+        for key, value in network.state_dict().items():
+            there = current[key].to(value.device)
+            if value.is_floating_point():
+                value.lerp_(there, share)
+            else:
+                value.copy_(there)

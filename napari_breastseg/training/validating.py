@@ -1,0 +1,79 @@
+"""How well the cases held out are segmented. Imports torch when called; no Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..prediction import is_out_of_memory, predict_working
+from ..preprocessing import Prepared
+from ..progress import Job, Progress
+from ..unet import ModelSpec, place
+from ..volume import IGNORE, TUMOR, Grid
+from .cases import TrainingCase
+from .ranks import ALONE, Ranks
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["dice_of_cases", "mean", "validated"]
+
+
+def dice_of_cases(
+    network: torch.nn.Module,
+    spec: ModelSpec,
+    cases: Sequence[TrainingCase],
+    device: torch.device,
+    ranks: Ranks = ALONE,
+) -> Job[list[float]]:
+    """Dice of each case at threshold 0.5 on the working grid, `ignore` left out."""
+    import torch
+
+    scores = []
+    wanted = device
+    for number, case in enumerate(cases[ranks.rank :: ranks.count]):
+        phases = torch.from_numpy(np.array(case.phases, np.float32))
+        prepared = Prepared(phases, case.roles, Grid(case.labels.shape))
+        job = predict_working(network, spec, prepared, device)
+        tumor = None
+        while tumor is None:
+            message = ""
+            try:
+                next(job)
+            except StopIteration as stop:
+                tumor = stop.value[0].numpy() >= 0.5
+            except RuntimeError as error:
+                if device.type == "cpu" or not is_out_of_memory(error):
+                    raise
+                message = f"The {device.type} device ran out of memory; validating on the CPU"
+                device = torch.device("cpu")
+                job = predict_working(network, spec, prepared, device)
+            # Every batch is a chance to cancel.
+            yield Progress("Validating", number * ranks.count, len(cases), message=message)
+        is_scored = case.labels != IGNORE
+        reference = case.labels == TUMOR
+        overlap = np.count_nonzero(tumor & reference & is_scored)
+        size = np.count_nonzero(tumor & is_scored) + np.count_nonzero(reference & is_scored)
+        scores.append(2 * overlap / size if size else 1.0)
+    place(network.train(), wanted, spec.dims)
+    return ranks.every(scores)
+
+
+def mean(dice: Sequence[float]) -> float:
+    """Mean as a plain number."""
+    return float(np.mean(dice))
+
+
+def validated(progress: Progress, cases: Sequence[TrainingCase], dice: Sequence[float]) -> Progress:
+    """Progress with the Dice of each case, where they were just validated."""
+    if not dice:
+        return progress
+    metrics = {**progress.metrics, "val_dice": mean(dice)}
+    return replace(
+        progress,
+        metrics=metrics,
+        per_case={case.case_id: value for case, value in zip(cases, dice, strict=True)},
+    )
