@@ -138,7 +138,8 @@ def film_correction(viewer: napari.Viewer, layer: object, truth: LabelMap, z: in
         picture = viewer.window.screenshot(canvas_only=True, flash=False)[..., :3]
         small = Image.fromarray(picture)
         small.thumbnail((480, 480))
-        frames.append(small.quantize(48, dither=Image.Dither.NONE))
+        few = Image.Quantize.MAXCOVERAGE
+        frames.append(small.quantize(96, method=few, dither=Image.Dither.NONE))
 
     lesion = max(regionprops(label(truth.tumor[z])), key=lambda region: region.area)
     (top, left, _, right) = lesion.bbox

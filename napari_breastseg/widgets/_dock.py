@@ -62,7 +62,7 @@ KEYS = {
     "Shift-X": "cancel",
     # Reading
     "W": "display.next_picture",
-    "A": "display.toggle_outline",
+    "F5": "display.toggle_outline",
     "U": "display.next_opacity",
     "Shift-Up": "display.brighten",
     "Shift-Down": "display.darken",

@@ -203,6 +203,7 @@ class SideViews(QWidget):
         through, vertical, across = radiological_order(grid)
         for order in ((vertical, through, across), (across, through, vertical)):
             model = ViewerModel()
+            model.theme = viewer.theme
             follow(model)
             self._fill(model)
             model.dims.order = order

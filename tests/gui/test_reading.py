@@ -239,9 +239,9 @@ def test_outline_opacity_crosshair_and_the_next_lesion(
     dock, viewer = reading.dock, reading.viewer
     mask = LabelMap((reading.probability.data >= 0.5).astype(np.uint8), reading.exam.grid)
     layer = show_labels(viewer, dock.session.source, mask)
-    press(reading, Qt.Key.Key_A)
+    press(reading, Qt.Key.Key_F5)
     assert layer.contour == 2
-    press(reading, Qt.Key.Key_A)
+    press(reading, Qt.Key.Key_F5)
     assert layer.contour == 0
     press(reading, Qt.Key.Key_U)
     assert layer.opacity == 0.25
