@@ -18,11 +18,15 @@ SCRATCH = Path(tempfile.mkdtemp(prefix="breastseg-pictures-"))
 os.environ["NAPARI_CONFIG"] = str(SCRATCH / "napari.yaml")
 os.environ["BREASTSEG_HOME"] = str(SCRATCH / "home")
 
+sys.path.insert(0, str(ROOT / "benchmarks"))  # real mouse events
+
 import napari  # noqa: E402
 import numpy as np  # noqa: E402
+from _strokes import canvas_place, drag  # noqa: E402
 from napari.settings import get_settings  # noqa: E402
 from PIL import Image  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
+from skimage.measure import label, regionprops  # noqa: E402
 
 from napari_breastseg import formats  # noqa: E402
 from napari_breastseg.volume import LabelMap  # noqa: E402
@@ -42,6 +46,7 @@ def main() -> int:
     viewer.window.resize(*SIZE)
     _, dock = viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")
     wait(dock)
+    dock.tour.end()
     snap(viewer, dock, "empty", themes=("dark",))
 
     dock.open_panel.path.setValue(SAMPLE)
@@ -71,8 +76,34 @@ def main() -> int:
     zoom_on(viewer, truth, z)
     QTest.qWait(300)
     snap(viewer, dock, "correct")
-
     panel.difference.setChecked(False)
+    film_correction(viewer, layer, truth, z)
+
+    viewer.reset_view()
+    dock.show_tab("Segment")
+    dock.layouts.show_orthogonal()
+    QTest.qWait(600)
+    lesion = max(regionprops(label(truth.tumor[z])), key=lambda region: region.area)
+    place = layer.data_to_world((z, *lesion.centroid))
+    viewer.dims.set_point(range(3), place)
+    snap(viewer, dock, "orthogonal")
+    dock.layouts.show_phases()
+    QTest.qWait(600)
+    snap(viewer, dock, "phases")
+    dock.layouts.show_axial()
+    dock.show_keys()
+    QTest.qWait(400)
+    for theme in ("dark", "light"):
+        viewer.theme = theme
+        QTest.qWait(300)
+        save(dock._sheet.grab(), f"keys-{theme}")
+    viewer.theme = "dark"
+    dock._sheet.close()
+    dock.tour.start()
+    dock.tour.next_button.click()
+    snap(viewer, dock, "tour")
+    dock.tour.end()
+
     panel.rest.setChecked(True)
     dock.accept()
     wait(dock)
@@ -102,6 +133,43 @@ def wait(dock: object) -> None:
     QTest.qWait(250)
 
 
+def film_correction(viewer: napari.Viewer, layer: object, truth: LabelMap, z: int) -> None:
+    """Write correction.gif: real strokes that rub out a part of the mask and paint it anew."""
+    frames: list[Image.Image] = []
+
+    def shoot() -> None:
+        picture = viewer.window.screenshot(canvas_only=True, flash=False)[..., :3]
+        small = Image.fromarray(picture)
+        small.thumbnail((480, 480))
+        few = Image.Quantize.MAXCOVERAGE
+        frames.append(small.quantize(96, method=few, dither=Image.Dither.NONE))
+
+    lesion = max(regionprops(label(truth.tumor[z])), key=lambda region: region.area)
+    (top, left, _, right) = lesion.bbox
+    top += 2
+    shoot()
+    for mode, size in (("erase", 6), ("paint", 4)):
+        layer.mode, layer.brush_size = mode, size  # type: ignore[attr-defined]
+        ends = [(z, top, left), (z, top, right)]
+        path = [canvas_place(viewer, layer, tuple(p)) for p in np.linspace(*ends, 12)]
+        drag(viewer, path, shoot)
+        QTest.qWait(200)
+        shoot()
+    for step in ("undo", "undo", "redo", "redo"):
+        getattr(layer, step)()
+        QTest.qWait(150)
+        shoot()
+    durations = [900, *[110] * (len(frames) - 6), *[700] * 5]
+    frames[0].save(
+        IMAGES / "correction.gif",
+        save_all=True,
+        append_images=frames[1:],
+        duration=durations,
+        loop=0,
+        optimize=True,
+    )
+
+
 def correct_a_little(layer: object, truth: LabelMap, z: int) -> None:
     """Edits such as a reader makes: towards the truth in one slice."""
     wanted = layer.data.copy()  # type: ignore[attr-defined]
@@ -111,10 +179,10 @@ def correct_a_little(layer: object, truth: LabelMap, z: int) -> None:
 
 
 def zoom_on(viewer: napari.Viewer, truth: LabelMap, z: int) -> None:
-    """Bring the tumor of a slice close."""
-    ys, xs = np.nonzero(truth.tumor[z])
+    """Bring the largest tumor of a slice close."""
+    lesion = max(regionprops(label(truth.tumor[z])), key=lambda region: region.area)
     _, dy, dx = truth.grid.voxel_size
-    viewer.scene.camera.center = (0, float(ys.mean()) * dy, float(xs.mean()) * dx)
+    viewer.scene.camera.center = (0, lesion.centroid[0] * dy, lesion.centroid[1] * dx)
     viewer.scene.camera.zoom *= 3
 
 
@@ -126,11 +194,19 @@ def snap(
     for theme in themes:
         viewer.theme = theme
         QTest.qWait(400)
-        picture = viewer.window.screenshot(canvas_only=False, flash=False)
-        Image.fromarray(picture[..., :3]).quantize(
-            256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
-        ).save(IMAGES / f"{name}-{theme}.png", optimize=True)
+        save(viewer.window.screenshot(canvas_only=False, flash=False), f"{name}-{theme}")
     viewer.theme = "dark"
+
+
+def save(picture: object, name: str) -> None:
+    """Write an array or a pixmap as a PNG of 256 colors."""
+    if not isinstance(picture, np.ndarray):
+        path = IMAGES / f"{name}.png"
+        picture.save(str(path))  # type: ignore[attr-defined]
+        picture = np.asarray(Image.open(path).convert("RGB"))
+    Image.fromarray(picture[..., :3]).quantize(
+        256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE
+    ).save(IMAGES / f"{name}.png", optimize=True)
 
 
 if __name__ == "__main__":

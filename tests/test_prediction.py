@@ -192,3 +192,20 @@ def test_closing_the_job_between_batches_stops_it(monkeypatch):
         next(job)
     job.close()
     assert len(seen) == 3
+
+
+def test_a_kept_probability_is_cut_as_the_whole_one() -> None:
+    from napari_breastseg.prediction import ProbabilitySteps, marked
+    from napari_breastseg.volume import Grid, Volume
+
+    rng = np.random.default_rng(0)
+    data = rng.random((6, 20, 20)).astype(np.float32) ** 3
+    data[:, :, 9:11] = 0  # two findings that do not touch
+    data[2:4, 2:15, 2:8] = 1
+    volume = Volume(data, Grid(data.shape))
+    for least_share in (0.0, 0.2):
+        kept = ProbabilitySteps.of(volume, least_share)
+        assert kept.steps.nbytes * 4 == data.nbytes
+        for threshold in (0.01, 0.33, 0.5, 0.71, 1.0):
+            wanted, _ = marked(volume, threshold, least_share)
+            np.testing.assert_array_equal(kept.at_threshold(threshold).data, wanted.data)

@@ -60,7 +60,9 @@ def require_labels(label_map: LabelMap, allowed: Iterable[int], case_id: str) ->
         With the values that were found.
     """
     allowed = sorted(allowed)
-    found = np.flatnonzero(np.bincount(label_map.data.ravel(), minlength=256))
+    # Slice by slice: counting widens each voxel to eight bytes.
+    counts = sum(np.bincount(plane.ravel(), minlength=256) for plane in label_map.data)
+    found = np.flatnonzero(counts)
     if not np.isin(found, allowed).all():
         names = {value: name for name, value in LABELS.items()}
         values = ", ".join(map(str, found[:12])) + (" and more" if len(found) > 12 else "")

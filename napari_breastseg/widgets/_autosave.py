@@ -1,13 +1,18 @@
-"""Keeping work in progress: on a timer in a thread, and at once when the window closes."""
+"""Keeping work in progress: soon after each edit, in a thread; at once when the window closes.
+
+One copy of the mask is kept up to date slice by slice; it is what the thread writes, so that the
+reader can go on painting.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
@@ -15,22 +20,49 @@ from qtpy.QtWidgets import QWidget
 from ..dataset import CaseRecord, Dataset, SecondRead
 from ..volume import LabelMap
 from . import _fields
+from ._edits import EditWatch, SliceStates
 from ._jobs import JobRunner, as_job, errors_shown
 from ._layers import tumor_layer, volume_of
 from ._session import Session, is_same
 from ._sources import note_of
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from napari.viewer import Viewer
 
-__all__ = ["KEEP_EVERY_S", "Keeper"]
+__all__ = ["KEEP_EVERY_S", "KEPT_WITHIN_S", "Keeper"]
 
-KEEP_EVERY_S = 20
+KEPT_WITHIN_S = 5
+"""What is promised: after this long an edit is on the disk."""
 
-PASSING = ("difference", "box", "preview", "scribbles")
+KEEP_EVERY_S = 1.5
+"""How soon after an edit it is written; the rest of the promise is for the writing."""
+
+RETRY_S = 20.0
+"""How soon it is tried again where the disk refused, so that nobody is told every second."""
+
+PATIENCE_S = 1.0
+"""How long a stroke that is being drawn is waited for: what it touched is known at its end."""
+
+_SOON_MS = 200
+
+PASSING = ("difference", "box", "preview", "scribbles", "crosshair", "mirror")
 """Roles of layers that come and go while a mask is corrected."""
 
-_Work = tuple[Dataset | SecondRead, CaseRecord, NDArray[Any]]
+_NO_LABEL = 255
+
+
+@dataclass(eq=False)
+class _Work:
+    """A case and the recovery copy of its mask."""
+
+    dataset: Dataset | SecondRead
+    record: CaseRecord
+    copy: NDArray[Any]
+
+    @property
+    def key(self) -> tuple[Path, str]:
+        return self.dataset.folder, self.record.case_id
 
 
 class Keeper(QObject):
@@ -38,6 +70,9 @@ class Keeper(QObject):
 
     changed = Signal()
     """Something was kept."""
+
+    edited = Signal()
+    """The mask that is watched was edited."""
 
     def __init__(
         self, viewer: Viewer, session: Session, parent: QWidget, accepting: JobRunner
@@ -48,9 +83,22 @@ class Keeper(QObject):
         self._parent = parent
         self.runner = JobRunner(self)
         self._accepting = accepting
-        self.kept: NDArray[Any] | None = None
-        """Labels as they were last kept."""
+        self.states = SliceStates()
+        """Of the mask that is watched, as of the last `look`."""
 
+        self._kept: NDArray[Any] | None = None
+        """Labels as they were last kept; left alone while a thread writes them."""
+
+        self._is_kept_shared = True
+        """Whether somebody else relies on that array; it is copied before it changes then."""
+
+        self._unwritten: _Work | None = None
+        """What is on its way to the disk, or was refused there."""
+
+        self._since: set[int] | None = set()
+        """Slices edited since; None when it could be any of them."""
+
+        self._watch: EditWatch | None = None
         self._waiting: list[Callable[[], object]] = []
         """What goes on once the dataset is not being written to."""
 
@@ -58,15 +106,15 @@ class Keeper(QObject):
         self._disk = threading.Lock()
         """Held while an autosave or an accepted mask is written, by whichever thread."""
 
-        self._numbers = count(1)
-        self._newest: dict[tuple[Path, str], int] = {}
-        self._accepted: _Work | None = None
+        self._accepted: tuple[tuple[Path, str], NDArray[Any]] | None = None
+        self._pause_s = KEEP_EVERY_S
+        self._waited_ms = 0
         self._timer = QTimer(self)
-        self._timer.setInterval(KEEP_EVERY_S * 1000)
-        self._timer.timeout.connect(lambda: None if self.is_writing else self.keep())
-        self._timer.start()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._on_time)
         self.runner.ended.connect(self._on_keeping_ended)
         accepting.ended.connect(self._on_accepting_ended)
+        session.record_changed.connect(self._take_record)
         viewer.layers.events.removing.connect(self._on_removing)
 
     @property
@@ -74,9 +122,37 @@ class Keeper(QObject):
         """Whether an autosave or an accepted mask is on its way to the disk."""
         return self.runner.is_running or self._is_accepting
 
-    def is_kept(self, labels: NDArray[Any]) -> bool:
-        """Whether these labels are what was kept last."""
-        return is_same(self.kept, labels)
+    @property
+    def is_behind(self) -> bool:
+        """Whether there are edits that are not on the disk yet, as of the last `look`."""
+        return self._since is None or bool(self._since)
+
+    def watch(self, layer: Labels) -> None:
+        """Keep what is done to this mask from now on."""
+        if self._watch is not None and self._watch.layer == layer:
+            return
+        self._unwatch()
+        self._since = None
+        self._watch = EditWatch(self._viewer, layer, self._on_edit, self._session.count_stroke)
+
+    def note_kept(self, labels: NDArray[Any]) -> None:
+        """Note that these labels (Z, Y, X) of the case at work are on the disk."""
+        self._kept, self._is_kept_shared = labels, True
+        self._unwritten, self._since = None, None
+        if self._watch is not None:
+            self.states.look(volume_of(self._watch.layer), self._session.saved)
+
+    def look(self) -> None:
+        """Look at the slices edited since the last time."""
+        watch = self._watch
+        if watch is None:
+            return
+        touched = watch.take()
+        self.states.look(volume_of(watch.layer), self._session.saved, touched)
+        if touched is None or self._since is None:
+            self._since = None
+        else:
+            self._since |= set(touched)
 
     def keep(self, then: Callable[[], object] = lambda: None) -> None:
         """Keep work in progress, in a thread, when there is any that is new; then go on.
@@ -87,14 +163,17 @@ class Keeper(QObject):
         if self.is_writing:
             self._waiting.append(lambda: self.keep(then))
             return
+        self._since = None  # where work is left behind all of it is compared
+        self._keep(then)
+
+    def _keep(self, then: Callable[[], object]) -> None:
         if (work := self._work()) is None:
+            self.changed.emit()
             then()
             return
-        dataset, record, labels = work
-        copied, number = labels.copy(), next(self._numbers)
 
         def take(_: object) -> None:
-            self._note_kept(copied)
+            self.changed.emit()
             try:
                 then()
             finally:
@@ -102,18 +181,20 @@ class Keeper(QObject):
 
         self.runner.start(
             "Keeping your work",
-            lambda: as_job(
-                "Keeping your work", lambda: self._write((dataset, record, copied), number)
-            ),
+            lambda: as_job("Keeping your work", lambda: self._write(work)),
             on_result=take,
         )
 
     def keep_now(self) -> None:
         """Keep work in progress at once: its layer or the window is closing."""
-        if (work := self._work()) is not None:
-            with errors_shown():
-                self._write(work, next(self._numbers))
-                self._note_kept(work[2].copy())
+        with errors_shown():
+            # What a thread is writing must be written before its copy changes.
+            with self._disk:
+                self._since = None
+                work = self._work()
+            if work is not None:
+                self._write(work)
+                self.changed.emit()
 
     def close_case(self) -> None:
         """Keep work in progress at once and give the case back."""
@@ -150,7 +231,7 @@ class Keeper(QObject):
         def work() -> CaseRecord:
             with self._disk:
                 accepted = write()
-                self._accepted = (dataset, record, labels)
+                self._accepted = ((dataset.folder, record.case_id), labels)
                 return accepted
 
         def take(accepted: CaseRecord) -> None:
@@ -191,12 +272,36 @@ class Keeper(QObject):
         if note_of(self._viewer.layers[event.index]).get("role") not in PASSING:
             self.keep_now()
 
-    def _note_kept(self, labels: NDArray[Any]) -> None:
-        self.kept = labels
-        self.changed.emit()
+    def _take_record(self, record: CaseRecord | None) -> None:
+        if record is None:
+            self._unwatch()
+            self._kept = self._unwritten = None
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+
+    def _on_edit(self, is_under_way: bool) -> None:
+        if not self._timer.isActive():
+            self._timer.start(round(self._pause_s * 1000))
+        if not is_under_way:
+            self.edited.emit()
+
+    def _on_time(self) -> None:
+        is_drawing = self._watch is not None and self._watch.is_stroke_under_way
+        if is_drawing and self._waited_ms < PATIENCE_S * 1000:
+            self._waited_ms += _SOON_MS
+        elif not self.is_writing:
+            self._waited_ms = 0
+            self._keep(lambda: None)
+            return
+        self._timer.start(_SOON_MS)
 
     def _on_keeping_ended(self, outcome: str) -> None:
+        self._pause_s = KEEP_EVERY_S if outcome == "done" else RETRY_S
         if outcome != "done":  # else when the result has been taken
+            self._timer.start(round(self._pause_s * 1000))
             self._go_on()
 
     def _on_accepting_ended(self, outcome: str) -> None:
@@ -214,28 +319,39 @@ class Keeper(QObject):
             with errors_shown():
                 then()
 
-    def _write(self, work: _Work, number: int) -> None:
-        """Autosave, unless newer work of the case has been kept or the same was accepted."""
-        dataset, record, labels = work
-        key = (dataset.folder, record.case_id)
+    def _write(self, work: _Work) -> None:
+        """Autosave the copy, unless that was done or the same was accepted meanwhile."""
         with self._disk:
-            if number < self._newest.get(key, 0):
+            if self._unwritten is not work:
                 return
-            self._newest[key] = number
-            if self._accepted is not None:
-                other, its_record, accepted = self._accepted
-                its_key = (other.folder, its_record.case_id)
-                if key == its_key and is_same(accepted, labels):
-                    return
-            dataset.autosave(record.case_id, LabelMap(labels, record.grid.grid))
+            key, accepted = self._accepted or (None, None)
+            if key != work.key or not is_same(accepted, work.copy):
+                labels = LabelMap(work.copy, work.record.grid.grid)
+                work.dataset.autosave(work.record.case_id, labels)
+            self._unwritten = None
 
     def _work(self) -> _Work | None:
-        """Dataset, record and labels, when the labels are neither accepted nor kept yet."""
+        """What to write, its copy brought up to date; None when nothing of it is new."""
         dataset, record = self._session.desk, self._session.record
         layer = tumor_layer(self._viewer, self._session.case_id)
         if dataset is None or record is None or layer is None:
             return None
+        self.look()
         labels = volume_of(layer)
-        if not self._session.is_unsaved(labels) or self.is_kept(labels):
-            return None
-        return dataset, record, labels
+        is_watched = self._watch is not None and self._watch.layer == layer
+        slices = (
+            sorted(self._since) if self._since is not None and is_watched else range(len(labels))
+        )
+        if self._kept is None or self._kept.shape != labels.shape:
+            self._kept, self._is_kept_shared = np.full(labels.shape, _NO_LABEL, labels.dtype), False
+        is_new = False
+        for z in slices:
+            if not np.array_equal(self._kept[z], labels[z]):
+                if self._is_kept_shared:
+                    self._kept, self._is_kept_shared = self._kept.copy(), False
+                self._kept[z] = labels[z]
+                is_new = True
+        self._since = set()
+        if is_new:
+            self._unwritten = _Work(dataset, record, self._kept)
+        return self._unwritten

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 from .. import dce
 from ..errors import InputError
 from ..progress import Job, Progress
-from ..volume import Exam
+from ..volume import Exam, Grid
 from ._fields import button, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, errors_shown
@@ -23,7 +24,7 @@ from ._sources import Source, exam_of, fingerprint, note_of
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["DceSection"]
+__all__ = ["DceSection", "show_map", "subtraction_layer"]
 
 _SHOWN_MAPS = ("sub1", "PE1", "SER")
 _COLORMAPS = {"sub1": "gray", "PE1": "inferno", "SER": "turbo", "MIP sub1": "gray"}
@@ -110,38 +111,13 @@ class DceSection(QWidget):
         if not source.is_same_exam(self._session.source):
             return
         viewer = self._viewer
-        active = viewer.layers.selection.active
-        under = viewer.layers[source.layers.get("post1", next(iter(source.layers.values())))]
-        where = placement(under)
         for name, (data, limits) in maps.layers.items():
             title = f"{source.case_id} {name}"
             was_visible = name == "sub1"
             if title in viewer.layers:
                 was_visible = viewer.layers[title].visible
                 viewer.layers.remove(title)
-            layer = viewer.add_image(
-                data,
-                name=title,
-                contrast_limits=limits,
-                colormap=_COLORMAPS[name],
-                visible=was_visible,
-                metadata={
-                    "breastseg": {
-                        "case_id": source.case_id,
-                        "fingerprint": source.fingerprint,
-                        "map": name,
-                        "grid": exam.grid,
-                    }
-                },
-                **where,
-            )
-            # Below the mask, which must stay in sight.
-            masks = [
-                i for i, one in enumerate(viewer.layers) if note_of(one).get("role") == "tumor"
-            ]
-            if masks and masks[0] < viewer.layers.index(layer):
-                viewer.layers.move(viewer.layers.index(layer), masks[0])
-        viewer.layers.selection.active = active
+            show_map(viewer, source, exam.grid, name, data, limits, was_visible)
         self._say(maps.shifts)
 
     def _take_aligned(
@@ -202,6 +178,53 @@ class DceSection(QWidget):
     def _refresh(self, event: object = None) -> None:
         set_ready(self.maps_button, self._why_no_maps())
         set_ready(self.align_button, self._why_no_alignment())
+
+
+def show_map(
+    viewer: Viewer,
+    source: Source,
+    grid: Grid,
+    name: str,
+    data: Any,
+    limits: tuple[float, float],
+    is_visible: bool,
+) -> None:
+    """Add a map of an exam as layer "<case> <name>", below the mask, which stays in sight."""
+    active = viewer.layers.selection.active
+    under = viewer.layers[source.layers.get("post1", next(iter(source.layers.values())))]
+    layer = viewer.add_image(
+        data,
+        name=f"{source.case_id} {name}",
+        contrast_limits=limits,
+        colormap=_COLORMAPS[name],
+        visible=is_visible,
+        metadata={
+            "breastseg": {
+                "case_id": source.case_id,
+                "fingerprint": source.fingerprint,
+                "map": name,
+                "grid": grid,
+            }
+        },
+        **placement(under),
+    )
+    masks = [i for i, one in enumerate(viewer.layers) if note_of(one).get("role") == "tumor"]
+    if masks and masks[0] < viewer.layers.index(layer):
+        viewer.layers.move(viewer.layers.index(layer), masks[0])
+    viewer.layers.selection.active = active
+
+
+def subtraction_layer(viewer: Viewer, source: Source, roles: Mapping[str, str] | None) -> str:
+    """Name of the layer of first post-contrast less pre, added where it is not; "" without both."""
+    name = f"{source.case_id} sub1"
+    if name in viewer.layers:
+        return name
+    if not {"pre", "post1"} <= set(roles or source.layers):
+        return ""
+    exam = exam_of(viewer, source, roles)
+    values = dce.enhancement_maps(exam)["sub1"]
+    show_map(viewer, source, exam.grid, "sub1", values, _limits(values), False)
+    return name
 
 
 def _compute_maps(exam: Exam) -> Job[_Maps]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..volume import TUMOR
+from . import _colors
 from ._layers import label_colors, placement, tumor_layer, volume_of
 from ._session import Session
 from ._sources import note_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ADDED_COLOR", "REMOVED_COLOR", "Difference"]
 
 ADDED, REMOVED = 1, 2
-ADDED_COLOR, REMOVED_COLOR = "#35d07f", "#3d9df2"
+ADDED_COLOR, REMOVED_COLOR = _colors.ADDED, _colors.REMOVED
 
 
 class Difference:
@@ -34,6 +35,8 @@ class Difference:
     @property
     def why_not(self) -> str:
         """Why there is nothing to compare; empty when there is."""
+        if self._session.is_draft_hidden:
+            return "The draft is hidden; show it first"
         if self._session.draft is None:
             return "No draft to compare with: segment first"
         if tumor_layer(self._viewer, self._session.case_id) is None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 import napari
 import napari.viewer
 from qtpy.QtCore import QEvent, QObject
+from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QComboBox,
     QHBoxLayout,
     QLabel,
+    QShortcut,
     QSizePolicy,
     QTabWidget,
     QVBoxLayout,
@@ -21,14 +23,18 @@ from qtpy.QtWidgets import (
 )
 
 from ..volume import Exam, LabelMap
+from ._display import Display
 from ._fields import scrolled
 from ._jobs import errors_shown
 from ._layers import set_aside, show_exam, show_labels
+from ._layouts import Layouts
 from ._orientation import follow
 from ._session import Draft, Session
+from ._shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
 from ._slice_marks import SliceMarks
 from ._sources import Source, earlier_layers, exam_of, note_of, sources
 from ._tool_list import ToolActions
+from ._tour import Tour
 from ._view import go_to_tumor
 from .correct_panel import CorrectPanel
 from .open_panel import OpenPanel
@@ -83,8 +89,26 @@ KEYS = {
     "N": "copy_next",
     "Shift-J": "copy_previous",
     "Shift-Y": "predict_box",
+    # Reading
+    "W": "display.next_picture",
+    "F5": "display.toggle_outline",
+    "U": "display.next_opacity",
+    "Shift-Up": "display.brighten",
+    "Shift-Down": "display.darken",
+    "Shift-Right": "display.widen",
+    "Shift-Left": "display.narrow",
+    "F2": "layouts.show_axial",
+    "F3": "layouts.show_orthogonal",
+    "F4": "layouts.show_phases",
+    "F6": "display.next_preset",
+    "F7": "display.toggle_crosshair",
+    "F8": "next_lesion",
+    "F9": "reveal_draft",
+    "?": "show_keys",
 }
 """Key to action of the dock; none of them is one of napari's own."""
+
+_SHEET_KEY = "?"
 
 
 class BreastMRI(ToolActions, QWidget):
@@ -104,7 +128,6 @@ class BreastMRI(ToolActions, QWidget):
         self._is_over = False
         self.source = QComboBox()
         self.source.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.source.setToolTip("The exam or image layer that all tabs work on")
         self.source.activated.connect(self._choose_source)
         self.open_panel = OpenPanel(napari_viewer, self.session)
         self.segment_panel = SegmentPanel(napari_viewer, self.session)
@@ -114,6 +137,11 @@ class BreastMRI(ToolActions, QWidget):
         self.marks = SliceMarks(
             napari_viewer, self.session, lambda: self.correct_panel.tumor_slices
         )
+        self.display = Display(napari_viewer, self.session)
+        self.layouts = Layouts(napari_viewer, self.session, self.display)
+        self.correct_panel.keeper.edited.connect(self.layouts.refresh_masks)
+        self.tour = Tour(self.show_tab)
+        self._sheet: ShortcutSheet | None = None
         self.open_panel.leave = self.correct_panel.keeper.leave
         self.open_panel.close_case = self.correct_panel.keeper.close_case
         self.correct_panel.tools.predict_in = self.segment_panel.predict_in
@@ -134,9 +162,12 @@ class BreastMRI(ToolActions, QWidget):
         row = QHBoxLayout()
         row.addWidget(QLabel("Exam"))
         row.addWidget(self.source, 1)
+        row.addWidget(self._view_button())
+        row.addWidget(self._help_button())
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 8, 4, 4)
         column.addLayout(row)
+        column.addWidget(self.tour)
         column.addWidget(self.tabs, 1)
         self.setMinimumWidth(330)
         follow(napari_viewer)
@@ -184,9 +215,11 @@ class BreastMRI(ToolActions, QWidget):
         for runner in (*self._runners(), self.correct_panel.keeper.runner):
             runner.abandon()
         self.correct_panel.tools.put_down()
-        self.session.leave_case()
+        self.layouts.take_down()
+        self.display.take_down()
         self.marks.take_down()
-        for key in KEYS:
+        self.session.leave_case()
+        for key in KEYS.keys() - {_SHEET_KEY}:
             self.viewer.bind_key(key, None, overwrite=True)
 
     # Actions that have a key
@@ -303,6 +336,22 @@ class BreastMRI(ToolActions, QWidget):
         self.show_tab("Train")
         self.train_panel.gate.roll_back()
 
+    def next_lesion(self) -> None:
+        """Go to the next lesion, measured first where that was not done."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.go_to_next()
+
+    def reveal_draft(self) -> None:
+        """Show the draft that is hidden."""
+        self.correct_panel.hidden_draft.reveal()
+
+    def show_keys(self) -> None:
+        """Show all keys."""
+        if self._sheet is None:
+            self._sheet = ShortcutSheet(self, KEYS)
+        self._sheet.show()
+        self._sheet.raise_()
+
     def cancel(self) -> None:
         """Cancel whatever runs."""
         for runner in self._runners():
@@ -317,6 +366,7 @@ class BreastMRI(ToolActions, QWidget):
             self._window = self.window()
             self._window.installEventFilter(self)
             self.marks.hang(self._window)
+            self.tour.offer()
         self.reset_choices()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -350,7 +400,24 @@ class BreastMRI(ToolActions, QWidget):
 
     def _bind_keys(self) -> None:
         for key, action in KEYS.items():
-            self.viewer.bind_key(key, _weakly(self, action), overwrite=True)
+            if key == _SHEET_KEY:
+                # napari knows no key of this name, which keyboards write in different ways.
+                for typed in (key, f"Shift+{key}"):
+                    QShortcut(QKeySequence(typed), self).activated.connect(_weakly(self, action))
+            else:
+                self.viewer.bind_key(key, _weakly(self, action), overwrite=True)
+
+    def _view_button(self) -> QWidget:
+        rows = {
+            title_of(self, action): (key, action_of(self, action))
+            for key, action in KEYS.items()
+            if action.startswith(MOUSE_ONLY)
+        }
+        return menu_button("View ▾", "Pictures, grey windows, layouts, outline or fill", rows)
+
+    def _help_button(self) -> QWidget:
+        rows = {"Keys": (_SHEET_KEY, self.show_keys), "Guided tour": ("", self.tour.start)}
+        return menu_button("?", "Keys, and a tour through the tabs", rows)
 
     def _show_sources(self, current: Source | None) -> None:
         self.source.clear()
@@ -361,6 +428,8 @@ class BreastMRI(ToolActions, QWidget):
         self.source.setEnabled(bool(self._sources))
         if current is not None:
             self.source.setCurrentIndex(self._sources.index(current))
+        title = f"{current.title}: " if current is not None else ""
+        self.source.setToolTip(f"{title}the exam or image layer that all tabs work on")
 
     def _choose_source(self, index: int) -> None:
         if 0 <= index < len(self._sources):
@@ -422,12 +491,12 @@ def _weakly(dock: BreastMRI, action: str) -> Callable[[object], None]:
     """A key's function that does not keep a closed dock alive."""
     reference = weakref.ref(dock)
 
-    def act(viewer: object) -> None:
+    def act(viewer: object = None) -> None:
         alive = reference()
         if alive is not None:
-            getattr(alive, action)()
+            action_of(alive, action)()
 
-    act.__doc__ = getattr(BreastMRI, action).__doc__
+    act.__doc__ = title_of(dock, action)
     return act
 
 

@@ -18,6 +18,7 @@ from ..correction import Edit
 from ..errors import InputError
 from ..preprocessing import intensity_window
 from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap
+from . import _colors
 from ._sources import Source, earlier_layers, fingerprint, note_of, plain_grid
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ __all__ = [
 
 LayerTuple = tuple[NDArray[Any], dict[str, Any], str]
 
-_COLORS = {TUMOR: "#ff5a36", IGNORE: "#80808060"}
 _LEAVING = "leaving"
+_COLORS = {TUMOR: _colors.TUMOR, IGNORE: _colors.IGNORED}
 _PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units")
 
 

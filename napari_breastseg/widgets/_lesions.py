@@ -31,6 +31,7 @@ from ..report import (
     write_report,
 )
 from ..volume import Exam, LabelMap
+from . import _colors
 from ._fields import Fold, PathField, button, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, errors_shown, show_info
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["LesionSection"]
 
 _COLUMNS = ("lesion", "side", "size", "diameter", "type")
-_FRAME_COLOR = "#4aa3df"
+_FRAME_COLOR = _colors.FRAME
 
 
 class LesionSection(QWidget):
@@ -57,6 +58,7 @@ class LesionSection(QWidget):
         self._viewer = viewer
         self._session = session
         self._source: Source | None = None
+        self._goes_there = False
         self.report: LesionReport | None = None
         """Of the mask as it was when last measured; lesions keep their ids from it."""
 
@@ -113,6 +115,16 @@ class LesionSection(QWidget):
     def measure(self) -> None:
         """Measure the mask in a thread and list its lesions."""
         self._start(None)
+
+    def go_to_next(self) -> None:
+        """Go to the next lesion, measuring them first where that was not done yet."""
+        if self.report is None:
+            self._goes_there = not self._why_not()
+            self.measure()
+        elif not self.report.lesions:
+            show_info("The mask holds no lesion.")
+        else:
+            self.table.selectRow((self.table.currentRow() + 1) % len(self.report.lesions))
 
     def export(self) -> None:
         """Ask for a file, measure the mask as it is now and write the report."""
@@ -186,6 +198,9 @@ class LesionSection(QWidget):
         if source.is_same_exam(self._session.source):
             self._source = source
             self._show(report, changes)
+            if self._goes_there:
+                self._goes_there = False
+                self.go_to_next()
 
     def _take_source(self, source: Source | None) -> None:
         if source is None or not source.is_same_exam(self._source):

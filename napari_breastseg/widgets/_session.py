@@ -18,7 +18,7 @@ from psygnal import Signal
 from ..dataset import CaseRecord, Dataset, SecondRead
 from ..errors import InputError
 from ..formats import DicomExam
-from ..prediction import Region
+from ..prediction import ProbabilitySteps, Region
 from ..volume import LabelMap
 from ._sources import Source
 
@@ -37,11 +37,15 @@ class Draft:
     model: str
     """Name and weights hash of the model that made it."""
 
+    probability: ProbabilitySteps | None = None
+    """What it was cut from, where this window made it; of the last region only."""
+
     def updated(self, region: Region, newer: Draft) -> Draft:
         """The same draft with the voxels of `region` taken from a newer one of its case."""
         data = self.label_map.data.copy()
         data[region] = newer.label_map.data[region]
-        return Draft(self.case_id, LabelMap(data, self.label_map.grid), newer.model)
+        label_map = LabelMap(data, self.label_map.grid)
+        return Draft(self.case_id, label_map, newer.model, newer.probability)
 
 
 class Session:
@@ -73,6 +77,9 @@ class Session:
         self._source: Source | None = None
         self._model: Path | None = None
         self._drafts: dict[tuple[str, str], Draft] = {}
+        self._hides_drafts = False
+        self._opened_at = clock()
+        self._revealed_after_s: float | None = None
         self._roles: dict[str, dict[str, str]] = {}
         self._dicom: dict[str, DicomExam] = {}
         self._dataset: Dataset | None = None
@@ -98,6 +105,7 @@ class Session:
         is_same_exam = value is not None and value.is_same_exam(self._source)
         if not is_same_exam:
             self.leave_case()
+            self._opened_at, self._revealed_after_s = self._clock(), None
         self._source = value
         self.source_changed.emit(value)
         if not is_same_exam:
@@ -123,6 +131,33 @@ class Session:
     def draft(self) -> Draft | None:
         """Draft of the exam at work."""
         return None if self._source is None else self._drafts.get(_key(self._source))
+
+    @property
+    def hides_drafts(self) -> bool:
+        """Whether drafts are hidden until the reader asks for them."""
+        return self._hides_drafts
+
+    @hides_drafts.setter
+    def hides_drafts(self, value: bool) -> None:
+        if value != self._hides_drafts:
+            self._hides_drafts = value
+            self.draft_changed.emit()
+
+    @property
+    def is_draft_hidden(self) -> bool:
+        """Whether a draft of the exam at work would be hidden, should there be one."""
+        return self._hides_drafts and self._revealed_after_s is None
+
+    @property
+    def revealed_after_s(self) -> float | None:
+        """Seconds from the opening of the exam to the reader's asking for its draft."""
+        return self._revealed_after_s
+
+    def reveal_draft(self) -> None:
+        """Hide the draft of the exam at work no longer, and note when that was."""
+        if self.is_draft_hidden:
+            self._revealed_after_s = self._clock() - self._opened_at
+            self.draft_changed.emit()
 
     def keep_draft(
         self, draft: Draft, region: Region | None = None, *, source: Source | None = None

@@ -168,6 +168,8 @@ class ToolSection(QWidget):
             return "No mask to correct: segment first, or start correcting"
         if name == "settle" and self.scribbles.layer is None:
             return "Scribble in or out first"
+        if name == "revert" and self._session.is_draft_hidden:
+            return "The draft is hidden; show it first (F9)"
         if name == "revert" and self._session.draft is None:
             return "No draft to go back to"
         return ""

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..prediction import Region
 from ..volume import Exam
+from . import _colors
 from ._layers import placement
 from ._sources import Source, note_of
 
@@ -71,7 +72,7 @@ def add_box(viewer: Viewer, source: Source) -> Shapes:
         layer = viewer.add_shapes(
             ndim=under.ndim,
             name=f"{source.case_id} box",
-            edge_color="#ffd23f",
+            edge_color=_colors.FRAME,
             edge_width=1,
             face_color="transparent",
             metadata={

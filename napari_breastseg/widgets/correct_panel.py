@@ -20,12 +20,13 @@ from qtpy.QtWidgets import (
 
 from ..dataset import CaseRecord, Dataset, SecondRead
 from ..errors import InputError
-from ..volume import TUMOR, Grid, LabelMap
+from ..volume import Grid, LabelMap
 from . import _fields
-from ._autosave import KEEP_EVERY_S, Keeper
+from ._autosave import KEPT_WITHIN_S, Keeper
 from ._correction import Begun, Loaded, accept, accepted_words, begin, reopen
 from ._difference import ADDED_COLOR, REMOVED_COLOR, Difference
 from ._fields import PathField, button, counted, draw_now, form, heading, note, set_ready
+from ._hidden_draft import HiddenDraft
 from ._job_bar import JobBar
 from ._jobs import JobRunner, as_job, errors_shown, show_info
 from ._layers import edit_labels, remove_hidden, show_exam, show_labels, tumor_layer, volume_of
@@ -52,8 +53,6 @@ class CorrectPanel(QWidget):
         super().__init__()
         self._viewer = viewer
         self._session = session
-        self._watched: Any = None
-        self._tumor_slices: tuple[int, ...] = ()
         self._pending = ExitStack()
         self.runner = JobRunner(self)
         self.keeper = Keeper(viewer, session, self, self.runner)
@@ -82,6 +81,7 @@ class CorrectPanel(QWidget):
             f"<span style='color:{ADDED_COLOR}'>■</span> added by you &nbsp; "
             f"<span style='color:{REMOVED_COLOR}'>■</span> taken away"
         )
+        self.hidden_draft = HiddenDraft(viewer, session, lambda: self.difference.setChecked(True))
         self.reviewed_line = note()
         self.rest = QCheckBox(_REST)
         self.rest.setProperty(
@@ -117,7 +117,7 @@ class CorrectPanel(QWidget):
         column.addWidget(heading("This case"))
         column.addLayout(form(("Patient id", self.patient), ("Annotator", self.annotator)))
         column.addWidget(self.start_button)
-        column.addWidget(self.tools)
+        column.addWidget(self.hidden_draft)
         column.addWidget(self.difference)
         column.addWidget(self.legend)
         column.addWidget(self.reviewed_line)
@@ -126,10 +126,12 @@ class CorrectPanel(QWidget):
         column.addWidget(self.accept_button)
         column.addWidget(self.bar)
         column.addWidget(self.saved_line)
+        column.addWidget(self.tools)
         column.addWidget(self.lesions)
         column.addStretch(1)
 
         self.keeper.changed.connect(self._show_saved)
+        self.keeper.edited.connect(self._on_edit)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.setInterval(60)
@@ -237,7 +239,7 @@ class CorrectPanel(QWidget):
             self._pending = lock.pop_all()
         self.runner.start(
             f"Opening {begun.record.case_id}",
-            lambda: as_job("Preparing the mask", lambda: begun.on_disk or _empty(begun.exam.grid)),
+            lambda: as_job("Preparing the mask", lambda: self._start_from(begun)),
             on_result=lambda labels: self._take_mask(begun, source, labels),
         )
 
@@ -256,8 +258,8 @@ class CorrectPanel(QWidget):
 
     @property
     def tumor_slices(self) -> tuple[int, ...]:
-        """Indices along Z of the slices that hold tumor, as of the last edit."""
-        return self._tumor_slices
+        """Slices along z that hold tumor, as of the last look at an edit."""
+        return tuple(np.flatnonzero(self.keeper.states.has_tumor).tolist())
 
     def start(self) -> None:
         """Enter the exam into the dataset unless it is there, hold it, and take the brush."""
@@ -291,11 +293,11 @@ class CorrectPanel(QWidget):
         if isinstance(begun.desk, SecondRead) and begun.draft is None:
             self._session.forget_drafts()
         layer = tumor_layer(self._viewer, source.case_id)
+        on_disk = self._start_from(begun)
         if layer is None:
-            layer = show_labels(self._viewer, source, begun.on_disk or _empty(begun.exam.grid))
-        on_disk = begun.on_disk or _empty(begun.exam.grid)
+            layer = show_labels(self._viewer, source, on_disk)
         lock = begun.lock.pop_all()
-        self._session.enter_case(begun.record, lock, on_disk.data.copy(), begun.desk)
+        self._session.enter_case(begun.record, lock, on_disk.data, begun.desk)
         if begun.draft is not None:
             self._session.keep_draft(begun.draft)
         if (kept := begun.record.kept_mask) is not None:
@@ -314,7 +316,7 @@ class CorrectPanel(QWidget):
             )
             if is_wanted:
                 edit_labels(layer, begun.recovered.data)
-        self.keeper.kept = (begun.recovered or on_disk).data
+        self.keeper.note_kept((begun.recovered or on_disk).data)
         if self._session.is_second_read:
             show_info(f"Second read of {begun.record.case_id}: the first outline stays hidden.")
         self._take_brush()
@@ -322,11 +324,16 @@ class CorrectPanel(QWidget):
         self._follow_edit()
         self._reload_cases()
 
+    def _start_from(self, begun: Begun) -> LabelMap:
+        """What correcting goes on from: accepted mask or draft; nothing, for a hidden draft."""
+        is_hidden = self._session.is_draft_hidden and not begun.record.is_accepted
+        return _empty(begun.exam.grid) if begun.on_disk is None or is_hidden else begun.on_disk
+
     def _take_brush(self) -> None:
         layer = tumor_layer(self._viewer, self._session.case_id)
         if layer is not None:
             ready_brush(self._viewer, layer)
-            self._watch(layer)
+            self.keeper.watch(layer)
         self._refresh()
 
     def mark_clear(self) -> None:
@@ -375,7 +382,7 @@ class CorrectPanel(QWidget):
         if self._session.record is not None and self._session.record.case_id == record.case_id:
             self._session.settle(seconds, strokes)
             self._session.saved = labels
-            self.keeper.kept = labels
+            self.keeper.note_kept(labels)
             self._session.update_record(record)
         self._reload_cases()
         show_info(accepted_words(record))
@@ -384,9 +391,6 @@ class CorrectPanel(QWidget):
 
     def reset_choices(self, event: object = None) -> None:
         """Bring buttons up to date with the viewer."""
-        layer = tumor_layer(self._viewer, self._session.case_id)
-        if self._watched is not None and layer is None:
-            self._watched = None
         self.lesions.reset_choices()
         self.tools.reset_choices()
         self._refresh()
@@ -404,31 +408,15 @@ class CorrectPanel(QWidget):
             self.rest.setChecked(False)
             self.difference.setChecked(False)
             self.patient.clear()
-            self._tumor_slices = ()
         self._refresh()
         self._show_saved()
 
-    def _watch(self, layer: Any) -> None:
-        if self._watched is not None and self._watched == layer:
-            return
-        self._watched = layer
-        layer.events.paint.connect(self._on_edit)
-        layer.events.paint.connect(self._on_stroke)
-        layer.events.set_data.connect(self._on_edit)
-
-    def _on_stroke(self, event: object = None) -> None:
-        self._session.count_stroke()  # `paint` comes once for each undo step
-
     def _on_edit(self, event: object = None) -> None:
-        # Undo emits no `paint`, and `set_data` comes with every slice: gather, then look.
+        # An edit may come as several events: gather, then look.
         self._soon.start()
 
     def _follow_edit(self) -> None:
-        layer = tumor_layer(self._viewer, self._session.case_id)
-        if layer is not None and self._session.record is not None:
-            # Whole exams are compared here and nowhere on the way from slice to slice.
-            has_tumor = (volume_of(layer) == TUMOR).any(axis=(1, 2))
-            self._tumor_slices = tuple(np.flatnonzero(has_tumor).tolist())
+        self.keeper.look()
         self._on_step()
         self._show_reviewed()
         self._show_saved()
@@ -450,7 +438,7 @@ class CorrectPanel(QWidget):
             return
         depth, seen = record.grid.shape[0], self._session.reviewed
         text = f"Looked at {len(seen)} of {depth} slices"
-        unseen = len(set(self._tumor_slices).difference(seen))
+        unseen = len(set(self.tumor_slices).difference(seen))
         text += f"; {unseen} with tumor not yet." if unseen else "."
         axis = self._axis()
         if axis != 0 and len(seen) < depth:
@@ -464,12 +452,12 @@ class CorrectPanel(QWidget):
         record = self._session.record
         text = ""
         if layer is not None and record is not None:
-            if not self._session.is_unsaved(volume_of(layer)):
+            if not self.keeper.states.is_unsaved.any():
                 text = "Accepted as it is." if record.is_accepted else "As drafted."
-            elif self.keeper.is_kept(volume_of(layer)):
+            elif not self.keeper.is_behind:
                 text = "Changes kept, not accepted yet."
             else:
-                text = f"Changed; kept every {KEEP_EVERY_S} s, until you accept."
+                text = f"Changed; kept within {KEPT_WITHIN_S} s, until you accept."
         self.saved_line.setText(text)
 
     def _required_annotator(self) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QFormLayout,
     QHBoxLayout,
     QRadioButton,
@@ -23,27 +22,33 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QLabeledDoubleSlider
 
 from ..checkpoint import Checkpoint, read_info
 from ..errors import InputError
-from ..prediction import Prediction, Region
+from ..prediction import Prediction, ProbabilitySteps, Region
 from ..progress import Job, Progress
 from ..volume import Exam, LabelMap
+from . import _fields
 from ._fields import Fold, button, form, heading, note, set_ready
 from ._job_bar import JobBar, time_words
 from ._jobs import JobRunner, errors_shown
 from ._layers import show_labels, tumor_layer, volume_of
 from ._model_picker import ModelPicker
 from ._session import Draft, Session, is_same
+from ._settings import recall, remember
 from ._sources import Source, exam_of, is_open
 from ._view import add_box, box_region, go_to_tumor, slice_region
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from napari.viewer import Viewer
 
 __all__ = ["SegmentPanel"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+_HIDDEN = "A draft was made. It is hidden until you ask for it (F9)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +56,13 @@ class _Shown:
     """A prediction as it was put into the viewer: what another threshold starts from."""
 
     source: Source
-    prediction: Prediction
+    draft: Draft
     region: Region | None
     labels: NDArray[np.uint8]
+    threshold: float
+    took: str
+    is_undo_step: bool = False
+    """Whether the last undo step of the mask is another threshold of this prediction."""
 
 
 class SegmentPanel(QWidget):
@@ -98,19 +107,27 @@ class SegmentPanel(QWidget):
         box_row.addWidget(self.beside, 1)
         self.regions.buttonToggled.connect(lambda *_: self._show_box_row())
 
-        self.threshold = QDoubleSpinBox()
+        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.threshold.setRange(0.01, 1.0)
-        self.threshold.setSingleStep(0.05)
+        self.threshold.setSingleStep(0.01)
+        self.threshold.setPageStep(0.05)
+        self.threshold.setDecimals(2)
         self.threshold.setValue(0.5)
         self.threshold.setToolTip(
             "Probability from which a voxel is tumor. Higher marks less.\n"
-            "Changes the last result too, as long as it has not been edited."
+            "The last result follows at once, as one undo step. A mask that was edited since is\n"
+            "changed only after a question."
         )
-        self._threshold_timer = QTimer(self)
-        self._threshold_timer.setSingleShot(True)
-        self._threshold_timer.setInterval(250)
-        self._threshold_timer.timeout.connect(self._apply_threshold)
+        self._threshold_timer = _single_shot(self, 60, self._apply_threshold)
+        self._asking_timer = _single_shot(self, 600, self._ask_about_threshold)
         self.threshold.valueChanged.connect(lambda _: self._threshold_timer.start())
+        self.hides_drafts = QCheckBox("Hide the draft until I ask for it")
+        self.hides_drafts.setToolTip(
+            "Read the exam first: the draft is made, kept and compared with your mask, and shown\n"
+            "when you press 'Show the draft' in the Correct tab (F9)."
+        )
+        self.hides_drafts.toggled.connect(self._take_hiding)
+        self.hides_drafts.setChecked(recall("hides_drafts") == "yes")
         self.device = QComboBox()
         self.device.addItems(DEVICES)
         self.device.setToolTip("auto takes the graphics card when there is one")
@@ -138,6 +155,7 @@ class SegmentPanel(QWidget):
         column.addLayout(region_row)
         column.addWidget(self.box_row)
         column.addLayout(form(("Threshold", self.threshold)))
+        column.addWidget(self.hides_drafts)
         column.addWidget(Fold("More", more))
         column.addWidget(self.run_button)
         column.addWidget(self.bar)
@@ -145,6 +163,7 @@ class SegmentPanel(QWidget):
         column.addStretch(1)
         self._show_box_row()
         session.source_changed.connect(self.reset_choices)
+        session.draft_changed.connect(self._take_draft)
         self.runner.started.connect(lambda _: self._refresh())
         self.runner.ended.connect(self._on_ended)
         self._take_model(self.model.value())
@@ -220,20 +239,37 @@ class SegmentPanel(QWidget):
                 "it was closed in the meantime",
                 "Open it and segment it again",
             )
-        labels = self._with_region(source, prediction, region)
-        show_labels(self._viewer, source, LabelMap(labels, prediction.label_map.grid))
-        draft = Draft(source.case_id, prediction.label_map, prediction.model)
+        probability = ProbabilitySteps.of(prediction.probability, prediction.least_share)
+        draft = Draft(source.case_id, prediction.label_map, prediction.model, probability)
+        took = f"{time_words(prediction.seconds)} on {prediction.device}"
+        self._show(source, draft, region, prediction.threshold, took)
+        if not self._session.is_draft_hidden and self._shown is not None:
+            go_to_tumor(self._viewer, source, self._shown.labels)
+
+    def _show(
+        self, source: Source, draft: Draft, region: Region | None, threshold: float, took: str
+    ) -> None:
         self._session.keep_draft(draft, region, source=source)
-        self._shown = _Shown(source, prediction, region, labels)
-        go_to_tumor(self._viewer, source, labels)
-        self.result.setText(_result_words(prediction))
+        if self._session.is_draft_hidden:
+            # Its size would tell the reader what the draft says.
+            labels = draft.label_map.data
+            self._shown = _Shown(source, draft, region, labels, threshold, took)
+            self.result.setText(_HIDDEN)
+            if tumor_layer(self._viewer, source.case_id) is None:
+                grid = draft.label_map.grid
+                show_labels(self._viewer, source, LabelMap(np.zeros(grid.shape, np.uint8), grid))
+            self._refresh()
+            return
+        labels = self._with_region(source, draft.label_map.data, region)
+        show_labels(self._viewer, source, LabelMap(labels, draft.label_map.grid))
+        self._shown = _Shown(source, draft, region, labels, threshold, took)
+        self.result.setText(_result_words(draft.label_map, threshold, took))
         self._refresh()
 
     def _with_region(
-        self, source: Source, prediction: Prediction, region: Region | None
+        self, source: Source, predicted: NDArray[np.uint8], region: Region | None
     ) -> NDArray[np.uint8]:
         """The whole mask: the prediction inside the region, what was there before outside."""
-        predicted = prediction.label_map.data
         layer = tumor_layer(self._viewer, source.case_id)
         if region is None or layer is None or volume_of(layer).shape != predicted.shape:
             return predicted.copy()
@@ -242,26 +278,66 @@ class SegmentPanel(QWidget):
         return merged
 
     def _apply_threshold(self) -> None:
-        """Cut the last probability at the new threshold, unless somebody edited the mask since."""
+        """Cut the last probability at the new threshold; an edited mask is asked about first."""
+        shown, layer = self._shown, self._shown_layer()
+        if shown is None or layer is None or self.threshold.value() == shown.threshold:
+            return
+        if is_same(volume_of(layer), shown.labels):
+            self._cut_again(shown, layer)
+        else:
+            self._asking_timer.start()
+
+    def _ask_about_threshold(self) -> None:
+        shown, layer = self._shown, self._shown_layer()
+        if shown is None or layer is None or self.threshold.value() == shown.threshold:
+            return
+        if self.threshold.isSliderDown():
+            self._asking_timer.start()
+        elif _fields.ask(
+            self,
+            "The mask was edited",
+            "The mask was edited since it was segmented. Put the draft at the new threshold in "
+            "its place? (Ctrl+Z brings your mask back.)",
+            "Replace it",
+            "Keep my mask",
+        ):
+            self._cut_again(replace(shown, is_undo_step=False), layer)
+        else:
+            self.threshold.setValue(shown.threshold)
+
+    def _shown_layer(self) -> Labels | None:
+        """The mask's layer of the last prediction, while that may be cut again."""
         shown = self._shown
-        if shown is None or self.runner.is_running:
+        is_busy = self.runner.is_running or self._session.is_draft_hidden
+        if shown is None or is_busy or not is_open(self._viewer, shown.source):
+            return None
+        return tumor_layer(self._viewer, shown.source.case_id)
+
+    def _cut_again(self, shown: _Shown, layer: Labels) -> None:
+        probability, threshold = shown.draft.probability, self.threshold.value()
+        if probability is None:
             return
-        layer = tumor_layer(self._viewer, shown.source.case_id)
-        if layer is None or not is_open(self._viewer, shown.source):
-            return
-        if not is_same(volume_of(layer), shown.labels):
-            return
-        label_map = shown.prediction.at_threshold(self.threshold.value())
-        changed = Prediction(
-            shown.prediction.probability,
-            label_map,
-            self.threshold.value(),
-            shown.prediction.phases,
-            shown.prediction.device,
-            shown.prediction.model,
-            shown.prediction.seconds,
-        )
-        self._take(shown.source, changed, shown.region)
+        if shown.is_undo_step:  # however far the slider moves it is one step
+            layer.undo()
+        before = volume_of(layer).copy()
+        label_map = probability.at_threshold(threshold)
+        draft = replace(shown.draft, label_map=label_map)
+        self._show(shown.source, draft, shown.region, threshold, shown.took)
+        if self._shown is not None:
+            is_step = not is_same(before, self._shown.labels)
+            self._shown = replace(self._shown, is_undo_step=is_step)
+
+    def _take_draft(self) -> None:
+        """Say what the draft is, once it is hidden no longer."""
+        shown = self._shown
+        was_hidden = self.result.text() == _HIDDEN
+        if shown is not None and was_hidden and not self._session.is_draft_hidden:
+            words = _result_words(shown.draft.label_map, shown.threshold, shown.took)
+            self.result.setText(words)
+
+    def _take_hiding(self, is_hiding: bool) -> None:
+        self._session.hides_drafts = is_hiding
+        remember("hides_drafts", "yes" if is_hiding else "no")
 
     def _region(self, source: Source, exam: Exam) -> Region | None:
         if self.slice.isChecked():
@@ -371,12 +447,18 @@ class SegmentPanel(QWidget):
         self._refresh()
 
 
-def _result_words(prediction: Prediction) -> str:
-    label_map = prediction.label_map
-    voxels = int(label_map.tumor.sum())
-    took = f"{time_words(prediction.seconds)} on {prediction.device}"
+def _single_shot(parent: QWidget, after_ms: int, act: Callable[[], object]) -> QTimer:
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(after_ms)
+    timer.timeout.connect(act)
+    return timer
+
+
+def _result_words(label_map: LabelMap, threshold: float, took: str) -> str:
+    voxels = int(np.count_nonzero(label_map.tumor))
     if not voxels:
-        return f"No tumor found at threshold {prediction.threshold:g} ({took})."
+        return f"No tumor found at threshold {threshold:g} ({took})."
     voxel_ml = label_map.grid.voxel_ml
     size = f"{voxels:,} px" if voxel_ml is None else f"{voxels * voxel_ml:.2f} mL"
-    return f"Tumor: {size} ({took}). Correct it in the next tab."
+    return f"Tumor: {size} at threshold {threshold:g} ({took}). Correct it in the next tab."

@@ -23,6 +23,7 @@ from napari_breastseg import checkpoint, formats, training
 from napari_breastseg.progress import drain
 from napari_breastseg.unet import ModelSpec
 from napari_breastseg.volume import LabelMap
+from napari_breastseg.widgets._settings import remember
 
 WAIT_MS = 30_000
 
@@ -103,6 +104,12 @@ def two_phase_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _tour_was_seen(_own_home: None) -> None:
+    """Keep the tour, which is offered once, from standing above the tabs."""
+    remember("tour", "seen")
+
+
 @pytest.fixture
 def window(
     make_napari_viewer: Any, qtbot: Any, request: pytest.FixtureRequest
@@ -138,11 +145,18 @@ def window(
 
 
 @pytest.fixture
-def idle(qtbot: Any) -> Callable[..., None]:
+def idle(window: SimpleNamespace, qtbot: Any) -> Callable[..., None]:
     """Wait until the runners' jobs have ended and the window has drawn what came of them."""
 
     def wait(*runners: Any) -> None:
-        qtbot.waitUntil(lambda: not any(r.is_running for r in runners), timeout=WAIT_MS)
+        correct = window.dock.correct_panel
+
+        def is_busy() -> bool:
+            # Accepting waits for work that is being kept.
+            is_waiting = correct.runner in runners and correct.keeper.is_writing
+            return is_waiting or any(runner.is_running for runner in runners)
+
+        qtbot.waitUntil(lambda: not is_busy(), timeout=WAIT_MS)
         qtbot.wait(20)
 
     return wait

@@ -105,7 +105,7 @@ def test_a_slice_goes_from_file_to_a_better_model(
     correct.difference.setChecked(False)
     assert f"{case_id} difference" not in viewer.layers
     window.qtbot.wait(100)
-    assert correct.saved_line.text().startswith("Changed")
+    assert correct.saved_line.text().startswith("Change")
 
     # Accept
     dock.accept()

@@ -1,0 +1,25 @@
+"""Colors of marks on grey pictures, told apart by color-blind readers too.
+
+References
+----------
+Okabe and Ito, Color Universal Design (2008): the palette.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ADDED", "FRAME", "IGNORED", "REMOVED", "TUMOR"]
+
+TUMOR = "#d55e00"
+"""Vermilion: the mask."""
+
+ADDED = "#f0e442"
+"""Yellow: what a correction added to the draft."""
+
+REMOVED = "#56b4e9"
+"""Sky blue: what a correction took from the draft."""
+
+FRAME = "#0072b2"
+"""Blue: boxes, frames, the crosshair."""
+
+IGNORED = "#80808060"
+"""Grey, half transparent: not reviewed."""

@@ -1,0 +1,373 @@
+"""Reading in a real window, by keys and mouse: pictures, windows, draft, layouts, keys, tour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QToolButton
+
+from napari_breastseg.prediction import Prediction
+from napari_breastseg.progress import Progress
+from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.widgets import _fields
+from napari_breastseg.widgets._dock import KEYS
+from napari_breastseg.widgets._layers import show_exam, show_labels, tumor_layer
+from napari_breastseg.widgets._settings import recall, remember
+from napari_breastseg.widgets._shortcuts import key_words
+from napari_breastseg.widgets._tour import STEPS
+from napari_breastseg.widgets.segment_panel import SegmentPanel
+
+SHAPE = (12, 60, 80)
+NONE, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
+
+
+def exam_of_two_lesions(case_id: str = "P001") -> tuple[Exam, Volume]:
+    """Three phases and a probability with two lesions, of 0.9 and 0.6."""
+    grid = Grid(SHAPE, np.array([[0, 0, -1.0, 40], [0, -1, 0, 30], [2, 0, 0, -8], [0, 0, 0, 1]]))
+    rng = np.random.default_rng(0)
+    probability = np.zeros(SHAPE, np.float32)
+    probability[4:7, 20:30, 20:30] = 0.9
+    probability[8:10, 40:46, 50:56] = 0.6
+    pre = rng.normal(100, 5, SHAPE).astype(np.float32)
+    phases = {"pre": pre, "post1": pre + 80 * probability, "post2": pre + 60 * probability}
+    exam = Exam(case_id, {role: Volume(data, grid) for role, data in phases.items()})
+    return exam, Volume(probability, grid)
+
+
+@pytest.fixture
+def reading(window: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The window with an exam, and a model that finds its two lesions at once."""
+    exam, probability = exam_of_two_lesions()
+
+    def segment(*_: object) -> Iterator[Progress]:
+        yield Progress("Segmenting", 0, 1)
+        labels = LabelMap((probability.data >= 0.5).astype(np.uint8), exam.grid)
+        return Prediction(probability, labels, 0.5, ("post1",), "cpu", "two@0123", 1.0)
+
+    monkeypatch.setattr(SegmentPanel, "_segment", segment)
+    show_exam(window.viewer, exam)
+    window.exam, window.probability = exam, probability
+    return window
+
+
+def press(window: SimpleNamespace, key: Qt.Key, modifier: Qt.KeyboardModifier = NONE) -> None:
+    """A real key on the canvas."""
+    native = window.viewer.window._qt_viewer.canvas.native
+    native.setFocus()
+    QTest.keyClick(native, key, modifier)
+    QApplication.processEvents()
+
+
+def in_sight(window: SimpleNamespace) -> list[str]:
+    return [one.name for one in window.viewer.layers if one.visible]
+
+
+def point_at(window: SimpleNamespace, layer: Any, voxel: tuple[float, ...]) -> None:
+    """Move the mouse to a voxel of the slice in sight."""
+    canvas = window.viewer.window._qt_viewer.canvas
+    world = layer.data_to_world(voxel)
+    y, x = (world[axis] for axis in window.viewer.dims.displayed)
+    mapped = (canvas.view.transform * canvas.view.scene.transform).map([x, y, 0, 1])
+    QTest.mouseMove(canvas.native, QPoint(round(mapped[0]), round(mapped[1])))
+    QTest.qWait(60)
+
+
+def test_one_key_steps_through_the_pictures_under_one_window(reading: SimpleNamespace) -> None:
+    viewer = reading.viewer
+    where = viewer.scene.camera.center, viewer.dims.point
+    seen = []
+    for _ in range(5):
+        seen.append(in_sight(reading))
+        press(reading, Qt.Key.Key_W)
+    names = [f"P001 {role}" for role in ("post1", "post2", "sub1", "pre", "post1")]
+    assert seen == [[name] for name in names]
+    assert (viewer.scene.camera.center, viewer.dims.point) == where
+    assert np.allclose(
+        viewer.layers["P001 sub1"].data[5], 80 * reading.probability.data[5], atol=1e-3
+    )
+
+    # One grey window for all phases, by keys and by hand; the map keeps its own
+    phases = [viewer.layers[f"P001 {role}"] for role in ("pre", "post1", "post2")]
+    opened = tuple(phases[0].contrast_limits)
+    of_map = tuple(viewer.layers["P001 sub1"].contrast_limits)
+    press(reading, Qt.Key.Key_Left, SHIFT)
+    narrow = [tuple(layer.contrast_limits) for layer in phases]
+    assert len(set(narrow)) == 1
+    assert np.ptp(narrow[0]) == pytest.approx(np.ptp(opened) / 1.25)
+    assert np.mean(narrow[0]) == pytest.approx(np.mean(opened))
+    press(reading, Qt.Key.Key_Right, SHIFT)
+    assert tuple(phases[2].contrast_limits) == pytest.approx(opened)
+    press(reading, Qt.Key.Key_Up, SHIFT)
+    assert np.mean(phases[1].contrast_limits) < np.mean(opened)  # brighter
+    press(reading, Qt.Key.Key_Down, SHIFT)
+    phases[0].contrast_limits = (10, 20)
+    assert tuple(phases[2].contrast_limits) == (10, 20)
+    press(reading, Qt.Key.Key_F6)
+    half = opened[0], opened[0] + (opened[1] - opened[0]) / 2
+    assert tuple(phases[0].contrast_limits) == pytest.approx(half)
+    press(reading, Qt.Key.Key_F6)
+    press(reading, Qt.Key.Key_F6)
+    assert tuple(phases[1].contrast_limits) == pytest.approx(opened)
+    assert tuple(viewer.layers["P001 sub1"].contrast_limits) == of_map
+
+
+def test_the_threshold_follows_the_slider_as_one_undo_step(
+    reading: SimpleNamespace,
+    idle: Callable[..., None],
+    stroke: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    panel, viewer, truth = reading.dock.segment_panel, reading.viewer, reading.probability.data
+    reading.dock.segment()
+    idle(panel.runner)
+    layer = tumor_layer(viewer, "P001")
+    drafted = layer.data.copy()
+    reading.dock.show_tab("Segment")
+    slider = panel.threshold
+    for value in (0.55, 0.62, 0.7):
+        slider.setValue(value)
+        QTest.qWait(120)
+    assert np.array_equal(layer.data, truth >= 0.7)
+    assert "threshold 0.7" in panel.result.text()
+    slider.setValue(0.95)
+    QTest.qWait(120)
+    assert not layer.data.any()
+    slider.setValue(0.8)
+    QTest.qWait(120)
+    assert np.array_equal(layer.data, truth >= 0.8)
+    assert np.array_equal(reading.dock.session.draft.label_map.data, layer.data)
+    layer.undo()
+    assert np.array_equal(layer.data, drafted)
+    layer.redo()
+    assert np.array_equal(layer.data, truth >= 0.8)
+
+    # A mask that somebody edited is asked about
+    layer.mode, layer.brush_size = "paint", 4
+    viewer.layers.selection.active = layer
+    viewer.dims.set_current_step(0, 5)
+    stroke(layer, (5, 10, 60), (5, 12, 66))
+    mine = layer.data.copy()
+    assert mine[5, 10, 60] == 1
+    answers: list[bool] = [False, True]
+    asked: list[str] = []
+
+    def answer(parent: Any, title: str, text: str, yes: str, no: str) -> bool:
+        asked.append(f"{title} {yes} {no}")
+        return answers.pop(0)
+
+    monkeypatch.setattr(_fields, "ask", answer)
+    slider.setValue(0.5)
+    reading.qtbot.waitUntil(lambda: len(asked) == 1)
+    assert np.array_equal(layer.data, mine)
+    assert slider.value() == pytest.approx(0.8)
+    slider.setValue(0.5)
+    reading.qtbot.waitUntil(lambda: len(asked) == 2)
+    assert np.array_equal(layer.data, drafted)
+    layer.undo()
+    assert np.array_equal(layer.data, mine)
+    assert set(asked) == {"The mask was edited Replace it Keep my mask"}
+
+
+def test_a_hidden_draft_is_shown_when_asked_for(
+    reading: SimpleNamespace, idle: Callable[..., None], stroke: Callable[..., None], tmp_path: Path
+) -> None:
+    dock, viewer = reading.dock, reading.viewer
+    segment, correct = dock.segment_panel, dock.correct_panel
+    dock.show_tab("Segment")
+    QTest.mouseClick(segment.hides_drafts, Qt.MouseButton.LeftButton)
+    assert recall("hides_drafts") == "yes"
+    here = viewer.dims.point
+    dock.segment()
+    idle(segment.runner)
+    layer = tumor_layer(viewer, "P001")
+    assert not layer.data.any()
+    assert viewer.dims.point == here
+    assert "mL" not in segment.result.text()
+
+    # Correcting starts from nothing; the draft is kept all the same
+    correct.folder.setValue(tmp_path / "set")
+    correct.open_dataset()
+    idle(correct.runner)
+    correct.patient.setText("A")
+    correct.annotator.setText("AB")
+    dock.take_brush()
+    idle(correct.runner)
+    assert not layer.data.any()
+    assert not correct.difference.isEnabled()
+    assert correct.difference.toolTip() == "The draft is hidden; show it first"
+    assert correct.hidden_draft.button.isVisible()
+    dataset = dock.session.dataset
+    assert dataset.draft("P001").tumor.any()
+    assert dock.session.revealed_after_s is None
+
+    # What the reader drew stays; the draft is shown as differences
+    viewer.dims.set_current_step(0, 2)
+    layer.brush_size = 4
+    stroke(layer, (2, 30, 30), (2, 32, 36))
+    mine = layer.data.copy()
+    assert mine.any()
+    press(reading, Qt.Key.Key_F9)
+    assert dock.session.revealed_after_s > 0
+    assert np.array_equal(layer.data, mine)
+    assert correct.difference.isChecked()
+    assert "Draft shown after" in correct.hidden_draft.line.text()
+    assert not correct.hidden_draft.button.isVisible()
+
+    # Into an empty mask it goes as one undo step
+    show_exam(viewer, exam_of_two_lesions("P002")[0], instead_of="P001")
+    dock.segment()
+    idle(segment.runner)
+    layer = tumor_layer(viewer, "P002")
+    assert not layer.data.any()
+    press(reading, Qt.Key.Key_F9)
+    assert np.array_equal(layer.data, reading.probability.data >= 0.5)
+    assert "mL" in segment.result.text()
+    layer.undo()
+    assert not layer.data.any()
+
+
+def test_outline_opacity_crosshair_and_the_next_lesion(
+    reading: SimpleNamespace, idle: Callable[..., None]
+) -> None:
+    dock, viewer = reading.dock, reading.viewer
+    mask = LabelMap((reading.probability.data >= 0.5).astype(np.uint8), reading.exam.grid)
+    layer = show_labels(viewer, dock.session.source, mask)
+    press(reading, Qt.Key.Key_F5)
+    assert layer.contour == 2
+    press(reading, Qt.Key.Key_F5)
+    assert layer.contour == 0
+    press(reading, Qt.Key.Key_U)
+    assert layer.opacity == 0.25
+    for _ in range(3):
+        press(reading, Qt.Key.Key_U)
+    assert layer.opacity == 0.5
+
+    viewer.dims.set_current_step(0, 6)
+    active = viewer.layers.selection.active
+    point_at(reading, layer, (6, 25, 40))
+    press(reading, Qt.Key.Key_F7)
+    lines = np.array(viewer.layers["P001 crosshair"].data)
+    assert np.allclose(lines[:, 0].max(axis=0), (6, 25, 40), atol=1)
+    assert viewer.layers.selection.active == active
+    viewer.dims.set_current_step(0, 9)
+    assert viewer.layers["P001 crosshair"].data[1][0][0] == 9
+    press(reading, Qt.Key.Key_F7)
+    assert "P001 crosshair" not in viewer.layers
+
+    # The first press measures; each further one leads to the next, and round again
+    slices = []
+    for _ in range(3):
+        press(reading, Qt.Key.Key_F8)
+        idle(dock.correct_panel.lesions.runner)
+        slices.append(int(viewer.dims.current_step[0]))
+    assert 4 <= slices[0] <= 6
+    assert 8 <= slices[1] <= 9
+    assert slices[2] == slices[0]
+
+
+def test_layouts_show_the_other_directions_and_the_phases(
+    reading: SimpleNamespace, stroke: Callable[..., None]
+) -> None:
+    dock, viewer = reading.dock, reading.viewer
+    mask = LabelMap((reading.probability.data >= 0.5).astype(np.uint8), reading.exam.grid)
+    layer = show_labels(viewer, dock.session.source, mask)
+    names = [one.name for one in viewer.layers]
+
+    press(reading, Qt.Key.Key_F3)
+    QTest.qWait(100)
+    views = dock.layouts._side_views
+    assert views.isVisible()
+    coronal, sagittal = views._models
+    assert (coronal.dims.order, sagittal.dims.order) == ((1, 0, 2), (2, 0, 1))
+    edges = [
+        [model.canvas.overlays[f"breastseg_{edge}"].text for edge in ("left", "right", "top")]
+        for model in (coronal, sagittal)
+    ]
+    assert edges == [["R", "L", "H"], ["A", "P", "H"]]
+    assert coronal.layers["P001 post1"].data is viewer.layers["P001 post1"].data
+    viewer.dims.set_current_step(0, 3)
+    assert coronal.dims.current_step[0] == 3
+    sagittal.dims.set_current_step(2, 33)
+    assert viewer.dims.current_step[2] == 33
+    press(reading, Qt.Key.Key_W)
+    assert not coronal.layers["P001 post1"].visible
+    assert coronal.layers["P001 post2"].visible
+    viewer.layers.selection.active = layer
+    layer.mode, layer.brush_size = "paint", 5
+    stroke(layer, (3, 30, 40), (3, 30, 44))
+    assert coronal.layers["P001 tumor"].data[3, 30, 42] == 1
+    assert views._canvases[0].isVisible()
+    press(reading, Qt.Key.Key_F2)
+    QTest.qWait(50)
+    assert dock.layouts._side_views is None
+    assert "Other directions" not in viewer.window.dock_widgets
+
+    press(reading, Qt.Key.Key_F4)
+    QTest.qWait(50)
+    grid = viewer.canvas.grid
+    assert grid.enabled
+    assert grid.actual_shape(viewer.layers) == (2, 2)
+    cells = {}
+    for place, index in grid.iter_viewboxes(viewer.layers):
+        cells[place] = [viewer.layers[i].name for i in index]
+    assert cells == {
+        (0, 0): ["P001 pre", "P001 tumor on pre", "P001 pre caption"],
+        (0, 1): ["P001 post1", "P001 tumor", "P001 post1 caption"],
+        (1, 0): ["P001 post2", "P001 tumor on post2", "P001 post2 caption"],
+        (1, 1): ["P001 sub1", "P001 tumor on sub1", "P001 sub1 caption"],
+    }
+    assert viewer.layers["P001 tumor on pre"].data is layer.data
+    press(reading, Qt.Key.Key_F2)
+    assert not grid.enabled
+    assert [one.name for one in viewer.layers if one.name in names] == names
+    assert "P001 tumor on pre" not in viewer.layers
+
+
+def test_the_sheet_of_keys_is_the_docks_own_list(reading: SimpleNamespace) -> None:
+    dock = reading.dock
+    native = reading.viewer.window._qt_viewer.canvas.native
+    native.setFocus()
+    reading.viewer.window._qt_window.activateWindow()
+    reading.qtbot.waitUntil(lambda: QApplication.activeWindow() is not None)
+    QTest.keyClick(native, "?")
+    sheet = dock._sheet
+    assert sheet.isVisible()
+    assert [name.text() for name, _ in sheet.rows] == [key_words(key) for key in KEYS]
+    assert all(what.text() for _, what in sheet.rows)
+    QTest.keyClicks(sheet.search, "crosshair")
+    assert [name.text() for name, _ in sheet.rows if not name.isHidden()] == ["F7"]
+    sheet.close()
+
+    view = next(b for b in dock.findChildren(QToolButton) if b.text().startswith("View"))
+    entries = [entry.text() for entry in view.menu().actions()]
+    assert "Layout: one view\tF2" in entries
+    next(e for e in view.menu().actions() if "Next picture" in e.text()).trigger()
+    assert in_sight(reading) == ["P001 post2"]
+
+
+def test_the_tour_is_offered_once(window: SimpleNamespace) -> None:
+    dock = window.dock
+    assert not dock.tour.isVisible()
+    remember("tour", "")
+    dock.tour.offer()
+    assert dock.tour.isVisible()
+    seen = []
+    for _ in STEPS:
+        seen.append(dock.tabs.tabText(dock.tabs.currentIndex()))
+        assert dock.tour.words.text()
+        QTest.mouseClick(dock.tour.next_button, Qt.MouseButton.LeftButton)
+    assert seen == ["Open", "Segment", "Correct", "Review", "Train && models"]
+    assert not dock.tour.isVisible()
+    dock.tour.offer()
+    assert not dock.tour.isVisible()
+    dock.tour.start()
+    QTest.mouseClick(dock.tour.skip_button, Qt.MouseButton.LeftButton)
+    assert not dock.tour.isVisible()
+    assert recall("tour") == "seen"
