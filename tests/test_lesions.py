@@ -503,3 +503,27 @@ def test_errors_say_what_was_needed(oblique_grid):
         measured(exam, mask).lesion("satellite 7")
     with pytest.raises(InputError, match="Needed a lesion report"):
         LesionReport.from_json({"cases": []})
+
+
+def test_lesions_keep_their_ids_in_the_case_record(tmp_path):
+    from napari_breastseg.dataset import Dataset
+
+    grid = Grid((4, 40, 40), np.diag([3.0, 1.0, 1.0, 1.0]))
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[1:3, 5:15, 5:15] = 1
+    labels[1:3, 25:30, 25:30] = 1
+    image = Volume(np.random.default_rng(0).random(grid.shape, np.float32), grid)
+    exam = Exam("P001", {"post1": image})
+    dataset = Dataset.create(tmp_path / "set", ["post1"])
+    dataset.add(exam, patient_id="patient-1")
+    assert dataset.lesions("P001").lesions == ()
+    first = drain(measure_lesions(exam, LabelMap(labels, grid)))
+    dataset.note_lesions("P001", first.lesions)
+
+    # Opened again, the index lesion has shrunk below the other one: it is the index all the same
+    labels[1:3, 5:15, 8:15] = 0
+    labels[1:3, 5:12, 5:8] = 0
+    previous = Dataset.open(tmp_path / "set").lesions("P001")
+    assert [one.id for one in previous.lesions] == ["index", "satellite 1"]
+    again = drain(measure_lesions(exam, LabelMap(labels, grid), previous=previous))
+    assert {one.id: one.volume_px for one in again.lesions} == {"index": 18, "satellite 1": 50}

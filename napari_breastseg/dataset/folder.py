@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import formats
 from ..errors import InputError
+from ..lesions import Lesion, LesionReport
 from ..progress import Job
 from ..volume import Exam, LabelMap
 from . import case_folder, checking, exporting, importing, masks, opening, work
@@ -312,6 +313,20 @@ class Dataset:
     def note_work(self, case_id: str, *, seconds: float, strokes: int) -> CaseRecord:
         """Add a sitting that ended without an accepted mask to what the case has cost."""
         return work.note_work(self._store, case_id, seconds, strokes)
+
+    def note_lesions(self, case_id: str, lesions: Sequence[Lesion]) -> CaseRecord:
+        """Keep which lesion of a case has which id, for the next time they are measured."""
+        return work.note_lesions(self._store, case_id, lesions)
+
+    def lesions(self, case_id: str) -> LesionReport:
+        """The lesions of a case as last measured, good for their ids and places only."""
+        return LesionReport.remembered(
+            case_id,
+            [
+                Lesion(one.id, one.voxels, center_voxel=one.center_voxel, box=one.box)
+                for one in self.case(case_id).lesions
+            ],
+        )
 
     def flag(self, case_id: str, reason: FlagReason | str) -> CaseRecord:
         """Set a case aside; an accepted mask moves into its history.

@@ -183,6 +183,18 @@ class ReadRecord(_Record):
     software_version: str
 
 
+class LesionRecord(_Record):
+    """What tells a lesion of a case again: its id stays whatever becomes of the mask."""
+
+    id: str
+    """"index", "satellite 1", ..."""
+    voxels: int
+    center_voxel: tuple[float, float, float]
+    """(z, y, x) when last measured."""
+    box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+    """First and one past the last voxel along z, y, x."""
+
+
 class CaseRecord(_Record):
     """One case of a dataset folder: the content of `cases/<case>.json`."""
 
@@ -209,6 +221,8 @@ class CaseRecord(_Record):
     """File name of the earlier mask that a reopened case goes on from; None: from its draft."""
     work: WorkRecord | None = None
     """What was done since the last accepted mask, in sittings that have ended."""
+    lesions: tuple[LesionRecord, ...] = ()
+    """Its lesions as last measured."""
     is_for_second_read: bool = False
     """Whether a second reader is to outline it without seeing the first outline."""
     source_sha256: dict[str, str] = {}

@@ -16,6 +16,7 @@ import numpy as np
 from .. import __version__, formats
 from ..atomic import storage_errors
 from ..errors import InputError
+from ..lesions import Lesion
 from ..volume import Exam, LabelMap, Volume
 from .derived import LABELS
 from .layout import sha256
@@ -23,6 +24,7 @@ from .masks import on_grid, read_label_map, require_labels, stage_draft, stage_m
 from .records import (
     CaseRecord,
     GridRecord,
+    LesionRecord,
     PatientRole,
     Status,
     WorkRecord,
@@ -32,7 +34,15 @@ from .records import (
 )
 from .store import Store
 
-__all__ = ["autosave", "enter", "note_work", "replace_mask", "save_draft", "withdraw"]
+__all__ = [
+    "autosave",
+    "enter",
+    "note_lesions",
+    "note_work",
+    "replace_mask",
+    "save_draft",
+    "withdraw",
+]
 
 IMPORTED = "imported"
 """Annotator of a mask that an import brought."""
@@ -212,6 +222,20 @@ def note_work(store: Store, case_id: str, seconds: float, strokes: int) -> CaseR
         before = record.work or WorkRecord(seconds=0, strokes=0)
         work = WorkRecord(seconds=before.seconds + seconds, strokes=before.strokes + strokes)
         return store.commit(record.model_copy(update={"work": work}))
+
+
+def note_lesions(store: Store, case_id: str, lesions: Sequence[Lesion]) -> CaseRecord:
+    """Keep which lesion of a case has which id, for the next time they are measured."""
+    known = tuple(
+        LesionRecord(id=one.id, voxels=one.volume_px, center_voxel=one.center_voxel, box=one.box)
+        for one in lesions
+        if one.center_voxel is not None and one.box is not None
+    )
+    with store.writing(case_id, "measuring"):
+        record = store.case(case_id)
+        if record.lesions == known:
+            return record
+        return store.commit(record.model_copy(update={"lesions": known}))
 
 
 def _next_order(store: Store) -> int:

@@ -5,7 +5,7 @@ Imports `errors` and `volume` only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -106,6 +106,18 @@ class LesionReport:
 
     labels: NDArray[np.integer[Any]] | None = None
     """Shape (Z, Y, X): 0, or 1 + the lesion's place in `lesions`; None once read from a file."""
+
+    @classmethod
+    def remembered(cls, case_id: str, lesions: Sequence[Lesion]) -> LesionReport:
+        """Lesions of which id and place are known, to give a later measurement the same ids.
+
+        Parameters
+        ----------
+        lesions : sequence of Lesion
+            With `center_voxel` and `box`.
+        """
+        total = Lesion("total", sum(one.volume_px for one in lesions))
+        return cls(case_id, tuple(lesions), total, pe_threshold_percent=0.0, spacing_mm=None)
 
     def lesion(self, lesion_id: str) -> Lesion:
         """The lesion of an id.

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ..dataset import Dataset
 from ..errors import InputError
 from ..lesions import PE_THRESHOLD_PERCENT, Change, Lesion, LesionReport, compare_visits
 from ..progress import Job, Progress
@@ -179,10 +180,13 @@ class LesionSection(QWidget):
             # A copy: the reader may go on painting.
             label_map = LabelMap(volume_of(layer).astype(np.uint8), exam.grid)
             previous = self.report if source.is_same_exam(self._source) else None
+            desk = None if self._session.record is None else self._session.desk
+            # A second reader's lesions are no business of the case's record.
+            dataset = desk if isinstance(desk, Dataset) else None
             prior, percent = self.prior.value(), float(self.pe_threshold.value())
             self.runner.start(
                 "Measuring lesions",
-                lambda: _measure(exam, label_map, previous, prior, percent, path),
+                lambda: _measure(exam, label_map, previous, prior, percent, path, dataset),
                 on_result=lambda measured: self._take(source, *measured, path),
             )
 
@@ -324,11 +328,17 @@ def _measure(
     prior: Path | None,
     pe_threshold_percent: float,
     path: Path | None,
+    dataset: Dataset | None,
 ) -> Job[tuple[LesionReport, tuple[Change, ...]]]:
+    """Lesions and their change; of a case of a dataset their ids come from its record and stay."""
     before = None if prior is None else read_report(prior)
+    if previous is None and dataset is not None:
+        previous = dataset.lesions(exam.case_id)
     report = yield from lesion_report(
         exam, label_map, previous=previous, pe_threshold_percent=pe_threshold_percent
     )
+    if dataset is not None:
+        dataset.note_lesions(exam.case_id, report.lesions)
     changes: tuple[Change, ...] = ()
     if before is not None:
         changes = compare_visits((*before.lesions, before.total), (*report.lesions, report.total))

@@ -54,6 +54,12 @@ def test_a_dropped_dicom_folder_ends_as_a_seg_of_its_corrected_mask(
     accepted = Dataset.open(tmp_path / "set").label_map("P1")
     assert accepted.tumor[2, 20, 12:22].all()
 
+    # Its lesions keep their ids in the case record
+    dock.measure_lesions()
+    idle(lesions.runner)
+    (lesion,) = Dataset.open(tmp_path / "set").case("P1").lesions
+    assert (lesion.id, lesion.voxels) == ("index", np.count_nonzero(accepted.tumor))
+
     target = tmp_path / "tumor.dcm"
     lesions._ask_seg_path = lambda: target
     assert lesions.seg_button.isEnabled()
