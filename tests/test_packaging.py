@@ -49,7 +49,9 @@ def found_by(python: Path, folder: Path) -> dict[str, object]:
         cwd=folder,
         capture_output=True,
         text=True,
-        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        # What PYTHONPATH names would be found before the wheel.
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        | {"QT_QPA_PLATFORM": "offscreen"},
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, object] = json.loads(done.stdout.splitlines()[-1])

@@ -34,13 +34,9 @@ EXPECTED_WARNINGS = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let napari's own warnings pass, and keep windows in one process, in this folder only.
-
-    Two processes on one screen would take the keyboard from each other.
-    """
+    """Let the warnings of napari itself pass, in this folder only."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.xdist_group("window"))
             for warning in EXPECTED_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
 
