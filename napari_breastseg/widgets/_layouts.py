@@ -162,7 +162,7 @@ class Layouts:
             text={
                 "string": "{phase}",
                 "anchor": "upper_left",
-                "color": _colors.ADDED,
+                "color": _colors.FRAME,
                 "size": 11,
             },
             metadata={"breastseg": {**note_of(under), "role": "mirror"}},
