@@ -100,7 +100,8 @@ def score_seed(folder: Path, models: Path, seed: int) -> dict[str, object]:
     from napari_breastseg.checkpoint import load
     from napari_breastseg.dataset import Dataset
     from napari_breastseg.evaluation import evaluate
-    from napari_breastseg.prediction import Prediction, marked, predict
+    from napari_breastseg.prediction import Prediction, predict
+    from napari_breastseg.probability import marked
     from napari_breastseg.progress import Job, drain
     from napari_breastseg.volume import Exam
 

@@ -195,7 +195,7 @@ def test_closing_the_job_between_batches_stops_it(monkeypatch):
 
 
 def test_a_kept_probability_is_cut_as_the_whole_one() -> None:
-    from napari_breastseg.prediction import ProbabilitySteps, marked
+    from napari_breastseg.probability import ProbabilitySteps, marked
     from napari_breastseg.volume import Grid, Volume
 
     rng = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import torch
 from test_training import CASES, SPEC, config, weights_of
 
 from napari_breastseg import checkpoint
-from napari_breastseg.prediction import marked
+from napari_breastseg.probability import marked
 from napari_breastseg.progress import drain
 from napari_breastseg.training import train
 from napari_breastseg.training.cases import ENOUGH_CASES, LEAST_SHARE, TrainingCase, least_share

@@ -26,7 +26,8 @@ from superqt import QLabeledDoubleSlider
 
 from ..checkpoint import Checkpoint, read_info
 from ..errors import InputError
-from ..prediction import Prediction, ProbabilitySteps, Region
+from ..prediction import Prediction, Region
+from ..probability import ProbabilitySteps
 from ..progress import Job, Progress
 from ..volume import Exam, LabelMap
 from . import _fields

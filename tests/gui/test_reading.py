@@ -17,7 +17,7 @@ from napari_breastseg.prediction import Prediction
 from napari_breastseg.progress import Progress
 from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.widgets import _fields
-from napari_breastseg.widgets._dock import KEYS
+from napari_breastseg.widgets._actions import KEYS
 from napari_breastseg.widgets._layers import show_exam, show_labels, tumor_layer
 from napari_breastseg.widgets._settings import recall, remember
 from napari_breastseg.widgets._shortcuts import key_words

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_breastseg import correction
 from napari_breastseg.correction import Scope
 from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
-from napari_breastseg.widgets._dock import KEYS
+from napari_breastseg.widgets._actions import KEYS
 from napari_breastseg.widgets._layers import show_exam, show_labels
 from napari_breastseg.widgets._session import Draft
 
