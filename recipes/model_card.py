@@ -75,7 +75,7 @@ Fine-tuned on corrected slices of the other hospital, on patients left out of th
 
 | corrected slices | averaged with the starter (default) | `--base-share 0` | aim |
 |---|---|---|---|
-| 18, of all other patients; each of seven patients left out once | {left_out} | {left_out_alone} | 0.88 |
+| 18, of all other patients; each patient left out once | {left_out} | {left_out_alone} | 0.88 |
 | two each of three patients; their third slices; each seed | {own} | {own_alone} | 0.91 |
 
 **How free these figures are.** The I-SPY test patients were looked at once before the last
