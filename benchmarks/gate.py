@@ -55,6 +55,11 @@ PROTECTION = ("replay", "base_share", "encoder_rate", "norm_statistics")
 
 WAYS = ("clean", "poisoned", "no replay", "unprotected")
 MOST_LOST = 0.02
+JUDGED = (
+    *("case_id", "patient_id", "dice", "hd95_mm", "hd95_px", "false_positives"),
+    *("main_lesions", "main_lesions_found"),
+)
+"""Scores of the locked cases that are kept, to weigh them again by another rule."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,13 @@ def perform(
         "ispy": score(candidate, unseen, device).patient_values("dice"),
         "ispy_starter": {p: d for p, d in starter_dice.items() if p in {c[1] for c in unseen}},
         "judgment": judgment.model_dump(mode="json"),
+        "judged": [
+            [
+                {key: getattr(one, key) for key in JUDGED if getattr(one, key) is not None}
+                for one in scored.cases
+            ]
+            for scored in scores
+        ],
     }
     write_json(done, row)
     shutil.rmtree(output, ignore_errors=True)

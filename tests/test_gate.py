@@ -113,13 +113,19 @@ def test_one_patient_who_loses_much_stops_a_candidate_that_gains_on_the_whole():
     assert verdict_of(shifted(*[0] * 11, 2), reference).verdict == "better"
 
 
-def test_missed_lesions_stop_a_candidate():
+def test_missed_lesions_stop_a_candidate_when_surely_more():
     reference = shifted(*[9] * 8)
-    missing = shifted(*[0] * 8) | {"P7": np.zeros(GRID.shape, bool)}
-    judgment = verdict_of(missing, reference, patient_margin=1)
+    nothing = np.zeros(GRID.shape, bool)
+    one_missed = shifted(*[0] * 8) | {"P7": nothing}
+    one = verdict_of(one_missed, reference, patient_margin=1)
+    assert one.figures[2].measure == "share of lesions missed (8 in all)"
+    assert (one.figures[2].candidate, one.figures[2].is_kept) == (0.125, True)
+    many = shifted(*[0] * 8) | {f"P{n}": nothing for n in range(5)}
+    judgment = verdict_of(many, reference, patient_margin=1, dice_margin=1)
     assert judgment.verdict == "worse"
-    assert "missed lesions of 8: 1 against 0; allowed: at most 0" in judgment.reasons[-1]
-    assert verdict_of(missing, reference, patient_margin=1, missed_margin=0.125).passes
+    assert "share of lesions missed (8 in all)" in judgment.reasons[-1]
+    # A patient whose only lesion is missed stops a candidate as the patient who loses most.
+    assert verdict_of(one_missed, reference).verdict == "worse"
 
 
 def test_fragments_beside_a_lesion_are_not_counted_as_missed():
@@ -132,7 +138,7 @@ def test_fragments_beside_a_lesion_are_not_counted_as_missed():
         scored(with_spots, truth),
         FRAME.model_copy(update={"rule": GateRule(hd95_margin=100)}),
     )
-    assert judgment.figures[2].measure == "missed lesions of 8"
+    assert judgment.figures[2].measure == "share of lesions missed (8 in all)"
     assert judgment.verdict == "better"
 
 
