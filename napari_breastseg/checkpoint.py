@@ -108,7 +108,11 @@ class TrainingRecord(BaseModel):
         """
         cases = list(cases)
         # Records made before patients were inherited know them by their cases only.
-        by_case = {patient for case, patient in cases if case in self.known_cases}
+        # Elsewhere another patient's case may have the same name.
+        own = set() if self.patients else {*self.training_cases}
+        older = {*self.inherited_cases} - {*self.training_cases}
+        by_name = own | (set() if self.inherited_patients else older)
+        by_case = {patient for case, patient in cases if case in by_name}
         known = self.known_patients | by_case
         return {case for case, patient in cases if patient in known}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
@@ -210,6 +211,7 @@ def judge(
     rule = rule or GateRule()
     chosen: list[tuple[Dataset, CaseRecord]] = []
     left_out: set[str] = set()
+    datasets = list({dataset.folder.resolve(): dataset for dataset in datasets}.values())
     for dataset in datasets:
         records = {record.case_id: record for record in dataset.cases()}
         pairs = [(record.case_id, record.patient_id) for record in records.values()]
@@ -237,9 +239,10 @@ def judge(
     )
     if len(patients) < rule.min_patients:
         return frame.model_copy(update={"reasons": (_too_few(frame),)})
+    times = Counter(record.case_id for _, record in chosen)
     cases = [
         (
-            record.case_id,
+            record.case_id if times[record.case_id] == 1 else f"{dataset.name}/{record.case_id}",
             record.patient_id,
             partial(dataset.exam, record.case_id),
             partial(dataset.label_map, record.case_id),
@@ -274,8 +277,10 @@ def weigh(candidate: Evaluation, reference: Evaluation, frame: Judgment) -> Judg
     if failed := sorted(set(candidate.failed) - set(reference.failed)):
         reason = f"It could not segment {', '.join(failed)}, which the model in use could."
         return frame.model_copy(update={"verdict": "worse", "reasons": (reason,)})
-    if len(patients) < rule.min_patients:
-        return frame.model_copy(update={"reasons": (_too_few(frame),)})
+    with_tumor = {row.patient_id for row in rows[1] if row.reference_px}
+    if len(with_tumor) < rule.min_patients:
+        few = frame.model_copy(update={"n_patients": len(with_tumor)})
+        return frame.model_copy(update={"reasons": (_too_few(few),)})
     dice, *others = figures = _figures(rows[0], rows[1], rule)
     low, high = dice.ci95 or (-1.0, 1.0)
     verdict: Verdict = "better" if low > 0 else "not worse"
@@ -296,7 +301,11 @@ def _figures(
 ) -> list[Figure]:
     """Dice first, then what may stop a candidate besides."""
     both = (candidate, reference)
-    a, b = (_by_patient(rows, "dice") for rows in both)
+    # Without a tumor Dice is 1 or, for a single false voxel, 0; false positives speak for those.
+    with_tumor = {row.case_id for row in reference if row.reference_px}
+    a, b = (
+        _by_patient([row for row in rows if row.case_id in with_tumor], "dice") for rows in both
+    )
     dice = paired_bootstrap(a, b)
     losses = {patient: b[patient] - a[patient] for patient in a}
     worst = max(losses, key=lambda patient: losses[patient])

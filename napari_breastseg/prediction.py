@@ -191,11 +191,14 @@ def predict(
     probability = np.zeros(exam.grid.shape, np.float32)
     probability[box] = whole_exam[box].clip(0.0, 1.0)
     volume = Volume(probability, exam.grid)
-    label_map, left_out = marked(volume, threshold, spec.least_share)
+    # A box or a slice of an exam does not show which of its findings is the largest.
+    is_kind = (exam.grid.shape[0] == 1) == (spec.least_share_in == "slices")
+    share = spec.least_share if is_kind and box == whole(exam) else 0.0
+    label_map, left_out = marked(volume, threshold, share)
     if left_out:
         message = (
-            f"{left_out} findings under {spec.least_share:.0%} of the largest left out: no exam "
-            f"that {checkpoint.info.name} learned from has such"
+            f"{left_out} findings under {share:.0%} of the largest left out: no exam of the last "
+            f"training of {checkpoint.info.name} has such"
         )
         yield Progress("Segmenting", 0, 0, message=message)
     return Prediction(
@@ -206,7 +209,7 @@ def predict(
         device=target.type,
         model=checkpoint.info.identity,
         seconds=time.perf_counter() - started,
-        least_share=spec.least_share,
+        least_share=share,
         findings_left_out=left_out,
     )
 

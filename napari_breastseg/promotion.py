@@ -40,11 +40,13 @@ class Promotion:
         return f"{self.judgment.describe()}\n{end}"
 
 
-def registered(registry: Registry, folder: Path, *, by: str | None = None) -> RegistryEntry:
-    """Entry of a checkpoint's weights, registering them when they are not."""
+def registered(
+    registry: Registry, folder: Path, name: str | None = None, *, by: str | None = None
+) -> RegistryEntry:
+    """Entry of a checkpoint's weights, registering them, as `name`, when they are not."""
     digest = read_info(folder).weights_sha256
     known = {entry.weights_sha256: entry for entry in registry.list()}
-    return known.get(digest) or registry.register(folder, by=by)
+    return known.get(digest) or registry.register(folder, name, by=by)
 
 
 def promote(
@@ -109,6 +111,7 @@ def new_cases(registry: Registry, datasets: Sequence[Dataset]) -> list[str]:
     """
     records = [read_info(entry.path).training for entry in registry.list() if not entry.problem]
     found = []
+    locked = {r.patient_id for dataset in datasets for r in dataset.cases() if r.is_locked}
     for dataset in datasets:
         read = {
             case
@@ -119,7 +122,7 @@ def new_cases(registry: Registry, datasets: Sequence[Dataset]) -> list[str]:
         found += [
             record.case_id
             for record in dataset.cases()
-            if record.is_accepted and not record.is_locked and record.case_id not in read
+            if record.is_accepted and record.patient_id not in locked and record.case_id not in read
         ]
     return found
 

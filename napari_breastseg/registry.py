@@ -138,6 +138,11 @@ class Registry:
             self._log(event)
         return self._entry(name, is_promoted=False)
 
+    def require_free(self, name: str) -> None:
+        """Raise InputError unless a model may be registered under this name."""
+        _require_name(name)
+        self._require_new(name)
+
     def list(self) -> tuple[RegistryEntry, ...]:
         """All registered models, oldest first; one that is damaged says so in `problem`."""
         promoted = self._pointer().get("name")

@@ -73,6 +73,9 @@ class ModelSpec(BaseModel):
     """Smallest share of the largest finding of an exam that a finding must have to be marked;
     0 marks all. Training sets it where no accepted mask holds a smaller one."""
 
+    least_share_in: Literal["slices", "volumes"] = "volumes"
+    """What `least_share` was learned on and holds for: single slices, or exams of several."""
+
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Probability of dropping a value in every convolution block while training."""
 

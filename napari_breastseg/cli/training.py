@@ -92,6 +92,8 @@ def train(
             typer.echo(f"{_now()} {_names(opened)}: not trained, {reason}")
         return
     new = new_cases(Registry(), opened)
+    if (promote or if_new is not None) and not resume and (called := name or _folder_name(output)):
+        Registry().require_free(called)
     base = None if model == "scratch" else load_model(model)
     result = run(
         train_dataset(
@@ -112,8 +114,8 @@ def train(
         return
     entry = promotion = None
     if promote or if_new is not None:
-        entry = registered(Registry(), result.folder)
-    if promote and entry is not None:
+        entry = registered(Registry(), result.folder, name)
+    if promote and entry is not None and not entry.is_promoted:
         job = promote_judged(Registry(), entry.name, opened, device=device)
         promotion = run(job, quiet=as_json)
     judgment = None if promotion is None else promotion.judgment.model_dump(mode="json")
@@ -170,6 +172,10 @@ def _new_folder(datasets: list[Dataset], name: str | None, resume: bool) -> Path
             "Add --output with the folder that becomes the checkpoint",
         )
     return new_training_folder(name or f"{datasets[0].name}-{datetime.now():%Y%m%d-%H%M}")
+
+
+def _folder_name(output: Path | None) -> str | None:
+    return None if output is None else output.resolve().name
 
 
 def _now() -> str:

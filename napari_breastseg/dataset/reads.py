@@ -62,6 +62,12 @@ class Reads:
                 )
             if record.is_for_second_read:
                 return record
+            if any(read.kind is ReadKind.SECOND for read in self.of_case(case_id)):
+                raise InputError(
+                    f"Needed case {case_id} without a second read to ask for one",
+                    "it has been read twice already",
+                    "Choose another case; its reads stay as they are",
+                )
             if record.draft is not None:
                 draft = ReadRecord(
                     case_id=case_id,

@@ -28,6 +28,7 @@ __all__ = ["CaseSource", "DatasetCase", "DraftedCase", "TrainingCase", "least_sh
 LEAST_SHARE = 0.2
 ENOUGH_CASES = 16
 """After so many exams without, another one has a chance of one in 18 (Laplace)."""
+ENOUGH_PATIENTS = 5
 
 _SPECK = 0.005
 
@@ -159,22 +160,29 @@ def _corrected(draft: LabelMap, accepted: LabelMap) -> LabelMap:
     return LabelMap(is_changed.astype(np.uint8), accepted.grid)
 
 
-def least_share(cases: Sequence[TrainingCase]) -> float:
-    """Share of an exam's largest finding under which a model of these cases marks none.
+def least_share(cases: Sequence[TrainingCase]) -> dict[str, Any]:
+    """Fields of a model spec: share of the largest finding under which its model marks none.
 
     A fifth, where so many exams reviewed throughout show no smaller finding that the next one
-    hardly will; else 0, and all findings are marked. Single voxels are slips of the brush.
+    hardly will; else 0, and all findings are marked. Single voxels are slips of the brush. What
+    single slices show holds for single slices only: a satellite may lie in another one.
 
     Parameters
     ----------
     cases : sequence of TrainingCase
+
+    Returns
+    -------
+    dict
+        `least_share` and `least_share_in`.
 
     References
     ----------
     Isensee et al.: nnU-Net, Nat Methods 2021, doi 10.1038/s41592-020-01008-z (postprocessing that
     follows from the training data).
     """
-    count = 0
+    clear = {"least_share": 0.0, "least_share_in": "volumes"}
+    seen: dict[str, list[str]] = {"slices": [], "volumes": []}
     for case in cases:
         findings, _ = ndimage.label(case.labels == TUMOR, np.ones((3, 3, 3)))
         sizes = np.bincount(findings.ravel())[1:]
@@ -182,6 +190,10 @@ def least_share(cases: Sequence[TrainingCase]) -> float:
             continue
         sizes = sizes[sizes >= _SPECK * sizes.max()]
         if sizes.min() < LEAST_SHARE * sizes.max():
-            return 0.0
-        count += not (case.labels == IGNORE).any()
-    return LEAST_SHARE if count >= ENOUGH_CASES else 0.0
+            return clear
+        if not (case.labels == IGNORE).any():
+            seen["slices" if len(case.labels) == 1 else "volumes"].append(case.patient_id)
+    for kind in ("volumes", "slices"):
+        if len(seen[kind]) >= ENOUGH_CASES and len(set(seen[kind])) >= ENOUGH_PATIENTS:
+            return {"least_share": LEAST_SHARE, "least_share_in": kind}
+    return clear

@@ -180,7 +180,7 @@ def train(
         def describe(dice: float | None, step: int) -> ModelInfo:
             return ModelInfo(
                 name=name or output.resolve().name,
-                spec=spec.model_copy(update={"least_share": least_share(learned)}),
+                spec=spec.model_copy(update=least_share(learned)),
                 training=TrainingRecord(
                     datasets=list(datasets),
                     fold=fold,
