@@ -34,6 +34,10 @@ class InputError(ValueError):
         self.do = do.rstrip(".")
         super().__init__(f"{self.needed}; {self.came}. {self.do}.")
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """Whole when it comes from another process."""
+        return type(self), (self.needed, self.came, self.do)
+
 
 class StorageError(InputError):
     """A file that could not be written: no permission, no space, a folder that is gone."""

@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each process of pytest-xdist a screen of its own, where there are virtual ones.
+
+    On a shared one they would move the same mouse pointer through each other's windows.
+    """
+    server = shutil.which("Xvfb")
+    if server is None or "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    reading, writing = os.pipe()
+    screen = subprocess.Popen(
+        [server, "-displayfd", str(writing), "-screen", "0", "1600x1000x24", "-nolisten", "tcp"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(writing)
+    with os.fdopen(reading) as number:
+        os.environ["DISPLAY"] = f":{number.readline().strip()}"
+
+    def end() -> None:
+        screen.terminate()
+        screen.wait()
+
+    config.add_cleanup(end)
 
 
 @pytest.fixture(scope="session")

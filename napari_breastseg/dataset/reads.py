@@ -124,12 +124,20 @@ class Reads:
         """Whether a case must show `reader` neither its mask nor its annotator.
 
         So it is while a second read is asked for, unless this reader made the first read, or has
-        made an own one.
+        made an own one and left no work on it unfinished.
         """
         if not record.is_for_second_read:
             return False
-        own = [self._store.layout.reads(record.case_id) / f"{_file_name(reader)}.json"]
-        return not any(path.exists() for path in own)
+        folder, name = self._store.layout.reads(record.case_id), _file_name(reader)
+        is_unfinished = (folder / "work" / f"{name}{FILE_ENDING}").exists()
+        return is_unfinished or not (folder / f"{name}.json").exists()
+
+    def is_second_reader(self, record: CaseRecord, reader: str) -> bool:
+        """Whether a second read is asked for, and `reader` is not who made the first one."""
+        if not record.is_for_second_read:
+            return False
+        first = (r.reader for r in self.of_case(record.case_id) if r.kind is ReadKind.FIRST)
+        return _file_name(reader) not in {_file_name(name) for name in first}
 
     def settle(self, case_id: str, label_map: LabelMap, name: str) -> CaseRecord:
         """End the second reads of a case: an outline made of them is its new draft.
@@ -210,9 +218,9 @@ class SecondRead:
         self._store = store
         self._case_id = case_id
         self._reader = reader
-        self._model: str | None = None
         folder = store.layout.reads(case_id)
         self._work = folder / "work" / f"{_file_name(reader)}{FILE_ENDING}"
+        self._begun_with = folder / "work" / f"{_file_name(reader)}.model.txt"
 
     @property
     def folder(self) -> Path:
@@ -279,8 +287,15 @@ class SecondRead:
 
     def save_draft(self, case_id: str, label_map: LabelMap, *, model: str) -> CaseRecord:
         """Note that this reader began with a model's draft; the case's own draft stays."""
-        self._model = model
+        write_text(self._begun_with, model)
         return self.case(case_id)
+
+    @property
+    def _model(self) -> str | None:
+        """The model whose draft this reader began with, in an earlier sitting too."""
+        if not self._begun_with.exists():
+            return None
+        return self._begun_with.read_text(encoding="utf-8")
 
     def note_work(self, case_id: str, *, seconds: float, strokes: int) -> None:
         """Nothing: only the sitting in which a read is accepted counts."""

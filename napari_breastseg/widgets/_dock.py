@@ -239,9 +239,8 @@ class BreastMRI(Actions, QWidget):
         if source == self.session.source:
             return
         if source.case_id != self.session.case_id:
-            keeper = self.correct_panel.keeper
-            # An autosave under way holds older work, and the case is left below.
-            (keeper.keep_now if keeper.is_writing else keeper.keep)()
+            # In this thread: the case is left below, and what waits to be written with it.
+            self.correct_panel.keeper.keep_now()
         self.session.source = source
         self._show_sources(source)
         self._show_phases(source)

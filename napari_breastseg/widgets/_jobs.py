@@ -183,7 +183,8 @@ class _Run:
             self._on_progress(progress)
 
     def take_result(self, result: Any) -> None:
-        if result is not _CANCELED and not self.cancel_asked.is_set():
+        # A job that could not be cut short has done its work, cancel or not.
+        if result is not _CANCELED:
             self._outcome, self._result = "done", result
 
     def take_error(self, error: BaseException) -> None:

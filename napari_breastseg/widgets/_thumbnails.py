@@ -60,17 +60,21 @@ class Thumbnails(QObject):
         self.runner = JobRunner(self)
         self._dataset: Dataset | None = None
         self._annotator = ""
+        self._hides_drafts = False
         self._kept: dict[str, Thumbnail] = {}
         self._wanted: dict[str, WorklistRow] = {}
         self.runner.ended.connect(lambda outcome: None if outcome == "done" else self._start())
 
-    def set_dataset(self, dataset: Dataset | None, annotator: str) -> None:
-        """Forget the pictures of another folder, and those that another reader may see."""
+    def set_dataset(
+        self, dataset: Dataset | None, annotator: str, hides_drafts: bool = False
+    ) -> None:
+        """Forget the pictures of another folder, and what this reader may not see in them."""
         folder = None if dataset is None else dataset.folder
         before = None if self._dataset is None else self._dataset.folder
-        if folder != before or annotator != self._annotator:
+        sight = (folder, annotator, hides_drafts)
+        if sight != (before, self._annotator, self._hides_drafts):
             self._kept, self._wanted = {}, {}
-        self._dataset, self._annotator = dataset, annotator
+        self._dataset, self._annotator, self._hides_drafts = dataset, annotator, hides_drafts
 
     def get(self, row: WorklistRow) -> Thumbnail | None:
         """A case's picture as it is now; one that is missing is made soon."""
@@ -88,12 +92,20 @@ class Thumbnails(QObject):
         rows = [self._wanted[case_id] for case_id in list(self._wanted)[::-1][:_AT_ONCE]]
         for row in rows:
             del self._wanted[row.case_id]
-        dataset, annotator = self._dataset, self._annotator
+        dataset, annotator, hides_drafts = self._dataset, self._annotator, self._hides_drafts
+        sight = (dataset, annotator, hides_drafts)
         self.runner.start(
             "Drawing small pictures",
-            lambda: _making(dataset, rows, annotator),
-            on_result=self._take,
+            lambda: _making(dataset, rows, annotator, hides_drafts),
+            on_result=lambda made: self._take_if(made, sight),
         )
+
+    def _take_if(self, made: list[Thumbnail], sight: tuple[Dataset, str, bool]) -> None:
+        # Another reader may not see what the one before was allowed to.
+        if sight == (self._dataset, self._annotator, self._hides_drafts):
+            self._take(made)
+        else:
+            self._start()
 
     def _take(self, made: list[Thumbnail]) -> None:
         for one in made:
@@ -105,22 +117,28 @@ class Thumbnails(QObject):
         self._start()
 
 
-def _making(dataset: Dataset, rows: list[WorklistRow], annotator: str) -> Job[list[Thumbnail]]:
+def _making(
+    dataset: Dataset, rows: list[WorklistRow], annotator: str, hides_drafts: bool
+) -> Job[list[Thumbnail]]:
     made: list[Thumbnail] = []
     for row in rows:
         yield Progress("Drawing", len(made), len(rows))
         try:
-            made.append(thumbnail(dataset, row, annotator))
+            made.append(thumbnail(dataset, row, annotator, hides_drafts))
         except InputError:
             made.append(Thumbnail(row.case_id, row.changed_s, None, None))
     return made
 
 
-def thumbnail(dataset: Dataset, row: WorklistRow, annotator: str) -> Thumbnail:
+def thumbnail(
+    dataset: Dataset, row: WorklistRow, annotator: str, hides_drafts: bool = False
+) -> Thumbnail:
     """Picture of a case's slice with the most tumor, outlined as this reader may see it."""
     desk = desk_of(dataset, dataset.case(row.case_id), annotator)
     exam = desk.exam(row.case_id)
-    mask = desk.recover(row.case_id) or desk.kept_map(row.case_id)
+    mask = desk.recover(row.case_id)
+    if mask is None and not (hides_drafts and desk.case(row.case_id).kept_mask is None):
+        mask = desk.kept_map(row.case_id)
     order = radiological_order(exam.grid)
     tumor = None if mask is None else mask.tumor
     z = exam.grid.shape[order[0]] // 2

@@ -168,10 +168,20 @@ class ToolSection(QWidget):
             return "No mask to correct: segment first, or start correcting"
         if name == "settle" and self.scribbles.layer is None:
             return "Scribble in or out first"
-        if name == "revert" and self._session.is_draft_hidden:
+        is_hidden = self._session.is_draft_hidden and self._session.draft is not None
+        if name in ("revert", "predict_box") and is_hidden:
             return "The draft is hidden; show it first (F9)"
         if name == "revert" and self._session.draft is None:
             return "No draft to go back to"
+        return ""
+
+    @property
+    def why_not_done(self) -> str:
+        """Why the mask is not what it is meant to be yet; empty when it is."""
+        if self.runner.is_running:
+            return "A tool is at work; wait or cancel"
+        if self.scribbles.layer is not None:
+            return "Settle the scribbles first (Q), or remove their layer"
         return ""
 
     def next_scope(self) -> None:
@@ -304,7 +314,7 @@ class ToolSection(QWidget):
     def _interpolate(self, layer: Labels, at: Any) -> None:
         scope = self._scope(layer, None if self.scope.currentData() == "volume" else at)
         axis, index, is_all = scope.axis, scope.index, scope.kind == "volume"
-        draft = self._session.draft
+        draft = None if self._session.is_draft_hidden else self._session.draft
         drafted = None if draft is None else draft.label_map.data
         written = {i: plane for (a, i), plane in self._written.items() if a == axis}
         between: list[tuple[int, int]] = []
@@ -386,6 +396,7 @@ class ToolSection(QWidget):
     def _take(self, layer: Labels, edit: Edit) -> bool:
         """Make an edit as one undo step; whether it still could be made."""
         if layer != tumor_layer(self._viewer, self._session.case_id):
+            show_info("The case was left meanwhile; nothing was done.")
             return False
         if not edit.fits(volume_of(layer)):
             show_info("The mask was changed meanwhile; nothing was done. Try again.")

@@ -171,6 +171,7 @@ class CorrectPanel(QWidget):
 
     def _take_dataset(self, dataset: Dataset) -> None:
         remember("dataset", str(dataset.folder))
+        self.keeper.close_case()  # what was painted while the folder was read
         self._session.dataset = dataset
 
     def _show_dataset(self, dataset: Dataset | None) -> None:
@@ -209,7 +210,9 @@ class CorrectPanel(QWidget):
     def _reopen(
         self, dataset: Dataset, case_id: str, annotator: str, loaded: Loaded | None
     ) -> None:
-        self._session.leave_case()  # the same case may be opened again
+        own = self._session.record
+        if own is not None and own.case_id == case_id:
+            self.keeper.close_case()  # its lock is needed to open it again
         self.runner.start(
             f"Opening {case_id}",
             lambda: as_job(
@@ -220,6 +223,7 @@ class CorrectPanel(QWidget):
         )
 
     def _take_case(self, begun: Begun) -> None:
+        self.keeper.close_case()  # what was painted while this one was read is kept
         source = self._session.source
         leaving = None if source is None or source.is_foreign else source.case_id
         with ExitStack() as lock:  # given back should anything below fail
@@ -296,6 +300,8 @@ class CorrectPanel(QWidget):
         on_disk = self._start_from(begun)
         if layer is None:
             layer = show_labels(self._viewer, source, on_disk)
+        elif isinstance(begun.desk, SecondRead):  # a mask seen before is not this reader's own
+            edit_labels(layer, on_disk.data)
         lock = begun.lock.pop_all()
         self._session.enter_case(begun.record, lock, on_disk.data, begun.desk)
         if begun.draft is not None:
@@ -303,6 +309,7 @@ class CorrectPanel(QWidget):
         if (kept := begun.record.kept_mask) is not None:
             reviewed = kept.reviewed_slices
             self._session.look_at(range(on_disk.data.shape[0]) if reviewed is None else reviewed)
+        is_wanted = True
         if begun.recovered is not None and not np.array_equal(
             begun.recovered.data, volume_of(layer)
         ):
@@ -316,7 +323,8 @@ class CorrectPanel(QWidget):
             )
             if is_wanted:
                 edit_labels(layer, begun.recovered.data)
-        self.keeper.note_kept((begun.recovered or on_disk).data)
+        kept_work = begun.recovered if is_wanted else None  # what nobody wants now stays there
+        self.keeper.note_kept((kept_work or on_disk).data)
         if self._session.is_second_read:
             show_info(f"Second read of {begun.record.case_id}: the first outline stays hidden.")
         self._take_brush()
@@ -326,7 +334,9 @@ class CorrectPanel(QWidget):
 
     def _start_from(self, begun: Begun) -> LabelMap:
         """What correcting goes on from: accepted mask or draft; nothing, for a hidden draft."""
-        is_hidden = self._session.is_draft_hidden and not begun.record.is_accepted
+        is_hidden = False
+        if self._session.is_draft_hidden and begun.draft is not None:
+            is_hidden = begun.record.kept_mask is None
         return _empty(begun.exam.grid) if begun.on_disk is None or is_hidden else begun.on_disk
 
     def _take_brush(self) -> None:
@@ -498,6 +508,8 @@ class CorrectPanel(QWidget):
             return _START_FIRST
         if tumor_layer(self._viewer, self._session.case_id) is None:
             return "The mask's layer is gone; open the case again"
+        if why_not := self.tools.why_not_done:
+            return why_not
         if not self.rest.isChecked() and not self._session.reviewed:
             if self._axis() != 0:
                 return f"Look at every slice in this direction, or tick '{_REST}'"

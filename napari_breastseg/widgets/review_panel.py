@@ -151,7 +151,7 @@ class ReviewPanel(QWidget):
             return
         self._is_stale = False
         annotator = self._annotator
-        self.worklist.thumbnails.set_dataset(dataset, annotator)
+        self.worklist.thumbnails.set_dataset(dataset, annotator, self._session.hides_drafts)
         self.chores.start(
             "Reading the worklist",
             lambda: _listing(dataset, annotator),
@@ -278,10 +278,13 @@ class ReviewPanel(QWidget):
                 kept.append(before)
             return record
 
-        self._change("Undoing", undo, then=lambda: self._show_kept(kept))
+        self._change("Undoing", undo, then=lambda: self._show_kept(own, kept))
 
-    def _show_kept(self, kept: Sequence[LabelMap]) -> None:
+    def _show_kept(self, case_id: str | None, kept: Sequence[LabelMap]) -> None:
         """Bring the mask that an undone acceptance goes back to into sight, as one undo step."""
+        record = self._session.record
+        if record is None or record.case_id != case_id:  # another case was opened meanwhile
+            return
         layer = tumor_layer(self._viewer, self._session.case_id)
         if kept and layer is not None and not self._session.is_second_read:
             edit_labels(layer, kept[0].data)
@@ -340,12 +343,24 @@ class ReviewPanel(QWidget):
         if dataset is None or not chosen:
             show_info("Choose a case of the worklist first.")
             return
+        if self._is_of_second_read(dataset, chosen):
+            show_info("A case chosen is yours for a second read: the first reader decides on it.")
+            return
         self._correct.keeper.keep(
             lambda: self.runner.start(
                 title,
                 lambda: _changing(title, dataset, chosen, work),
                 on_result=lambda changed: self._take_changed(changed, then),
             )
+        )
+
+    def _is_of_second_read(self, dataset: Dataset, case_ids: Sequence[str]) -> bool:
+        """Whether one of the cases is read, or to be read, by this annotator as second reader."""
+        at_work = self._session.case_id if self._session.is_second_read else None
+        return any(
+            case_id == at_work or dataset.reads.is_second_reader(dataset.case(case_id), annotator)
+            for annotator in (self._annotator,)
+            for case_id in case_ids
         )
 
     def _take_changed(

@@ -320,6 +320,7 @@ class SegmentPanel(QWidget):
             return
         if shown.is_undo_step:  # however far the slider moves it is one step
             layer.undo()
+            self._session.settle(0, 1)
         before = volume_of(layer).copy()
         label_map = probability.at_threshold(threshold)
         draft = replace(shown.draft, label_map=label_map)

@@ -67,7 +67,7 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
     assert registry.promoted() == registry.folder / "right"
     assert gate.model.value() == registry.folder / "right"
     assert "right is better than blind on 5 locked patients" in gate.judgment_line.text()
-    assert "missed lesions" in gate.judgment_line.toolTip()
+    assert "lesions missed" in gate.judgment_line.toolTip()
     assert any("right is the default now" in note.message for note in window.told)
     assert dock.session.model == registry.folder / "right"
     assert gate.promote_button.toolTip() == "It is the default already"
