@@ -184,7 +184,8 @@ def perform(
         n_patients=0,
         n_cases=0,
     )
-    judgment = weigh(*scores, frame)
+    taught = [(c.case_id, c.patient_id, c.exam(), c.label_map()) for c in learned]
+    judgment = weigh(*scores, frame, score(candidate, taught, device))
     unseen = [case for case in tested if case[1] not in order.locked]
     row = {
         "order": order.number,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -23,11 +23,15 @@ from .dataset import CaseRecord, Dataset
 from .evaluation import CaseScores, Evaluation, evaluate
 from .prediction import predict
 from .progress import Job, Progress, relay
+from .volume import Exam, LabelMap
 
 if TYPE_CHECKING:
     from .checkpoint import Checkpoint
 
 __all__ = ["Figure", "GateRule", "JudgedPatient", "Judgment", "Verdict", "judge", "weigh"]
+
+TAUGHT_CASES = 16
+"""Of the cases learned from, so many tell whether the masks fit."""
 
 Verdict = Literal["better", "not worse", "unclear", "worse", "not enough to judge"]
 
@@ -66,6 +70,10 @@ class GateRule(_Record):
     """HD95 in mm (px where spacing is unknown) that may be added, about the thickness of a slice:
     stopped when the whole interval lies above. One far false positive makes it jump, so that
     an interval that reaches above stops nothing by itself."""
+
+    least_fit: float = Field(0.7, ge=0, le=1)
+    """Dice that the candidate has to reach on the masks it learned from, as a share of its Dice on
+    the locked patients: one that cannot even follow what it was taught was taught wrong."""
 
 
 class Figure(_Record):
@@ -253,10 +261,40 @@ def judge(
     for number, model in enumerate((candidate, reference)):
         job = evaluate(cases, partial(predict, model, device=device))
         scores.append((yield from relay(job, partial(_as_half, number))))
-    return weigh(scores[0], scores[1], frame)
+    learned = None
+    if taught := _taught(candidate, datasets):
+        learned = yield from evaluate(taught, partial(predict, candidate, device=device))
+    return weigh(scores[0], scores[1], frame, learned)
 
 
-def weigh(candidate: Evaluation, reference: Evaluation, frame: Judgment) -> Judgment:
+def _taught(
+    candidate: Checkpoint, datasets: Sequence[Dataset]
+) -> Sequence[tuple[str, str, Callable[[], Exam], Callable[[], LabelMap]]]:
+    """Some of the accepted cases that the candidate's last training learned from."""
+    training = candidate.info.training
+    known = {*training.training_cases}
+    found = [
+        (
+            f"{dataset.name}/{record.case_id}",
+            record.patient_id,
+            partial(dataset.exam, record.case_id),
+            partial(dataset.label_map, record.case_id),
+        )
+        for dataset in datasets
+        if dataset.name in training.datasets
+        for record in dataset.cases()
+        if record.is_accepted and not record.is_locked and record.case_id in known
+    ]
+    step = max(1, len(found) // TAUGHT_CASES)
+    return found[::step][:TAUGHT_CASES]
+
+
+def weigh(
+    candidate: Evaluation,
+    reference: Evaluation,
+    frame: Judgment,
+    learned: Evaluation | None = None,
+) -> Judgment:
     """The verdict on two evaluations of the same cases.
 
     Parameters
@@ -264,6 +302,9 @@ def weigh(candidate: Evaluation, reference: Evaluation, frame: Judgment) -> Judg
     candidate, reference : Evaluation
     frame : Judgment
         Who is judged on what, and by which rule; verdict, figures and reasons are filled in.
+    learned : Evaluation, optional
+        The candidate on cases it learned from: locked patients do not tell whether the masks
+        were right, only whether they did harm.
     """
     rule = frame.rule
     both = {row.case_id for row in candidate.cases} & {row.case_id for row in reference.cases}
@@ -281,7 +322,10 @@ def weigh(candidate: Evaluation, reference: Evaluation, frame: Judgment) -> Judg
     if len(with_tumor) < rule.min_patients:
         few = frame.model_copy(update={"n_patients": len(with_tumor)})
         return frame.model_copy(update={"reasons": (_too_few(few),)})
-    dice, *others = figures = _figures(rows[0], rows[1], rule)
+    figures = _figures(rows[0], rows[1], rule)
+    if learned is not None and (fit := _fit(learned, figures[0].candidate, rule)) is not None:
+        figures.append(fit)
+    dice, *others = figures
     low, high = dice.ci95 or (-1.0, 1.0)
     verdict: Verdict = "better" if low > 0 else "not worse"
     if not all(figure.is_kept for figure in figures):
@@ -351,6 +395,23 @@ def _figures(
         allowed = f"up to {margin:g} more, by the interval's lower end"
         figures.append(_mean_figure(title, a, b, paired, allowed, is_kept))
     return figures
+
+
+def _fit(learned: Evaluation, locked_dice: float, rule: GateRule) -> Figure | None:
+    """Whether the candidate follows the masks it learned from; None without tumor among them."""
+    rows = [row for row in learned.cases if row.reference_px]
+    if not rows:
+        return None
+    dice = _mean(_by_patient(rows, "dice").values())
+    least = rule.least_fit * locked_dice
+    return Figure(
+        measure="Dice on the masks it learned from",
+        candidate=dice,
+        reference=locked_dice,
+        difference=dice - locked_dice,
+        allowed=f"at least {least:.2f}, {rule.least_fit:.0%} of its Dice on the locked patients",
+        is_kept=dice >= least,
+    )
 
 
 def _mean_figure(

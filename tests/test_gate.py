@@ -239,3 +239,15 @@ def test_the_digest_tells_other_judging_data(hospital, tmp_path):
         for sets in ([hospital], [small], [hospital, small])
     }
     assert len(digests) == 2  # an empty dataset adds nothing
+
+
+def test_masks_that_the_candidate_cannot_follow_stop_it():
+    truth = LabelMap(disk(32).astype(np.uint8), GRID)
+    moved = LabelMap(np.roll(disk(32), 20, axis=-1).astype(np.uint8), GRID)
+    good = scored(shifted(*[0] * 8), truth)
+    worse = scored(shifted(*[1] * 8), truth)
+    right = weigh(good, worse, FRAME, scored(shifted(*[1] * 8), truth))
+    assert right.passes
+    wrong = weigh(good, worse, FRAME, scored(shifted(*[1] * 8), moved))
+    assert wrong.verdict == "worse"
+    assert "Dice on the masks it learned from" in wrong.reasons[-1]
