@@ -13,7 +13,6 @@ from hypothesis import settings
 
 from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
 
-
 # How long an example takes says more about the machine's other work than about the code.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
