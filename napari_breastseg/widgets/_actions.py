@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from ._shortcuts import ShortcutSheet
@@ -84,14 +83,9 @@ class Actions(ToolActions):
     correct_panel: Any
     review_panel: Any
     train_panel: Any
+    show_tab: Any
+    _runners: Any
     _sheet: ShortcutSheet | None
-
-    def show_tab(self, title: str) -> None:
-        """Bring a tab to the front, by the start of its title."""
-        raise NotImplementedError
-
-    def _runners(self) -> Iterable[Any]:
-        raise NotImplementedError
 
     def open(self) -> None:
         """Show the Open tab, or read what its field names."""

@@ -357,9 +357,9 @@ class ReviewPanel(QWidget):
     def _is_of_second_read(self, dataset: Dataset, case_ids: Sequence[str]) -> bool:
         """Whether one of the cases is read, or to be read, by this annotator as second reader."""
         at_work = self._session.case_id if self._session.is_second_read else None
+        reader = self._annotator
         return any(
-            case_id == at_work or dataset.reads.is_second_reader(dataset.case(case_id), annotator)
-            for annotator in (self._annotator,)
+            case_id == at_work or dataset.reads.is_second_reader(dataset.case(case_id), reader)
             for case_id in case_ids
         )
 
