@@ -154,7 +154,7 @@ def test_time_is_never_counted_from_pre():
     mask[1:3, 2:6, 2:6] = True
     signals = {"pre": 100, "post1": 200, "post2": 230}
     # 23 minutes before the first post-contrast phase, as a real exam has it.
-    times_s = {"pre": 0.0, "post1": 1380.0, "post2": 1440.0}
+    times_s = {"pre": -1380.0, "post1": 0.0, "post2": 60.0}
     exam = exam_with(mask, grid, signals, times_s=times_s)
     (lesion,) = measured(exam, mask).lesions
     assert lesion.kinetics.times_s == {"post1": 0.0, "post2": 60.0}
@@ -167,11 +167,23 @@ def test_time_is_never_counted_from_pre():
     assert lesion.kinetics.initial_slope_percent_per_min == pytest.approx(100 / 1.5)
 
 
+def test_times_that_count_from_the_injection_give_the_slope_from_it():
+    grid = plain_grid((4, 8, 8))
+    mask = np.zeros(grid.shape, bool)
+    mask[1:3, 2:6, 2:6] = True
+    times_s = {"pre": -300.0, "post1": 20.0, "post2": 80.0}
+    exam = exam_with(mask, grid, {"pre": 100, "post1": 200, "post2": 230}, times_s=times_s)
+    (lesion,) = measured(exam, mask).lesions
+    assert (lesion.kinetics.times_s, lesion.kinetics.time_zero) == (times_s, "injection")
+    assert lesion.kinetics.initial_slope_percent_per_min == pytest.approx(300)
+    assert not any("injection is not known" in note for note in lesion.kinetics.notes)
+
+
 def test_one_post_phase_has_no_type_and_says_so():
     grid = plain_grid((4, 8, 8))
     mask = np.zeros(grid.shape, bool)
     mask[1:3, 2:6, 2:6] = True
-    exam = exam_with(mask, grid, {"pre": 100, "post1": 180}, times_s={"pre": 0.0, "post1": 1380.0})
+    exam = exam_with(mask, grid, {"pre": 100, "post1": 180}, times_s={"pre": -1380.0, "post1": 0.0})
     (lesion,) = measured(exam, mask).lesions
     kinetics = lesion.kinetics
     assert kinetics.peak_percent == pytest.approx(80)

@@ -106,7 +106,8 @@ def describe_kinetics(
     box : tuple of slice
         Where `mask` lies in the exam's array.
     injection_s : float, optional
-        Time of the injection in seconds from the exam's first phase.
+        Time of the injection in seconds from the exam's first phase; without it the exam's own
+        times tell where they count from it.
     pe_threshold_percent : float
         Early enhancement from which a voxel counts as functional tumor.
 
@@ -191,12 +192,13 @@ def _times(
     if first not in known:
         return {}, "unknown"
     if injection_s is not None:
-        # Relative times are in seconds; a millisecond is as exact as any header.
-        return {role: round(time - injection_s, 3) for role, time in known.items()}, "injection"
-    return (
-        {role: round(time - known[first], 3) for role, time in known.items() if role != "pre"},
-        "post1",
-    )
+        zero = min(float(time) for time in exam.times_s.values()) + injection_s
+    elif known[first] != 0:
+        zero = 0.0  # the exam's own times count from the injection
+    else:
+        return {role: round(time, 3) for role, time in known.items() if role != "pre"}, "post1"
+    # Relative times are in seconds; a millisecond is as exact as any header.
+    return {role: round(time - zero, 3) for role, time in known.items()}, "injection"
 
 
 def _slope(

@@ -52,7 +52,8 @@ def measure_lesions(
     previous : LesionReport, optional
         This case measured before: lesions keep their ids.
     injection_s : float, optional
-        Time of the injection in seconds from the exam's first phase.
+        Time of the injection in seconds from the exam's first phase; without it the exam's own
+        times tell where they count from it.
     pe_threshold_percent : float
         Early enhancement from which a voxel counts as functional tumor, above 0.
 
