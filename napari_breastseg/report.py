@@ -37,6 +37,7 @@ __all__ = [
     "ENDINGS",
     "change_words",
     "lesion_report",
+    "lesion_side",
     "lesion_words",
     "read_report",
     "require_ending",
@@ -82,6 +83,26 @@ def lesion_report(
         pe_threshold_percent=pe_threshold_percent,
     )
     return replace(report, notes=(*report.notes, note)) if note else report
+
+
+def lesion_side(exam: Exam, label_map: LabelMap) -> Job[str | None]:
+    """Side of all lesions together, told by the breasts they lie in.
+
+    Returns
+    -------
+    {"right", "left", "both"} or None
+        None where the breasts cannot be outlined, or it is not clear for every lesion.
+    """
+    yield Progress("Finding the breasts", 0, 0)
+    try:
+        breasts = breast_region(exam)
+    except InputError:
+        return None
+    report = yield from measure_lesions(exam, label_map, breasts=breasts)
+    sides = {lesion.side for lesion in report.lesions}
+    if not sides or not sides <= {"left", "right"}:
+        return None
+    return "both" if len(sides) == 2 else sides.pop()
 
 
 def read_report(path: Path) -> LesionReport:

@@ -9,6 +9,7 @@ import typer
 
 from .. import formats
 from ..errors import InputError
+from ..report import lesion_side
 from ._choices import Phases, phase_list
 from ._console import AsJson, print_json, run, say
 
@@ -31,7 +32,7 @@ def export_seg(
     side: Annotated[
         str | None,
         typer.Option(
-            help="right, left, both or none [default: by the tumor's place, where it is clear]"
+            help="right, left, both or none [default: by the breasts and the tumor's place, where it is clear]"
         ),
     ] = None,
     algorithm: Annotated[
@@ -78,13 +79,17 @@ def export_seg(
                 "Give both, for example --made-with ward-3=2026.1",
             )
         options["made_with"] = name.strip(), version.strip()
+    told_side = side
+    if side is None:
+        (case,) = (case for case in cases if case.dicom is source)
+        told_side = run(lesion_side(run(formats.reading_exam(case)), label_map), quiet=as_json)
     written = formats.write_seg(
         output,
         label_map,
         source,
         role=phase,
         kind=kind,
-        side=side,
+        side=told_side,
         algorithm=algorithm,
         **options,
     )

@@ -33,6 +33,7 @@ from ..report import (
 )
 from ..volume import Exam, LabelMap
 from . import _colors
+from ._edits import EditWatch
 from ._fields import Fold, PathField, button, form, heading, note, set_ready
 from ._job_bar import JobBar
 from ._jobs import JobRunner, errors_shown, show_info
@@ -43,6 +44,7 @@ from ._session import Session
 from ._sources import Source, exam_of, note_of
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from napari.viewer import Viewer
 
 __all__ = ["LesionSection"]
@@ -65,6 +67,12 @@ class LesionSection(QWidget):
 
         self.changes: tuple[Change, ...] = ()
         """Since the prior visit, where its report was given."""
+
+        self._watch: EditWatch | None = None
+        """Of the layer that was measured last."""
+
+        self._edits = self._measured_at = 0
+        """How often it was edited, now and when what is shown was measured."""
 
         self.runner = JobRunner(self)
         self.measure_button = button(
@@ -95,6 +103,8 @@ class LesionSection(QWidget):
         self.table.itemSelectionChanged.connect(self._go_to_selected)
         self.plot = KineticPlot()
         self.line = note()
+        self.outdated = note("The mask has changed since. Measure again for figures of it.")
+        self.outdated.hide()
         row = QHBoxLayout()
         row.addWidget(self.measure_button)
         row.addWidget(self.export_button)
@@ -105,6 +115,7 @@ class LesionSection(QWidget):
         column.addWidget(self.seg_button)
         column.addWidget(self.more)
         column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(self.outdated)
         column.addWidget(self.table)
         column.addWidget(self.plot)
         column.addWidget(self.line)
@@ -183,16 +194,19 @@ class LesionSection(QWidget):
             desk = None if self._session.record is None else self._session.desk
             # A second reader's lesions are no business of the case's record.
             dataset = desk if isinstance(desk, Dataset) else None
+            self._follow(layer)
+            edits = self._edits
             prior, percent = self.prior.value(), float(self.pe_threshold.value())
             self.runner.start(
                 "Measuring lesions",
                 lambda: _measure(exam, label_map, previous, prior, percent, path, dataset),
-                on_result=lambda measured: self._take(source, *measured, path),
+                on_result=lambda measured: self._take(source, edits, *measured, path),
             )
 
     def _take(
         self,
         source: Source,
+        edits: int,
         report: LesionReport,
         changes: tuple[Change, ...],
         path: Path | None,
@@ -200,7 +214,7 @@ class LesionSection(QWidget):
         if path is not None:
             show_info(f"Wrote {path.name}")
         if source.is_same_exam(self._session.source):
-            self._source = source
+            self._source, self._measured_at = source, edits
             self._show(report, changes)
             if self._goes_there:
                 self._goes_there = False
@@ -209,8 +223,22 @@ class LesionSection(QWidget):
     def _take_source(self, source: Source | None) -> None:
         if source is None or not source.is_same_exam(self._source):
             self._source = None
+            self._follow(None)
             self._show(None)
         self.reset_choices()
+
+    def _follow(self, layer: Labels | None) -> None:
+        """Count the layer's edits from here on."""
+        if self._watch is not None:
+            if self._watch.layer is layer:
+                return
+            self._watch.stop()
+        self._watch = None if layer is None else EditWatch(self._viewer, layer, self._on_edit)
+
+    def _on_edit(self, is_under_way: bool) -> None:
+        self._edits += 1
+        if self._edits == self._measured_at + 1:  # strokes are many, and one word is enough
+            self.outdated.setVisible(self.report is not None)
 
     def _show(self, report: LesionReport | None, changes: tuple[Change, ...] = ()) -> None:
         self.report, self.changes = report, changes
@@ -231,6 +259,7 @@ class LesionSection(QWidget):
         height = self.table.horizontalHeader().height() + shown * self.table.rowHeight(0) + 4
         self.table.setFixedHeight(max(height, 1))
         self.table.setVisible(report is not None)
+        self.outdated.setVisible(report is not None and self._edits != self._measured_at)
         self.plot.show_lesions([] if report is None else report.lesions, None)
         notes = [] if report is None else [*report.notes, *report.total.kinetics.notes]
         notes = [*(f"Since the prior visit: {change_words(one)}" for one in changes), *notes]

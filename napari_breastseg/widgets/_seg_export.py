@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..formats import DicomExam, write_seg
 from ..progress import Job, Progress
-from ..report import lesion_report
+from ..report import lesion_side
 from ..volume import Exam, LabelMap
 
 __all__ = ["write_seg_of"]
@@ -35,10 +35,7 @@ def write_seg_of(
     str
         What was written, for the reader.
     """
-    report = yield from lesion_report(exam, label_map)
-    sides = {lesion.side for lesion in report.lesions}
-    known = {"left", "right"}
-    side = None if not sides <= known else "both" if sides == known else sides.pop()
+    side = yield from lesion_side(exam, label_map)
     yield Progress("Writing the DICOM SEG", 0, 0)
     if model is None:
         written = write_seg(path, label_map, dicom, side=side, algorithm="manual")

@@ -103,15 +103,21 @@ def test_the_table_leads_to_each_lesion(
     # The index erased and a third lesion painted: it is new, the other keeps its id
     labels = phantom.truth.data * (phantom.lesion_labels.data != 1)
     labels[2:4, 60:64, 80:84] = 1
+    assert not section.outdated.isVisible()
+    viewer.dims.set_current_step(0, 3)
+    assert not section.outdated.isVisible()
     edit_labels(mask, labels)
+    assert section.outdated.isVisible()
     dock.measure_lesions()
     idle(section.runner)
+    assert not section.outdated.isVisible()
     assert [one.id for one in section.report.lesions] == ["satellite 1", "satellite 2"]
 
     # The export is of the mask as it is now
     path = tmp_path / "r.json"
     section._ask_path = lambda: path
     mask.undo()
+    assert section.outdated.isVisible()
     edit_labels(mask, phantom.truth.data * (phantom.lesion_labels.data != 1))
     dock.export_report()
     idle(section.runner)
