@@ -9,7 +9,8 @@ three patients, tested on their third slices (`own`); and mean Dice on a left-ou
 that `train` uses; every run takes its last step, and nothing in it sees what it is tested on.
 
 With default settings the result is averaged with the starter, so that little is forgotten;
-`starter-alone` keeps the trained weights alone (`train --base-share 0`).
+`starter-alone` is the trained weights alone (`train --base-share 0`). The average is taken at the
+end of a training, so one training gives both.
 
 One core a run, two at a time unless --jobs says otherwise; finished runs are kept in the work
 folder, so an interrupted benchmark goes on. Needs the test data folder (BREASTSEG_TEST_DATA).
@@ -25,7 +26,7 @@ import os
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ class Run:
 
     question: str
     start: str
-    """starter, starter-alone (the trained weights, not averaged with the starter's) or scratch."""
+    """starter or scratch."""
 
     key: str
     learned: tuple[str, ...]
@@ -65,14 +66,13 @@ def plan(cases_of: dict[str, list[str]]) -> list[Run]:
     everything = [case for patient in patients for case in cases_of[patient]]
     triples = [patients[0:3], patients[3:6], [patients[6], *patients[0:2]]]
     runs = []
-    for start in STARTERS:
-        for patient in patients:
-            learned = tuple(case for case in everything if case not in cases_of[patient])
-            runs.append(Run("left-out", start, patient, learned, tuple(cases_of[patient])))
-        for seed, triple in itertools.product(range(3), triples):
-            learned = tuple(case for patient in triple for case in cases_of[patient][:2])
-            tested = tuple(cases_of[patient][2] for patient in triple)
-            runs.append(Run("own", start, "+".join(triple), learned, tested, seed))
+    for patient in patients:
+        learned = tuple(case for case in everything if case not in cases_of[patient])
+        runs.append(Run("left-out", "starter", patient, learned, tuple(cases_of[patient])))
+    for seed, triple in itertools.product(range(3), triples):
+        learned = tuple(case for patient in triple for case in cases_of[patient][:2])
+        tested = tuple(cases_of[patient][2] for patient in triple)
+        runs.append(Run("own", "starter", "+".join(triple), learned, tested, seed))
     for order in range(ORDERS):
         rng = np.random.default_rng(order)
         held = patients[(2 * order + 1) % len(patients)]
@@ -95,8 +95,8 @@ def plan(cases_of: dict[str, list[str]]) -> list[Run]:
     return runs
 
 
-def perform(run: Run, dataset_folder: Path, work: Path) -> dict[str, object]:
-    """Train, test, and give the Dice of each tested slice."""
+def perform(run: Run, dataset_folder: Path, work: Path) -> Rows:
+    """Train, test, and give the Dice of each tested slice, for the weights kept and alone."""
     import torch
 
     from napari_breastseg import checkpoint
@@ -106,6 +106,7 @@ def perform(run: Run, dataset_folder: Path, work: Path) -> dict[str, object]:
     from napari_breastseg.progress import drain
     from napari_breastseg.training import DatasetCase, plan_spec, train
     from napari_breastseg.training.planning import plan_config
+    from napari_breastseg.training.steps import mixed
 
     done = work / "runs" / f"{run.name}.json"
     if done.is_file():
@@ -113,8 +114,9 @@ def perform(run: Run, dataset_folder: Path, work: Path) -> dict[str, object]:
     torch.set_num_threads(1)
     dataset = Dataset.open(dataset_folder)
     patient_of = {record.case_id: record.patient_id for record in dataset.cases()}
-    base = checkpoint.load(checkpoint.STARTER) if run.start in STARTERS else None
-    seconds, steps, model = 0.0, 0, base
+    base = checkpoint.load(checkpoint.STARTER) if run.start == "starter" else None
+    seconds, steps = 0.0, 0
+    models = {} if base is None else dict.fromkeys(STARTERS, base)
     if run.learned:
         cases = [DatasetCase(dataset, case, patient_of[case]) for case in run.learned]
         config = plan_config(
@@ -122,35 +124,42 @@ def perform(run: Run, dataset_folder: Path, work: Path) -> dict[str, object]:
             cases=len(cases),
             seed=run.seed,
             device="cpu",
-            base_share=0.0 if run.start == "starter-alone" else None,
         )
+        share, config = config.base_share, config.model_copy(update={"base_share": 0.0})
         spec = None if base is not None else plan_spec([dataset])
         output = work / "models" / run.name
         job = train(cases, output, base=base, spec=spec, config=config, resume=True)
         started = time.perf_counter()
         drain(job)
         seconds, steps = time.perf_counter() - started, config.steps
-        model = checkpoint.load(output)
-    assert model is not None
+        alone = checkpoint.load(output)
+        models = {"scratch": alone}
+        if base is not None:
+            kept = replace(alone, network=mixed(alone.network, base.network, share))
+            models = {"starter": kept, "starter-alone": alone}
     tested = [
         (case, patient_of[case], dataset.exam(case), dataset.label_map(case)) for case in run.tested
     ]
-    result = drain(evaluate(tested, lambda exam: predict(model, exam, device="cpu")))
-    row = {
-        "question": run.question,
-        "start": run.start,
-        "key": run.key,
-        "seed": run.seed,
-        "count": len(run.learned),
-        "steps": steps,
-        "seconds": round(seconds, 1),
-        "machine": f"{today()}, {machine()}",
-        "dice": result.patient_values("dice"),
-    }
-    write_json(done, row)
+    rows: Rows = []
+    for start, model in models.items():
+        result = drain(evaluate(tested, lambda exam, m=model: predict(m, exam, device="cpu")))
+        rows.append(
+            {
+                "question": run.question,
+                "start": start,
+                "key": run.key,
+                "seed": run.seed,
+                "count": len(run.learned),
+                "steps": steps,
+                "seconds": round(seconds, 1),
+                "machine": f"{today()}, {machine()}",
+                "dice": result.patient_values("dice"),
+            }
+        )
+    write_json(done, rows)
     shutil.rmtree(work / "models" / run.name, ignore_errors=True)
-    print(run.name, row["dice"], f"{seconds:.0f} s", flush=True)
-    return row
+    print(run.name, *(f"{r['start']} {r['dice']}" for r in rows), f"{seconds:.0f} s", flush=True)
+    return rows
 
 
 def main() -> None:
@@ -176,7 +185,7 @@ def main() -> None:
     with ProcessPoolExecutor(arguments.jobs) as pool:
         list(pool.map(perform, runs, [folder.resolve()] * len(runs), [work.resolve()] * len(runs)))
     done = sorted((work / "runs").glob("*.json"))
-    report([json.loads(path.read_text()) for path in done], identity)
+    report([row for path in done for row in json.loads(path.read_text())], identity)
 
 
 def settings() -> str:
@@ -241,7 +250,7 @@ def report(rows: Rows, identity: str) -> None:
         "| start | order | " + " | ".join(str(count) for count in COUNTS) + " |",
         "|---|---|" + "---|" * len(COUNTS),
     ]
-    for start in ("starter", "scratch"):
+    for start in (*STARTERS, "scratch"):
         for order in range(ORDERS):
             values = [curve.get((start, order, count)) for count in COUNTS]
             lines.append(
@@ -271,14 +280,15 @@ def draw(curve: dict[tuple[str, int, int], float]) -> None:
     orders = [
         order
         for order in range(ORDERS)
-        if all((s, order, c) in curve for s in ("starter", "scratch") for c in COUNTS[1:])
+        if all((s, order, c) in curve for s in (*STARTERS, "scratch") for c in COUNTS[1:])
     ]
     if not orders:
         return
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.add_subplot()
     for start, color, label, counts in (
-        ("starter", "#0072b2", "from the starter model", COUNTS),
+        ("starter", "#0072b2", "from the starter model, averaged with it", COUNTS),
+        ("starter-alone", "#009e73", "from the starter model, alone", COUNTS),
         ("scratch", "#d55e00", "from scratch", COUNTS[1:]),
     ):
         values = np.array([[curve[start, order, c] for c in counts] for order in orders])
