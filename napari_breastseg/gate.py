@@ -320,8 +320,9 @@ def weigh(
         return frame.model_copy(update={"verdict": "worse", "reasons": (reason,)})
     with_tumor = {row.patient_id for row in rows[1] if row.reference_px}
     if len(with_tumor) < rule.min_patients:
-        few = frame.model_copy(update={"n_patients": len(with_tumor)})
-        return frame.model_copy(update={"reasons": (_too_few(few),)})
+        told = f"Patients with a tumor among them: {len(with_tumor)}."
+        reasons = told, _too_few(frame, "a tumor in an accepted case")
+        return frame.model_copy(update={"reasons": reasons})
     figures = _figures(rows[0], rows[1], rule)
     if learned is not None and (fit := _fit(learned, figures[0].candidate, rule)) is not None:
         figures.append(fit)
@@ -473,9 +474,9 @@ def _mean(values: Collection[float]) -> float:
     return sum(values) / len(values)
 
 
-def _too_few(frame: Judgment) -> str:
+def _too_few(frame: Judgment, what: str = "an accepted case") -> str:
     return (
-        f"{frame.rule.min_patients} locked patients with an accepted case are needed; every fifth "
+        f"{frame.rule.min_patients} locked patients with {what} are needed; every fifth "
         "patient from the tenth on is locked. Until then promote by hand, after a look at its "
         "masks."
     )

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_breastseg import checkpoint
-from napari_breastseg.checkpoint import MODEL_FILE, WEIGHTS_FILE, ModelInfo
+from napari_breastseg.checkpoint import MODEL_FILE, WEIGHTS_FILE, ModelInfo, TrainingRecord
 from napari_breastseg.errors import InputError
 from napari_breastseg.unet import ModelSpec, build
 
@@ -93,3 +93,24 @@ def test_weights_that_are_not_numbers_are_not_saved(saved, tmp_path):
     with pytest.raises(InputError, match="NaN or infinite"):
         checkpoint.save(tmp_path / "broken", broken, info)
     assert not (tmp_path / "broken").exists()
+
+
+def test_another_sites_case_of_the_same_name_was_not_learned_from():
+    here, elsewhere = [("P01_v1", "A"), ("P01_v2", "A")], [("P01_v1", "Q"), ("P02_v1", "R")]
+    record = TrainingRecord(training_cases=["P01_v1"], patients=["A"])
+    assert record.learned_from(here) == {"P01_v1", "P01_v2"}
+    assert record.learned_from(elsewhere) == set()
+    tuned = TrainingRecord(
+        training_cases=["X_v1"],
+        patients=["X"],
+        inherited_cases=["P01_v1"],
+        inherited_patients=["A"],
+    )
+    assert tuned.learned_from(here) == {"P01_v1", "P01_v2"}
+    assert tuned.learned_from(elsewhere) == set()
+    # Where a record knows no patients, a name is all there is to go by.
+    for older in (
+        TrainingRecord(training_cases=["P01_v1"]),
+        TrainingRecord(training_cases=["X_v1"], patients=["X"], inherited_cases=["P01_v1"]),
+    ):
+        assert older.learned_from(elsewhere) == {"P01_v1"}

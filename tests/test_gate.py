@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hospital import bright_model, make_hospital
+from hospital import add_case, bright_model, make_hospital
 
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.evaluation import evaluate
@@ -41,8 +41,9 @@ def disk(x, y=32, radius=10):
 
 
 def scored(answers, truth=None):
-    """Evaluation of masks given by case id, the truth being a disk in the middle."""
+    """Evaluation of masks given by case id; the truth is a disk in the middle, or given by case."""
     truth = truth or LabelMap(disk(32).astype(np.uint8), GRID)
+    truths = truth if isinstance(truth, dict) else dict.fromkeys(answers, truth)
 
     def predict(exam):
         answer = answers[exam.case_id]
@@ -52,7 +53,7 @@ def scored(answers, truth=None):
 
     image = Volume(np.zeros(GRID.shape, np.float32), GRID)
     cases = [
-        (case_id, case_id.split("_")[0], Exam(case_id, {"post1": image}), truth)
+        (case_id, case_id.split("_")[0], Exam(case_id, {"post1": image}), truths[case_id])
         for case_id in answers
     ]
     return drain(evaluate(cases, predict))
@@ -190,6 +191,40 @@ def test_few_patients_are_not_enough_whatever_they_say():
     assert "5 locked patients with an accepted case are needed" in judgment.describe()
 
 
+def with_clear_patients(answers, *false):
+    """The same and as many patients without tumor, each with such a false positive or none."""
+    nothing = np.zeros(GRID.shape, bool)
+    truths = {case: LabelMap(disk(32).astype(np.uint8), GRID) for case in answers}
+    for n, mask in enumerate(false):
+        truths[f"N{n}"] = LabelMap(nothing.astype(np.uint8), GRID)
+        answers = answers | {f"N{n}": nothing if mask is None else mask}
+    return scored(answers, truths)
+
+
+def test_a_speck_in_a_patient_without_tumor_is_no_loss_of_dice():
+    speck = np.zeros(GRID.shape, bool)
+    speck[0, 2, 2] = True
+    candidate = with_clear_patients(shifted(*[0] * 6), speck, None)
+    reference = with_clear_patients(shifted(*[4] * 6), None, None)
+    judgment = weigh(candidate, reference, FRAME)
+    assert (judgment.verdict, judgment.n_patients) == ("better", 8)
+    assert judgment.figures[0].candidate == 1.0
+    # What is marked there counts as false, though.
+    assert judgment.figures[3].candidate == pytest.approx(1 / 8)
+
+
+def test_patients_without_tumor_do_not_make_enough_to_judge():
+    judgment = weigh(
+        with_clear_patients(shifted(*[0] * 4), None, None, None),
+        with_clear_patients(shifted(*[4] * 4), None, None, None),
+        FRAME,
+    )
+    assert (judgment.verdict, judgment.figures) == ("not enough to judge", ())
+    assert "on 7 locked patients (7 cases)" in judgment.describe()
+    assert "Patients with a tumor among them: 4." in judgment.describe()
+    assert "5 locked patients with a tumor in an accepted case are needed" in judgment.describe()
+
+
 @pytest.fixture(scope="module")
 def hospital(tmp_path_factory):
     return make_hospital(tmp_path_factory.mktemp("hospital") / "Dataset501_Breast")
@@ -251,3 +286,19 @@ def test_masks_that_the_candidate_cannot_follow_stop_it():
     wrong = weigh(good, worse, FRAME, scored(shifted(*[1] * 8), moved))
     assert wrong.verdict == "worse"
     assert "Dice on the masks it learned from" in wrong.reasons[-1]
+
+
+def test_a_dataset_named_twice_judges_once_and_two_sites_with_equal_case_ids_both(
+    hospital, tmp_path
+):
+    good, blind = bright_model("good", 0.5), bright_model("blind", 9.0)
+    again = Dataset.open(hospital.folder.parent / "." / hospital.folder.name)
+    once = drain(judge(good, blind, [hospital, again], device="cpu"))
+    assert (once.datasets, once.n_cases) == (("Dataset501_Breast",), 10)
+    other = Dataset.create(tmp_path / "Dataset502_Breast")
+    for n in range(20, 30):  # P29, the tenth to enter, is locked here, too
+        add_case(other, n, "v1", is_accepted=n == 29)
+    assert other.locked() == ("P29_v1",)
+    both = drain(judge(good, blind, [hospital, other], device="cpu"))
+    assert (both.n_cases, both.n_patients) == (11, 5)
+    assert {patient.patient_id: patient.cases for patient in both.patients}["P29"] == 3

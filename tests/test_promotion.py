@@ -11,6 +11,7 @@ from hospital import add_case, bright_model, make_hospital
 
 from napari_breastseg import checkpoint
 from napari_breastseg.cli import main
+from napari_breastseg.dataset import Dataset
 from napari_breastseg.errors import InputError
 from napari_breastseg.progress import drain
 from napari_breastseg.promotion import lone_training, new_cases, promote, registered
@@ -83,8 +84,6 @@ def test_a_better_model_is_promoted_and_a_worse_one_stopped_with_words(run, hosp
 
 
 def test_without_enough_locked_patients_promotion_is_by_hand(run, models, tmp_path):
-    from napari_breastseg.dataset import Dataset
-
     small = Dataset.create(tmp_path / "small")
     for n in range(10):
         add_case(small, n, "v1", is_accepted=n > 7)
@@ -113,7 +112,9 @@ def test_weights_are_registered_once(models):
     registry = Registry()
     first = registered(registry, models["right"])
     assert registered(registry, models["right"]) == first
+    assert registered(registry, models["right"], "another") == first
     assert [entry.name for entry in registry.list()] == ["right"]
+    assert registered(registry, models["blind"], "nightly").path == registry.folder / "nightly"
 
 
 def test_a_case_is_new_until_a_model_of_its_dataset_has_read_it(hospital, tmp_path):
@@ -130,6 +131,40 @@ def test_a_case_is_new_until_a_model_of_its_dataset_has_read_it(hospital, tmp_pa
         if name == "elsewhere":
             assert len(new_cases(registry, [hospital])) == 4
     assert new_cases(registry, [hospital]) == ["P02_v1", "P03_v1"]
+
+
+def test_a_patient_locked_in_one_dataset_is_new_in_no_other(hospital, tmp_path):
+    other = Dataset.create(tmp_path / "other")
+    for n in (*range(40, 49), 0):  # P00 is the tenth here
+        add_case(other, n, "v1", is_accepted=n == 0)
+    assert other.locked() == ("P00_v1",)
+    assert new_cases(Registry(), [hospital, other]) == ["P01_v1", "P02_v1", "P03_v1"]
+    assert new_cases(Registry(), [hospital])[0] == "P00_v1"
+
+
+def test_a_name_that_is_taken_is_said_before_the_training(run, hospital, models, tmp_path):
+    Registry().register(models["right"])
+    words = ["train", hospital.folder, "--model", "scratch", "--steps", 1, "--device", "cpu"]
+    new = tmp_path / "new"
+    for names in (["--output", new, "--name", "Right"], ["--output", new / "right"]):
+        for asked in (["--promote"], ["--if-new", 1]):
+            code, _, stderr = run(*words, *names, *asked)
+            assert code == 2
+            assert "right' is taken" in stderr.lower()
+    assert not new.exists()
+
+
+def test_a_training_is_registered_under_its_name_and_promoted_once(run, hospital, tmp_path):
+    words = [
+        "train", hospital.folder, "--model", "scratch", "--steps", 1, "--device", "cpu",
+        "--output", tmp_path / "out", "--name", "nightly", "--promote",
+    ]  # fmt: skip
+    assert run(*words)[0] == 1  # one step from fresh weights is no match for the starter
+    assert [entry.name for entry in Registry().list()] == ["nightly"]
+    Registry().promote("nightly", force=True)
+    code, _, stderr = run(*words, "--resume")  # all steps are done, and the model is in use
+    assert code == 0, stderr
+    assert [event["action"] for event in Registry().log()] == ["register", "judge", "promote"]
 
 
 def test_the_nightly_command_trains_when_it_is_due_and_not_again(run, tmp_path):

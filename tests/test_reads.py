@@ -100,6 +100,50 @@ def test_a_second_read_is_kept_beside_the_accepted_mask(dataset: Dataset, sphere
     ]
 
 
+def test_unfinished_work_keeps_a_second_reader_blind(dataset: Dataset, sphere_exam) -> None:
+    record = dataset.case("P001")
+    second = dataset.reads.second("P001", "CD")
+    read(dataset, "P001", "CD", moved(sphere_exam[1], 1))
+    assert not dataset.reads.is_blinded(record, "CD")
+    second.autosave("P001", moved(sphere_exam[1], 2))
+    assert dataset.reads.is_blinded(record, "cd")
+    assert dataset.worklist("CD")[0].reader is None
+    second.autosave("P001", moved(sphere_exam[1], 1))  # as it was accepted: nothing is unfinished
+    assert not dataset.reads.is_blinded(record, "CD")
+
+
+def test_a_second_reader_is_whoever_did_not_read_first(dataset: Dataset, sphere_exam) -> None:
+    reads, record = dataset.reads, dataset.case("P001")
+    found = {reader: reads.is_second_reader(record, reader) for reader in ("AB", " ab", "CD", "")}
+    assert found == {"AB": False, " ab": False, "CD": True, "": True}
+    read(dataset, "P001", "CD", sphere_exam[1])
+    assert reads.is_second_reader(record, "CD")  # who may see the first read decides on it no more
+    dataset.add(sphere_exam[0], patient_id="patient-4", case_id="P004")
+    assert not reads.is_second_reader(dataset.case("P004"), "CD")
+
+
+def test_the_model_a_second_read_began_with_outlasts_the_sitting(
+    dataset: Dataset, sphere_exam
+) -> None:
+    second = dataset.reads.second("P001", "CD")
+    second.save_draft("P001", moved(sphere_exam[1], 1), model="m@2")
+    second.autosave("P001", moved(sphere_exam[1], 2))
+    read(Dataset.open(dataset.folder), "P001", "CD", moved(sphere_exam[1], 2))
+    assert dataset.reads.second("P001", "CD").case("P001").accepted.model == "m@2"
+    read(dataset, "P001", "EF", sphere_exam[1])
+    assert dataset.reads.second("P001", "EF").case("P001").accepted.model is None
+
+
+def test_a_case_read_twice_is_not_asked_for_again(dataset: Dataset, sphere_exam) -> None:
+    read(dataset, "P001", "CD", moved(sphere_exam[1], 2))
+    propose_consensus(dataset, "P001", Method.STAPLE)
+    dataset.accept("P001", sphere_exam[1], reviewed_slices=None, annotator="EF", seconds=9)
+    before = dataset.reads.of_case("P001")
+    with pytest.raises(InputError, match=r"P001 without a second read.*read twice already"):
+        dataset.reads.ask("P001")
+    assert dataset.reads.of_case("P001") == before
+
+
 def test_a_read_accepted_again_keeps_the_earlier_one(dataset: Dataset, sphere_exam) -> None:
     read(dataset, "P001", "CD", sphere_exam[1])
     read(dataset, "P001", "CD", moved(sphere_exam[1], 1))

@@ -128,6 +128,11 @@ def test_a_registered_name_is_never_replaced(registry, make_checkpoint):
     for name in ("Site-A", "site-a"):  # one folder on macOS and Windows
         with pytest.raises(InputError, match=f"'{name}' is taken. Choose another name"):
             registry.register(source, name)
+        with pytest.raises(InputError, match=f"'{name}' is taken. Choose another name"):
+            registry.require_free(name)
+    with pytest.raises(InputError, match="Needed a model name of 1 to 64 letters"):
+        registry.require_free("a/b")
+    registry.require_free("Site-B")
     assert len(registry.list()) == 1
 
 

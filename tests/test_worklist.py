@@ -70,3 +70,17 @@ def test_rows_say_what_the_records_say(tmp_path: Path, sphere_exam: tuple[Exam, 
     (after,) = dataset.worklist("AB")
     assert (after.status, after.reader) == ("accepted", "AB")
     assert after.changed_s >= before.changed_s > 0
+
+
+def test_a_blinded_row_shows_no_model_and_no_predicted_dice(
+    tmp_path: Path, sphere_exam: tuple[Exam, LabelMap]
+) -> None:
+    dataset = Dataset.create(tmp_path / "set", ["pre", "post1"])
+    dataset.add(sphere_exam[0], patient_id="1")
+    dataset.save_draft("P001", sphere_exam[1], model="m@1", predicted_dice=0.71)
+    dataset.accept("P001", sphere_exam[1], reviewed_slices=None, annotator="AB", seconds=1)
+    dataset.reads.ask("P001")
+    (first,), (second,) = dataset.worklist("AB"), dataset.worklist("CD")
+    assert (first.is_blinded, first.model, first.predicted_dice) == (False, "m@1", 0.71)
+    assert (second.is_blinded, second.model, second.predicted_dice) == (True, None, None)
+    assert arranged([second], text="m@1") == []
