@@ -155,14 +155,16 @@ def test_a_name_that_is_taken_is_said_before_the_training(run, hospital, models,
 
 
 def test_a_training_is_registered_under_its_name_and_promoted_once(run, hospital, tmp_path):
-    words = [
-        "train", hospital.folder, "--model", "scratch", "--steps", 1, "--device", "cpu",
-        "--output", tmp_path / "out", "--name", "nightly", "--promote",
-    ]  # fmt: skip
-    assert run(*words)[0] == 1  # one step from fresh weights is no match for the starter
-    assert [entry.name for entry in Registry().list()] == ["nightly"]
-    Registry().promote("nightly", force=True)
-    code, _, stderr = run(*words, "--resume")  # all steps are done, and the model is in use
+    def train(name):
+        return run(
+            "train", hospital.folder, "--model", "scratch", "--steps", 1, "--device", "cpu",
+            "--output", tmp_path / f"out-{name}", "--name", name, "--promote",
+        )  # fmt: skip
+
+    assert train("first")[0] == 1  # one step from fresh weights is no match for the starter
+    assert [entry.name for entry in Registry().list()] == ["first"]
+    Registry().promote("first", force=True)
+    code, _, stderr = train("second")  # the same seed makes the same weights: they are in use
     assert code == 0, stderr
     assert [event["action"] for event in Registry().log()] == ["register", "judge", "promote"]
 
