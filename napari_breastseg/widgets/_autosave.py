@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
 from ..dataset import CaseRecord, Dataset, SecondRead
+from ..errors import InputError
 from ..volume import LabelMap
 from . import _fields
 from ._edits import EditWatch, SliceStates
@@ -65,6 +67,16 @@ class _Work:
         return self.dataset.folder, self.record.case_id
 
 
+@dataclass(eq=False)
+class _Cost:
+    """What the reader did for a mask that is on its way to being accepted."""
+
+    dataset: Dataset | SecondRead
+    case_id: str
+    seconds: float
+    strokes: int
+
+
 class Keeper(QObject):
     """Writes the mask being corrected to the dataset's autosave when it has changed."""
 
@@ -107,6 +119,9 @@ class Keeper(QObject):
         """Held while an autosave or an accepted mask is written, by whichever thread."""
 
         self._accepted: tuple[tuple[Path, str], NDArray[Any]] | None = None
+        self._owed: list[_Cost] = []
+        """Work that is counted neither in the session nor on the disk yet."""
+
         self._pause_s = KEEP_EVERY_S
         self._waited_ms = 0
         self._timer = QTimer(self)
@@ -213,24 +228,34 @@ class Keeper(QObject):
         dataset: Dataset | SecondRead,
         record: CaseRecord,
         labels: NDArray[Any],
-        write: Callable[[], CaseRecord],
+        write: Callable[[float, int], CaseRecord],
         on_result: Callable[[CaseRecord], object],
     ) -> None:
         """Accept a mask once no autosave is running; until it has ended none begins.
+
+        What the session has counted goes with the mask, and is counted again should it not be
+        accepted: whoever leaves the case or closes the window meanwhile counts nothing twice.
 
         Parameters
         ----------
         dataset, record, labels
             What is accepted; an autosave of the same labels is not written after it.
         write : callable
-            Accepts, in the worker's thread.
+            Accepts a mask of so many seconds and strokes, in the worker's thread.
         on_result : callable
             Takes the newer record, in the window's thread.
         """
+        session = self._session
+        cost = _Cost(dataset, record.case_id, session.seconds, session.strokes)
+        session.settle(cost.seconds, cost.strokes)
+        self._owed.append(cost)  # without `_disk`: an autosave may hold it for long
 
         def work() -> CaseRecord:
             with self._disk:
-                accepted = write()
+                is_owed = cost in self._owed
+                accepted = write(*((cost.seconds, cost.strokes) if is_owed else (0.0, 0)))
+                if is_owed:
+                    self._owed.remove(cost)
                 self._accepted = ((dataset.folder, record.case_id), labels)
                 return accepted
 
@@ -245,8 +270,22 @@ class Keeper(QObject):
             self._is_accepting = self._accepting.start(
                 title, lambda: as_job(title, work), on_result=take
             )
+            if not self._is_accepting:
+                self.count_again()
 
         self.once_free(start)
+
+    def count_again(self) -> None:
+        """Count the work for masks that were not accepted as work on their cases."""
+        with self._disk:
+            owed, self._owed = self._owed, []
+        record = self._session.record
+        for cost in owed:
+            if record is not None and record.case_id == cost.case_id:
+                self._session.settle(-cost.seconds, -cost.strokes)
+            else:
+                with suppress(InputError):  # as when a case is left
+                    cost.dataset.note_work(cost.case_id, seconds=cost.seconds, strokes=cost.strokes)
 
     def leave(self, then: Callable[[], object]) -> None:
         """Call `then` once the exam at work may be closed: kept, or wanted by nobody."""
@@ -305,7 +344,8 @@ class Keeper(QObject):
             self._go_on()
 
     def _on_accepting_ended(self, outcome: str) -> None:
-        if outcome != "done":
+        if outcome != "done" and self._is_accepting:
+            self.count_again()
             self._end_accepting()
 
     def _end_accepting(self) -> None:

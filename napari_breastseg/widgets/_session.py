@@ -289,7 +289,7 @@ class Session:
             self._strokes += 1
 
     def settle(self, seconds: float, strokes: int) -> None:
-        """Take off what an accepted mask has accounted for."""
+        """Take off what is accounted for elsewhere, as by an accepted mask; less than 0 adds."""
         self._seconds = max(0.0, self._seconds - seconds)
         self._strokes = max(0, self._strokes - strokes)
 

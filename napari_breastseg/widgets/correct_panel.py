@@ -368,14 +368,12 @@ class CorrectPanel(QWidget):
             labels = volume_of(layer).copy()
             label_map = LabelMap(labels, record.grid.grid)
             reviewed = None if self.rest.isChecked() else self._session.reviewed
-            annotator, seconds = self._required_annotator(), self._session.seconds
-            strokes = self._session.strokes
-            draft = self._session.draft
+            annotator, draft = self._required_annotator(), self._session.draft
             self.keeper.accept(
                 dataset,
                 record,
                 labels,
-                lambda: accept(
+                lambda seconds, strokes: accept(
                     dataset,
                     record.case_id,
                     label_map,
@@ -385,12 +383,11 @@ class CorrectPanel(QWidget):
                     strokes=strokes,
                     draft=draft,
                 ),
-                on_result=lambda accepted: self._take_accepted(accepted, labels, seconds, strokes),
+                on_result=lambda accepted: self._take_accepted(accepted, labels),
             )
 
-    def _take_accepted(self, record: CaseRecord, labels: Any, seconds: float, strokes: int) -> None:
+    def _take_accepted(self, record: CaseRecord, labels: Any) -> None:
         if self._session.record is not None and self._session.record.case_id == record.case_id:
-            self._session.settle(seconds, strokes)
             self._session.saved = labels
             self.keeper.note_kept(labels)
             self._session.update_record(record)

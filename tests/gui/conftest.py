@@ -13,6 +13,7 @@ from typing import Any
 import imageio.v3 as iio
 import numpy as np
 import pytest
+from hands import exam_with_truth
 from numpy.typing import NDArray
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt, QThreadPool
 from qtpy.QtGui import QMouseEvent
@@ -20,6 +21,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_breastseg import checkpoint, formats, training
+from napari_breastseg.dataset import Dataset
 from napari_breastseg.progress import drain
 from napari_breastseg.unet import ModelSpec
 from napari_breastseg.volume import LabelMap
@@ -198,3 +200,47 @@ def stroke(window: SimpleNamespace) -> Callable[..., None]:
         QTest.qWait(30)
 
     return paint
+
+
+DICE = {"P001": 0.9, "P002": None, "P003": 0.4, "P004": 0.7}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Dataset:
+    """Four drafted cases, of 9 slices or as many as the test asks for."""
+    dataset = Dataset.create(tmp_path / "set", ["post1"])
+    depth = getattr(request, "param", 9)
+    for seed, (case_id, dice) in enumerate(DICE.items()):
+        exam, truth = exam_with_truth(case_id, depth, seed)
+        dataset.add(exam, patient_id=f"patient-{case_id}")
+        dataset.save_draft(case_id, truth, model="m@1", predicted_dice=dice)
+    return dataset
+
+
+@pytest.fixture
+def settle(window: SimpleNamespace, idle: Callable[..., None]) -> Callable[[], None]:
+    """Wait until the window's jobs, and those they lead to, have ended."""
+
+    def wait() -> None:
+        for _ in range(2):
+            idle(*window.dock._runners(), window.dock.correct_panel.keeper.runner)
+
+    return wait
+
+
+@pytest.fixture
+def opened(
+    window: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> Iterator[SimpleNamespace]:
+    """The Review tab with the dataset open for reader AB."""
+    correct = window.dock.correct_panel
+    correct.annotator.setText("AB")
+    correct.folder.setValue(folder.folder)
+    correct.open_dataset()
+    settle()
+    window.dock.show_tab("Review")
+    settle()
+    # Not the panel itself: pytest would hold it, and the viewer with it, past the test.
+    holder = SimpleNamespace(panel=window.dock.review_panel)
+    yield holder
+    holder.__dict__.clear()

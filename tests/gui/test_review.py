@@ -2,99 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
+from hands import NO_KEYS, SHIFT, click, click_row, listed, press
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.volume import LabelMap
 from napari_breastseg.widgets._thumbnails import SIDE
-
-NO_KEYS, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
-CTRL_SHIFT = Qt.KeyboardModifier.ControlModifier | SHIFT
-DICE = {"P001": 0.9, "P002": None, "P003": 0.4, "P004": 0.7}
-
-
-def exam_with_truth(case_id: str, depth: int, seed: int) -> tuple[Exam, LabelMap]:
-    """Tissue with one bright disk; each seed another."""
-    rng = np.random.default_rng(seed)
-    grid = Grid((depth, 60, 70), [[0, 0, -1, 0], [0, -1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]])
-    z, y, x = np.indices(grid.shape)
-    tumor = ((y - 28) ** 2 + (x - 20 - 5 * seed) ** 2 < 64) & (abs(z - depth // 2) < 3)
-    post = (90 + rng.normal(0, 6, grid.shape) + 120 * tumor).astype(np.float32)
-    return Exam(case_id, {"post1": Volume(post, grid)}), LabelMap(tumor.astype(np.uint8), grid)
-
-
-@pytest.fixture
-def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Dataset:
-    """Four drafted cases, of 9 slices or as many as the test asks for."""
-    dataset = Dataset.create(tmp_path / "set", ["post1"])
-    depth = getattr(request, "param", 9)
-    for seed, (case_id, dice) in enumerate(DICE.items()):
-        exam, truth = exam_with_truth(case_id, depth, seed)
-        dataset.add(exam, patient_id=f"patient-{case_id}")
-        dataset.save_draft(case_id, truth, model="m@1", predicted_dice=dice)
-    return dataset
-
-
-@pytest.fixture
-def settle(window: SimpleNamespace, idle: Callable[..., None]) -> Callable[[], None]:
-    """Wait until the window's jobs, and those they lead to, have ended."""
-
-    def wait() -> None:
-        for _ in range(2):
-            idle(*window.dock._runners(), window.dock.correct_panel.keeper.runner)
-
-    return wait
-
-
-@pytest.fixture
-def opened(
-    window: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
-) -> Iterator[SimpleNamespace]:
-    """The Review tab with the dataset open for reader AB."""
-    correct = window.dock.correct_panel
-    correct.annotator.setText("AB")
-    correct.folder.setValue(folder.folder)
-    correct.open_dataset()
-    settle()
-    window.dock.show_tab("Review")
-    settle()
-    # Not the panel itself: pytest would hold it, and the viewer with it, past the test.
-    holder = SimpleNamespace(panel=window.dock.review_panel)
-    yield holder
-    holder.__dict__.clear()
-
-
-def listed(panel: Any) -> list[str]:
-    return [row.case_id for row in panel.worklist.model.rows]
-
-
-def press(
-    window: SimpleNamespace, key: Qt.Key, modifiers: Any = CTRL_SHIFT, widget: Any = None
-) -> None:
-    """A key of the dock, pressed with the canvas in focus unless a widget is given."""
-    widget = window.viewer.window._qt_viewer.canvas.native if widget is None else widget
-    widget.setFocus()
-    QTest.keyClick(widget, key, modifiers)
-    QTest.qWait(30)
-
-
-def click(widget: Any) -> None:
-    assert widget.isEnabled(), widget.toolTip()
-    QTest.mouseClick(widget, Qt.MouseButton.LeftButton, NO_KEYS, widget.rect().center())
-    QTest.qWait(20)
-
-
-def click_row(panel: Any, row: int) -> None:
-    place = panel.worklist.table.visualRect(panel.worklist.model.index(row, 0)).center()
-    QTest.mouseClick(panel.worklist.table.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
 
 
 def test_the_worklist_is_sorted_searched_and_walked(
