@@ -1,0 +1,173 @@
+"""Work on a case that is left: painted while another opens, declined, on the way to the disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hands import messages, open_row
+
+from napari_breastseg.dataset import Dataset
+from napari_breastseg.volume import LabelMap
+from napari_breastseg.widgets import _fields, correct_panel
+from napari_breastseg.widgets._layers import show_exam
+
+
+class Gate:
+    """Stops a thread at a place, and lets it go."""
+
+    def __init__(self) -> None:
+        self.reached, self.go = threading.Event(), threading.Event()
+
+    def before(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        def held(*args: Any, **settings: Any) -> Any:
+            self.reached.set()
+            assert self.go.wait(20)
+            return work(*args, **settings)
+
+        return held
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.go.set()
+
+
+def is_at_work(window: SimpleNamespace, case_id: str) -> bool:
+    record = window.dock.session.record
+    return record is not None and record.case_id == case_id
+
+
+def test_what_is_painted_while_another_case_is_read_stays_with_its_case(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+    gate: Gate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    open_row(opened.panel, 0)
+    settle()
+    monkeypatch.setattr(correct_panel, "reopen", gate.before(correct_panel.reopen))
+    open_row(opened.panel, 1)
+    window.qtbot.waitUntil(gate.reached.is_set, timeout=20_000)
+    layer = window.viewer.layers["P001 tumor"]
+    stroke(layer, (4, 50, 20), (4, 50, 40))
+    painted = layer.data.copy()
+    assert is_at_work(window, "P001")  # held until the other one is there
+    gate.go.set()
+    settle()
+    assert is_at_work(window, "P002")
+    np.testing.assert_array_equal(folder.recover("P001").data, painted)
+    assert folder.case("P001").work.strokes == 1
+    assert folder.recover("P002") is None
+    assert Dataset.open(folder.folder).lock_holder("P001") is None
+
+
+def test_what_is_painted_while_another_folder_is_read_stays_in_the_first(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+    gate: Gate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = Dataset.create(folder.folder.parent / "other")
+    open_row(opened.panel, 0)
+    settle()
+    correct = window.dock.correct_panel
+    monkeypatch.setattr(Dataset, "open_or_create", gate.before(Dataset.open_or_create))
+    correct.folder.setValue(other.folder)
+    correct.open_dataset()
+    window.qtbot.waitUntil(gate.reached.is_set, timeout=20_000)
+    layer = window.viewer.layers["P001 tumor"]
+    stroke(layer, (4, 50, 20), (4, 50, 40))
+    painted = layer.data.copy()
+    gate.go.set()
+    settle()
+    assert window.dock.session.dataset.folder == other.folder
+    np.testing.assert_array_equal(folder.recover("P001").data, painted)
+    assert other.cases() == []
+
+
+def test_work_on_its_way_to_the_disk_arrives_when_another_exam_is_chosen(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+) -> None:
+    open_row(opened.panel, 0)
+    settle()
+    layer = window.viewer.layers["P001 tumor"]
+    stroke(layer, (4, 50, 20), (4, 50, 40))
+    painted = layer.data.copy()
+    assert folder.recover("P001") is None  # it is too early
+    show_exam(window.viewer, folder.exam("P002"))
+    assert window.dock.session.case_id == "P002"
+    settle()
+    np.testing.assert_array_equal(folder.recover("P001").data, painted)
+
+
+def test_a_case_opened_again_goes_on_as_it_was(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_fields, "ask", lambda *_: True)
+    open_row(opened.panel, 0)
+    settle()
+    stroke(window.viewer.layers["P001 tumor"], (4, 50, 20), (4, 50, 40))
+    painted = window.viewer.layers["P001 tumor"].data.copy()
+    open_row(opened.panel, 0)
+    settle()
+    assert is_at_work(window, "P001"), messages(window)
+    np.testing.assert_array_equal(window.viewer.layers["P001 tumor"].data, painted)
+    assert Dataset.open(folder.folder).lock_holder("P001").owner == "AB"
+
+
+def test_declined_work_stays_on_the_disk_until_new_work_takes_its_place(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draft = folder.draft("P001")
+    earlier = LabelMap(np.roll(draft.data, 9, axis=1), draft.grid)
+    folder.autosave("P001", earlier)
+    asked: list[str] = []
+
+    def decline(parent: object, title: str, *_: str) -> bool:
+        asked.append(title)
+        return False
+
+    monkeypatch.setattr(_fields, "ask", decline)
+    for times in (1, 2):  # leaving the case without a stroke changes nothing
+        open_row(opened.panel, 0)
+        settle()
+        assert asked == ["Unfinished work found"] * times
+        np.testing.assert_array_equal(window.viewer.layers["P001 tumor"].data, draft.data)
+        open_row(opened.panel, 1)
+        settle()
+        np.testing.assert_array_equal(folder.recover("P001").data, earlier.data)
+    open_row(opened.panel, 0)
+    settle()
+    layer = window.viewer.layers["P001 tumor"]
+    stroke(layer, (4, 50, 20), (4, 50, 40))
+    painted = layer.data.copy()
+    open_row(opened.panel, 1)
+    settle()
+    np.testing.assert_array_equal(folder.recover("P001").data, painted)
