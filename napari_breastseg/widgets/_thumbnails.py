@@ -47,6 +47,8 @@ class Thumbnail:
     """What an Accept of this picture accepts; None for volumes and for cases without a mask."""
 
     z: int = 0
+    is_blinded: bool = False
+    """Whether it was made for a reader who may not see the first outline."""
 
 
 class Thumbnails(QObject):
@@ -79,7 +81,8 @@ class Thumbnails(QObject):
     def get(self, row: WorklistRow) -> Thumbnail | None:
         """A case's picture as it is now; one that is missing is made soon."""
         kept = self._kept.get(row.case_id)
-        if kept is not None and kept.changed_s == row.changed_s:
+        made_of = None if kept is None else (kept.changed_s, kept.is_blinded)
+        if made_of == (row.changed_s, row.is_blinded):  # an own second read changes no record
             return kept
         if row.case_id not in self._wanted:
             self._wanted[row.case_id] = row
@@ -126,7 +129,9 @@ def _making(
         try:
             made.append(thumbnail(dataset, row, annotator, hides_drafts))
         except InputError:
-            made.append(Thumbnail(row.case_id, row.changed_s, None, None))
+            made.append(
+                Thumbnail(row.case_id, row.changed_s, None, None, is_blinded=row.is_blinded)
+            )
     return made
 
 
@@ -147,7 +152,8 @@ def thumbnail(
     picture = _picture(exam, tumor, order, z)
     height, width, _ = picture.shape
     image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
-    return Thumbnail(row.case_id, row.changed_s, image, mask if row.n_slices == 1 else None, z)
+    shown = mask if row.n_slices == 1 else None
+    return Thumbnail(row.case_id, row.changed_s, image, shown, z, row.is_blinded)
 
 
 def _picture(

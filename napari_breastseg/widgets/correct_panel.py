@@ -298,10 +298,12 @@ class CorrectPanel(QWidget):
             self._session.forget_drafts()
         layer = tumor_layer(self._viewer, source.case_id)
         on_disk = self._start_from(begun)
+        if layer is not None and isinstance(begun.desk, SecondRead):
+            # Neither a mask seen before nor what undo would bring back is this reader's own.
+            self._viewer.layers.remove(layer.name)
+            layer = None
         if layer is None:
             layer = show_labels(self._viewer, source, on_disk)
-        elif isinstance(begun.desk, SecondRead):  # a mask seen before is not this reader's own
-            edit_labels(layer, on_disk.data)
         lock = begun.lock.pop_all()
         self._session.enter_case(begun.record, lock, on_disk.data, begun.desk)
         if begun.draft is not None:

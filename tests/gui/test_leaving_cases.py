@@ -111,6 +111,9 @@ def test_work_on_its_way_to_the_disk_arrives_when_another_exam_is_chosen(
     stroke(layer, (4, 50, 20), (4, 50, 40))
     painted = layer.data.copy()
     assert folder.recover("P001") is None  # it is too early
+    disk = window.dock.correct_panel.keeper._disk
+    disk.acquire()  # the disk is busy for a while
+    threading.Timer(0.3, disk.release).start()
     show_exam(window.viewer, folder.exam("P002"))
     assert window.dock.session.case_id == "P002"
     settle()

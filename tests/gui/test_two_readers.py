@@ -106,11 +106,10 @@ def test_no_key_on_a_picture_decides_on_it_either(
     second.accept("P001", folder.draft("P002"), reviewed_slices=None, annotator="CD", seconds=1)
     asked.panel.refresh()
     settle()
-    window.qtbot.waitUntil(
-        lambda: asked.panel.worklist.thumbnails.get(asked.panel.model.rows[0]) is not None
-    )
     settle()
     assert not asked.panel.model.rows[0].is_blinded
+    pictures = asked.panel.worklist.thumbnails
+    window.qtbot.waitUntil(lambda: pictures._kept["P001"].mask is not None, timeout=20_000)
     for key in (Qt.Key.Key_A, Qt.Key.Key_F):
         window.told.clear()
         grid.setCurrentIndex(grid.model().index(0, 0))
