@@ -110,8 +110,9 @@ class JobRunner(QObject):
         make_job : callable
             Gives the job; called in the worker's thread.
         on_result, on_progress : callable
-            Called in the window's thread. Nothing comes after a cancel. The result comes when the
-            thread is free, so that `on_result` may start the next job.
+            Called in the window's thread. Nothing comes after a cancel but the result of a job
+            that had come to its end. The result comes when the thread is free, so that
+            `on_result` may start the next job.
         """
         if self._run is not None:
             show_info(f"{self._run.title} is still going on; wait for it or cancel it first.")
@@ -128,7 +129,7 @@ class JobRunner(QObject):
         return True
 
     def cancel(self) -> None:
-        """Ask the job to stop; it does so at its next step, and no result comes."""
+        """Ask the job to stop; it does so at its next step, and no result comes of it then."""
         if self._run is not None and not self._run.cancel_asked.is_set():
             self._run.cancel_asked.set()
             self.canceling.emit()

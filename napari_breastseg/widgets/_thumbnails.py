@@ -55,7 +55,7 @@ class Thumbnails(QObject):
     """The pictures made so far."""
 
     made = Signal(object)
-    """Case ids of new pictures."""
+    """Case ids of new pictures, and of those that were forgotten."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -74,9 +74,11 @@ class Thumbnails(QObject):
         folder = None if dataset is None else dataset.folder
         before = None if self._dataset is None else self._dataset.folder
         sight = (folder, annotator, hides_drafts)
-        if sight != (before, self._annotator, self._hides_drafts):
-            self._kept, self._wanted = {}, {}
+        is_other = sight != (before, self._annotator, self._hides_drafts)
         self._dataset, self._annotator, self._hides_drafts = dataset, annotator, hides_drafts
+        if is_other:
+            forgotten, self._kept, self._wanted = list(self._kept), {}, {}
+            self.made.emit(forgotten)
 
     def get(self, row: WorklistRow) -> Thumbnail | None:
         """A case's picture as it is now; one that is missing is made soon."""

@@ -106,6 +106,7 @@ class ReviewPanel(QWidget):
         self._lay_out()
         session.dataset_changed.connect(self._take_dataset)
         session.record_changed.connect(self._take_record)
+        session.draft_changed.connect(self._forget_pictures)
         correct.annotator.editingFinished.connect(self.refresh)
         for runner in (self.runner, self.chores, correct.runner):
             runner.started.connect(lambda _: self._refresh_buttons())
@@ -141,17 +142,15 @@ class ReviewPanel(QWidget):
 
     def refresh(self) -> None:
         """Read the worklist again; what comes in meanwhile is read after that."""
-        dataset = self._session.dataset
+        self._forget_pictures()
+        dataset, annotator = self._session.dataset, self._annotator
         if self.chores.is_running:
             self._is_stale = True
             return
         if dataset is None:
-            self.worklist.thumbnails.set_dataset(None, "")
             self._take_rows(([], []))
             return
         self._is_stale = False
-        annotator = self._annotator
-        self.worklist.thumbnails.set_dataset(dataset, annotator, self._session.hides_drafts)
         self.chores.start(
             "Reading the worklist",
             lambda: _listing(dataset, annotator),
@@ -174,6 +173,11 @@ class ReviewPanel(QWidget):
     def toggle_pictures(self) -> None:
         """Show small pictures instead of the table, or the table again."""
         self.worklist.pictures.setChecked(not self.worklist.pictures.isChecked())
+
+    def _forget_pictures(self) -> None:
+        """Keep no picture that shows what this reader may not see, or not yet."""
+        hides = self._session.hides_drafts
+        self.worklist.thumbnails.set_dataset(self._session.dataset, self._annotator, hides)
 
     def _take_rows(self, found: tuple[list[WorklistRow], list[Effort]]) -> None:
         rows, costs = found

@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 from napari_breastseg.errors import InputError
 from napari_breastseg.progress import Progress
 from napari_breastseg.widgets._job_bar import JobBar, time_words
-from napari_breastseg.widgets._jobs import JobRunner, message_of
+from napari_breastseg.widgets._jobs import JobRunner, as_job, message_of
 
 
 @pytest.fixture
@@ -82,6 +82,24 @@ def test_cancel_closes_the_job_in_its_thread_and_brings_no_result(qtbot: Any) ->
     steps = seen["steps"]
     qtbot.wait(50)
     assert seen["steps"] == steps  # no thread goes on counting
+
+
+def test_a_job_that_came_to_its_end_in_spite_of_cancel_is_done(qtbot: Any) -> None:
+    runner, begun, go, order = JobRunner(), threading.Event(), threading.Event(), []
+    runner.ended.connect(order.append)
+
+    def accept() -> int:
+        begun.set()
+        assert go.wait(20)
+        return 42
+
+    runner.start("Accepting", lambda: as_job("Accepting", accept), on_result=order.append)
+    qtbot.waitUntil(begun.is_set)
+    runner.cancel()
+    go.set()
+    qtbot.waitUntil(lambda: not runner.is_running)
+    qtbot.wait(20)
+    assert order == ["done", 42]
 
 
 def test_a_runtime_error_is_reported_and_the_runner_is_free_again(
