@@ -175,6 +175,26 @@ def test_the_threshold_follows_the_slider_as_one_undo_step(
     assert set(asked) == {"The mask was edited Replace it Keep my mask"}
 
 
+def test_the_threshold_slider_counts_as_one_stroke_however_far_it_moves(
+    reading: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
+) -> None:
+    dock, correct = reading.dock, reading.dock.correct_panel
+    dock.segment()
+    idle(dock.segment_panel.runner)
+    correct.folder.setValue(tmp_path / "set")
+    correct.open_dataset()
+    idle(correct.runner)
+    correct.patient.setText("A")
+    correct.annotator.setText("AB")
+    dock.take_brush()
+    idle(correct.runner)
+    for value in (0.55, 0.62, 0.7, 0.95):
+        dock.segment_panel.threshold.setValue(value)
+        QTest.qWait(120)
+    assert not tumor_layer(reading.viewer, "P001").data.any()
+    assert dock.session.strokes == 1
+
+
 def test_a_hidden_draft_is_shown_when_asked_for(
     reading: SimpleNamespace, idle: Callable[..., None], stroke: Callable[..., None], tmp_path: Path
 ) -> None:
