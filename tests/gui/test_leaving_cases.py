@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hands import messages, open_row
+from hands import NO_KEYS, messages, open_row, press
+from qtpy.QtCore import Qt
 
+from napari_breastseg import correction
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.volume import LabelMap
 from napari_breastseg.widgets import _fields, correct_panel
@@ -118,6 +120,29 @@ def test_work_on_its_way_to_the_disk_arrives_when_another_exam_is_chosen(
     assert window.dock.session.case_id == "P002"
     settle()
     np.testing.assert_array_equal(folder.recover("P001").data, painted)
+
+
+def test_what_a_tool_finds_after_its_case_was_left_is_told_and_not_done(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    gate: Gate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    open_row(opened.panel, 0)
+    settle()
+    layer, draft = window.viewer.layers["P001 tumor"], folder.draft("P001").data
+    monkeypatch.setattr(correction, "grow", gate.before(correction.grow))
+    window.dock.correct_panel.tools.scope.setCurrentText("work on volume")
+    press(window, Qt.Key.Key_Period, NO_KEYS)
+    window.qtbot.waitUntil(gate.reached.is_set, timeout=20_000)
+    show_exam(window.viewer, folder.exam("P002"))
+    gate.go.set()
+    settle()
+    assert "The case was left meanwhile; nothing was done." in messages(window)
+    np.testing.assert_array_equal(layer.data, draft)
+    assert folder.recover("P001") is None
 
 
 def test_a_case_opened_again_goes_on_as_it_was(
