@@ -161,7 +161,21 @@ def accept(
     draft: Draft | None,
     strokes: int | None = None,
 ) -> CaseRecord:
-    """Keep the draft for comparison and accept the mask."""
+    """Keep the draft for comparison and accept the mask.
+
+    Raises
+    ------
+    InputError
+        If the mask would take the place of a first read that `annotator` read second.
+    """
+    if isinstance(dataset, Dataset) and dataset.reads.is_second_reader(
+        dataset.case(case_id), annotator
+    ):
+        raise InputError(
+            f"Needed the first reader of case {case_id} to accept another mask of it",
+            f"it is {annotator}'s for a second read",
+            "Open the case to read it, or make a consensus of what was read",
+        )
     if draft is not None and dataset.case(case_id).status is not Status.ACCEPTED:
         dataset.save_draft(case_id, draft.label_map, model=draft.model)
     return dataset.accept(

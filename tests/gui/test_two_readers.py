@@ -163,3 +163,39 @@ def test_edits_after_an_own_second_read_are_kept_as_its_work(
     settle()
     assert window.dock.session.is_second_read
     np.testing.assert_array_equal(window.viewer.layers["P001 tumor"].data, later)
+
+
+def test_a_second_reader_accepts_nothing_in_place_of_the_first_read(
+    window: SimpleNamespace,
+    asked: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_fields, "ask", lambda *_: True)
+    before, annotator = folder.case("P001"), window.dock.correct_panel.annotator
+
+    def try_to_accept() -> None:
+        window.told.clear()
+        stroke(window.viewer.layers["P001 tumor"], (4, 50, 18), (4, 50, 24))
+        press(window, Qt.Key.Key_Return, SHIFT)
+        settle()
+        assert "it is CD's for a second read" in messages(window)
+        assert folder.case("P001").accepted == before.accepted
+
+    # The first reader opened the case, and the second one sits down.
+    annotator.setText("AB")
+    open_row(asked.panel, 0)
+    settle()
+    annotator.setText("CD")
+    try_to_accept()
+    # After the own read the first one may be looked at.
+    open_row(asked.panel, 1)
+    settle()
+    second = folder.reads.second("P001", "CD")
+    second.accept("P001", folder.draft("P002"), reviewed_slices=None, annotator="CD", seconds=1)
+    open_row(asked.panel, 0)
+    settle()
+    assert not window.dock.session.is_second_read
+    try_to_accept()
