@@ -14,7 +14,6 @@ through a lock; readers need none. No torch: weights are copied and hashed, not 
 
 from __future__ import annotations
 
-import getpass
 import json
 import math
 import os
@@ -24,7 +23,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from .checkpoint import MODEL_FILE, STARTER, WEIGHTS_FILE, is_checkpoint, read_i
 from .errors import InputError, StorageError
 from .gate import Judgment
 from .home import home_folder
+from .registry_log import append, event_of, figures_of, read_log
 
 __all__ = ["Registry", "RegistryEntry", "home_folder"]
 
@@ -124,7 +123,7 @@ class Registry:
                 temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.folder))
                 try:
                     digest = checkpoint.copy(folder, temporary)
-                    event = _event(
+                    event = event_of(
                         "register", name, by, weights_sha256=digest, metrics=_finite(info.metrics)
                     )
                     write_json(temporary / RECORD_FILE, event)
@@ -231,8 +230,8 @@ class Registry:
             figures: dict[str, Any] = {"metrics": dict(entry.metrics)}
             if judgment is not None:
                 self._require_of_these(judgment, name, pointer.get("name"))
-                figures = _figures(judgment)
-                event = _event("judge", name, by, weights_sha256=entry.weights_sha256, **figures)
+                figures = figures_of(judgment)
+                event = event_of("judge", name, by, weights_sha256=entry.weights_sha256, **figures)
                 record = {"event": event, "judgment": judgment.model_dump(mode="json")}
                 write_json(self.folder / name / JUDGMENT_FILE, record)
                 self._log(event)
@@ -244,7 +243,7 @@ class Registry:
             earlier = pointer.get("earlier", [])
             if pointer.get("name") is not None:
                 earlier = [*earlier, pointer["name"]]
-            event = _event(
+            event = event_of(
                 "promote",
                 name,
                 by,
@@ -290,7 +289,7 @@ class Registry:
             known = self._names()
             earlier = [name for name in pointer.get("earlier", []) if name in known]
             name = earlier.pop() if earlier else None
-            self._point(name, earlier, _event("rollback", name, by, rolled_back_from=current))
+            self._point(name, earlier, event_of("rollback", name, by, rolled_back_from=current))
         return None if name is None else self.folder / name
 
     def promoted(self) -> Path | None:
@@ -314,19 +313,7 @@ class Registry:
 
     def log(self) -> tuple[dict[str, Any], ...]:
         """Every change on record, oldest first; lines a crash left unreadable are skipped."""
-        try:
-            lines = (self.folder / LOG_FILE).read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return ()
-        events = []
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:  # torn, or empty after the last line's end
-                continue
-            if isinstance(event, dict):
-                events.append(event)
-        return tuple(events)
+        return read_log(self.folder / LOG_FILE)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -369,16 +356,7 @@ class Registry:
                 self._log(event)
 
     def _log(self, event: Mapping[str, Any]) -> None:
-        path = self.folder / LOG_FILE
-        line = json.dumps(event, allow_nan=False).encode() + b"\n"
-        with storage_errors(path), path.open("a+b") as file:
-            if file.seek(0, os.SEEK_END) > 0:
-                file.seek(-1, os.SEEK_END)
-                if file.read(1) != b"\n":  # a torn line stays, alone
-                    line = b"\n" + line
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        append(self.folder / LOG_FILE, event)
 
     def _pointer(self) -> dict[str, Any]:
         path = self.folder / POINTER_FILE
@@ -455,37 +433,12 @@ class Registry:
             )
 
 
-def _figures(judgment: Judgment) -> dict[str, Any]:
-    """What the log tells of a judgment: the figures, not each patient's."""
-    kept = ("verdict", "reference", "datasets", "data_sha256", "n_patients", "n_cases", "left_out")
-    values = judgment.model_dump(mode="json")
-    return {key: values[key] for key in kept} | {
-        "figures": [
-            {key: f[key] for key in ("measure", "candidate", "reference", "ci95", "is_kept")}
-            for f in values["figures"]
-        ]
-    }
-
-
-def _event(action: str, name: str | None, by: str | None, **details: Any) -> dict[str, Any]:
-    time_utc = datetime.now(UTC).isoformat(timespec="microseconds")
-    who = _account_name() if by is None else by
-    return {"time_utc": time_utc, "by": who, "action": action, "name": name, **details}
-
-
 def _finite(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
     # JSON has no NaN.
     return {
         name: value if value is not None and math.isfinite(value) else None
         for name, value in metrics.items()
     }
-
-
-def _account_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # no such account, as in some containers
-        return "unknown"
 
 
 def _require_name(name: str) -> None:

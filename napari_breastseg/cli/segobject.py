@@ -32,7 +32,7 @@ def export_seg(
     side: Annotated[
         str | None,
         typer.Option(
-            help="right, left, both or none [default: by the breasts and the tumor's place, where it is clear]"
+            help="right, left, both or none [default: by the breasts and the tumor, where clear]"
         ),
     ] = None,
     algorithm: Annotated[

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-from ._curves import DICE_COLOR
+from ._curves import DICE_COLOR, plot_painter
 
 __all__ = ["CaseDice"]
 
@@ -53,14 +53,7 @@ class CaseDice(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the rows."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        ink = self.palette().windowText().color()
-        faint = QColor(ink)
-        faint.setAlpha(70)
-        small = painter.font()
-        small.setPointSizeF(8.0)
-        painter.setFont(small)
+        painter, ink, faint = plot_painter(self)
         left, width = _NAME, max(20.0, self.width() - _NAME - _FIGURES - 8.0)
         side = Qt.AlignmentFlag.AlignVCenter
         for number, case in enumerate(self.rows()):

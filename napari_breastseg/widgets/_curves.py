@@ -11,7 +11,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QPainter, QPainterPath, QPaintEvent, QPen, QTextOption
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-__all__ = ["Curves"]
+__all__ = ["DICE_COLOR", "Curves", "plot_painter"]
 
 LOSS_COLOR = "#e8833a"
 DICE_COLOR = "#4aa3df"
@@ -51,15 +51,8 @@ class Curves(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw frame, scales and both curves."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        ink = self.palette().windowText().color()
-        faint = QColor(ink)
-        faint.setAlpha(70)
+        painter, ink, faint = plot_painter(self)
         box = QRectF(self.rect()).adjusted(_MARGIN, 18, -_MARGIN, -18)
-        small = painter.font()
-        small.setPointSizeF(8.0)
-        painter.setFont(small)
         painter.setPen(QPen(faint, 1))
         for part in (0.0, 0.5, 1.0):
             y = box.bottom() - part * box.height()
@@ -140,3 +133,22 @@ def _to_the(side: Qt.AlignmentFlag) -> QTextOption:
     option = QTextOption(side | Qt.AlignmentFlag.AlignVCenter)
     option.setWrapMode(QTextOption.WrapMode.NoWrap)
     return option
+
+
+def plot_painter(widget: QWidget) -> tuple[QPainter, QColor, QColor]:
+    """A painter for a small plot, with the theme's ink and a faint one for scales.
+
+    Parameters
+    ----------
+    widget : QWidget
+        The one whose paintEvent is under way.
+    """
+    painter = QPainter(widget)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    small = painter.font()
+    small.setPointSizeF(8.0)
+    painter.setFont(small)
+    ink = widget.palette().windowText().color()
+    faint = QColor(ink)
+    faint.setAlpha(70)
+    return painter, ink, faint

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen, QTextOption
+from qtpy.QtGui import QColor, QPaintEvent, QPen, QTextOption
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
 from ..dataset import Effort, effort_by_model
+from ._curves import plot_painter
 from ._fields import counted, note
 
 __all__ = ["EffortPlot"]
@@ -99,15 +100,8 @@ class _Canvas(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw scale, dots and medians; a new model begins at a dashed line."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        ink = self.palette().windowText().color()
-        faint = QColor(ink)
-        faint.setAlpha(70)
+        painter, ink, faint = plot_painter(self)
         box = QRectF(self.rect()).adjusted(44, 8, -8, -18)
-        small = painter.font()
-        small.setPointSizeF(8.0)
-        painter.setFont(small)
         top = max((value for value, _ in self._points), default=1.0) or 1.0
         painter.setPen(QPen(faint, 1))
         painter.drawLine(box.bottomLeft(), box.bottomRight())

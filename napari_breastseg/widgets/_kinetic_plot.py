@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPen
+from qtpy.QtGui import QColor, QPaintEvent, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from ..lesions import Lesion
+from ._curves import plot_painter
 
 __all__ = ["KineticPlot"]
 
@@ -44,14 +45,7 @@ class KineticPlot(QWidget):
         """Draw scale, phases and curves."""
         if not self.curves:
             return
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        ink = self.palette().windowText().color()
-        faint = QColor(ink)
-        faint.setAlpha(70)
-        small = painter.font()
-        small.setPointSizeF(8.0)
-        painter.setFont(small)
+        painter, ink, faint = plot_painter(self)
         box = QRectF(self.rect()).adjusted(44, 20, -16, -20)
         values = [value for curve in self.curves.values() for value in curve.values()]
         top = max(50.0, 50 * math.ceil(max(values) / 50))

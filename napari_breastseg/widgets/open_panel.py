@@ -247,6 +247,9 @@ _Read = tuple[CaseFiles, Exam, tuple[float, float], str]
 
 
 def _reading_case(case: CaseFiles) -> Job[_Read]:
+    # napari's first thumbnail loads it; here, in a thread, it holds no window.
+    import scipy.ndimage  # noqa: F401
+
     exam = yield from formats.reading_exam(case)
     yield Progress("Preparing the picture", 0, 0)
     limits = grey_window(exam)

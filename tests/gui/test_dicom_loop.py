@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pydicom
+import pytest
 from dicom_files import write_exam
 
 from napari_breastseg import formats
@@ -72,6 +73,63 @@ def test_a_dropped_dicom_folder_ends_as_a_seg_of_its_corrected_mask(
     segment_item = pydicom.dcmread(target).SegmentSequence[0]
     assert segment_item.SegmentAlgorithmType == "SEMIAUTOMATIC"
     assert segment_item.SegmentAlgorithmName == "two"
+
+
+@pytest.mark.slow
+def test_a_real_exam_goes_from_its_folder_to_a_seg(
+    window: SimpleNamespace,
+    idle: Callable[..., None],
+    stroke: Callable[..., None],
+    test_data: Path,
+    tmp_path: Path,
+) -> None:
+    folder = test_data / "duke_dicom"
+    viewer, dock = window.viewer, window.dock
+    lesions, correct, segment = dock.correct_panel.lesions, dock.correct_panel, dock.segment_panel
+    viewer.open(str(folder), plugin="napari-breastseg")  # what a drop calls
+    idle(dock.open_panel.runner)
+    case_id = dock.session.case_id
+    assert list(dock.session.source.layers) == ["pre", "post1"]
+    shown = dock.open_panel.series.table
+    assert shown.rowCount() == 2 * len(dock.session.dicom(case_id).stacks)
+
+    # The whole exam with the model that comes with the program
+    segment.device.setCurrentText("cpu")
+    dock.segment()
+    window.qtbot.waitUntil(lambda: not segment.runner.is_running, timeout=600_000)
+    window.qtbot.wait(50)
+    layer = viewer.layers[f"{case_id} tumor"]
+    assert (layer.data == 1).any()
+
+    # A finding erased with the mouse, a stroke painted
+    correct.folder.setValue(tmp_path / "set")
+    correct.open_dataset()
+    idle(correct.runner)
+    correct.patient.setText("P001")
+    correct.annotator.setText("AB")
+    dock.take_brush()
+    idle(correct.runner)
+    z, y, x = np.argwhere(layer.data == 1)[0]
+    viewer.dims.set_current_step(0, int(z))
+    layer.mode, layer.brush_size = "erase", 12
+    stroke(layer, (z, y, x - 3), (z, y, x + 3))
+    assert layer.data[z, y, x] == 0
+    layer.mode = "paint"
+    stroke(layer, (z, y + 30, x), (z, y + 30, x + 10))
+    assert layer.data[z, y + 30, x + 5] == 1
+    dock.toggle_rest()
+    dock.accept()
+    idle(correct.runner)
+    accepted = Dataset.open(tmp_path / "set").label_map(case_id)
+    assert np.array_equal(accepted.tumor, layer.data == 1)
+
+    target = tmp_path / "tumor.dcm"
+    lesions._ask_seg_path = lambda: target
+    dock.export_seg()
+    idle(lesions.runner)
+    grid = formats.open_exam(folder).grid
+    read = formats.read_label_map(target, grid=grid, case_id=case_id)
+    assert np.array_equal(read.tumor, accepted.tumor)
 
 
 def test_a_seg_needs_an_exam_that_came_from_dicom(
