@@ -320,8 +320,10 @@ def weigh(
         return frame.model_copy(update={"verdict": "worse", "reasons": (reason,)})
     with_tumor = {row.patient_id for row in rows[1] if row.reference_px}
     if len(with_tumor) < rule.min_patients:
-        count = f"Patients with a tumor among them: {len(with_tumor)}."
-        reasons = count, _too_few(frame, "a tumor in an accepted case")
+        reasons: tuple[str, ...] = (_too_few(frame),)
+        if len(with_tumor) < len(patients):
+            count = f"Patients with a tumor among them: {len(with_tumor)}."
+            reasons = count, _too_few(frame, "a tumor in an accepted case")
         return frame.model_copy(update={"reasons": reasons})
     figures = _figures(rows[0], rows[1], rule)
     if learned is not None and (fit := _fit(learned, figures[0].candidate, rule)) is not None:
