@@ -148,9 +148,9 @@ def report(rows: list[dict[str, object]]) -> None:
         f"{rows[0]['steps']} steps, fixed, a quarter of each from synthetic exams; no validation "
         "cases; threshold 0.5; one core a fold, drawing the synthetic exams included in its time.",
         "Dice is the mean over patients, its interval a bootstrap over patients. The model takes "
-        "the mean with the left-right mirrored slice, and leaves out findings under a fifth of the "
-        "largest, "
-        "as no training slice has such; 'all findings' is without the latter.",
+        "the mean of six looks at a slice (in full, nine tenths and four fifths of its size, each "
+        "mirrored left to right too), and leaves out findings under a fifth of the largest, as no "
+        "training slice has such; 'all findings' is without the latter.",
         "The settings were compared on these patients: ten on single folds with seed 0, and the "
         "later ones (synthetic exams, network, what follows it) with a stand-in on all seven "
         "folds, so the table flatters them a little: clinic_settings_tried.md.",

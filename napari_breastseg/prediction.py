@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,11 @@ __all__ = [
 
 Region = tuple[slice, slice, slice]
 """A part of an exam, as slices of voxels along (z, y, x)."""
+
+Views = tuple[tuple[bool, float], ...]
+"""How an image is looked at, each time: whether mirrored, and at what size against its own."""
+
+ONE_VIEW: Views = ((False, 1.0),)
 
 MAX_SLICE_SIDE = 768
 """Largest side, in pixels, of a slice that a 2D model sees in one piece."""
@@ -149,7 +155,7 @@ def predict(
         Voxels (z, y, x) to segment; elsewhere the probability is 0.
     mirror : bool
         Average over the left-right mirrored image too, as some specs ask anyway: twice the time,
-        slightly surer.
+        slightly surer. A spec may ask for several sizes as well.
 
     Yields
     ------
@@ -176,10 +182,11 @@ def predict(
     target = choose_device(device)
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
-    mirror = mirror or spec.mirrored
+    sides = (False, True) if mirror or spec.mirrored else (False,)
+    views = tuple(product(sides, spec.scales))
     run = _native if spec.foreign is None else _foreign
     try:
-        whole_exam = yield from run(checkpoint, exam, roles, box, target, mirror)
+        whole_exam = yield from run(checkpoint, exam, roles, box, target, views)
     except RuntimeError as error:
         if target.type == "cpu" or not is_out_of_memory(error):
             raise
@@ -187,7 +194,7 @@ def predict(
         message = f"The {target.type} device ran out of memory; going on with the CPU"
         yield Progress("Segmenting", 0, 0, message=message)
         target = torch.device("cpu")
-        whole_exam = yield from run(checkpoint, exam, roles, box, target, mirror)
+        whole_exam = yield from run(checkpoint, exam, roles, box, target, views)
     probability = np.zeros(exam.grid.shape, np.float32)
     probability[box] = whole_exam[box].clip(0.0, 1.0)
     volume = Volume(probability, exam.grid)
@@ -220,16 +227,14 @@ def _native(
     roles: tuple[str, ...],
     box: Region,
     device: torch.device,
-    mirror: bool,
+    views: Views,
 ) -> Job[NDArray[np.float32]]:
     """Tumor probability (Z, Y, X) of this package's own network."""
     spec = checkpoint.spec
     prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
     working = _to_working(box, prepared)
     network = folded(checkpoint.network)
-    tumor = yield from predict_working(
-        network, spec, prepared, device, region=working, mirror=mirror
-    )
+    tumor = yield from predict_working(network, spec, prepared, device, region=working, views=views)
     _join_slices(tumor, spec, prepared, working[0])
     restored: NDArray[np.float32] = prepared.restore(tumor)[0].numpy()
     return restored
@@ -241,13 +246,13 @@ def _foreign(
     roles: tuple[str, ...],
     box: Region,
     device: torch.device,
-    mirror: bool,
+    views: Views,
 ) -> Job[NDArray[np.float32]]:
     """Tumor probability (Z, Y, X) of another library's network, which always sees the whole."""
     spec = checkpoint.spec
     assert spec.foreign is not None  # for the type checker; `predict` chose by it
     probability = yield from spec.foreign.probability(
-        checkpoint.network, exam, roles, spec.dims, device, mirror
+        checkpoint.network, exam, roles, spec.dims, device, any(side for side, _ in views)
     )
     return probability
 
@@ -259,7 +264,7 @@ def predict_working(
     device: torch.device,
     *,
     region: Region | None = None,
-    mirror: bool = False,
+    views: Views = ONE_VIEW,
 ) -> Job[torch.Tensor]:
     """Tumor probability on the working grid, Tensor (1, Z, Y, X) on the CPU, 0 outside `region`."""
     import torch
@@ -274,7 +279,7 @@ def predict_working(
     inputs = stack_inputs(prepared.phases, prepared.roles, spec.inputs)
     walk = _slice_batches if spec.dims == 2 else _boxes
     try:
-        yield from walk(network, spec, inputs, device, region, mirror, total)
+        yield from walk(network, spec, inputs, device, region, views, total)
     finally:
         network.train(was_training)
     outside = torch.ones(shape, dtype=torch.bool)
@@ -289,7 +294,7 @@ def _slice_batches(
     inputs: torch.Tensor,
     device: torch.device,
     region: Region,
-    mirror: bool,
+    views: Views,
     total: torch.Tensor,
 ) -> Iterator[Progress]:
     height, width = inputs.shape[2:]
@@ -300,9 +305,9 @@ def _slice_batches(
         chosen = indices[start : start + per_batch]
         batch = slices_with_context(inputs, chosen, spec.context_slices).to(device)
         if max(height, width) <= MAX_SLICE_SIDE:
-            tumor = _probability(network, spec, batch, mirror)
+            tumor = _probability(network, spec, batch, views)
         else:
-            tumor = _tiled(network, spec, batch, (MAX_SLICE_SIDE, MAX_SLICE_SIDE), mirror)
+            tumor = _tiled(network, spec, batch, (MAX_SLICE_SIDE, MAX_SLICE_SIDE), views)
         total[0, chosen] = tumor.cpu()
         yield Progress("Segmenting", start + len(chosen), len(indices))
 
@@ -339,7 +344,7 @@ def _boxes(
     inputs: torch.Tensor,
     device: torch.device,
     region: Region,
-    mirror: bool,
+    views: Views,
     total: torch.Tensor,
 ) -> Iterator[Progress]:
     import torch
@@ -364,7 +369,7 @@ def _boxes(
     yield Progress("Segmenting", 0, len(tiles))
     for done, tile in enumerate(tiles, start=1):
         batch = padded[(slice(None), *tile)][None].to(device)
-        summed[tile] += _probability(network, spec, batch, mirror)[0].cpu() * weights
+        summed[tile] += _probability(network, spec, batch, views)[0].cpu() * weights
         weight_sum[tile] += weights
         yield Progress("Segmenting", done, len(tiles))
     kept = tuple(slice(0, n) for n in part.shape[1:])
@@ -372,7 +377,7 @@ def _boxes(
 
 
 def _tiled(
-    network: nn.Module, spec: ModelSpec, batch: torch.Tensor, tile: tuple[int, int], mirror: bool
+    network: nn.Module, spec: ModelSpec, batch: torch.Tensor, tile: tuple[int, int], views: Views
 ) -> torch.Tensor:
     from monai.inferers import sliding_window_inference
 
@@ -380,7 +385,7 @@ def _tiled(
         batch,
         tile,
         sw_batch_size=1,
-        predictor=lambda x: _probability(network, spec, x, mirror)[:, None],
+        predictor=lambda x: _probability(network, spec, x, views)[:, None],
         overlap=0.25,
         mode="gaussian",
     )
@@ -388,9 +393,28 @@ def _tiled(
 
 
 def _probability(
-    network: nn.Module, spec: ModelSpec, batch: torch.Tensor, mirror: bool
+    network: nn.Module, spec: ModelSpec, batch: torch.Tensor, views: Views
 ) -> torch.Tensor:
-    """Tumor probability (B, [Z,] Y, X) of a batch of any size: padded, run, cut back."""
+    """Tumor probability (B, [Z,] Y, X) of a batch of any size: the mean over the views."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    total = torch.zeros(())
+    with torch.no_grad():
+        for is_mirrored, scale in views:
+            seen = batch.flip(-1) if is_mirrored else batch
+            if scale != 1:
+                size = [max(1, round(n * scale)) for n in batch.shape[2:]]
+                seen = interpolate(seen, size=size, mode="bilinear")
+            tumor = _padded_probability(network, spec, seen)
+            if scale != 1:
+                tumor = interpolate(tumor, size=batch.shape[2:], mode="bilinear")
+            total = (tumor.flip(-1) if is_mirrored else tumor) + total.to(tumor.device)
+        return total[:, 0] / len(views)
+
+
+def _padded_probability(network: nn.Module, spec: ModelSpec, batch: torch.Tensor) -> torch.Tensor:
+    """Tumor probability (B, 1, [Z,] Y, X): padded to a size the network takes, and cut back."""
     import torch
     from torch.nn.functional import pad
 
@@ -398,16 +422,11 @@ def _probability(
     missing = [-n % spec.divisor for n in sizes]
     padding = [n for m in reversed(missing) for n in (0, m)]
     kept = (slice(None), slice(None), *(slice(0, n) for n in sizes))
-    with torch.no_grad():
-        padded = pad(batch, padding)
-        if spec.dims == 2:
-            padded = padded.contiguous(memory_format=torch.channels_last)
-        tumor = network(padded).float().softmax(1)[:, TUMOR : TUMOR + 1]
-        if mirror:
-            flipped = network(padded.flip(-1)).float().softmax(1)[:, TUMOR : TUMOR + 1]
-            tumor = (tumor + flipped.flip(-1)) / 2
-        cut: torch.Tensor = tumor[kept][:, 0]
-        return cut
+    padded = pad(batch, padding)
+    if spec.dims == 2:
+        padded = padded.contiguous(memory_format=torch.channels_last)
+    tumor: torch.Tensor = network(padded).float().softmax(1)[:, TUMOR : TUMOR + 1]
+    return tumor[kept]
 
 
 def _join_slices(tumor: torch.Tensor, spec: ModelSpec, prepared: Prepared, slices: slice) -> None:

@@ -69,6 +69,10 @@ class ModelSpec(BaseModel):
     mirrored: bool = False
     """Average the probability over the left-right mirrored image, at twice the time."""
 
+    scales: tuple[float, ...] = Field((1.0,), min_length=1)
+    """Sizes, against its own, at which a slice is looked at; the probability is their mean. Where
+    no pixel size is known a tumor's size in pixels says little. For `dims` 2."""
+
     least_share: float = Field(0.0, ge=0.0, le=1.0)
     """Smallest share of the largest finding of an exam that a finding must have to be marked;
     0 marks all. Training sets it where no accepted mask holds a smaller one."""
@@ -97,6 +101,10 @@ class ModelSpec(BaseModel):
     def _fields_agree(self) -> ModelSpec:
         if self.context_slices and self.dims == 3:
             raise ValueError("context_slices is for dims 2; a 3D network sees its neighbors anyway")
+        if any(not 0.25 <= scale <= 4 for scale in self.scales):
+            raise ValueError(f"scales must lie between 0.25 and 4, got {self.scales}")
+        if self.dims == 3 and self.scales != (1.0,):
+            raise ValueError(f"scales are for dims 2, got {self.scales}")
         if len(self.patch_size) != self.dims:
             raise ValueError(f"patch_size needs {self.dims} numbers, got {self.patch_size}")
         if self.foreign is None and any(n % self.divisor for n in self.patch_size[-2:]):

@@ -118,6 +118,28 @@ def test_mirroring_averages_both_views(sphere_exam):
     np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
 
 
+class Small(Bright):
+    """Calls everything tumor in what is smaller than it is told, and nothing else."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        value = torch.full_like(x[:, :1], 20.0 if x.shape[-1] < self.channel else -20.0)
+        return torch.cat([-value, value], 1)
+
+
+def test_several_sizes_are_averaged(sphere_exam):
+    exam, truth = sphere_exam
+    spec = {"inputs": ("post1-pre",), "scales": (1.0, 0.9, 0.8)}
+    tumor = drain(predict(oracle(**spec), exam, device="cpu")).label_map.tumor
+    assert 2 * (tumor & truth.tumor).sum() / (tumor.sum() + truth.tumor.sum()) > 0.95
+    # One of three views answers yes; mirrored, two of six
+    width = exam.grid.shape[2]
+    below = Small(round(0.85 * width) // 2 * 2)
+    for fields in ({}, {"mirrored": True}):
+        checkpoint = Checkpoint(oracle(**spec, **fields).info, below.eval())
+        probability = drain(predict(checkpoint, exam, device="cpu")).probability.data
+        np.testing.assert_allclose(probability, 1 / 3, atol=1e-5)
+
+
 def test_what_one_thin_slice_alone_shows_is_smoothed_away():
     data = np.zeros((9, 32, 32), np.float32)
     data[:, 4:10, 4:10] = 1.0  # through all slices

@@ -20,7 +20,7 @@ from napari_breastseg import checkpoint
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.errors import InputError
 from napari_breastseg.progress import drain
-from napari_breastseg.training import DatasetCase, TrainConfig, train, train_dataset
+from napari_breastseg.training import DatasetCase, TrainConfig, plan_spec, train, train_dataset
 from napari_breastseg.training.batches import BatchMaker, batches_from
 from napari_breastseg.training.cases import TrainingCase
 from napari_breastseg.training.config import learning_rate
@@ -509,6 +509,15 @@ def test_patients_are_inherited_through_two_generations(tmp_path):
     assert training.inherited_patients == ["P0", "P1"]
     later = [("visit 2", "P0"), ("C2", "P2"), ("C3", "P3")]
     assert training.learned_from(later) == {"visit 2", "C2"}
+
+
+def test_slices_of_unknown_pixel_size_are_looked_at_in_several_sizes(dataset, tmp_path):
+    assert plan_spec([dataset]).scales == (1.0, 0.9, 0.8)
+    known = Dataset.create(tmp_path / "known")
+    volume = Volume(np.arange(4096.0).reshape(1, 64, 64), Grid((1, 64, 64), np.eye(4)))
+    known.add(Exam("S1", {"post1": volume}), patient_id="S1")
+    assert plan_spec([known]).scales == (1.0,)
+    assert plan_spec([known, dataset]).scales == (1.0,)
 
 
 def test_a_model_for_phases_the_dataset_lacks_is_refused(dataset, tmp_path):

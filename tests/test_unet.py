@@ -51,6 +51,9 @@ def test_a_fresh_network_believes_tumor_is_rare():
         ({"patch_size": (16, 64, 64)}, "patch_size needs 2 numbers"),
         ({"labels": {"background": 0, "tumor": 2}}, "tumor = 1"),
         ({"widht": 3}, "Extra inputs"),
+        ({"scales": ()}, "at least 1 item"),
+        ({"scales": (1.0, 0.1)}, r"scales must lie between 0.25 and 4"),
+        ({"dims": 3, "scales": (1.0, 0.9), "patch_size": (16, 32, 32)}, "scales are for dims 2"),
     ],
 )
 def test_a_spec_that_contradicts_itself_is_refused(fields, message):

@@ -25,6 +25,9 @@ SCRATCH_STEPS = 260
 SCRATCH_FEATURES = (8, 24, 48, 96, 160, 160)
 """Channels per level when starting fresh: few at full resolution, where most of the time goes."""
 
+SCRATCH_SCALES = (1.0, 0.9, 0.8)
+"""Sizes at which slices of unknown pixel size are looked at."""
+
 SCRATCH_PERCENTILES = (0.5, 99.95)
 """Grey values that become 0 and 1. Bright lesions, glands and the heart fill up to some percent of
 a slice; an upper percentile above all of them lets the same tissue have the same value."""
@@ -168,7 +171,7 @@ def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
     """Network for training from scratch: 2D, on the channels all datasets share.
 
     A patch is a whole slice where it fits: where in the body a bright spot lies tells tumor from
-    heart.
+    heart. Where no pixel size is known the model looks at a slice in several sizes.
 
     Raises
     ------
@@ -187,13 +190,15 @@ def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
             "Train on datasets with the same phases",
         )
     stride = 2 ** (len(SCRATCH_FEATURES) - 1)
-    side = max(max(case.grid.shape[1:]) for dataset in datasets for case in dataset.cases())
+    cases = [case for dataset in datasets for case in dataset.cases()]
+    side = max(max(case.grid.shape[1:]) for case in cases)
     patch = stride * max(2, min(round(side / stride), LARGEST_PATCH // stride))
     return ModelSpec(
         inputs=tuple(shared),
         features=SCRATCH_FEATURES,
         percentiles=SCRATCH_PERCENTILES,
         mirrored=True,
+        scales=(1.0,) if any(case.grid.has_spacing for case in cases) else SCRATCH_SCALES,
         patch_size=(patch, patch),
     )
 
