@@ -19,17 +19,19 @@ os.environ["NAPARI_CONFIG"] = str(SCRATCH / "napari.yaml")
 os.environ["BREASTSEG_HOME"] = str(SCRATCH / "home")
 
 sys.path.insert(0, str(ROOT / "benchmarks"))  # real mouse events
+sys.path.insert(0, str(ROOT / "tests"))  # synthetic DICOM
 
 import napari  # noqa: E402
 import numpy as np  # noqa: E402
 from _strokes import canvas_place, drag  # noqa: E402
+from dicom_files import STUDY, slice_dataset  # noqa: E402
 from napari.settings import get_settings  # noqa: E402
 from PIL import Image  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from skimage.measure import label, regionprops  # noqa: E402
 
 from napari_breastseg import formats  # noqa: E402
-from napari_breastseg.volume import LabelMap  # noqa: E402
+from napari_breastseg.volume import Exam, LabelMap  # noqa: E402
 from napari_breastseg.widgets._layers import tumor_layer  # noqa: E402
 
 SAMPLE = next(iter(sorted((ROOT / "sample_data").glob("*_0000.nii.gz"))))
@@ -108,6 +110,15 @@ def main() -> int:
     dock.accept()
     wait(dock)
     viewer.reset_view()
+    dock.show_tab("Correct")
+    dock.measure_lesions()
+    wait(dock)
+    panel.lesions.table.selectRow(0)
+    QTest.qWait(200)
+    scrolled = panel.parentWidget().parentWidget()
+    scrolled.verticalScrollBar().setValue(scrolled.verticalScrollBar().maximum())
+    snap(viewer, dock, "lesions")
+    panel.lesions._mark(None)
     dock.show_tab("Review")
     wait(dock)
     snap(viewer, dock, "review")
@@ -117,6 +128,13 @@ def main() -> int:
     train.start()
     wait(dock)
     snap(viewer, dock, "train")
+
+    write_dicom(SCRATCH / "P017", exam)
+    dock.show_tab("Open")
+    dock.open_panel.path.setValue(SCRATCH / "P017")
+    dock.open_panel.open()
+    wait(dock)
+    snap(viewer, dock, "series")
     viewer.close()
     too_large = [p.name for p in IMAGES.glob("*.png") if p.stat().st_size > MOST_BYTES]
     print(
@@ -131,6 +149,41 @@ def wait(dock: object) -> None:
     while any(runner.is_running for runner in dock._runners()):  # type: ignore[attr-defined]
         QTest.qWait(50)
     QTest.qWait(250)
+
+
+def write_dicom(folder: Path, exam: Exam) -> None:
+    """The exam as a folder of DICOM series, with a T2 series that is no phase."""
+    folder.mkdir()
+    lps = np.diag([-1.0, -1.0, 1.0])
+    z, y, x = (lps @ exam.grid.affine[:3, axis] for axis in range(3))
+    origin = lps @ exam.grid.affine[:3, 3]
+    series = [
+        (2 + number, f"t1_fl3d_tra_dyn {role}", volume.data, {"AcquisitionTime": f"10{time}"})
+        for number, ((role, volume), time) in enumerate(
+            zip(exam.phases.items(), ("0000", "0530", "0700", "0830"), strict=True)
+        )
+    ]
+    for _, _, _, elements in series[1:]:
+        elements["ContrastBolusAgent"] = "Gd"
+    spin_echo = {"ScanningSequence": "SE", "EchoTime": 90, "AcquisitionTime": "095000"}
+    series.insert(0, (1, "t2_tse_tra", exam.phases["pre"].data, spin_echo))
+    for number, description, voxels, elements in series:
+        for index, plane in enumerate(np.round(voxels).clip(0).astype(np.uint16)):
+            data = slice_dataset(
+                plane,
+                (origin + index * z).tolist(),
+                SeriesInstanceUID=f"{STUDY}.{number}",
+                SeriesNumber=number,
+                SeriesDescription=description,
+                InstanceNumber=index + 1,
+                PixelSpacing=[float(np.linalg.norm(y)), float(np.linalg.norm(x))],
+                ImageOrientationPatient=[
+                    *(x / np.linalg.norm(x)).tolist(),
+                    *(y / np.linalg.norm(y)).tolist(),
+                ],
+                **elements,
+            )
+            data.save_as(folder / f"{number}-{index}.dcm", enforce_file_format=True)
 
 
 def film_correction(viewer: napari.Viewer, layer: object, truth: LabelMap, z: int) -> None:
@@ -148,7 +201,7 @@ def film_correction(viewer: napari.Viewer, layer: object, truth: LabelMap, z: in
     (top, left, _, right) = lesion.bbox
     top += 2
     shoot()
-    for mode, size in (("erase", 6), ("paint", 4)):
+    for mode, size in (("erase", 4), ("paint", 5)):
         layer.mode, layer.brush_size = mode, size  # type: ignore[attr-defined]
         ends = [(z, top, left), (z, top, right)]
         path = [canvas_place(viewer, layer, tuple(p)) for p in np.linspace(*ends, 12)]

@@ -402,6 +402,7 @@ def _tooltip(lesion: Lesion, words: dict[str, str]) -> str:
 def _lesion_table() -> QTableWidget:
     table = QTableWidget(0, len(_COLUMNS))
     table.setHorizontalHeaderLabels(["Lesion", "Side", "Size", "Longest", "Type"])
+    table.setStyleSheet("QTableWidget, QHeaderView { font-size: 11px; }")  # five columns fit
     table.verticalHeader().setVisible(False)
     header = table.horizontalHeader()
     header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
