@@ -83,6 +83,11 @@ class TrainingRecord(BaseModel):
     """Seed of the run."""
 
     @property
+    def is_validated_on_its_own(self) -> bool:
+        """Whether there was nobody to hold out, and validation says nothing of other patients."""
+        return bool(self.validation_cases) and self.validation_cases == self.training_cases
+
+    @property
     def known_cases(self) -> set[str]:
         """Cases that changed these weights or those they were made from."""
         return {*self.training_cases, *self.inherited_cases}

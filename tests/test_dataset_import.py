@@ -400,3 +400,22 @@ def test_an_import_killed_midway_is_taken_up_where_it_was(tmp_path: Path) -> Non
     assert len(whole.imported) == 60
     for part in ("splits_final.json", "datalist.json"):
         assert (folder / part).read_text() == (tmp_path / "whole" / part).read_text()
+
+
+def test_the_first_phase_of_several_alone_is_refused(
+    tmp_path: Path, sphere_exam: tuple[Exam, LabelMap]
+) -> None:
+    exam, truth = sphere_exam
+    (row,) = volume_rows(tmp_path, exam, truth, count=1)
+    alone = {k: v for k, v in row.items() if not k.startswith("image")}
+    table = write_csv(tmp_path / "a.csv", [alone | {"image": "v0_0000.nii.gz"}])
+    result = drain(import_csv(table, tmp_path / "a"))
+    (failure,) = result.failures
+    assert result.imported == ()
+    assert "its image is v0_0000.nii.gz, and v0_0001.nii.gz lies beside it" in failure.message
+    # The one after contrast, and one that has no other beside it, say what they are
+    table = write_csv(tmp_path / "b.csv", [alone | {"image": "v0_0001.nii.gz"}])
+    assert len(drain(import_csv(table, tmp_path / "b")).imported) == 1
+    (tmp_path / "v0_0001.nii.gz").unlink()
+    table = write_csv(tmp_path / "c.csv", [alone | {"image": "v0_0000.nii.gz"}])
+    assert len(drain(import_csv(table, tmp_path / "c")).imported) == 1

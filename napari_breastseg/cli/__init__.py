@@ -6,6 +6,8 @@ Exit code 0: all well; 1: some case failed; 2: bad input or use. Errors go to st
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -24,6 +26,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(version("napari-breastseg"))
+        raise typer.Exit
+
+
+@app.callback()
+def _of_all_commands(
+    is_asked: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """What stands before any command."""
+
+
 app.command("demo")(demo.demo)
 app.command("predict")(predicting.predict)
 app.command("report")(reporting.report)

@@ -63,8 +63,6 @@ def import_(
         print_json({**done, "failures": failures})
     else:
         typer.echo(", ".join(f"{len(cases)} {word}" for word, cases in done.items()))
-    for failure in result.failures:
-        say(str(failure))
     if failures:
         raise typer.Exit(1 if any(done.values()) else 2)
 

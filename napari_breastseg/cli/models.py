@@ -24,17 +24,26 @@ Name = Annotated[str, typer.Argument(help="A registered model.")]
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """Registered models, oldest first."""
+    """The starter model, and registered models, oldest first."""
+    from ..checkpoint import STARTER, read_info
+
     entries = Registry().list()
     if as_json:
         print_json({"models": [entry.to_json() for entry in entries]})
         return
-    if not entries:
-        typer.echo("No registered models. 'models import DIR' adds the folder that train wrote.")
-        return
-    rows = [
+    has_promoted = any(entry.is_promoted for entry in entries)
+    starter = read_info(STARTER)
+    rows: list[list[object]] = [
         [
-            entry.name + (" (promoted)" if entry.is_promoted else ""),
+            starter.name + ("" if has_promoted else " (default)"),
+            _dice(starter.metrics.get("val_dice")),
+            "comes with the program",
+            "",
+        ]
+    ]
+    rows += [
+        [
+            entry.name + (" (default)" if entry.is_promoted else ""),
             _dice(entry.metrics.get("val_dice")),
             entry.parent,
             entry.problem,
@@ -42,6 +51,8 @@ def list_(as_json: AsJson = False) -> None:
         for entry in entries
     ]
     print_table(["model", "val Dice", "made from", ""], rows)
+    if not entries:
+        typer.echo("No registered models. 'models import DIR' adds the folder that train wrote.")
 
 
 @app.command()
@@ -67,7 +78,10 @@ def show(
             ["network", spec.title],
             ["takes", ", ".join(spec.inputs)],
             ["trained on", f"{len(training.training_cases)} cases, {training.steps} steps"],
-            ["validation Dice", _dice(info.metrics.get("val_dice"))],
+            [
+                "validation Dice" + (", own cases" if training.is_validated_on_its_own else ""),
+                _dice(info.metrics.get("val_dice")),
+            ],
             ["made from", info.parent or "scratch"],
             ["licence", info.licence],
             ["weights", info.weights_sha256],

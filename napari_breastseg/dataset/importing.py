@@ -27,6 +27,7 @@ from .work import IMPORTED, enter, replace_mask
 
 __all__ = ["CaseRow", "CaseTable", "ImportFailure", "ImportResult", "import_table", "read_table"]
 
+_FIRST_CHANNEL = re.compile(r"(?i)(.+)_0000(\.\w+)+")
 _IMAGE_COLUMN = re.compile(r"image(?:_(\d{4}))?")
 
 
@@ -295,7 +296,25 @@ def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:
             f"the one in column {', '.join(absent)} does not exist",
             "Correct the path; it is absolute or relative to the CSV file",
         )
+    if len(row.images) == 1:
+        _require_no_sibling(row)
     _spacing(row)
+
+
+def _require_no_sibling(row: CaseRow) -> None:
+    """Refuse the first of several channels alone: it would be taken for the one after contrast."""
+    (path,) = row.images.values()
+    if not _FIRST_CHANNEL.fullmatch(path.name):
+        return
+    start = path.name.lower().rindex("_0000")
+    second = path.with_name(f"{path.name[:start]}_0001{path.name[start + 5 :]}")
+    if second.exists():
+        raise InputError(
+            f"Needed every phase of case {row.case_id}, or one that is no part of several",
+            f"its image is {path.name}, and {second.name} lies beside it",
+            "Name the phases in columns image_0000, image_0001, ...; to import the one after "
+            "contrast alone give that file",
+        )
 
 
 def _require_roles(store: Store, table: CaseTable) -> None:

@@ -71,6 +71,8 @@ def describe(info: ModelInfo) -> str:
         needs = f"Needs {', '.join(others)} and {last}" if others else f"Needs {last}"
     parts = [needs, kind]
     dice = info.metrics.get("val_dice")
-    if dice is not None:
+    if dice is not None and info.training.is_validated_on_its_own:
+        parts.append("validated on its own training cases only")
+    elif dice is not None:
         parts.append(f"validation Dice {dice:.2f}")
     return " · ".join(parts)

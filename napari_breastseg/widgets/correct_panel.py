@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = ["CorrectPanel"]
 
 _REST = "The rest of this exam is reviewed"
+_LIKE_A_NAME = re.compile(r"\s|\d{4}-\d{2}-\d{2}")
 _START_FIRST = "Press 'Start correcting' first"
 
 
@@ -74,6 +76,7 @@ class CorrectPanel(QWidget):
         self.start_button = button(
             "Start correcting", self.start, "Hold the case and take the brush", "Shift-B"
         )
+        self.start_line = note()
         self.difference = QCheckBox("Show changes to the draft")
         self.difference.setProperty("help", "Color what you added and what you took away (Shift-D)")
         self.difference.toggled.connect(self._difference.show)
@@ -117,6 +120,7 @@ class CorrectPanel(QWidget):
         column.addWidget(heading("This case"))
         column.addLayout(form(("Patient id", self.patient), ("Annotator", self.annotator)))
         column.addWidget(self.start_button)
+        column.addWidget(self.start_line)
         column.addWidget(self.hidden_draft)
         column.addWidget(self.difference)
         column.addWidget(self.legend)
@@ -392,6 +396,8 @@ class CorrectPanel(QWidget):
         if self._session.record is not None and self._session.record.case_id == record.case_id:
             self._session.saved = labels
             self.keeper.note_kept(labels)
+            if (kept := record.kept_mask) is not None and kept.reviewed_slices is None:
+                self._session.look_at(range(len(labels)))
             self._session.update_record(record)
         self._reload_cases()
         show_info(accepted_words(record))
@@ -460,6 +466,8 @@ class CorrectPanel(QWidget):
         layer = tumor_layer(self._viewer, self._session.case_id)
         record = self._session.record
         text = ""
+        if layer is not None and record is None:
+            text = "Not kept on the disk yet: start correcting, and every edit is."
         if layer is not None and record is not None:
             if not self.keeper.states.is_unsaved.any():
                 text = "Accepted as it is." if record.is_accepted else "As drafted."
@@ -488,6 +496,8 @@ class CorrectPanel(QWidget):
         is_new = self._session.record is None and not self._is_known()
         if is_new and not self.patient.text().strip():
             return "Type the patient's id (a pseudonym)"
+        if is_new and _LIKE_A_NAME.search(self.patient.text().strip()):
+            return "An id with spaces or a date may tell who it is: take one such as P017"
         if not self.annotator.text().strip():
             return "Type who corrects (Annotator)"
         return ""
@@ -520,7 +530,10 @@ class CorrectPanel(QWidget):
         is_held = self._session.record is not None
         set_ready(self.open_button, busy)
         set_ready(self.open_case_button, busy)
-        set_ready(self.start_button, self._why_no_start())
+        why_no_start = self._why_no_start()
+        set_ready(self.start_button, why_no_start)
+        self.start_line.setText(why_no_start)
+        self.start_line.setVisible(bool(why_no_start) and not self.runner.is_running)
         self.start_button.setText("Take the brush" if is_held else "Start correcting")
         self.patient.setReadOnly(is_held)
         set_ready(self.accept_button, self._why_no_accept())
@@ -528,6 +541,7 @@ class CorrectPanel(QWidget):
         set_ready(self.rest, "" if is_held else _START_FIRST)
         set_ready(self.difference, self._difference.why_not)
         self.legend.setVisible(self.difference.isChecked())
+        self._show_saved()
 
 
 def _empty(grid: Grid) -> LabelMap:

@@ -87,7 +87,7 @@ class OpenPanel(QWidget):
         self.table = _phase_table()
         self.empty = note(
             "DICOM, NIfTI, PNG, JPEG or TIFF, or a folder of them. Dropping them onto the window "
-            "works too. To try: File > Open Sample > Breast MRI tumor segmentation."
+            "works too. To try: File > Open Sample > Synthetic breast DCE exam."
         )
         self.bar = JobBar(self.runner, "Shift-X")
         self.dce = DceSection(viewer, session)

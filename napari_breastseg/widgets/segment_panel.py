@@ -29,7 +29,7 @@ from ..errors import InputError
 from ..prediction import Prediction, Region
 from ..probability import ProbabilitySteps
 from ..progress import Job, Progress
-from ..volume import Exam, LabelMap
+from ..volume import TUMOR, Exam, LabelMap
 from . import _fields
 from ._fields import Fold, button, form, heading, note, set_ready
 from ._job_bar import JobBar, time_words
@@ -240,12 +240,33 @@ class SegmentPanel(QWidget):
                 "it was closed in the meantime",
                 "Open it and segment it again",
             )
+        if self._would_lose_work(source) and not _fields.ask(
+            self,
+            "The mask was edited",
+            "The mask in sight holds work that is not accepted. Put the new draft in its place? "
+            "(Ctrl+Z brings your mask back.)",
+            "Replace it",
+            "Keep my mask",
+        ):
+            return
         probability = ProbabilitySteps.of(prediction.probability, prediction.least_share)
         draft = Draft(source.case_id, prediction.label_map, prediction.model, probability)
         took = f"{time_words(prediction.seconds)} on {prediction.device}"
         self._show(source, draft, region, prediction.threshold, took)
         if not self._session.is_draft_hidden and self._shown is not None:
             go_to_tumor(self._viewer, source, self._shown.labels)
+
+    def _would_lose_work(self, source: Source) -> bool:
+        """Whether the mask in sight is neither a draft as it came nor on the disk as accepted."""
+        layer = tumor_layer(self._viewer, source.case_id)
+        if layer is None or self._session.is_draft_hidden:
+            return False
+        labels, shown = volume_of(layer), self._shown
+        if shown is not None and shown.source.is_same_exam(source):
+            is_as_drafted = is_same(labels, shown.labels)
+        else:
+            is_as_drafted = not (labels == TUMOR).any()
+        return not is_as_drafted and not is_same(labels, self._session.saved)
 
     def _show(
         self, source: Source, draft: Draft, region: Region | None, threshold: float, took: str

@@ -224,7 +224,7 @@ class TrainPanel(QWidget):
         self._interrupted, self._result = None, result
         training = result.info.training
         dice = "" if result.val_dice is None else f", validation Dice {result.val_dice:.3f}"
-        if training.validation_cases == training.training_cases:
+        if training.is_validated_on_its_own:
             dice += " on the training cases themselves (a second patient is needed to hold out)"
         self.result_line.setText(
             f"{result.info.name}: best at step {result.best_step}{dice}, "

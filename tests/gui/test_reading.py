@@ -195,6 +195,43 @@ def test_the_threshold_slider_counts_as_one_stroke_however_far_it_moves(
     assert dock.session.strokes == 1
 
 
+def test_a_new_draft_takes_no_unfinished_work_away_unasked(
+    reading: SimpleNamespace,
+    idle: Callable[..., None],
+    stroke: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer, dock, runner = reading.viewer, reading.dock, reading.dock.segment_panel.runner
+    asked: list[str] = []
+    answers = [False, True]
+
+    def answer(parent: Any, title: str, text: str, yes: str, no: str) -> bool:
+        asked.append(title)
+        return answers.pop(0)
+
+    monkeypatch.setattr(_fields, "ask", answer)
+    for _ in range(2):  # a draft as it came is replaced without a word
+        dock.segment()
+        idle(runner)
+    layer = tumor_layer(viewer, "P001")
+    drafted = layer.data.copy()
+    assert asked == []
+    assert dock.correct_panel.saved_line.text().startswith("Not kept on the disk yet")
+    layer.mode, layer.brush_size = "paint", 4
+    viewer.layers.selection.active = layer
+    viewer.dims.set_current_step(0, 5)
+    stroke(layer, (5, 10, 60), (5, 12, 66))
+    painted = layer.data.copy()
+    assert painted[5, 10, 60] == 1
+    dock.segment()
+    idle(runner)
+    assert np.array_equal(tumor_layer(viewer, "P001").data, painted)
+    dock.segment()
+    idle(runner)
+    assert np.array_equal(tumor_layer(viewer, "P001").data, drafted)
+    assert asked == ["The mask was edited"] * 2
+
+
 def test_a_hidden_draft_is_shown_when_asked_for(
     reading: SimpleNamespace, idle: Callable[..., None], stroke: Callable[..., None], tmp_path: Path
 ) -> None:
