@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -304,6 +305,7 @@ def test_import_train_evaluate_promote_predict(run, slices, tmp_path):
     assert "dice_ci95" in scored["summary"]
     assert (tmp_path / "ev" / "pictures" / "S1.png").is_file()
 
+    assert "starter (default)" in run("models", "list")[1]
     assert run("models", "import", tmp_path / "m", "--name", "first")[0] == 0
     code, _, stderr = run("models", "promote", "first")
     assert code == 2
@@ -311,10 +313,19 @@ def test_import_train_evaluate_promote_predict(run, slices, tmp_path):
     assert run("models", "promote", "first", "--force")[0] == 0
     code, stdout, _ = run("models", "list", "--json")
     assert [m["is_promoted"] for m in json.loads(stdout)["models"]] == [True]
+    _, stdout, _ = run("models", "list")
+    assert "first (default)" in stdout
+    assert "starter (default)" not in stdout
     code, stdout, _ = run("predict", slices / "S0.png", "--output", tmp_path / "o", "--json")
     assert code == 0
     assert json.loads(stdout)["model"].startswith("m@")
     assert run("models", "rollback")[0] == 0
+
+
+def test_the_version_is_that_of_the_package(run):
+    code, stdout, _ = run("--version")
+    assert code == 0
+    assert stdout.strip() == version("napari-breastseg")
 
 
 def test_evaluating_on_training_cases_is_refused_and_when_told_marked(run, slices, tmp_path):
@@ -381,6 +392,7 @@ def test_a_mask_on_another_grid_stops_its_row_only(run, slices, tmp_path):
     result = json.loads(stdout)
     assert len(result["imported"]) == 4
     assert result["failures"][0]["case_id"] == "S2"
+    assert "ImportFailure" not in stderr
     assert "1 x 64 x 60" in stderr
     assert "1 x 10 x 10" in stderr
 

@@ -61,6 +61,11 @@ def test_a_slice_goes_from_file_to_a_better_model(
     correct.open_dataset()
     idle(correct.runner)
     assert correct.start_button.toolTip() == "Type the patient's id (a pseudonym)"
+    assert correct.start_line.text() == "Type the patient's id (a pseudonym)"
+    assert not correct.start_line.isHidden()
+    correct.patient.setText("Mrs Smith")
+    assert "may tell who it is" in correct.start_line.text()
+    assert not correct.start_button.isEnabled()
     correct.patient.setText("P001")
     correct.annotator.setText("AB")
     dock.take_brush()
