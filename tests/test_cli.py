@@ -328,6 +328,16 @@ def test_the_version_is_that_of_the_package(run):
     assert stdout.strip() == version("napari-breastseg")
 
 
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [("train", "base model's [default: 0.65]; 0 learns most"), ("predict", "[default: promoted")],
+)
+def test_help_tells_defaults(run, command, told):
+    code, stdout, _ = run(command, "--help")
+    assert code == 0
+    assert told in " ".join(stdout.replace("│", " ").split())
+
+
 def test_evaluating_on_training_cases_is_refused_and_when_told_marked(run, slices, tmp_path):
     run("dataset", "import", slices / "cases.csv", tmp_path / "data")
     run(

@@ -25,7 +25,7 @@ __all__ = [
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Model = Annotated[
     str | None,
-    typer.Option(help="Registered name or checkpoint folder [default: promoted, else starter]"),
+    typer.Option(help="Registered name or checkpoint folder \\[default: promoted, else starter]"),
 ]
 Threshold = Annotated[float, typer.Option(help="Probability from which a voxel is tumor.")]
 Phases = Annotated[

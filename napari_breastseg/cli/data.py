@@ -26,7 +26,7 @@ def init(
     dataset: Folder,
     channels: Annotated[
         str | None,
-        typer.Option(help="Channel roles, such as pre,post1 [default: those of the first case]"),
+        typer.Option(help="Channel roles, such as pre,post1 \\[default: those of the first case]"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,8 +44,8 @@ def import_(
         Path,
         typer.Argument(
             metavar="CASES.csv",
-            help="Columns case_id, patient_id, image (or image_0000, ...), mask, [spacing_mm]; or "
-            "a folder with images and segmentations, as MAMA-MIA has them.",
+            help="Columns case_id, patient_id, image (or image_0000, ...), mask and, if known, "
+            "spacing_mm; or a folder with images and segmentations, as MAMA-MIA has them.",
         ),
     ],
     dataset: Folder,

@@ -31,7 +31,7 @@ def demo(
         bool, typer.Option("--headless", help="Run the loop without a window.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for what it makes [default: demo-output]")
+        Path | None, typer.Option(help="Folder for what it makes \\[default: demo-output]")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

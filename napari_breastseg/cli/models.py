@@ -58,7 +58,8 @@ def list_(as_json: AsJson = False) -> None:
 @app.command()
 def show(
     name: Annotated[
-        str | None, typer.Argument(help="A registered model or a folder [default: the one in use]")
+        str | None,
+        typer.Argument(help="A registered model or a folder \\[default: the one in use]"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,7 +95,8 @@ def show(
     card = folder / CARD_FILE
     if card.is_file():
         typer.echo()
-        typer.echo(card.read_text("utf-8"))
+        lines = card.read_text("utf-8").splitlines()
+        typer.echo("\n".join(line for line in lines if not line.startswith("![")))  # pictures
 
 
 @app.command("import")
@@ -102,7 +104,7 @@ def import_(
     folder: Annotated[
         Path, typer.Argument(help="A folder: of train, a MONAI bundle, or of an nnU-Net v2 model.")
     ],
-    name: Annotated[str | None, typer.Option(help="What to call it [default: folder's]")] = None,
+    name: Annotated[str | None, typer.Option(help="What to call it \\[default: folder's]")] = None,
     phases: Phases = None,
     as_json: AsJson = False,
 ) -> None:

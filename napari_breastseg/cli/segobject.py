@@ -20,7 +20,7 @@ def export_seg(
     output: Annotated[Path, typer.Option(help="The SEG to write, ending in .dcm.")],
     phase: Annotated[
         str | None,
-        typer.Option(help="The phase whose images it names [default: the first after contrast]"),
+        typer.Option(help="The phase whose images it names \\[default: the first after contrast]"),
     ] = None,
     kind: Annotated[
         str,
@@ -32,7 +32,7 @@ def export_seg(
     side: Annotated[
         str | None,
         typer.Option(
-            help="right, left, both or none [default: by the breasts and the tumor, where clear]"
+            help="right, left, both or none \\[default: by the breasts and the tumor, where clear]"
         ),
     ] = None,
     algorithm: Annotated[
@@ -40,7 +40,9 @@ def export_seg(
     ] = "semiautomatic",
     made_with: Annotated[
         str | None,
-        typer.Option(help="Name and version of the algorithm, as NAME=VERSION [default: this one]"),
+        typer.Option(
+            help="Name and version of the algorithm, as NAME=VERSION \\[default: this one]"
+        ),
     ] = None,
     phases: Phases = None,
     as_json: AsJson = False,

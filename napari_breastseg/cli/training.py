@@ -27,13 +27,13 @@ def train(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Becomes the checkpoint folder [default: a new one under BREASTSEG_HOME]"
+            help="Becomes the checkpoint folder \\[default: a new one under BREASTSEG_HOME]"
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Model to start from, or 'scratch' [default: promoted, else starter]",
+            help="Model to start from, or 'scratch' \\[default: promoted, else starter]",
             metavar="M|scratch",
         ),
     ] = None,
@@ -45,7 +45,7 @@ def train(
         bool, typer.Option("--resume", help="Go on with a training that was interrupted.")
     ] = False,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps [default: suits the data]")
+        int | None, typer.Option(min=1, help="Optimizer steps \\[default: suits the data]")
     ] = None,
     device: Device = "auto",
     base_share: Annotated[
@@ -53,12 +53,12 @@ def train(
         typer.Option(
             min=0,
             max=0.99,
-            help="Fine-tuning: share of the weights that stays the base model's [default: 0.65]; "
+            help="Fine-tuning: share of the weights that stays the base model's \\[default: 0.65]; "
             "0 learns most and forgets most",
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The model's name [default: the output folder's]")
+        str | None, typer.Option(help="The model's name \\[default: the output folder's]")
     ] = None,
     if_new: Annotated[
         int | None,
