@@ -16,7 +16,7 @@ demo: $(READY)
 # dicom3tools validates the DICOM SEG files that a test writes; without it that check skips.
 test: lint
 	@sh .ci/system-packages dicom3tools || echo "Going on without dicom3tools."
-	OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" -n 2 --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" -n 2 --dist worksteal --cov --cov-report=term
 
 test-slow: $(READY)
 	$(PYTEST) -m slow
