@@ -399,17 +399,20 @@ def _probability(
     import torch
     from torch.nn.functional import interpolate
 
-    total = torch.zeros(())
+    def look(is_mirrored: bool, scale: float) -> torch.Tensor:
+        seen = batch.flip(-1) if is_mirrored else batch
+        if scale != 1:
+            size = [max(1, round(n * scale)) for n in batch.shape[2:]]
+            seen = interpolate(seen, size=size, mode="bilinear")
+        tumor = _padded_probability(network, spec, seen)
+        if scale != 1:
+            tumor = interpolate(tumor, size=batch.shape[2:], mode="bilinear")
+        return tumor.flip(-1) if is_mirrored else tumor
+
     with torch.no_grad():
-        for is_mirrored, scale in views:
-            seen = batch.flip(-1) if is_mirrored else batch
-            if scale != 1:
-                size = [max(1, round(n * scale)) for n in batch.shape[2:]]
-                seen = interpolate(seen, size=size, mode="bilinear")
-            tumor = _padded_probability(network, spec, seen)
-            if scale != 1:
-                tumor = interpolate(tumor, size=batch.shape[2:], mode="bilinear")
-            total = (tumor.flip(-1) if is_mirrored else tumor) + total.to(tumor.device)
+        total = look(*views[0])
+        for view in views[1:]:
+            total = total + look(*view)
         return total[:, 0] / len(views)
 
 

@@ -27,7 +27,7 @@ from .work import IMPORTED, enter, replace_mask
 
 __all__ = ["CaseRow", "CaseTable", "ImportFailure", "ImportResult", "import_table", "read_table"]
 
-_FIRST_CHANNEL = re.compile(r"(?i)(.+)_0000(\.\w+)+")
+_FIRST_CHANNEL = re.compile(r"_0000(?=(\.\w+)+$)")
 _IMAGE_COLUMN = re.compile(r"image(?:_(\d{4}))?")
 
 
@@ -304,11 +304,8 @@ def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:
 def _require_no_sibling(row: CaseRow) -> None:
     """Refuse the first of several channels alone: it would be taken for the one after contrast."""
     (path,) = row.images.values()
-    if not _FIRST_CHANNEL.fullmatch(path.name):
-        return
-    start = path.name.lower().rindex("_0000")
-    second = path.with_name(f"{path.name[:start]}_0001{path.name[start + 5 :]}")
-    if second.exists():
+    second = path.with_name(_FIRST_CHANNEL.sub("_0001", path.name))
+    if second.name != path.name and second.exists():
         raise InputError(
             f"Needed every phase of case {row.case_id}, or one that is no part of several",
             f"its image is {path.name}, and {second.name} lies beside it",

@@ -155,6 +155,7 @@ class BreastMRI(Actions, QWidget):
         self.layouts.take_down()
         self.display.take_down()
         self.marks.take_down()
+        self.correct_panel.lesions.put_down()
         self.correct_panel.keeper.count_again()  # of a mask that will not be accepted any more
         self.session.leave_case()
         for key in KEYS.keys() - {SHEET_KEY}:

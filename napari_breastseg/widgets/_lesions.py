@@ -174,6 +174,10 @@ class LesionSection(QWidget):
                 on_result=lambda words: show_info(words),
             )
 
+    def put_down(self) -> None:
+        """Follow no mask any longer."""
+        self._follow(None)
+
     def reset_choices(self, event: object = None) -> None:
         """Bring the buttons up to date with the viewer."""
         set_ready(self.measure_button, self._why_not())

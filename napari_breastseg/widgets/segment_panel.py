@@ -240,7 +240,7 @@ class SegmentPanel(QWidget):
                 "it was closed in the meantime",
                 "Open it and segment it again",
             )
-        if self._would_lose_work(source) and not _fields.ask(
+        if self._would_lose_work(source, region) and not _fields.ask(
             self,
             "The mask was edited",
             "The mask in sight holds work that is not accepted. Put the new draft in its place? "
@@ -256,17 +256,18 @@ class SegmentPanel(QWidget):
         if not self._session.is_draft_hidden and self._shown is not None:
             go_to_tumor(self._viewer, source, self._shown.labels)
 
-    def _would_lose_work(self, source: Source) -> bool:
-        """Whether the mask in sight is neither a draft as it came nor on the disk as accepted."""
+    def _would_lose_work(self, source: Source, region: Region | None) -> bool:
+        """Whether the mask there is neither a draft as it came nor as it is on the disk."""
         layer = tumor_layer(self._viewer, source.case_id)
         if layer is None or self._session.is_draft_hidden:
             return False
-        labels, shown = volume_of(layer), self._shown
-        if shown is not None and shown.source.is_same_exam(source):
-            is_as_drafted = is_same(labels, shown.labels)
-        else:
-            is_as_drafted = not (labels == TUMOR).any()
-        return not is_as_drafted and not is_same(labels, self._session.saved)
+        part, draft, saved = region or ..., self._session.draft, self._session.saved
+        labels = volume_of(layer)[part]
+        if saved is not None and is_same(labels, saved[part]):
+            return False
+        if draft is not None and draft.case_id == source.case_id:
+            return not is_same(labels, draft.label_map.data[part])
+        return bool((labels == TUMOR).any())
 
     def _show(
         self, source: Source, draft: Draft, region: Region | None, threshold: float, took: str
