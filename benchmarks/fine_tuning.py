@@ -189,14 +189,15 @@ def main() -> None:
 
 
 def settings() -> str:
-    """What stands for the settings of `train` in the work folder's name."""
+    """What stands for the settings of `train` and the starter's spec in the work folder's name."""
+    from napari_breastseg.checkpoint import STARTER, read_info
     from napari_breastseg.training import planning
 
     tuned, fresh = (
         planning.plan_config(is_fine_tuning=is_tuned, cases=8).model_dump_json()
         for is_tuned in (True, False)
     )
-    text = f"{tuned}{fresh}{planning.SCRATCH_FEATURES}"
+    text = f"{tuned}{fresh}{planning.SCRATCH_FEATURES}{read_info(STARTER).spec}"
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

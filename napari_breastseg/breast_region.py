@@ -17,7 +17,7 @@ Imports `errors` and `volume` only; no torch, no Qt, no files.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,14 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .volume import Exam, LabelMap
 
-__all__ = ["LEFT", "RIGHT", "breast_region"]
+__all__ = ["LEFT", "MARGIN_MM", "RIGHT", "breast_region", "near_breasts"]
 
 RIGHT, LEFT = 1, 2
 """Values of the region's label map: the patient's sides."""
+
+MARGIN_MM = 10.0
+"""How far from the region a voxel still counts as near: tumors lie at the chest wall too, and the
+region may end a little before it."""
 
 Floats = NDArray[np.float32]
 
@@ -85,30 +89,34 @@ def breast_region(exam: Exam) -> LabelMap:
         If orientation or spacing is not known, the field of view is too narrow for both breasts,
         or there is no body in it.
     """
-    grid = exam.grid
-    letters = grid.end_letters
-    if letters is None or grid.spacing_mm is None:
+    found = _find(exam)
+    return LabelMap(found.on_grid(exam), exam.grid)
+
+
+def near_breasts(exam: Exam, margin_mm: float = MARGIN_MM) -> NDArray[np.bool_]:
+    """Voxels in a breast or at most so far from one, in mm: where a tumor may be.
+
+    Returns
+    -------
+    array of bool, shape (Z, Y, X)
+
+    Raises
+    ------
+    InputError
+        As `breast_region`; or if no breast is found.
+    """
+    from scipy import ndimage
+
+    found = _find(exam)
+    if not found.coarse.any():
         raise InputError(
-            "Needed an exam with known sides and spacing to find the breasts",
-            f"exam {exam.case_id} has {grid.describe()} and unknown sides"
-            if letters is None
-            else f"exam {exam.case_id} has {grid.describe()}",
-            "Open the DICOM or NIfTI it was made from",
+            "Needed breasts in the picture",
+            f"none were found in exam {exam.case_id}",
+            "Segment the whole exam",
         )
-    turn = _turn(letters)
-    spacing = [grid.voxel_size[axis] for axis in turn.order]
-    field_mm = grid.shape[turn.order[2]] * spacing[2]
-    if field_mm < _LEAST_FIELD_MM:
-        raise InputError(
-            f"Needed both breasts in the field of view, {_LEAST_FIELD_MM:g} mm from right to left",
-            f"exam {exam.case_id} is {field_mm:.0f} mm wide",
-            "Go on without a breast region",
-        )
-    factors = [max(1, round(step / s)) for step, s in zip(_STEP_MM, spacing, strict=True)]
-    image = _coarse_mean(exam, turn, factors)
-    steps = [s * f for s, f in zip(spacing, factors, strict=True)]
-    coarse = _region(image, (steps[0], steps[1], steps[2]), exam.case_id)
-    return LabelMap(turn.back(_refine(coarse, factors), grid.shape), grid)
+    away_mm = ndimage.distance_transform_edt(found.coarse == 0, sampling=found.steps_mm)
+    near = replace(found, coarse=(away_mm <= margin_mm).astype(np.uint8))
+    return near.on_grid(exam).view(np.bool_)
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,46 @@ class _Turn:
         return np.ascontiguousarray(turned)
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A region on the coarse copy of an exam, and the way back to its grid."""
+
+    coarse: NDArray[np.uint8]
+    steps_mm: tuple[float, float, float]
+    factors: tuple[int, ...]
+    turn: _Turn
+
+    def on_grid(self, exam: Exam) -> NDArray[np.uint8]:
+        return self.turn.back(_refine(self.coarse, self.factors), exam.grid.shape)
+
+
+def _find(exam: Exam) -> _Found:
+    """The region, coarse; refusals as `breast_region` says."""
+    grid = exam.grid
+    letters = grid.end_letters
+    if letters is None or grid.spacing_mm is None:
+        raise InputError(
+            "Needed an exam with known sides and spacing to find the breasts",
+            f"exam {exam.case_id} has {grid.describe()} and unknown sides"
+            if letters is None
+            else f"exam {exam.case_id} has {grid.describe()}",
+            "Open the DICOM or NIfTI it was made from",
+        )
+    turn = _turn(letters)
+    spacing = [grid.voxel_size[axis] for axis in turn.order]
+    field_mm = grid.shape[turn.order[2]] * spacing[2]
+    if field_mm < _LEAST_FIELD_MM:
+        raise InputError(
+            f"Needed both breasts in the field of view, {_LEAST_FIELD_MM:g} mm from right to left",
+            f"exam {exam.case_id} is {field_mm:.0f} mm wide",
+            "Go on without a breast region",
+        )
+    factors = tuple(max(1, round(step / s)) for step, s in zip(_STEP_MM, spacing, strict=True))
+    z, y, x = (s * f for s, f in zip(spacing, factors, strict=True))
+    coarse = _region(_coarse_mean(exam, turn, factors), (z, y, x), exam.case_id)
+    return _Found(coarse, (z, y, x), factors, turn)
+
+
 def _turn(letters: tuple[tuple[str, str], ...]) -> _Turn:
     order, flipped = [], []
     for wanted in (("F", "H"), ("A", "P"), ("R", "L")):
@@ -138,7 +186,7 @@ def _turn(letters: tuple[tuple[str, str], ...]) -> _Turn:
     return _Turn((order[0], order[1], order[2]), (flipped[0], flipped[1], flipped[2]))
 
 
-def _coarse_mean(exam: Exam, turn: _Turn, factors: list[int]) -> Floats:
+def _coarse_mean(exam: Exam, turn: _Turn, factors: tuple[int, ...]) -> Floats:
     """Mean of the phases over blocks of voxels; the last, incomplete ones repeat the border."""
     means: list[Floats] = []
     for volume in exam.phases.values():
@@ -161,7 +209,7 @@ def _block_mean(data: NDArray[np.generic], axis: int, factor: int) -> Floats:
     return np.asarray(mean / np.float32(factor), np.float32)
 
 
-def _refine(coarse: NDArray[np.uint8], factors: list[int]) -> NDArray[np.uint8]:
+def _refine(coarse: NDArray[np.uint8], factors: tuple[int, ...]) -> NDArray[np.uint8]:
     fine = coarse
     for axis, factor in enumerate(factors):
         fine = np.repeat(fine, factor, axis=axis)

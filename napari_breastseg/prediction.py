@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .breast_region import near_breasts
 from .checkpoint import Checkpoint
 from .errors import InputError
 from .preprocessing import Prepared, prepare, stack_inputs
@@ -137,8 +138,9 @@ def predict(
     threshold: float = 0.5,
     region: Region | None = None,
     mirror: bool = False,
+    breasts_only: bool = False,
 ) -> Job[Prediction]:
-    """Segment an exam, a slice of it or a box.
+    """Segment an exam, its breasts, a slice of it or a box.
 
     Parameters
     ----------
@@ -156,6 +158,9 @@ def predict(
     mirror : bool
         Average over the left-right mirrored image too, as some specs ask anyway: twice the time,
         slightly surer. A spec may ask for several sizes as well.
+    breasts_only : bool
+        Mark nothing farther from the breasts than `breast_region.MARGIN_MM`, and leave the slices
+        beyond them out of the work.
 
     Yields
     ------
@@ -168,7 +173,8 @@ def predict(
     Raises
     ------
     InputError
-        If a phase is missing, the region is outside the exam or the threshold is no probability.
+        If a phase is missing, the region is outside the exam, the threshold is no probability, or
+        the breasts are asked for and cannot be found.
     """
     import torch
 
@@ -179,11 +185,17 @@ def predict(
     roles = checkpoint.spec.require(exam, checkpoint.info.name)
     started = time.perf_counter()
     box = _checked_region(region, exam)
+    is_whole = box == whole(exam)
     target = choose_device(device)
+    near = None
+    if breasts_only:
+        yield Progress("Finding the breasts", 0, 0)
+        near = near_breasts(exam)
+        box = _smallest(near, box)
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
-    sides = (False, True) if mirror or spec.mirrored else (False,)
-    views = tuple(product(sides, spec.scales))
+    sides = (False, True) if mirror or spec.is_mirrored_for(exam) else (False,)
+    views = tuple(product(sides, spec.scales_for(exam)))
     run = _native if spec.foreign is None else _foreign
     try:
         whole_exam = yield from run(checkpoint, exam, roles, box, target, views)
@@ -197,10 +209,12 @@ def predict(
         whole_exam = yield from run(checkpoint, exam, roles, box, target, views)
     probability = np.zeros(exam.grid.shape, np.float32)
     probability[box] = whole_exam[box].clip(0.0, 1.0)
+    if near is not None:
+        probability[~near] = 0
     volume = Volume(probability, exam.grid)
     # A box or a slice of an exam does not show which of its findings is the largest.
     is_kind = (exam.grid.shape[0] == 1) == (spec.least_share_in == "slices")
-    share = spec.least_share if is_kind and box == whole(exam) else 0.0
+    share = spec.least_share if is_kind and is_whole else 0.0
     label_map, left_out = marked(volume, threshold, share)
     if left_out:
         message = (
@@ -455,6 +469,20 @@ def _checked_region(region: Region | None, exam: Exam) -> Region:
             "Draw the box on the image, or segment the whole volume",
         )
     z, y, x = (slice(start, stop) for start, stop, _ in bounds)
+    return z, y, x
+
+
+def _smallest(near: NDArray[np.bool_], box: Region) -> Region:
+    """The smallest region that holds what is near inside a box; the box where nothing is."""
+    from scipy import ndimage
+
+    found = ndimage.find_objects(near[box].view(np.uint8))
+    if not found:
+        return box
+    z, y, x = (
+        slice(part.start + inner.start, part.start + inner.stop)
+        for part, inner in zip(box, found[0], strict=True)
+    )
     return z, y, x
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,7 +74,12 @@ def load_members(folder: Path) -> list[Checkpoint]:
 
 
 def predict_uncertain(
-    members: Sequence[Checkpoint], exam: Exam, *, device: str = "auto", threshold: float = 0.5
+    members: Sequence[Checkpoint],
+    exam: Exam,
+    *,
+    device: str = "auto",
+    threshold: float = 0.5,
+    breasts_only: bool = False,
 ) -> Job[UncertainPrediction]:
     """Segment an exam and tell how well the mask is expected to fit.
 
@@ -83,7 +89,7 @@ def predict_uncertain(
         The model whose mask it is first, then others that answer too; each answers twice: one
         model takes twice as long as `predict` does.
     exam : Exam
-    device, threshold
+    device, threshold, breasts_only
         As in `predict`.
 
     Yields
@@ -99,10 +105,11 @@ def predict_uncertain(
     InputError
         As `predict`.
     """
-    prediction = yield from predict(members[0], exam, device=device, threshold=threshold)
+    how: dict[str, Any] = {"device": device, "threshold": threshold, "breasts_only": breasts_only}
+    prediction = yield from predict(members[0], exam, **how)
     mask = prediction.label_map.tumor
     # A model that looks at the mirror image anyway gives the mean of its two answers.
-    is_mean = members[0].spec.mirrored
+    is_mean = members[0].spec.is_mirrored_for(exam)
     total = np.array(prediction.probability.data, np.float32) * (not is_mean)
     mirrored = Exam(
         exam.case_id,
@@ -117,9 +124,7 @@ def predict_uncertain(
             if number == 0 and asked is exam and not is_mean:
                 continue  # that is the prediction itself
             yield Progress("Asking again", len(agreements) + 1, 2 * len(members))
-            answer = yield from predict(
-                _looking_once(member), asked, device=device, threshold=threshold
-            )
+            answer = yield from predict(_looking_once(member), asked, **how)
             probability, tumor = np.asarray(answer.probability.data), answer.label_map.tumor
             if asked is mirrored:
                 probability, tumor = (np.flip(a, LEFT_RIGHT) for a in (probability, tumor))

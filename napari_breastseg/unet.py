@@ -66,12 +66,13 @@ class ModelSpec(BaseModel):
     """Standard deviation, in mm along z, of the Gaussian that joins the probabilities of a 2D
     model's slices: what only one thin slice shows is seldom a tumor. 0 leaves them apart."""
 
-    mirrored: bool = False
-    """Average the probability over the left-right mirrored image, at twice the time."""
+    mirrored: bool | Literal["single slices"] = False
+    """Average the probability over the left-right mirrored image, at twice the time; of every exam
+    or of those of one slice, which has no neighbors to tell chance from tumor."""
 
     scales: tuple[float, ...] = Field((1.0,), min_length=1)
-    """Sizes, against its own, at which a slice is looked at; the probability is their mean. Where
-    no pixel size is known a tumor's size in pixels says little. For `dims` 2."""
+    """Sizes, against its own, at which a slice of unknown pixel size is looked at; the probability
+    is their mean. A tumor's size in pixels then says little. For `dims` 2."""
 
     least_share: float = Field(0.0, ge=0.0, le=1.0)
     """Smallest share of the largest finding of an exam that a finding must have to be marked;
@@ -144,6 +145,16 @@ class ModelSpec(BaseModel):
         if not any(is_available(name, used) for name in self.inputs):
             exam.require_phases(input_phases([self.inputs[-1]])[:1], f"Model {model_name}")
         return used
+
+    def is_mirrored_for(self, exam: Exam) -> bool:
+        """Whether an exam is looked at mirrored as well."""
+        if self.mirrored == "single slices":
+            return exam.grid.shape[0] == 1
+        return self.mirrored
+
+    def scales_for(self, exam: Exam) -> tuple[float, ...]:
+        """Sizes at which an exam's slices are looked at."""
+        return (1.0,) if exam.grid.has_spacing else self.scales
 
     @property
     def in_channels(self) -> int:

@@ -57,6 +57,9 @@ large in pixels. Learned from the start, that costs accuracy on known sizes."""
 THROUGH_PLANE_MM = 2.0
 """How far the slices of a volume speak for each other when the model is used."""
 
+SCALES = (1.0, 0.8, 0.6)
+"""Sizes at which slices of unknown pixel size are looked at."""
+
 PHANTOMS = 180
 """Slabs in the phantom set; four slices each."""
 
@@ -134,9 +137,14 @@ def install(model: Path) -> None:
     only roughly, and the learning rate comes down to the end.
     """
     trained = checkpoint.load(model)
+    looks = {
+        "through_plane_mm": THROUGH_PLANE_MM,
+        "mirrored": "single slices",
+        "scales": SCALES,
+    }
     info = trained.info.model_copy(
         update={
-            "spec": trained.spec.model_copy(update={"through_plane_mm": THROUGH_PLANE_MM}),
+            "spec": trained.spec.model_copy(update=looks),
             "licence": "CC BY 4.0, see MODEL_CARD.md for the attribution of the training data",
         }
     )

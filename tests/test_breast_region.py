@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from napari_breastseg.breast_region import LEFT, RIGHT, breast_region
+from napari_breastseg.breast_region import LEFT, MARGIN_MM, RIGHT, breast_region, near_breasts
 from napari_breastseg.errors import InputError
 from napari_breastseg.phantom import Tissue, breast_phantom
 from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
@@ -97,6 +97,18 @@ def test_the_axes_may_come_in_any_order(phantom):
     found = breast_region(turned)
     assert found.grid.matches(turned.grid)
     assert np.array_equal(found.data[:, ::-1].transpose(1, 2, 0), expected)
+
+
+def test_near_is_the_region_and_a_margin_of_it(phantom):
+    from scipy import ndimage
+
+    found = breast_region(phantom.exam).data > 0
+    near = near_breasts(phantom.exam)
+    away = ndimage.distance_transform_edt(~found, sampling=phantom.exam.grid.spacing_mm)
+    step = 2.7  # one voxel in plane
+    assert near[away <= MARGIN_MM - step].all()
+    assert not near[away > MARGIN_MM + step].any()
+    np.testing.assert_array_equal(near_breasts(phantom.exam, margin_mm=0), found)
 
 
 def test_sides_are_the_patients(phantom):

@@ -15,8 +15,10 @@ import pytest
 import torch
 
 from napari_breastseg import checkpoint, formats
+from napari_breastseg.breast_region import near_breasts
 from napari_breastseg.checkpoint import ModelInfo
 from napari_breastseg.cli import main
+from napari_breastseg.phantom import breast_phantom
 from napari_breastseg.unet import ModelSpec, build
 from napari_breastseg.volume import Grid, Volume
 
@@ -234,6 +236,23 @@ def test_naming_both_phases_of_a_set_names_one_case(run, sphere_exam, tmp_path):
     code, stdout, _ = run(*words)
     assert code == 0
     assert json.loads(stdout)["cases"] == [{"case_id": "P001", "status": "new"}]
+
+
+def test_breasts_leaves_out_the_rest_and_is_refused_where_none_are(run, model, slices, tmp_path):
+    phantom = breast_phantom(3, shape=(8, 96, 96), spacing_mm=(9.0, 3.6, 3.6), phases=("post1",))
+    exam = tmp_path / "P1.nii.gz"
+    formats.write_volume(exam, phantom.exam.phases["post1"])
+    words = ["predict", exam, slices / "S0.png", "--model", model, "--json"]
+    _, stdout, _ = run(*words, "--output", tmp_path / "all")
+    assert [row["breasts_only"] for row in json.loads(stdout)["cases"]] == [False, False]
+    code, stdout, stderr = run(*words, "--output", tmp_path / "o", "--breasts")
+    assert code == 1  # a picture of no known size has no breasts to find
+    assert "Needed an exam with known sides and spacing to find the breasts" in stderr
+    done, failed = json.loads(stdout)["cases"]
+    assert (done["breasts_only"], failed["status"]) == (True, "failed")
+    masks = [formats.read_label_map(tmp_path / f / "P1.nii.gz").tumor for f in ("all", "o")]
+    np.testing.assert_array_equal(masks[1], masks[0] & near_breasts(formats.open_exam(exam)))
+    assert 0 < masks[1].sum() < masks[0].sum()
 
 
 def test_a_folder_of_slices_is_one_case_each_or_one_stack(run, model, slices, tmp_path):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from napari_breastseg.breast_region import near_breasts
 from napari_breastseg.checkpoint import Checkpoint, ModelInfo
 from napari_breastseg.errors import InputError
+from napari_breastseg.phantom import Tissue, breast_phantom
 from napari_breastseg.prediction import choose_device, predict, slices_with_context
 from napari_breastseg.progress import drain
 from napari_breastseg.unet import ModelSpec
@@ -92,6 +94,30 @@ def test_a_region_outside_the_exam_is_refused(sphere_exam):
         drain(predict(oracle(), exam, region=region))
 
 
+def test_only_near_the_breasts_marks_no_heart():
+    phantom = breast_phantom(7, shape=(24, 128, 128), spacing_mm=(6.0, 2.7, 2.7))
+    exam, near = phantom.exam, near_breasts(phantom.exam)
+    checkpoint = oracle(inputs=("post1-pre", "post1"), percentiles=(0.5, 90.0))
+    everywhere = drain(predict(checkpoint, exam, device="cpu"))
+    assert everywhere.label_map.tumor[phantom.anatomy.data == Tissue.HEART].mean() > 0.5
+    found = drain(predict(checkpoint, exam, device="cpu", breasts_only=True))
+    assert not found.label_map.tumor[phantom.anatomy.data == Tissue.HEART].any()
+    np.testing.assert_array_equal(found.label_map.tumor, everywhere.label_map.tumor & near)
+    assert found.label_map.tumor[phantom.truth.tumor].mean() > 0.5
+    # Another threshold brings nothing back
+    assert not found.at_threshold(0.01).tumor[~near].any()
+    # A slice of it
+    region = (slice(10, 11), slice(None), slice(None))
+    part = drain(predict(checkpoint, exam, device="cpu", region=region, breasts_only=True))
+    np.testing.assert_array_equal(part.label_map.tumor[10], found.label_map.tumor[10])
+    assert not np.delete(part.label_map.tumor, 10, axis=0).any()
+
+
+def test_breasts_that_cannot_be_found_are_no_silent_guess(sphere_exam):
+    with pytest.raises(InputError, match="Needed both breasts in the field of view"):
+        drain(predict(oracle(), sphere_exam[0], device="cpu", breasts_only=True))
+
+
 def test_a_missing_phase_is_named_before_any_work(sphere_exam):
     exam, _ = sphere_exam
     with pytest.raises(InputError, match=r"Model oracle needs phase post2; exam P001 has pre, pos"):
@@ -126,8 +152,13 @@ class Small(Bright):
         return torch.cat([-value, value], 1)
 
 
-def test_several_sizes_are_averaged(sphere_exam):
-    exam, truth = sphere_exam
+def of_unknown_size(exam, slices=slice(None)):
+    phases = {role: np.asarray(volume.data)[slices] for role, volume in exam.phases.items()}
+    return Exam("P", {role: Volume(data, Grid(data.shape)) for role, data in phases.items()})
+
+
+def test_several_sizes_are_averaged_where_none_is_known(sphere_exam):
+    exam, truth = of_unknown_size(sphere_exam[0]), sphere_exam[1]
     spec = {"inputs": ("post1-pre",), "scales": (1.0, 0.9, 0.8)}
     tumor = drain(predict(oracle(**spec), exam, device="cpu")).label_map.tumor
     assert 2 * (tumor & truth.tumor).sum() / (tumor.sum() + truth.tumor.sum()) > 0.95
@@ -138,6 +169,31 @@ def test_several_sizes_are_averaged(sphere_exam):
         checkpoint = Checkpoint(oracle(**spec, **fields).info, below.eval())
         probability = drain(predict(checkpoint, exam, device="cpu")).probability.data
         np.testing.assert_allclose(probability, 1 / 3, atol=1e-5)
+        known = drain(predict(checkpoint, sphere_exam[0], device="cpu")).probability.data
+        np.testing.assert_allclose(known, 0, atol=1e-5)
+
+
+class Sided(Bright):
+    """Calls the left half of what it sees tumor."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        value = torch.full_like(x[:, :1], -20.0)
+        value[..., : x.shape[-1] // 2] = 20.0
+        return torch.cat([-value, value], 1)
+
+
+@pytest.mark.parametrize(
+    ("mirrored", "in_one_slice", "in_several"),
+    [(False, 0, 0), ("single slices", 0.5, 0), (True, 0.5, 0.5)],
+)
+def test_a_single_slice_is_seen_mirrored_where_the_spec_says_so(
+    sphere_exam, mirrored, in_one_slice, in_several
+):
+    model = Checkpoint(oracle(mirrored=mirrored).info, Sided().eval())
+    one, several = of_unknown_size(sphere_exam[0], slice(0, 1)), of_unknown_size(sphere_exam[0])
+    for exam, expected in ((one, in_one_slice), (several, in_several)):
+        probability = drain(predict(model, exam, device="cpu")).probability.data
+        np.testing.assert_allclose(probability[..., -1], expected, atol=1e-5)
 
 
 def test_what_one_thin_slice_alone_shows_is_smoothed_away():

@@ -516,8 +516,8 @@ def test_slices_of_unknown_pixel_size_are_looked_at_in_several_sizes(dataset, tm
     known = Dataset.create(tmp_path / "known")
     volume = Volume(np.arange(4096.0).reshape(1, 64, 64), Grid((1, 64, 64), np.eye(4)))
     known.add(Exam("S1", {"post1": volume}), patient_id="S1")
-    assert plan_spec([known]).scales == (1.0,)
-    assert plan_spec([known, dataset]).scales == (1.0,)
+    exam = known.exam(known.cases()[0].case_id)
+    assert plan_spec([known]).scales_for(exam) == (1.0,)
 
 
 def test_a_model_for_phases_the_dataset_lacks_is_refused(dataset, tmp_path):

@@ -44,6 +44,13 @@ def predict(
             help="Also tell the Dice the model expects of each mask; twice the time or more.",
         ),
     ] = False,
+    breasts: Annotated[
+        bool,
+        typer.Option(
+            "--breasts",
+            help="Mark nothing away from the breasts; needs both in the field of view.",
+        ),
+    ] = False,
     phases: Phases = None,
     stack: Annotated[
         bool, typer.Option("--stack", help="Take a folder of slices as one volume.")
@@ -57,20 +64,17 @@ def predict(
     planned, bad_inputs = _plan(exams, output, phase_list(phases), stack, quiet=as_json)
     members = load_members(model_folder(model)) if uncertainty else [load_model(model)]
     checkpoint = members[0]
+    how: dict[str, Any] = {"device": device, "threshold": threshold, "breasts_only": breasts}
     results: list[dict[str, Any]] = []
     for case in planned:
         try:
             exam = run(formats.reading_exam(case.case), quiet=as_json)
             expected = None
             if uncertainty:
-                job = predict_uncertain(members, exam, device=device, threshold=threshold)
-                answer = run(job, quiet=as_json)
+                answer = run(predict_uncertain(members, exam, **how), quiet=as_json)
                 prediction, expected = answer.prediction, answer.predicted_dice
             else:
-                prediction = run(
-                    predict_exam(checkpoint, exam, device=device, threshold=threshold),
-                    quiet=as_json,
-                )
+                prediction = run(predict_exam(checkpoint, exam, **how), quiet=as_json)
             formats.write_label_map(case.mask, prediction.label_map)
             if prob:
                 formats.write_volume(case.probability, prediction.probability)
@@ -80,7 +84,7 @@ def predict(
             show_error(error)
             results.append({"case_id": case.case.case_id, "status": "failed", "error": str(error)})
             continue
-        row = _row(case, prediction, exam.times_s, prob)
+        row = {**_row(case, prediction, exam.times_s, prob), "breasts_only": breasts}
         results.append(row if expected is None else {**row, "predicted_dice": round(expected, 4)})
     failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)
     for path, reason in bad_inputs:

@@ -190,15 +190,14 @@ def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
             "Train on datasets with the same phases",
         )
     stride = 2 ** (len(SCRATCH_FEATURES) - 1)
-    cases = [case for dataset in datasets for case in dataset.cases()]
-    side = max(max(case.grid.shape[1:]) for case in cases)
+    side = max(max(case.grid.shape[1:]) for dataset in datasets for case in dataset.cases())
     patch = stride * max(2, min(round(side / stride), LARGEST_PATCH // stride))
     return ModelSpec(
         inputs=tuple(shared),
         features=SCRATCH_FEATURES,
         percentiles=SCRATCH_PERCENTILES,
         mirrored=True,
-        scales=(1.0,) if any(case.grid.has_spacing for case in cases) else SCRATCH_SCALES,
+        scales=SCRATCH_SCALES,
         patch_size=(patch, patch),
     )
 

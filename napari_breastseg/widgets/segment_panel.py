@@ -1,11 +1,11 @@
-"""Segment: a model drafts the tumor of the exam at work, in a slice, a box or all of it."""
+"""Segment: a model drafts the tumor in all of the exam at work, its breasts, a slice or a box."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,12 +86,18 @@ class SegmentPanel(QWidget):
         self.role_rows.setLayout(self._role_form)
 
         self.whole = QRadioButton("Whole exam")
+        self.breasts = QRadioButton("Breasts")
         self.slice = QRadioButton("This slice")
         self.box = QRadioButton("Box")
         self.regions = QButtonGroup(self)
-        for choice in (self.whole, self.slice, self.box):
+        choices = (self.whole, self.breasts, self.slice, self.box)
+        for choice in choices:
             self.regions.addButton(choice)
         self.whole.setChecked(True)
+        self.breasts.setToolTip(
+            "The whole exam, but nothing is marked away from the breasts, such as the heart.\n"
+            "Needs both breasts in the field of view"
+        )
         self.slice.setToolTip("Segment the slice in sight only")
         self.box.setToolTip("Segment inside a rectangle, through some slices")
         self.draw_box = button("Draw box", self._draw_box, "Drag a rectangle on the image")
@@ -140,7 +146,7 @@ class SegmentPanel(QWidget):
 
         region_row = QHBoxLayout()
         region_row.setContentsMargins(0, 0, 0, 0)
-        for choice in (self.whole, self.slice, self.box):
+        for choice in choices:
             region_row.addWidget(choice)
         region_row.addStretch(1)
         more = QWidget()
@@ -184,13 +190,12 @@ class SegmentPanel(QWidget):
             assert source is not None  # `_why_not` said so
             assert folder is not None
             exam = exam_of(self._viewer, source, self._chosen_roles())
-            region = self._region(source, exam)
-            device, threshold = self.device.currentText(), self.threshold.value()
-            mirror = self.mirror.isChecked()
+            region, how = self._region(source, exam), self._settings()
+            how["breasts_only"] = self.breasts.isChecked()
             self.result.setText("")
             self.runner.start(
                 "Segmenting",
-                lambda: self._segment(folder, exam, device, threshold, region, mirror),
+                lambda: self._segment(folder, exam, region, how),
                 on_result=lambda prediction: self._take(source, prediction, region),
             )
 
@@ -202,18 +207,19 @@ class SegmentPanel(QWidget):
         assert source is not None  # `_why_not` said so
         assert folder is not None
         exam = exam_of(self._viewer, source, self._chosen_roles())
-        device, threshold = self.device.currentText(), self.threshold.value()
-        mirror = self.mirror.isChecked()
-        return lambda: self._segment(folder, exam, device, threshold, region, mirror)
+        how = self._settings()
+        return lambda: self._segment(folder, exam, region, how)
+
+    def _settings(self) -> dict[str, Any]:
+        """What this tab says of how to predict, as `predict` takes it."""
+        return {
+            "device": self.device.currentText(),
+            "threshold": self.threshold.value(),
+            "mirror": self.mirror.isChecked(),
+        }
 
     def _segment(
-        self,
-        folder: Path,
-        exam: Exam,
-        device: str,
-        threshold: float,
-        region: Region | None,
-        mirror: bool,
+        self, folder: Path, exam: Exam, region: Region | None, how: dict[str, Any]
     ) -> Job[Prediction]:
         """In the worker's thread: load the model unless it is the last one used, and predict."""
         yield Progress("Loading the model", 0, 0)
@@ -222,16 +228,7 @@ class SegmentPanel(QWidget):
         digest = checkpoint.read_info(folder).weights_sha256
         if self._loaded is None or self._loaded[:2] != (folder, digest):
             self._loaded = (folder, digest, checkpoint.load(folder))
-        return (
-            yield from prediction.predict(
-                self._loaded[2],
-                exam,
-                device=device,
-                threshold=threshold,
-                region=region,
-                mirror=mirror,
-            )
-        )
+        return (yield from prediction.predict(self._loaded[2], exam, region=region, **how))
 
     def _take(self, source: Source, prediction: Prediction, region: Region | None) -> None:
         if not is_open(self._viewer, source):

@@ -9,13 +9,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 from scipy import ndimage
 
+from napari_breastseg.breast_region import near_breasts
 from napari_breastseg.lesions import measure_lesions
 from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
 from napari_breastseg.progress import drain
 from napari_breastseg.report import write_report
-from napari_breastseg.volume import Exam, Volume
+from napari_breastseg.volume import Exam, Grid, Volume
 from napari_breastseg.widgets._layers import edit_labels, show_exam, show_labels
 from napari_breastseg.widgets._session import Draft
 
@@ -48,6 +50,37 @@ def theme_pictures(window: SimpleNamespace, name: str) -> None:
         window.qtbot.wait(150)
         picture = window.viewer.window.screenshot(canvas_only=False, flash=False)
         iio.imwrite(folder / f"{name}-{theme}.png", picture)
+
+
+def test_the_breasts_alone_are_segmented(
+    window: SimpleNamespace,
+    idle: Callable[..., None],
+    phantom: PhantomExam,
+    tiny_model: Path,
+) -> None:
+    viewer, segment = window.viewer, window.dock.segment_panel
+    show_exam(viewer, phantom.exam)
+    segment.model.setValue(tiny_model)
+    segment.device.setCurrentText("cpu")
+    segment.threshold.setValue(0.05)
+    window.qtbot.mouseClick(segment.breasts, Qt.MouseButton.LeftButton)
+    window.dock.segment()
+    idle(segment.runner)
+    mask = viewer.layers["P017 tumor"].data
+    near = near_breasts(phantom.exam)
+    assert mask[near].any()
+    assert not mask[~near].any()
+
+    # Half a patient has no two breasts: said, and the mask stays
+    half = {
+        role: Volume(volume.data[:, :, :60], Grid((24, 128, 60), volume.grid.affine))
+        for role, volume in phantom.exam.phases.items()
+    }
+    show_exam(viewer, Exam("HALF", half), instead_of="P017")
+    window.dock.segment()
+    idle(segment.runner)
+    assert told(window, "Needed both breasts in the field of view")
+    assert "HALF tumor" not in viewer.layers
 
 
 def test_the_table_leads_to_each_lesion(
