@@ -194,7 +194,7 @@ def predict(
         box = _smallest(near, box)
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
-    sides = (False, True) if mirror or spec.is_mirrored_for(exam) else (False,)
+    sides = (False, True) if mirror or spec.mirrored else (False,)
     views = tuple(product(sides, spec.scales_for(exam)))
     run = _native if spec.foreign is None else _foreign
     try:

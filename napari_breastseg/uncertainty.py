@@ -109,7 +109,7 @@ def predict_uncertain(
     prediction = yield from predict(members[0], exam, **how)
     mask = prediction.label_map.tumor
     # A model that looks at the mirror image anyway gives the mean of its two answers.
-    is_mean = members[0].spec.is_mirrored_for(exam)
+    is_mean = members[0].spec.mirrored
     total = np.array(prediction.probability.data, np.float32) * (not is_mean)
     mirrored = Exam(
         exam.case_id,

@@ -66,9 +66,8 @@ class ModelSpec(BaseModel):
     """Standard deviation, in mm along z, of the Gaussian that joins the probabilities of a 2D
     model's slices: what only one thin slice shows is seldom a tumor. 0 leaves them apart."""
 
-    mirrored: bool | Literal["single slices"] = False
-    """Average the probability over the left-right mirrored image, at twice the time; of every exam
-    or of those of one slice, which has no neighbors to tell chance from tumor."""
+    mirrored: bool = False
+    """Average the probability over the left-right mirrored image, at twice the time."""
 
     scales: tuple[float, ...] = Field((1.0,), min_length=1)
     """Sizes, against its own, at which a slice of unknown pixel size is looked at; the probability
@@ -146,12 +145,6 @@ class ModelSpec(BaseModel):
             exam.require_phases(input_phases([self.inputs[-1]])[:1], f"Model {model_name}")
         return used
 
-    def is_mirrored_for(self, exam: Exam) -> bool:
-        """Whether an exam is looked at mirrored as well."""
-        if self.mirrored == "single slices":
-            return exam.grid.shape[0] == 1
-        return self.mirrored
-
     def scales_for(self, exam: Exam) -> tuple[float, ...]:
         """Sizes at which an exam's slices are looked at."""
         return (1.0,) if exam.grid.has_spacing else self.scales
@@ -226,7 +219,8 @@ def build(spec: ModelSpec) -> nn.Module:
                 Down(spec.dims, finer, coarser, **shared) for finer, coarser in pairwise(widths)
             )
             self.ups = nn.ModuleList(
-                UpCat(spec.dims, coarser, finer, finer, upsample="deconv", **shared)
+                # Sizes are multiples of the divisor: nothing to pad, which costs time even so.
+                UpCat(spec.dims, coarser, finer, finer, upsample="deconv", is_pad=False, **shared)
                 for coarser, finer in pairwise(reversed(widths))
             )
             head = Convolution(spec.dims, widths[0], classes, kernel_size=1, conv_only=True)

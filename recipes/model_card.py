@@ -33,9 +33,8 @@ outlines that a reader corrects, and it is meant to be fine-tuned on those corre
 T1-weighted breast MRI with contrast agent: a DCE exam, a pre/post pair, a subtraction, or a single
 post-contrast slice or volume; it says which phases it used. Every slice is looked at on its own, at
 0.714 mm where the pixel size is known; then the probabilities of neighboring slices are joined by a
-Gaussian of {through_plane_mm} mm. An exam of one slice is seen mirrored as well, and where its
-pixel size is unknown at {scales} of its size; the answer is the mean.
-{parameters:.1f} million weights, {megabytes:.1f} MB.
+Gaussian of {through_plane_mm} mm. Where the pixel size is unknown a slice is seen at {scales} of
+its size; the answer is the mean. {parameters:.1f} million weights, {megabytes:.1f} MB.
 
 ## Data, licence
 
@@ -87,7 +86,7 @@ training, with two earlier networks (0.767 and 0.771), to see where things stood
 trainings of the first stage the one with the best validation Dice was taken. The second stage, for
 pixels of unknown size, the sizes such slices are seen in, and the joining of slices were added
 after the other hospital's slices and the Duke exam had shown the need; so those two figures are a
-little flattered. Seeing a single slice mirrored was chosen on the 12 validation patients.
+little flattered.
 The settings of fine-tuning were compared on the patients they are reported on, which flatters those
 rows, too.
 

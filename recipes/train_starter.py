@@ -137,11 +137,7 @@ def install(model: Path) -> None:
     only roughly, and the learning rate comes down to the end.
     """
     trained = checkpoint.load(model)
-    looks = {
-        "through_plane_mm": THROUGH_PLANE_MM,
-        "mirrored": "single slices",
-        "scales": SCALES,
-    }
+    looks = {"through_plane_mm": THROUGH_PLANE_MM, "scales": SCALES}
     info = trained.info.model_copy(
         update={
             "spec": trained.spec.model_copy(update=looks),

@@ -152,13 +152,10 @@ class Small(Bright):
         return torch.cat([-value, value], 1)
 
 
-def of_unknown_size(exam, slices=slice(None)):
-    phases = {role: np.asarray(volume.data)[slices] for role, volume in exam.phases.items()}
-    return Exam("P", {role: Volume(data, Grid(data.shape)) for role, data in phases.items()})
-
-
 def test_several_sizes_are_averaged_where_none_is_known(sphere_exam):
-    exam, truth = of_unknown_size(sphere_exam[0]), sphere_exam[1]
+    exam, truth = sphere_exam
+    grid = Grid(exam.grid.shape)
+    exam = Exam("P", {role: Volume(volume.data, grid) for role, volume in exam.phases.items()})
     spec = {"inputs": ("post1-pre",), "scales": (1.0, 0.9, 0.8)}
     tumor = drain(predict(oracle(**spec), exam, device="cpu")).label_map.tumor
     assert 2 * (tumor & truth.tumor).sum() / (tumor.sum() + truth.tumor.sum()) > 0.95
@@ -171,29 +168,6 @@ def test_several_sizes_are_averaged_where_none_is_known(sphere_exam):
         np.testing.assert_allclose(probability, 1 / 3, atol=1e-5)
         known = drain(predict(checkpoint, sphere_exam[0], device="cpu")).probability.data
         np.testing.assert_allclose(known, 0, atol=1e-5)
-
-
-class Sided(Bright):
-    """Calls the left half of what it sees tumor."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        value = torch.full_like(x[:, :1], -20.0)
-        value[..., : x.shape[-1] // 2] = 20.0
-        return torch.cat([-value, value], 1)
-
-
-@pytest.mark.parametrize(
-    ("mirrored", "in_one_slice", "in_several"),
-    [(False, 0, 0), ("single slices", 0.5, 0), (True, 0.5, 0.5)],
-)
-def test_a_single_slice_is_seen_mirrored_where_the_spec_says_so(
-    sphere_exam, mirrored, in_one_slice, in_several
-):
-    model = Checkpoint(oracle(mirrored=mirrored).info, Sided().eval())
-    one, several = of_unknown_size(sphere_exam[0], slice(0, 1)), of_unknown_size(sphere_exam[0])
-    for exam, expected in ((one, in_one_slice), (several, in_several)):
-        probability = drain(predict(model, exam, device="cpu")).probability.data
-        np.testing.assert_allclose(probability[..., -1], expected, atol=1e-5)
 
 
 def test_what_one_thin_slice_alone_shows_is_smoothed_away():
