@@ -21,6 +21,7 @@ from .errors import InputError
 from .preprocessing import Prepared, prepare, stack_inputs
 from .probability import marked
 from .progress import Job, Progress
+from .region import Region, checked, grown, resampled, smallest, whole
 from .unet import folded, place
 from .volume import TUMOR, Exam, LabelMap, Volume
 
@@ -32,16 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Prediction",
-    "Region",
     "choose_device",
     "is_out_of_memory",
     "predict",
     "predict_working",
-    "whole",
 ]
-
-Region = tuple[slice, slice, slice]
-"""A part of an exam, as slices of voxels along (z, y, x)."""
 
 Views = tuple[tuple[bool, float], ...]
 """How an image is looked at, each time: whether mirrored, and at what size against its own."""
@@ -50,6 +46,10 @@ ONE_VIEW: Views = ((False, 1.0),)
 
 MAX_SLICE_SIDE = 768
 """Largest side, in pixels, of a slice that a 2D model sees in one piece."""
+
+BREASTS_FIELD_MM = 30.0
+"""How much around the breasts a 2D model is shown when they alone are segmented: a bright
+spot on the chest wall should still be seen to lie there."""
 
 BATCH_PIXELS = 1_000_000
 """Pixels of one pass through a 2D network: bounds memory, keeps Cancel within a second."""
@@ -124,12 +124,6 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return "out of memory" in text or "can't allocate memory" in text
 
 
-def whole(exam: Exam) -> Region:
-    """Region that is the whole exam."""
-    z, y, x = exam.grid.shape
-    return slice(0, z), slice(0, y), slice(0, x)
-
-
 def predict(
     checkpoint: Checkpoint,
     exam: Exam,
@@ -159,8 +153,8 @@ def predict(
         Average over the left-right mirrored image too, as some specs ask anyway: twice the time,
         slightly surer. A spec may ask for several sizes as well.
     breasts_only : bool
-        Mark nothing farther from the breasts than `breast_region.MARGIN_MM`, and leave the slices
-        beyond them out of the work.
+        Mark nothing farther from the breasts than `breast_region.MARGIN_MM`, and leave what lies
+        well away from them out of the work.
 
     Yields
     ------
@@ -184,21 +178,22 @@ def predict(
         )
     roles = checkpoint.spec.require(exam, checkpoint.info.name)
     started = time.perf_counter()
-    box = _checked_region(region, exam)
+    box = checked(region, exam)
     is_whole = box == whole(exam)
     target = choose_device(device)
-    near = None
+    near, field = None, whole(exam)
     if breasts_only:
         yield Progress("Finding the breasts", 0, 0)
         near = near_breasts(exam)
-        box = _smallest(near, box)
+        box = smallest(near, box)
+        field = grown(box, exam, BREASTS_FIELD_MM)
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
     sides = (False, True) if mirror or spec.mirrored else (False,)
     views = tuple(product(sides, spec.scales_for(exam)))
     run = _native if spec.foreign is None else _foreign
     try:
-        whole_exam = yield from run(checkpoint, exam, roles, box, target, views)
+        whole_exam = yield from run(checkpoint, exam, roles, box, field, target, views)
     except RuntimeError as error:
         if target.type == "cpu" or not is_out_of_memory(error):
             raise
@@ -206,7 +201,7 @@ def predict(
         message = f"The {target.type} device ran out of memory; going on with the CPU"
         yield Progress("Segmenting", 0, 0, message=message)
         target = torch.device("cpu")
-        whole_exam = yield from run(checkpoint, exam, roles, box, target, views)
+        whole_exam = yield from run(checkpoint, exam, roles, box, field, target, views)
     probability = np.zeros(exam.grid.shape, np.float32)
     probability[box] = whole_exam[box].clip(0.0, 1.0)
     if near is not None:
@@ -240,15 +235,25 @@ def _native(
     exam: Exam,
     roles: tuple[str, ...],
     box: Region,
+    field: Region,
     device: torch.device,
     views: Views,
 ) -> Job[NDArray[np.float32]]:
     """Tumor probability (Z, Y, X) of this package's own network."""
     spec = checkpoint.spec
     prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
-    working = _to_working(box, prepared)
+    grids = prepared.grid.shape, prepared.phases.shape[1:]
+    working = resampled(box, *grids)
     network = folded(checkpoint.network)
-    tumor = yield from predict_working(network, spec, prepared, device, region=working, views=views)
+    tumor = yield from predict_working(
+        network,
+        spec,
+        prepared,
+        device,
+        region=working,
+        field=resampled(field, *grids),
+        views=views,
+    )
     _join_slices(tumor, spec, prepared, working[0])
     restored: NDArray[np.float32] = prepared.restore(tumor)[0].numpy()
     return restored
@@ -259,6 +264,7 @@ def _foreign(
     exam: Exam,
     roles: tuple[str, ...],
     box: Region,
+    field: Region,
     device: torch.device,
     views: Views,
 ) -> Job[NDArray[np.float32]]:
@@ -278,22 +284,32 @@ def predict_working(
     device: torch.device,
     *,
     region: Region | None = None,
+    field: Region | None = None,
     views: Views = ONE_VIEW,
 ) -> Job[torch.Tensor]:
-    """Tumor probability on the working grid, Tensor (1, Z, Y, X) on the CPU, 0 outside `region`."""
+    """Tumor probability on the working grid, Tensor (1, Z, Y, X) on the CPU, 0 outside `region`.
+
+    A 2D network sees `field` of each slice that the region touches; by default all of it, as a box
+    alone would hide from it what its surroundings are.
+    """
     import torch
 
     shape = prepared.phases.shape[1:]
-    region = region or (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-    # The whole field of view of a slice is worth its cost: a box alone would hide from the network
-    # what its surroundings are. Only the slices outside the region are left out.
+    everything = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    region = region or everything
+    _, *in_plane = field or everything
     total = torch.zeros((1, *shape))
     was_training = network.training
     place(network.eval(), device, spec.dims)
     inputs = stack_inputs(prepared.phases, prepared.roles, spec.inputs)
-    walk = _slice_batches if spec.dims == 2 else _boxes
     try:
-        yield from walk(network, spec, inputs, device, region, views, total)
+        if spec.dims == 2:
+            shown = (slice(None), slice(None), *in_plane)
+            yield from _slice_batches(
+                network, spec, inputs[shown], device, region[0], views, total[shown]
+            )
+        else:
+            yield from _boxes(network, spec, inputs, device, region, views, total)
     finally:
         network.train(was_training)
     outside = torch.ones(shape, dtype=torch.bool)
@@ -307,12 +323,12 @@ def _slice_batches(
     spec: ModelSpec,
     inputs: torch.Tensor,
     device: torch.device,
-    region: Region,
+    slices: slice,
     views: Views,
     total: torch.Tensor,
 ) -> Iterator[Progress]:
     height, width = inputs.shape[2:]
-    indices = list(range(*region[0].indices(inputs.shape[1])))
+    indices = list(range(*slices.indices(inputs.shape[1])))
     per_batch = max(1, BATCH_PIXELS // (height * width))
     yield Progress("Segmenting", 0, len(indices))
     for start in range(0, len(indices), per_batch):
@@ -456,46 +472,6 @@ def _join_slices(tumor: torch.Tensor, spec: ModelSpec, prepared: Prepared, slice
     working_mm = spacing_mm[0] * prepared.grid.shape[0] / tumor.shape[1]
     part = tumor[0, slices].numpy()
     gaussian_filter1d(part, spec.through_plane_mm / working_mm, axis=0, mode="nearest", output=part)
-
-
-def _checked_region(region: Region | None, exam: Exam) -> Region:
-    if region is None:
-        return whole(exam)
-    bounds = [part.indices(size) for part, size in zip(region, exam.grid.shape, strict=True)]
-    if any(step != 1 or stop <= start for start, stop, step in bounds):
-        raise InputError(
-            f"Needed a region inside exam {exam.case_id}, {exam.grid.describe()}",
-            "the region is empty or outside",
-            "Draw the box on the image, or segment the whole volume",
-        )
-    z, y, x = (slice(start, stop) for start, stop, _ in bounds)
-    return z, y, x
-
-
-def _smallest(near: NDArray[np.bool_], box: Region) -> Region:
-    """The smallest region that holds what is near inside a box; the box where nothing is."""
-    from scipy import ndimage
-
-    found = ndimage.find_objects(near[box].view(np.uint8))
-    if not found:
-        return box
-    z, y, x = (
-        slice(part.start + inner.start, part.start + inner.stop)
-        for part, inner in zip(box, found[0], strict=True)
-    )
-    return z, y, x
-
-
-def _to_working(region: Region, prepared: Prepared) -> Region:
-    """Region of the exam's grid as the smallest region of the working grid that covers it."""
-    sizes = zip(region, prepared.grid.shape, prepared.phases.shape[1:], strict=True)
-    parts = []
-    for part, have, working in sizes:
-        scale = working / have
-        start = max(0, int(np.floor(part.start * scale - 0.5)))
-        stop = min(working, int(np.ceil(part.stop * scale + 0.5)))
-        parts.append(part if scale == 1 else slice(start, max(stop, start + 1)))
-    return parts[0], parts[1], parts[2]
 
 
 def _grow(part: slice, size: int, wanted: int) -> slice:

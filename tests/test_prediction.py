@@ -10,7 +10,12 @@ from napari_breastseg.breast_region import near_breasts
 from napari_breastseg.checkpoint import Checkpoint, ModelInfo
 from napari_breastseg.errors import InputError
 from napari_breastseg.phantom import Tissue, breast_phantom
-from napari_breastseg.prediction import choose_device, predict, slices_with_context
+from napari_breastseg.prediction import (
+    BREASTS_FIELD_MM,
+    choose_device,
+    predict,
+    slices_with_context,
+)
 from napari_breastseg.progress import drain
 from napari_breastseg.unet import ModelSpec
 from napari_breastseg.volume import Exam, Grid, Volume
@@ -111,6 +116,31 @@ def test_only_near_the_breasts_marks_no_heart():
     part = drain(predict(checkpoint, exam, device="cpu", region=region, breasts_only=True))
     np.testing.assert_array_equal(part.label_map.tumor[10], found.label_map.tumor[10])
     assert not np.delete(part.label_map.tumor, 10, axis=0).any()
+
+
+class Seeing(Bright):
+    """Keeps the size of what it sees."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = tuple(x.shape[2:])
+        return super().forward(x)
+
+
+def test_for_the_breasts_alone_a_model_sees_them_and_what_is_around(monkeypatch):
+    phantom = breast_phantom(7, shape=(24, 128, 128), spacing_mm=(6.0, 2.7, 2.7))
+    seen = {}
+    monkeypatch.setattr("napari_breastseg.prediction.folded", lambda network: network)
+    for breasts_only in (False, True):
+        network = Seeing().eval()
+        model = Checkpoint(oracle().info, network)
+        drain(predict(model, phantom.exam, device="cpu", breasts_only=breasts_only))
+        seen[breasts_only] = network.seen
+    assert seen[False] == (128, 128)
+    box = np.ptp(np.argwhere(near_breasts(phantom.exam)), axis=0)[1:] + 1
+    around = 2 * BREASTS_FIELD_MM / 2.7 + 1
+    assert all(n <= s for n, s in zip(box, seen[True], strict=True))
+    assert all(s <= min(128, n + around + 2) for n, s in zip(box, seen[True], strict=True))
+    assert seen[True][0] < 128  # the back is left out
 
 
 def test_breasts_that_cannot_be_found_are_no_silent_guess(sphere_exam):

@@ -18,8 +18,8 @@ from psygnal import Signal
 from ..dataset import CaseRecord, Dataset, SecondRead
 from ..errors import InputError
 from ..formats import DicomExam
-from ..prediction import Region
 from ..probability import ProbabilitySteps
+from ..region import Region
 from ..volume import LabelMap
 from ._sources import Source
 

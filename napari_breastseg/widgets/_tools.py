@@ -23,8 +23,9 @@ from qtpy.QtWidgets import (
 from .. import correction
 from ..correction import Edit, Scope
 from ..errors import InputError
-from ..prediction import Prediction, Region
+from ..prediction import Prediction
 from ..progress import Job, Progress
+from ..region import Region
 from ..volume import Exam, Grid, LabelMap
 from ._fields import button, heading, note, set_ready
 from ._job_bar import JobBar

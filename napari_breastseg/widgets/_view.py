@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InputError
-from ..prediction import Region
+from ..region import Region
 from ..volume import Exam
 from . import _colors
 from ._layers import placement

@@ -26,9 +26,10 @@ from superqt import QLabeledDoubleSlider
 
 from ..checkpoint import Checkpoint, read_info
 from ..errors import InputError
-from ..prediction import Prediction, Region
+from ..prediction import Prediction
 from ..probability import ProbabilitySteps
 from ..progress import Job, Progress
+from ..region import Region
 from ..volume import TUMOR, Exam, LabelMap
 from . import _fields
 from ._fields import Fold, button, form, heading, note, set_ready
