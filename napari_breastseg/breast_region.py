@@ -37,11 +37,11 @@ region may end a little before it."""
 Floats = NDArray[np.float32]
 
 _LEAST_FIELD_MM = 240.0
-_STEP_MM = (4.0, 1.5, 1.5)
-_BACK_MM = 29.0
+_STEP_MM = (2.5, 1.5, 1.5)
+_BACK_MM = 27.0
 """How far behind the notch a breast reaches at the sides."""
 
-_LEAST_THICKNESS_MM = 10.0
+_LEAST_THICKNESS_MM = 14.0
 """Skin and fat over the chest that are thinner are no breast."""
 
 _STRIP_MM = 11.0
@@ -50,7 +50,9 @@ _STRIP_MM = 11.0
 _HALO = 0.45
 """Share of the brightest tissue beside it from which a voxel at the front is tissue too."""
 
-_WALL_MM = ((0, 13), (20, 8), (45, 8), (60, 10), (80, 16), (95, 26), (110, 34), (140, 50))
+_WALL_MM = (
+    (0, 13), (20, 9), (38, 6.5), (55, 8.5), (80, 15), (95, 23), (110, 32), (140, 50)
+)  # fmt: skip
 """Distance from the midline, and how far behind the notch the chest wall usually lies there."""
 
 _WALL_SPREAD_MM = 9.0
