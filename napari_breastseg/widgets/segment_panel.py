@@ -86,15 +86,16 @@ class SegmentPanel(QWidget):
         self.role_rows = QWidget()
         self.role_rows.setLayout(self._role_form)
 
-        self.whole = QRadioButton("Whole exam")
+        self.whole = QRadioButton("Whole")
         self.breasts = QRadioButton("Breasts")
-        self.slice = QRadioButton("This slice")
+        self.slice = QRadioButton("Slice")
         self.box = QRadioButton("Box")
         self.regions = QButtonGroup(self)
         choices = (self.whole, self.breasts, self.slice, self.box)
         for choice in choices:
             self.regions.addButton(choice)
         self.whole.setChecked(True)
+        self.whole.setToolTip("Segment the whole exam")
         self.breasts.setToolTip(
             "The whole exam, but nothing is marked away from the breasts, such as the heart.\n"
             "Needs both breasts in the field of view"
