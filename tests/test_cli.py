@@ -247,7 +247,7 @@ def test_breasts_leaves_out_the_rest_and_is_refused_where_none_are(run, model, s
     assert [row["breasts_only"] for row in json.loads(stdout)["cases"]] == [False, False]
     code, stdout, stderr = run(*words, "--output", tmp_path / "o", "--breasts")
     assert code == 1  # a picture of no known size has no breasts to find
-    assert "Needed an exam with known sides and spacing to find the breasts" in stderr
+    assert "needed  an exam with known sides and spacing to find the breasts" in stderr
     done, failed = json.loads(stdout)["cases"]
     assert (done["breasts_only"], failed["status"]) == (True, "failed")
     masks = [formats.read_label_map(tmp_path / f / "P1.nii.gz").tumor for f in ("all", "o")]
@@ -524,7 +524,7 @@ def test_no_permission_is_a_three_part_error(run, model, slices, tmp_path):
         "predict", slices / "S0.png", "--output", tmp_path / "file" / "below", "--model", model
     )
     assert code == 2
-    assert "Needed to write" in stderr
+    assert "needed  to write" in stderr
 
 
 def test_doctor_reports_what_is_here(run):

@@ -233,7 +233,7 @@ def test_several_processes_need_the_folder_and_start_by_hand(run, hospital, monk
     monkeypatch.setenv("WORLD_SIZE", "2")
     code, _, stderr = run("train", hospital.folder)
     assert code == 2
-    assert "Needed an output folder for a training of several processes" in stderr
+    assert "needed  an output folder for a training of several processes" in stderr
     code, _, stderr = run("train", hospital.folder, "--if-new", 1)
     assert code == 2
-    assert "Needed a single process for --if-new" in stderr
+    assert "needed  a single process for --if-new" in stderr

@@ -138,7 +138,7 @@ def test_bad_input_is_refused_before_work_with_three_parts(run, files, tmp_path)
     kept = before.read_bytes()
     code, _, err = run("report", exam, "--mask", mask, "--prior", before, "--output", before)
     assert code == 2
-    assert "Needed another name for the report" in err
+    assert "needed  another name for the report" in err
     assert before.read_bytes() == kept
 
 
@@ -148,7 +148,7 @@ def test_a_mask_of_another_grid_is_refused(run, files, tmp_path):
     formats.write_volume(tmp_path / "other.nii.gz", other)
     code, _, err = run("report", exam, "--mask", tmp_path / "other.nii.gz")
     assert code == 2
-    assert "Needed a mask on the grid of exam P017" in err
+    assert "needed  a mask on the grid of exam P017" in err
 
 
 def test_a_slice_is_reported_in_pixels(run, tmp_path):

@@ -26,7 +26,7 @@ def say(text: str) -> None:
 def show_error(error: InputError) -> None:
     """Print an error's three parts on stderr."""
     typer.secho("Error", fg="red", bold=True, err=True)
-    say(f"  needed  {error.needed}")
+    say(f"  needed  {error.needed.removeprefix('Needed ')}")
     say(f"  came    {error.came}")
     say(f"  do      {error.do}")
 

@@ -11,10 +11,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..dataset import CaseRecord, Dataset, SecondRead, Status
 from ..errors import InputError
-from ..volume import Exam, LabelMap
+from ..volume import TUMOR, Exam, LabelMap
 from ._layers import grey_window
 from ._session import Draft
 from ._sources import fingerprint
@@ -188,8 +189,8 @@ def accept(
     )
 
 
-def accepted_words(record: CaseRecord) -> str:
-    """What was accepted, in a sentence."""
+def accepted_words(record: CaseRecord, labels: NDArray[np.uint8]) -> str:
+    """What was accepted, in a sentence; and a second one where marks were never looked at."""
     mask = record.accepted
     assert mask is not None
     depth = record.grid.shape[0]
@@ -199,7 +200,13 @@ def accepted_words(record: CaseRecord) -> str:
     if voxel_ml is not None:
         size = f"{mask.tumor_voxels * voxel_ml:.2f} mL"
     words = f"tumor {size}" if mask.tumor_voxels else "no tumor"
-    return f"Accepted {record.case_id}: {words}, {seen} of {depth} slices reviewed."
+    text = f"Accepted {record.case_id}: {words}, {seen} of {depth} slices reviewed."
+    unseen = set(np.flatnonzero((labels == TUMOR).any(axis=(1, 2))).tolist())
+    unseen -= set(range(depth) if mask.reviewed_slices is None else mask.reviewed_slices)
+    if unseen:
+        places = "a slice" if len(unseen) == 1 else f"{len(unseen)} slices"
+        text += f" Marks in {places} never looked at count as not reviewed."
+    return text
 
 
 def _hold(

@@ -400,7 +400,7 @@ class CorrectPanel(QWidget):
                 self._session.look_at(range(len(labels)))
             self._session.update_record(record)
         self._reload_cases()
-        show_info(accepted_words(record))
+        show_info(accepted_words(record, labels))
 
     # Showing
 

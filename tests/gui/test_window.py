@@ -220,11 +220,12 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
     grid = Grid((6, 20, 24), np.diag([3.0, 1.0, 1.0, 1.0]))
     exam = exam_on(grid)
     mask = np.zeros(grid.shape, np.uint8)
-    mask[3, 5:9, 6:12] = 1
+    mask[3, 5:9, 6:12] = mask[1, 2:4, 2:4] = 1
     show_exam(viewer, exam, instead_of=case_id)
     layer = start_correcting(window, idle, tmp_path / "set", exam, mask)
     dock.accept()
     idle(correct.runner)
+    assert told(window, "1 of 6 slices reviewed. Marks in a slice never looked at count as not")
     dataset = Dataset.open(tmp_path / "set")
     first = dataset.label_map("P001").data
     assert dataset.case("P001").accepted.reviewed_slices == (3,)
