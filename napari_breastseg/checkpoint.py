@@ -162,6 +162,8 @@ class Checkpoint:
 
     info: ModelInfo
     network: nn.Module
+    card: str = ""
+    """Its model card, Markdown; empty where it has none."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -296,7 +298,10 @@ def load(folder: Path) -> Checkpoint:
             str(error).splitlines()[0],
             "Copy the whole checkpoint folder again, or train the model anew",
         ) from error
-    return Checkpoint(info, network.eval())
+    card = folder / CARD_FILE
+    return Checkpoint(
+        info, network.eval(), card.read_text("utf-8", "replace") if card.is_file() else ""
+    )
 
 
 def copy(folder: Path, target: Path) -> str:

@@ -83,6 +83,7 @@ def test_two_steps_leave_exactly_these_files(tmp_path):
     names = sorted(p.relative_to(tmp_path / "m").as_posix() for p in (tmp_path / "m").rglob("*"))
     events = [name for name in names if name.startswith("events/")]
     assert [name for name in names if name not in events] == [
+        "MODEL_CARD.md",
         "events",
         "history.csv",
         "last",
@@ -95,6 +96,9 @@ def test_two_steps_leave_exactly_these_files(tmp_path):
     assert len(events) == 1
     info = checkpoint.read_info(tmp_path / "m")
     assert info == result.info
+    card = checkpoint.load(tmp_path / "m").card
+    assert card.startswith(f"# {info.identity}")
+    assert "**D**: 3 cases of 3 patients, 2 steps, from scratch." in card
     assert info.training.training_cases == ["C0", "C1", "C2"]
     assert info.training.validation_cases == ["C3"]
     assert info.training.patients == ["P0", "P1", "P2"]

@@ -18,9 +18,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from .. import checkpoint as checkpoints
-from ..atomic import storage_errors
-from ..checkpoint import Checkpoint, ModelInfo, TrainingRecord
+from ..atomic import storage_errors, write_text
+from ..checkpoint import CARD_FILE, Checkpoint, ModelInfo, TrainingRecord
 from ..errors import InputError
+from ..model_card import model_card
 from ..prediction import choose_device, is_out_of_memory
 from ..progress import Job, Progress
 from ..unet import ModelSpec, build, place
@@ -276,6 +277,8 @@ def train(
             info = describe(run.last_dice, run.step)
             checkpoints.save(output / "last", kept().state_dict(), info)
             written = checkpoints.save(output, run.best_weights, written)
+            card = model_card(written, "" if base is None else base.card)
+            write_text(output / CARD_FILE, card)
     return TrainResult(output, written, run.best_step, run.best_dice, run.seconds)
 
 
