@@ -484,4 +484,4 @@ def _result_words(label_map: LabelMap, threshold: float, took: str) -> str:
         return f"No tumor found at threshold {threshold:g} ({took})."
     voxel_ml = label_map.grid.voxel_ml
     size = f"{voxels:,} px" if voxel_ml is None else f"{voxels * voxel_ml:.2f} mL"
-    return f"Tumor: {size} at threshold {threshold:g} ({took}). Correct it in the next tab."
+    return f"Draft: {size} at threshold {threshold:g} ({took}). Correct it in the next tab."
