@@ -300,7 +300,7 @@ def draw(curve: dict[tuple[str, int, int], float]) -> None:
         title=f"Mean of {len(orders)} orders, each with another patient left out",
         xlabel="corrected slices",
         ylabel="Dice on the left-out patient",
-        ylim=(0, 1),
+        ylim=(0.6, 1),
     )
     axes.title.set_fontsize(9)
     axes.set_xticks(COUNTS)
