@@ -126,8 +126,8 @@ def test_bad_input_is_refused_before_work_with_three_parts(run, files, tmp_path)
     exam, mask = files
     for words, needed in (
         (("--output", tmp_path / "r.txt"), "Needed a file name ending in .csv, .json, .pdf"),
-        (("--pe-threshold", "0"), "Needed a threshold of enhancement above 0 %"),
-        (("--prior", tmp_path / "none.json"), "Needed the prior visit's report as a JSON file"),
+        (("--pe-threshold", "0"), "needed  a threshold of enhancement above 0 %"),
+        (("--prior", tmp_path / "none.json"), "needed  the prior visit's report as a JSON file"),
     ):
         code, out, err = run("report", exam, "--mask", mask, *words)
         assert (code, out) == (2, "")

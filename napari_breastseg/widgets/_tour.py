@@ -20,7 +20,7 @@ STEPS = (
     (
         "Segment",
         "Let a model draft the outline",
-        "Press Segment, for the whole exam, one slice or a box. Move the threshold to mark more "
+        "Press Segment, for all of it, the breasts, a slice or a box. Move the threshold to mark more "
         "or less. To read without the draft first, tick 'Hide the draft'.",
     ),
     (
