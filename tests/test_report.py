@@ -125,7 +125,7 @@ def test_a_prior_visit_says_what_changed(run, files, phantom, tmp_path):
 def test_bad_input_is_refused_before_work_with_three_parts(run, files, tmp_path):
     exam, mask = files
     for words, needed in (
-        (("--output", tmp_path / "r.txt"), "Needed a file name ending in .csv, .json, .pdf"),
+        (("--output", tmp_path / "r.txt"), "needed  a file name ending in .csv, .json, .pdf"),
         (("--pe-threshold", "0"), "needed  a threshold of enhancement above 0 %"),
         (("--prior", tmp_path / "none.json"), "needed  the prior visit's report as a JSON file"),
     ):

@@ -20,8 +20,8 @@ STEPS = (
     (
         "Segment",
         "Let a model draft the outline",
-        "Press Segment, for all of it, the breasts, a slice or a box. Move the threshold to mark more "
-        "or less. To read without the draft first, tick 'Hide the draft'.",
+        "Press Segment, for all of it, the breasts, a slice or a box. Move the threshold to mark "
+        "more or less. To read without the draft first, tick 'Hide the draft'.",
     ),
     (
         "Correct",
