@@ -99,8 +99,12 @@ def test_a_region_outside_the_exam_is_refused(sphere_exam):
         drain(predict(oracle(), exam, region=region))
 
 
-def test_only_near_the_breasts_marks_no_heart():
-    phantom = breast_phantom(7, shape=(24, 128, 128), spacing_mm=(6.0, 2.7, 2.7))
+@pytest.fixture(scope="module")
+def phantom():
+    return breast_phantom(7, shape=(24, 128, 128), spacing_mm=(6.0, 2.7, 2.7))
+
+
+def test_only_near_the_breasts_marks_no_heart(phantom):
     exam, near = phantom.exam, near_breasts(phantom.exam)
     checkpoint = oracle(inputs=("post1-pre", "post1"), percentiles=(0.5, 90.0))
     everywhere = drain(predict(checkpoint, exam, device="cpu"))
@@ -126,8 +130,7 @@ class Seeing(Bright):
         return super().forward(x)
 
 
-def test_for_the_breasts_alone_a_model_sees_them_and_what_is_around(monkeypatch):
-    phantom = breast_phantom(7, shape=(24, 128, 128), spacing_mm=(6.0, 2.7, 2.7))
+def test_for_the_breasts_alone_a_model_sees_them_and_what_is_around(phantom, monkeypatch):
     seen = {}
     monkeypatch.setattr("napari_breastseg.prediction.folded", lambda network: network)
     for breasts_only in (False, True):
