@@ -77,14 +77,16 @@ def _learned(info: ModelInfo) -> str:
         return f"{text}, from scratch."
     share = (training.model_extra or {}).get("config", {}).get("base_share", 0)
     kept = f", of which {share:.0%} are in it" if share else ""
-    return f"{text}, from the weights of {info.parent}{kept}. What those learned from:"
+    return f"{text}, from the weights of {info.parent}{kept}."
 
 
 def _data_of(card: str) -> list[str]:
-    """The data section of a card, without its heading."""
+    """What the model it was made from learned from: the data section of that one's card."""
     _, heading, after = card.partition(f"{_DATA}\n")
     section = after.split("\n## ")[0].strip()
-    return ["", *section.splitlines()] if heading and section else []
+    if not (heading and section):
+        return []
+    return ["", "What those weights learned from:", "", *section.splitlines()]
 
 
 def _figures(info: ModelInfo) -> str:

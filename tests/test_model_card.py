@@ -53,6 +53,9 @@ def test_the_attribution_of_what_it_was_made_from_stays_through_generations():
     assert first.count("**Ward**") == 1
     assert second.count("**Ward**") == 2
     assert "failures.png" not in second
+    assert second.count("What those weights learned from:") == 2
+    # A base without a card leaves no empty promise
+    assert "learned from:" not in model_card(info(parent="w@1"))
 
 
 @pytest.mark.parametrize(
