@@ -16,7 +16,7 @@ def test_data() -> Path:
     root = Path(__file__).resolve().parent.parent
     folder = Path(os.environ.get("BREASTSEG_TEST_DATA", root.parent / "shared" / "data"))
     if not folder.is_dir():
-        sys.exit(f"Needed the test data folder; {folder} is not there. Set BREASTSEG_TEST_DATA.")
+        sys.exit(f"Expected the test data folder; {folder} is not there. Set BREASTSEG_TEST_DATA.")
     return folder
 
 

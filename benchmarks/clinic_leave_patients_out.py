@@ -24,7 +24,7 @@ from pathlib import Path
 
 from _common import RESULTS, machine, test_data, today
 
-from napari_breastseg.atomic import write_json, write_text
+from napari_breastseg.core.atomic import write_json, write_text
 
 BAR = 0.85
 
@@ -33,9 +33,9 @@ def train_fold(dataset_folder: Path, patient: str, seed: int, output: Path, step
     """Train without one patient; seconds of training."""
     import torch
 
-    from napari_breastseg.checkpoint import is_checkpoint, read_info
+    from napari_breastseg.core.progress import drain
     from napari_breastseg.dataset import Dataset
-    from napari_breastseg.progress import drain
+    from napari_breastseg.model.checkpoint import is_checkpoint, read_info
     from napari_breastseg.training import DatasetCase, plan_spec, train
     from napari_breastseg.training.planning import plan_config
 
@@ -69,8 +69,8 @@ def main() -> None:
     # Set before torch is loaded in the workers: one core each, no spinning threads.
     os.environ["OMP_NUM_THREADS"] = "1"
 
+    from napari_breastseg.core.progress import drain
     from napari_breastseg.dataset import Dataset, import_csv
-    from napari_breastseg.progress import drain
 
     folder = arguments.work / "dataset"
     drain(import_csv(test_data() / "clinic_slices" / "cases.csv", folder))
@@ -97,13 +97,13 @@ def main() -> None:
 
 def score_seed(folder: Path, models: Path, seed: int) -> dict[str, object]:
     """Each patient's slices scored with the model that never saw them."""
-    from napari_breastseg.checkpoint import load
+    from napari_breastseg.core.progress import Job, drain
+    from napari_breastseg.core.volume import Exam
     from napari_breastseg.dataset import Dataset
-    from napari_breastseg.evaluation import evaluate
-    from napari_breastseg.prediction import Prediction, predict
-    from napari_breastseg.probability import marked
-    from napari_breastseg.progress import Job, drain
-    from napari_breastseg.volume import Exam
+    from napari_breastseg.model.checkpoint import load
+    from napari_breastseg.predict.prediction import Prediction, predict
+    from napari_breastseg.predict.thresholding import marked
+    from napari_breastseg.scoring.evaluation import evaluate
 
     dataset = Dataset.open(folder)
     patient_of = {record.case_id: record.patient_id for record in dataset.cases()}

@@ -17,9 +17,9 @@ from _common import RESULTS, machine, today
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_breastseg import correction
-from napari_breastseg.correction import Scope
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.imaging import correction
+from napari_breastseg.imaging.correction import Scope
 
 GRID = Grid((160, 512, 512), np.diag([1.1, 0.7, 0.7, 1.0]))
 TURNS = 5

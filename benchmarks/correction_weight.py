@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from _common import RESULTS, machine, test_data, today
 
-from napari_breastseg.atomic import write_json, write_text
+from napari_breastseg.core.atomic import write_json, write_text
 
 WEIGHTS = (1.0, 2.0, 5.0)
 Rows = list[dict[str, object]]
@@ -29,10 +29,10 @@ Rows = list[dict[str, object]]
 
 def drafted_dataset(folder: Path) -> dict[str, list[str]]:
     """Case ids by patient of a dataset in which every mask was made of the starter's draft."""
-    from napari_breastseg import checkpoint
+    from napari_breastseg.core.progress import drain
     from napari_breastseg.dataset import Dataset, import_csv
-    from napari_breastseg.prediction import predict
-    from napari_breastseg.progress import drain
+    from napari_breastseg.model import checkpoint
+    from napari_breastseg.predict.prediction import predict
 
     imported = folder.with_name("imported")
     drain(import_csv(test_data() / "clinic_slices" / "cases.csv", imported))
@@ -62,11 +62,11 @@ def perform(
     folder: Path, triple: list[str], cases_of: dict[str, list[str]], weight: float, seed: int
 ) -> dict[str, object]:
     """Train with a weight and test: mean Dice on own third slices and on other patients."""
-    from napari_breastseg import checkpoint
+    from napari_breastseg.core.progress import drain
     from napari_breastseg.dataset import Dataset
-    from napari_breastseg.evaluation import evaluate
-    from napari_breastseg.prediction import predict
-    from napari_breastseg.progress import drain
+    from napari_breastseg.model import checkpoint
+    from napari_breastseg.predict.prediction import predict
+    from napari_breastseg.scoring.evaluation import evaluate
     from napari_breastseg.training import DatasetCase, train
     from napari_breastseg.training.planning import plan_config
 

@@ -32,7 +32,7 @@ from pathlib import Path
 import numpy as np
 from _common import RESULTS, machine, test_data, today
 
-from napari_breastseg.atomic import write_json, write_text
+from napari_breastseg.core.atomic import write_json, write_text
 
 COUNTS = (0, 2, 4, 8, 16)
 ORDERS = 3
@@ -99,11 +99,11 @@ def perform(run: Run, dataset_folder: Path, work: Path) -> Rows:
     """Train, test, and give the Dice of each tested slice, for the weights kept and alone."""
     import torch
 
-    from napari_breastseg import checkpoint
+    from napari_breastseg.core.progress import drain
     from napari_breastseg.dataset import Dataset
-    from napari_breastseg.evaluation import evaluate
-    from napari_breastseg.prediction import predict
-    from napari_breastseg.progress import drain
+    from napari_breastseg.model import checkpoint
+    from napari_breastseg.predict.prediction import predict
+    from napari_breastseg.scoring.evaluation import evaluate
     from napari_breastseg.training import DatasetCase, plan_spec, train
     from napari_breastseg.training.planning import plan_config
     from napari_breastseg.training.steps import mixed
@@ -170,9 +170,9 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded in the workers
 
-    from napari_breastseg.checkpoint import STARTER, read_info
+    from napari_breastseg.core.progress import drain
     from napari_breastseg.dataset import Dataset, import_csv
-    from napari_breastseg.progress import drain
+    from napari_breastseg.model.checkpoint import STARTER, read_info
 
     identity = read_info(STARTER).identity
     work = arguments.work / f"{identity.replace('@', '-')}-{settings()}"
@@ -190,7 +190,7 @@ def main() -> None:
 
 def settings() -> str:
     """What stands for the settings of `train` and the starter's spec in the work folder's name."""
-    from napari_breastseg.checkpoint import STARTER, read_info
+    from napari_breastseg.model.checkpoint import STARTER, read_info
     from napari_breastseg.training import planning
 
     tuned, fresh = (
@@ -203,7 +203,7 @@ def settings() -> str:
 
 def report(rows: Rows, identity: str) -> None:
     """Write tables, JSON and figure."""
-    from napari_breastseg.bootstrap import bootstrap_ci95
+    from napari_breastseg.scoring.bootstrap import bootstrap_ci95
 
     lines = [
         "# Fine-tuning the starter on another hospital's slices",

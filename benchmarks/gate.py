@@ -35,17 +35,17 @@ import numpy as np
 from _common import RESULTS, machine, test_data, today
 from starter import Case, clinic_slices, read_slices, shifted
 
-from napari_breastseg import checkpoint
-from napari_breastseg.atomic import write_json, write_text
-from napari_breastseg.bootstrap import paired_bootstrap
-from napari_breastseg.checkpoint import Checkpoint
-from napari_breastseg.evaluation import Evaluation, evaluate
-from napari_breastseg.gate import Judgment, weigh
-from napari_breastseg.prediction import predict
-from napari_breastseg.progress import drain
+from napari_breastseg.core.atomic import write_json, write_text
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import Exam, LabelMap
+from napari_breastseg.model import checkpoint
+from napari_breastseg.model.checkpoint import Checkpoint
+from napari_breastseg.predict.prediction import predict
+from napari_breastseg.registry.gate import Judgment, weigh
+from napari_breastseg.scoring.bootstrap import paired_bootstrap
+from napari_breastseg.scoring.evaluation import Evaluation, evaluate
 from napari_breastseg.training import TrainConfig, train
 from napari_breastseg.training.planning import plan_config
-from napari_breastseg.volume import Exam, LabelMap
 
 ORDERS = 5
 JUDGING_ISPY = 8

@@ -32,8 +32,8 @@ VALIDATE_EVERY = 6
 def trained(dataset_folder: Path, output: Path, steps_done: Connection | None = None) -> float:
     """Train to the end, going on from the state there; tell each step through the pipe."""
     from napari_breastseg.dataset import Dataset
+    from napari_breastseg.model.unet import ModelSpec
     from napari_breastseg.training import DatasetCase, TrainConfig, train
-    from napari_breastseg.unet import ModelSpec
 
     dataset = Dataset.open(dataset_folder)
     cases = [DatasetCase(dataset, r.case_id, r.patient_id) for r in dataset.cases()]
@@ -108,9 +108,9 @@ def main() -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     from napari_breastseg import training
-    from napari_breastseg.atomic import write_json, write_text
+    from napari_breastseg.core.atomic import write_json, write_text
+    from napari_breastseg.core.progress import drain
     from napari_breastseg.dataset import import_csv
-    from napari_breastseg.progress import drain
     from napari_breastseg.training.state import STATE_FILE
 
     # Loaded once and handed on to the forks, which would otherwise spend most of the time on it.

@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 from _common import RESULTS, machine, today
 
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
 
 CASE = "P001"
 SHAPE = (64, 256, 256)
@@ -301,7 +301,7 @@ def work_in_window(scratch: Path, seed: int) -> None:
     from qtpy.QtTest import QTest
     from qtpy.QtWidgets import QApplication, QMessageBox
 
-    from napari_breastseg.widgets._layers import tumor_layer
+    from napari_breastseg.widgets.canvas.layers import tumor_layer
 
     rng = random.Random(seed)
     states = scratch / f"states-{seed}"

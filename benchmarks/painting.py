@@ -37,9 +37,9 @@ from _strokes import canvas_place, drag  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QWidget  # noqa: E402
 
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume  # noqa: E402
-from napari_breastseg.widgets._layers import show_exam, show_labels, tumor_layer  # noqa: E402
-from napari_breastseg.widgets._session import Draft  # noqa: E402
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume  # noqa: E402
+from napari_breastseg.widgets.canvas.layers import show_exam, show_labels, tumor_layer  # noqa: E402
+from napari_breastseg.widgets.state.session import Draft  # noqa: E402
 
 SHAPE = (160, 512, 512)
 AFTER_MS = 150

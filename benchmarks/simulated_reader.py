@@ -35,13 +35,15 @@ from _common import RESULTS, machine, test_data, today
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from napari_breastseg import checkpoint, correction, formats
-from napari_breastseg.correction import Edit, Scope
-from napari_breastseg.errors import InputError
+from napari_breastseg import formats
+from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.imaging import correction
+from napari_breastseg.imaging.correction import Edit, Scope
+from napari_breastseg.model import checkpoint
 from napari_breastseg.phantom import LesionSpec, breast_phantom
-from napari_breastseg.prediction import predict
-from napari_breastseg.progress import drain
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.predict.prediction import predict
 
 AIM, SLICE_AIM, MOST_STROKES = 0.90, 0.95, 100
 ANY_SIZE = (1.0, 2.5, 5.0, 9.0)

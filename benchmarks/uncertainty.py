@@ -20,13 +20,13 @@ from _common import RESULTS, machine, test_data, today
 from numpy.typing import NDArray
 from starter import Case, clinic_slices, read_slices, shifted
 
-from napari_breastseg import checkpoint
-from napari_breastseg.atomic import write_json, write_text
-from napari_breastseg.checkpoint import Checkpoint
-from napari_breastseg.figures import reliability_picture
-from napari_breastseg.progress import drain
-from napari_breastseg.scores import ProbabilityHistogram, score_case
-from napari_breastseg.uncertainty import predict_uncertain
+from napari_breastseg.core.atomic import write_json, write_text
+from napari_breastseg.core.progress import drain
+from napari_breastseg.model import checkpoint
+from napari_breastseg.model.checkpoint import Checkpoint
+from napari_breastseg.predict.uncertainty import predict_uncertain
+from napari_breastseg.scoring.figures import reliability_picture
+from napari_breastseg.scoring.scores import ProbabilityHistogram, score_case
 
 FIRST = 0.25
 """The share of cases that a reader has time for."""

@@ -28,10 +28,10 @@ from qtpy.QtCore import Qt  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
-from napari_breastseg.atomic import write_json, write_text  # noqa: E402
+from napari_breastseg.core.atomic import write_json, write_text  # noqa: E402
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume  # noqa: E402
 from napari_breastseg.dataset import Dataset, Order, Status, WorklistRow  # noqa: E402
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume  # noqa: E402
-from napari_breastseg.widgets._worklist import WorklistModel  # noqa: E402
+from napari_breastseg.widgets.review.worklist import WorklistModel  # noqa: E402
 
 SHAPE, QUICK_SHAPE = (160, 448, 448), (40, 160, 160)
 AIM_S = 0.3

@@ -31,8 +31,8 @@ from qtpy.QtTest import QTest  # noqa: E402
 from skimage.measure import label, regionprops  # noqa: E402
 
 from napari_breastseg import formats  # noqa: E402
-from napari_breastseg.volume import Exam, LabelMap  # noqa: E402
-from napari_breastseg.widgets._layers import tumor_layer  # noqa: E402
+from napari_breastseg.core.volume import Exam, LabelMap  # noqa: E402
+from napari_breastseg.widgets.canvas.layers import tumor_layer  # noqa: E402
 
 SAMPLE = next(iter(sorted((ROOT / "sample_data").glob("*_0000.nii.gz"))))
 SIZE = (1280, 800)

@@ -18,7 +18,7 @@ import imageio.v3 as iio
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 
 TEST_PATIENTS = 40
 VALIDATION_PATIENTS = 12

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_breastseg.atomic import write_json, write_text
+from napari_breastseg.core.atomic import write_json, write_text
+from napari_breastseg.core.volume import Volume
 from napari_breastseg.formats import write_label_map, write_volume
 from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
-from napari_breastseg.volume import Volume
 
 SEED = 12
 CASE_ID = "SAMPLE_001"

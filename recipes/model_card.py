@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_breastseg import checkpoint
-from napari_breastseg.atomic import atomic_path, write_text
+from napari_breastseg.core.atomic import atomic_path, write_text
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import LabelMap
+from napari_breastseg.model import checkpoint
 from napari_breastseg.phantom import LesionSpec, breast_phantom
-from napari_breastseg.prediction import predict
-from napari_breastseg.progress import drain
-from napari_breastseg.volume import LabelMap
+from napari_breastseg.predict.prediction import predict
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 PICTURE = "failures.png"

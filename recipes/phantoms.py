@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_breastseg import formats
+from napari_breastseg.core.volume import Exam, LabelMap
 from napari_breastseg.training.replay import draw_phantom, enhancing
-from napari_breastseg.volume import Exam, LabelMap
 
 SLICES = 4
 

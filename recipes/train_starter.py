@@ -17,11 +17,11 @@ from pathlib import Path
 from ispy import enlarged, late, post_only, read_slices
 from phantoms import make_phantom
 
-from napari_breastseg import checkpoint
-from napari_breastseg.atomic import write_text
-from napari_breastseg.progress import Job
+from napari_breastseg.core.atomic import write_text
+from napari_breastseg.core.progress import Job
+from napari_breastseg.model import checkpoint
+from napari_breastseg.model.unet import ModelSpec
 from napari_breastseg.training import TrainConfig, TrainResult, train
-from napari_breastseg.unet import ModelSpec
 
 SPEC = ModelSpec(
     inputs=("pre", "post1", "post1-pre"),
@@ -82,7 +82,7 @@ def main() -> None:
     root = Path(__file__).resolve().parent.parent
     data = Path(os.environ.get("BREASTSEG_TEST_DATA", root.parent / "shared" / "data"))
     if not (data / "ispy_slices").is_dir():
-        sys.exit(f"Needed the folder ispy_slices in {data}. Set BREASTSEG_TEST_DATA.")
+        sys.exit(f"Expected the folder ispy_slices in {data}. Set BREASTSEG_TEST_DATA.")
     slices = read_slices(data / "ispy_slices")
     real = [*slices["train"], *late(slices["train"])]
     patients = len({one.patient_id for one in real})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 
 # How long an example takes says more about the machine's other work than about the code.
 settings.register_profile("any machine", deadline=None)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
@@ -16,14 +17,16 @@ from pydicom.uid import (
 )
 
 from napari_breastseg import formats
+from napari_breastseg.core.volume import IGNORE, Exam, Grid, LabelMap
 from napari_breastseg.formats import DicomExam
-from napari_breastseg.volume import Exam
 
 ROOT = "1.2.826.0.1.3680043.8.498."
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 STUDY = ROOT + "1"
 SPACING_MM = (0.75, 0.5)
 STEP_MM = 2.0
+FRAME_OF_REFERENCE = "1.2.826.0.1.3680043.8.498.77"
+NEEDED = {"FrameOfReferenceUID": FRAME_OF_REFERENCE}
 
 
 def voxels(count: int, level: int, size: tuple[int, int] = (6, 5)) -> np.ndarray:
@@ -185,3 +188,23 @@ def lossless_jpeg(pixels: np.ndarray) -> bytes:
         + scan
         + b"\xff\xd9"
     )
+
+
+@pytest.fixture
+def exam(tmp_path: Path) -> DicomExam:
+    return found(write_exam(tmp_path / "P1", **NEEDED))
+
+
+def grid_of(exam: DicomExam, role: str = "post1") -> Grid:
+    grid = exam.phases[role].grid
+    assert grid is not None
+    return grid
+
+
+def some_mask(exam: DicomExam) -> LabelMap:
+    """Tumor in slices 1 and 2 of 4, different along every axis; slice 3 not looked at."""
+    grid = grid_of(exam)
+    data = np.zeros(grid.shape, np.uint8)
+    data[1, 1:4, 2] = data[2, 3, 1:4] = 1
+    data[3] = IGNORE
+    return LabelMap(data, grid)

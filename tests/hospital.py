@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_breastseg.checkpoint import Checkpoint, ModelInfo, TrainingRecord
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.unet import ModelSpec, build
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo, TrainingRecord
+from napari_breastseg.model.unet import ModelSpec, build
 
 GRID = Grid((1, 32, 32))
 

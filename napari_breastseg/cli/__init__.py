@@ -11,8 +11,18 @@ from typing import Annotated
 
 import typer
 
-from ..errors import InputError
-from . import data, demo, doctor, models, predicting, reporting, scoring, segobject, training
+from ..core.errors import InputError
+from . import (
+    data,
+    demo,
+    doctor,
+    models,
+    predicting,
+    reporting,
+    scoring,
+    segobject,
+    training,
+)
 from ._console import show_error
 
 __all__ = ["app", "main"]

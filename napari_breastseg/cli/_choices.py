@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..registry import Registry
+from ..registry.models import Registry
 
 if TYPE_CHECKING:
-    from ..checkpoint import Checkpoint
+    from ..model.checkpoint import Checkpoint
 
 __all__ = [
     "Device",
@@ -50,7 +50,7 @@ def model_folder(model: str | None) -> Path:
     InputError
         If the one named is not known.
     """
-    from ..checkpoint import STARTER
+    from ..model.checkpoint import STARTER
 
     if model is None:
         return Registry().promoted() or STARTER
@@ -59,6 +59,6 @@ def model_folder(model: str | None) -> Path:
 
 def load_model(model: str | None) -> Checkpoint:
     """Checkpoint of `model_folder`."""
-    from .. import checkpoint
+    from ..model import checkpoint
 
     return checkpoint.load(model_folder(model))

@@ -8,8 +8,8 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from ..errors import InputError
-from ..progress import Job, Progress, drain
+from ..core.errors import InputError
+from ..core.progress import Job, Progress, drain
 
 __all__ = ["AsJson", "print_json", "print_table", "run", "say", "show_error"]
 
@@ -26,9 +26,9 @@ def say(text: str) -> None:
 def show_error(error: InputError) -> None:
     """Print an error's three parts on stderr."""
     typer.secho("Error", fg="red", bold=True, err=True)
-    say(f"  needed  {error.needed.removeprefix('Needed ')}")
-    say(f"  came    {error.came}")
-    say(f"  do      {error.do}")
+    say(f"  Expected  {error.expected.removeprefix('Expected ')}")
+    say(f"  Found     {error.found.removeprefix('found ')}")
+    say(f"  Fix       {error.fix}")
 
 
 def print_json(value: Any) -> None:

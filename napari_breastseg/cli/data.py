@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from .. import formats
+from ..core.errors import InputError, StorageError
 from ..dataset import Dataset, import_csv
-from ..errors import InputError, StorageError
 from . import reading
 from ._choices import Device, Model, Phases, model_folder, phase_list
 from ._console import AsJson, print_json, print_table, run, say, show_error
@@ -101,8 +101,8 @@ def add(
         raise typer.Exit(2)
     if mask is not None and len(cases) != 1:
         raise InputError(
-            "Needed a single exam to go with --mask",
-            f"got {len(cases)} cases",
+            "Expected a single exam to go with --mask",
+            f"found {len(cases)} cases",
             "Add the exams one by one, or list them in a CSV file for 'dataset import'",
         )
     opened = Dataset.open_or_create(dataset)
@@ -233,8 +233,8 @@ def draft(
     as_json: AsJson = False,
 ) -> None:
     """Let a model draft the cases nobody has worked on, and tell the Dice it expects of each."""
-    from ..drafting import draft_cases
-    from ..uncertainty import load_members
+    from ..predict.drafting import draft_cases
+    from ..predict.uncertainty import load_members
 
     members = load_members(model_folder(model))
     result = run(draft_cases(Dataset.open(dataset), members, device=device), quiet=as_json)

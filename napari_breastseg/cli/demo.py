@@ -11,16 +11,16 @@ import numpy as np
 import typer
 
 from .. import formats
-from ..atomic import write_text
+from ..core.atomic import write_text
+from ..core.errors import InputError
+from ..core.volume import Exam, LabelMap
 from ..dataset import Dataset
-from ..errors import InputError
-from ..volume import Exam, LabelMap
 from ._choices import model_folder
 from ._console import AsJson, print_json, print_table, run, say
 from .doctor import screen_problem
 
 if TYPE_CHECKING:
-    from ..checkpoint import Checkpoint
+    from ..model.checkpoint import Checkpoint
 
 SAMPLE = "SAMPLE_001"
 FINE_TUNE_STEPS = 100
@@ -36,7 +36,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Segment, correct, accept and fine-tune on the synthetic sample exam."""
-    from ..checkpoint import load
+    from ..model.checkpoint import load
 
     problem = None if headless else screen_problem()
     if problem is not None:
@@ -69,7 +69,7 @@ def sample_folder() -> Path:
         if folder.is_dir():
             return folder
     raise InputError(
-        "Needed the sample exam that comes with the package",
+        "Expected the sample exam that comes with the package",
         f"there is no sample_data in {package}",
         "Install the package again",
     )
@@ -87,7 +87,7 @@ def _new_folder(output: Path | None) -> Path:
     if output is not None:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise InputError(
-                "Needed a new or empty --output folder",
+                "Expected a new or empty --output folder",
                 f"there is something in {output}",
                 "Choose another folder",
             )
@@ -102,9 +102,9 @@ def _new_folder(output: Path | None) -> Path:
 def _loop(
     checkpoint: Checkpoint, exam: Exam, reference: LabelMap, folder: Path, *, quiet: bool
 ) -> list[dict[str, object]]:
-    from ..checkpoint import load
-    from ..figures import loop_picture
-    from ..prediction import predict
+    from ..model.checkpoint import load
+    from ..predict.prediction import predict
+    from ..scoring.figures import loop_picture
     from ..training import train_dataset
 
     draft = run(predict(checkpoint, exam), quiet=quiet).label_map
@@ -168,7 +168,7 @@ def _open_window(checkpoint: Checkpoint, model: Path, exam: Exam, folder: Path) 
     """Napari on the segmented sample, through the plugin's own command: no widgets import here."""
     from npe2 import PluginManager
 
-    from ..prediction import predict
+    from ..predict.prediction import predict
 
     draft = run(predict(checkpoint, exam)).label_map
     formats.write_label_map(folder / f"{exam.case_id}.nii.gz", draft)

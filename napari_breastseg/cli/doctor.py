@@ -13,9 +13,9 @@ from typing import Literal
 
 import typer
 
-from ..atomic import atomic_path
-from ..errors import InputError
-from ..home import home_folder
+from ..core.atomic import atomic_path
+from ..core.errors import InputError
+from ..core.home import home_folder
 from ._choices import model_folder
 from ._console import AsJson, print_json, print_table
 
@@ -149,9 +149,9 @@ def _home() -> Check:
 def _model() -> Check:
     try:
         folder = model_folder(None)
-        from ..checkpoint import load
+        from ..model.checkpoint import load
 
         info = load(folder).info
     except InputError as error:
-        return Check("model", "note", error.came, error.do)
+        return Check("model", "note", error.found, error.fix)
     return Check("model", "ok", f"{info.name}, takes {', '.join(info.spec.inputs)}")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..dataset import Dataset
-from ..promotion import promote as promote_judged
-from ..registry import Registry
+from ..registry.models import Registry
+from ..registry.promotion import promote as promote_judged
 from ._choices import Device, Phases, model_folder, phase_list
 from ._console import AsJson, print_json, print_table, run
 
 if TYPE_CHECKING:
-    from ..gate import Judgment
+    from ..registry.gate import Judgment
 
 app = typer.Typer(help="List, add and choose models.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ Name = Annotated[str, typer.Argument(help="A registered model.")]
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """The starter model, and registered models, oldest first."""
-    from ..checkpoint import STARTER, read_info
+    from ..model.checkpoint import STARTER, read_info
 
     entries = Registry().list()
     if as_json:
@@ -64,7 +64,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """What a model takes, how it was trained, and its model card."""
-    from ..checkpoint import CARD_FILE, read_info
+    from ..model.checkpoint import CARD_FILE, read_info
 
     folder = model_folder(name)
     info = read_info(folder)
@@ -109,7 +109,7 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Copy a model into the registry, turned into a checkpoint folder where it is none."""
-    from ..model_import import import_model
+    from ..model.importing import import_model
 
     with TemporaryDirectory() as work:
         made = import_model(folder, Path(work) / "model", phases=phase_list(phases))

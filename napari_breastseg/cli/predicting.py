@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .. import formats
-from ..errors import InputError, StorageError
+from ..core.errors import InputError, StorageError
 from ._choices import Device, Model, Phases, load_model, model_folder, phase_list
 from ._console import AsJson, print_json, print_table, run, say, show_error
 
 if TYPE_CHECKING:
-    from ..prediction import Prediction
+    from ..predict.prediction import Prediction
 
 PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
 
@@ -58,8 +58,8 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Segment exams and write one mask per case."""
-    from ..prediction import predict as predict_exam
-    from ..uncertainty import load_members, predict_uncertain
+    from ..predict.prediction import predict as predict_exam
+    from ..predict.uncertainty import load_members, predict_uncertain
 
     planned, bad_inputs = _plan(exams, output, phase_list(phases), stack, quiet=as_json)
     members = load_members(model_folder(model)) if uncertainty else [load_model(model)]
@@ -148,7 +148,7 @@ def _plan(
                 continue  # two phases of one set were named
             if key in planned:
                 raise InputError(
-                    "Needed a name of its own for every case",
+                    "Expected a name of its own for every case",
                     f"'{case.case_id}' comes from {planned[key].case.place} and from {case.place}",
                     "Give the exams in separate runs with different --output folders",
                 )
@@ -157,7 +157,7 @@ def _plan(
         for file in (planned_case.mask, planned_case.probability):
             if file.resolve() in inputs:
                 raise InputError(
-                    "Needed an --output folder where no input would be overwritten",
+                    "Expected an --output folder where no input would be overwritten",
                     f"{file} is one of the exams",
                     "Choose another --output folder",
                 )

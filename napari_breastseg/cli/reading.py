@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..core.errors import InputError
 from ..dataset import Dataset
-from ..errors import InputError
 from ._console import AsJson, print_json, print_table, run, say, show_error
 
 __all__ = ["agreement", "ask", "consensus"]
@@ -33,11 +33,13 @@ def consensus(
     as_json: AsJson = False,
 ) -> None:
     """Make the readers' consensus the new draft of cases, to be looked at and accepted."""
-    from ..consensus import Method, propose_consensus
+    from ..scoring.consensus import Method, propose_consensus
 
     if method not in list(Method):
         raise InputError(
-            f"Needed one of the methods {', '.join(Method)}", f"got {method}", "Choose one of them"
+            f"Expected one of the methods {', '.join(Method)}",
+            f"found {method}",
+            "Choose one of them",
         )
     opened = Dataset.open(dataset)
     _each(cases, lambda c: propose_consensus(opened, c, Method(method)), "drafted", as_json)
@@ -45,7 +47,7 @@ def consensus(
 
 def agreement(dataset: Folder, as_json: AsJson = False) -> None:
     """Compare the readers of each case, and the model with them."""
-    from ..agreement import agreement as comparing
+    from ..scoring.agreement import agreement as comparing
 
     found = run(comparing(Dataset.open(dataset)), quiet=as_json)
     if as_json:

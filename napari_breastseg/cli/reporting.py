@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from .. import formats
-from ..errors import InputError
+from ..core.errors import InputError
 from ..lesions import PE_THRESHOLD_PERCENT, Change, compare_visits
-from ..report import (
+from ..lesions.report import (
     NOT_A_DEVICE,
     change_words,
     lesion_report,
@@ -77,7 +77,7 @@ def report(
 def _require_no_input(output: Path, *inputs: Path | None) -> None:
     if output.resolve() in {path.resolve() for path in inputs if path is not None}:
         raise InputError(
-            "Needed another name for the report",
+            "Expected another name for the report",
             f"{output.name} is one of the inputs",
             "Choose another --output",
         )

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ..core.errors import InputError
 from ..dataset import Dataset
-from ..errors import InputError
 from ._choices import Device, Model, load_model
 from ._console import AsJson, print_json, print_table, run, say
 
 if TYPE_CHECKING:
-    from ..checkpoint import TrainingRecord
+    from ..model.checkpoint import TrainingRecord
 
 
 def evaluate(
@@ -40,8 +40,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a model on accepted cases: Dice, surface distances, volumes, lesions, curves."""
-    from ..evaluation import evaluate as evaluate_cases
-    from ..prediction import predict
+    from ..predict.prediction import predict
+    from ..scoring.evaluation import evaluate as evaluate_cases
 
     opened = Dataset.open(dataset)
     checkpoint = load_model(model)
@@ -51,7 +51,8 @@ def evaluate(
     trained_on = training.learned_from(patient_of.items()).intersection(case_ids)
     if trained_on and not include_trained:
         raise InputError(
-            f"Needed cases of patients that {checkpoint.info.name} and the models it was made from "
+            f"Expected cases of patients that {checkpoint.info.name} and the models it was "
+            "made from "
             "never learned from",
             f"{len(trained_on)} of {len(case_ids)} cases were trained on",
             "Use --split test, or --split val with a model that held them out; "
@@ -113,7 +114,7 @@ def _chosen(dataset: Dataset, split: str, training: TrainingRecord) -> tuple[str
     locked = dataset.locked()
     if not locked:
         raise InputError(
-            "Needed accepted cases of patients locked for testing",
+            "Expected accepted cases of patients locked for testing",
             f"dataset {dataset.name} has none; the tenth patient is the first to be locked",
             "Use --split val, or accept cases of more patients",
         )

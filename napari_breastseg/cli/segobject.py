@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from .. import formats
-from ..errors import InputError
-from ..report import lesion_side
+from ..core.errors import InputError
+from ..lesions.report import lesion_side
 from ._choices import Phases, phase_list
 from ._console import AsJson, print_json, run, say
 
@@ -55,15 +55,15 @@ def export_seg(
     found = [case.dicom for case in cases if case.dicom is not None]
     if len(found) != 1:
         raise InputError(
-            "Needed one DICOM exam to make a DICOM SEG of",
-            f"got {len(found)}" + (", and files that are no DICOM" if not found else ""),
+            "Expected one DICOM exam to make a DICOM SEG of",
+            f"found {len(found)}" + (", and files that are no DICOM" if not found else ""),
             "Choose the folder of the exam the mask was drawn on",
         )
     (source,) = found
     taken = [*source.files, *([mask] if mask.is_file() else [])]
     if output.exists() and any(output.samefile(file) for file in taken):
         raise InputError(
-            "Needed an output apart from the inputs",
+            "Expected an output apart from the inputs",
             "it is one of them",
             "Choose another file name; nothing was written",
         )
@@ -76,7 +76,7 @@ def export_seg(
         name, _, version = made_with.partition("=")
         if not (name.strip() and version.strip()):
             raise InputError(
-                "Needed name and version of the algorithm",
+                "Expected name and version of the algorithm",
                 "one of them is missing",
                 "Give both, for example --made-with ward-3=2026.1",
             )

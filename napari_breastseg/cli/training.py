@@ -9,12 +9,12 @@ from typing import Annotated
 
 import typer
 
+from ..core.errors import InputError
+from ..core.home import new_training_folder
 from ..dataset import Dataset
-from ..errors import InputError
-from ..home import new_training_folder
-from ..promotion import lone_training, new_cases, registered
-from ..promotion import promote as promote_judged
-from ..registry import Registry
+from ..registry.models import Registry
+from ..registry.promotion import lone_training, new_cases, registered
+from ..registry.promotion import promote as promote_judged
 from ._choices import Device, load_model
 from ._console import AsJson, print_json, run
 
@@ -148,8 +148,8 @@ def _why_not_due(context: typer.Context, datasets: list[Dataset], wanted: int) -
     """Why a nightly training has to wait; else the lock is held until the command ends."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise InputError(
-            "Needed a single process for --if-new",
-            "got several, started by torchrun",
+            "Expected a single process for --if-new",
+            "found several, started by torchrun",
             "Leave --if-new out there, or start the command without torchrun",
         )
     if not context.with_resource(lone_training()):
@@ -161,14 +161,14 @@ def _why_not_due(context: typer.Context, datasets: list[Dataset], wanted: int) -
 def _new_folder(datasets: list[Dataset], name: str | None, resume: bool) -> Path:
     if resume:
         raise InputError(
-            "Needed the folder of the training to go on with",
-            "got --resume without --output",
+            "Expected the folder of the training to go on with",
+            "found --resume without --output",
             "Add --output with the folder that the interrupted training wrote to",
         )
     if "TORCHELASTIC_RUN_ID" in os.environ:  # whose processes might choose different ones
         raise InputError(
-            "Needed an output folder for a training of several processes",
-            "got no --output",
+            "Expected an output folder for a training of several processes",
+            "found no --output",
             "Add --output with the folder that becomes the checkpoint",
         )
     return new_training_folder(name or f"{datasets[0].name}-{datetime.now():%Y%m%d-%H%M}")
@@ -191,4 +191,4 @@ def _fold(text: str) -> int | None:
         return None
     if text.isdigit():
         return int(text)
-    raise InputError("Needed a fold: a number from 0, or none", f"got '{text}'", "Use --fold 0")
+    raise InputError("Expected a fold: a number from 0, or none", f"found '{text}'", "Use --fold 0")

@@ -26,10 +26,10 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__, formats
-from ..atomic import write_json, write_text
-from ..errors import InputError
-from ..progress import Job, Progress
-from ..volume import BACKGROUND, IGNORE, TUMOR, LabelMap
+from ..core.atomic import write_json, write_text
+from ..core.errors import InputError
+from ..core.progress import Job, Progress
+from ..core.volume import BACKGROUND, IGNORE, TUMOR, LabelMap
 from .records import CaseRecord
 from .store import Store
 
@@ -117,7 +117,7 @@ def _labels(names: Iterable[str], what: str) -> dict[str, str]:
     labels = {name: _plain(name) for name in names}
     if len({label.casefold() for label in labels.values()}) < len(labels) or "" in labels.values():
         raise InputError(
-            f"Needed {what} whose names differ in letters and digits, all that BIDS labels hold",
+            f"Expected {what} whose names differ in letters and digits, all that BIDS labels hold",
             "some do not, or hold none",
             "Export with --format nnunet, or import the cases under other names",
         )
@@ -131,7 +131,7 @@ def _plain(name: str) -> str:
 def _copy(source: Path, target: Path) -> None:
     if not source.exists():
         raise InputError(
-            f"Needed {source.name} to export",
+            f"Expected {source.name} to export",
             "the dataset folder no longer holds it",
             "Run `dataset check`, and restore the file from a backup",
         )

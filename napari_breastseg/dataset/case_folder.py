@@ -10,7 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from .. import formats
-from ..errors import InputError
+from ..core.errors import InputError
 from .importing import CaseRow, CaseTable
 
 __all__ = ["read_case_folder"]
@@ -40,8 +40,8 @@ def read_case_folder(folder: Path) -> CaseTable:
     names = [case.case_id.casefold() for case in cases]
     if not shared or len(set(names)) < len(names):
         raise InputError(
-            f"Needed cases of different names with phases that all of them have in {images.name}",
-            "no phase is in every case" if cases and not shared else f"got {len(cases)} cases",
+            f"Expected cases of different names with phases that all of them have in {images.name}",
+            "no phase is in every case" if cases and not shared else f"found {len(cases)} cases",
             "List the cases in a CSV file for `dataset import`",
         )
     masks: dict[str, list[Path]] = defaultdict(list)
@@ -63,7 +63,7 @@ def _named(folder: Path, name: str) -> Path:
         if path.is_dir() and path.name.casefold() == name:
             return path
     raise InputError(
-        f"Needed folders images and segmentations in {folder.name} to import it",
+        f"Expected folders images and segmentations in {folder.name} to import it",
         f"there is no {name}",
         "Choose a folder laid out so, or list the cases in a CSV file",
     )
@@ -83,8 +83,8 @@ def _mask(found: list[Path], case_id: str) -> Path | None:
     chosen = expert or found
     if len(chosen) > 1:
         raise InputError(
-            f"Needed one mask of case {case_id} in segmentations",
-            f"got {len(chosen)}",
+            f"Expected one mask of case {case_id} in segmentations",
+            f"found {len(chosen)}",
             "Keep the one to learn from, or name the masks in a CSV file",
         )
     return chosen[0] if chosen else None

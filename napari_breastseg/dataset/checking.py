@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from .. import formats
-from ..errors import InputError
-from ..volume import BACKGROUND, TUMOR
+from ..core.errors import InputError
+from ..core.volume import BACKGROUND, TUMOR
 from .derived import LABELS, splits, test_cases, training_cases
 from .effort import effort, effort_by_model
 from .layout import FILE_ENDING, sha256

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..volume import BACKGROUND, IGNORE, TUMOR
+from ..core.volume import BACKGROUND, IGNORE, TUMOR
 from .layout import FILE_ENDING, Layout
 from .records import FOLDS, CaseRecord
 

@@ -9,9 +9,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ..atomic import storage_errors, write_json
-from ..errors import InputError
-from ..progress import Job, Progress
+from ..core.atomic import storage_errors, write_json
+from ..core.errors import InputError
+from ..core.progress import Job, Progress
 from .bids import writing_bids
 from .derived import LABELS, splits, test_cases, training_cases
 from .layout import FILE_ENDING
@@ -27,21 +27,21 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
     """Copy the accepted cases to `dest`; see `Dataset.export`."""
     if format not in FORMATS:
         raise InputError(
-            f"Needed one of the export formats {', '.join(FORMATS)}",
-            f"got {format}",
+            f"Expected one of the export formats {', '.join(FORMATS)}",
+            f"found {format}",
             "Choose one of them",
         )
     source = store.layout.folder.resolve()
     target = dest.resolve()
     if target == source or source in target.parents or target in source.parents:
         raise InputError(
-            "Needed a folder apart from the dataset's to export to",
+            "Expected a folder apart from the dataset's to export to",
             f"{dest} is the dataset's own folder, lies in it or holds it",
             "Choose a new folder, such as Dataset501_BreastTumor under nnUNet_raw",
         )
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise InputError(
-            f"Needed a new or empty folder to export to, {dest}",
+            f"Expected a new or empty folder to export to, {dest}",
             "it holds something already",
             "Choose another folder; nothing was touched",
         )
@@ -49,7 +49,7 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
     training, testing = training_cases(records), test_cases(records)
     if not training and not (format == "bids" and testing):
         raise InputError(
-            "Needed accepted cases to export",
+            "Expected accepted cases to export",
             f"dataset {store.name} has none outside the locked patients",
             "Accept or import cases first",
         )
@@ -102,7 +102,7 @@ def _writing_nnunet(
 def _copy(source: Path, target: Path) -> None:
     if not source.exists():
         raise InputError(
-            f"Needed {source.name} to export",
+            f"Expected {source.name} to export",
             "the dataset folder no longer holds it",
             "Run `dataset check`, and restore the file from a backup",
         )

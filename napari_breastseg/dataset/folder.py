@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from .. import formats
-from ..errors import InputError
+from ..core.errors import InputError
+from ..core.progress import Job
+from ..core.volume import Exam, LabelMap
 from ..lesions import Lesion, LesionReport
-from ..progress import Job
-from ..volume import Exam, LabelMap
-from . import case_folder, checking, exporting, importing, masks, opening, work
+from . import (
+    case_folder,
+    checking,
+    exporting,
+    importing,
+    masks,
+    opening,
+    work,
+)
 from .derived import LABELS, Split, splits, test_cases
 from .locking import LockNote
 from .reads import Reads
@@ -121,7 +129,7 @@ class Dataset:
         record = self.case(case_id)
         if not record.is_accepted:
             raise InputError(
-                f"Needed an accepted mask of case {case_id}",
+                f"Expected an accepted mask of case {case_id}",
                 f"the case is {record.status.value}",
                 "Accept the case first, or choose an accepted one",
             )
@@ -296,8 +304,8 @@ class Dataset:
         require_word(annotator, "an annotator")
         if not (math.isfinite(seconds) and seconds >= 0):
             raise InputError(
-                "Needed the seconds spent on a case, 0 or more",
-                f"got {seconds}",
+                "Expected the seconds spent on a case, 0 or more",
+                f"found {seconds}",
                 "Give the time in s",
             )
         return work.replace_mask(
@@ -340,8 +348,8 @@ class Dataset:
             reason = FlagReason(reason)
         except ValueError:
             raise InputError(
-                f"Needed one of these reasons: {', '.join(FlagReason)}",
-                "got another text",
+                f"Expected one of these reasons: {', '.join(FlagReason)}",
+                "found another text",
                 "Choose the nearest; free text could name a patient and is not kept",
             ) from None
         update = {"status": Status.FLAGGED, "flag_reason": reason}
@@ -360,7 +368,7 @@ class Dataset:
             record = self.case(case_id)
             if record.status not in (Status.ACCEPTED, Status.FLAGGED):
                 raise InputError(
-                    f"Needed case {case_id} to be accepted or flagged to reopen it",
+                    f"Expected case {case_id} to be accepted or flagged to reopen it",
                     f"it is {record.status.value}",
                     "Go on with it as it is",
                 )
@@ -382,7 +390,7 @@ class Dataset:
             record = self.case(case_id)
             if record.accepted is None:
                 raise InputError(
-                    f"Needed case {case_id} to be accepted to take that back",
+                    f"Expected case {case_id} to be accepted to take that back",
                     f"it is {record.status.value}",
                     "Go on with it as it is",
                 )
@@ -454,10 +462,10 @@ class Dataset:
         all_splits = self.splits()
         if not 0 <= fold < len(all_splits):
             raise InputError(
-                f"Needed a fold from 0 to {len(all_splits) - 1}"
+                f"Expected a fold from 0 to {len(all_splits) - 1}"
                 if all_splits
-                else "Needed accepted cases to train on",
-                f"got fold {fold}"
+                else "Expected accepted cases to train on",
+                f"found fold {fold}"
                 if all_splits
                 else f"dataset {self.name} has none outside the locked patients",
                 "Choose one of these folds, or accept cases of further patients"

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import formats
-from ..errors import InputError, StorageError
-from ..progress import Job, Progress
-from ..volume import BACKGROUND, TUMOR, Exam, LabelMap
+from ..core.errors import InputError, StorageError
+from ..core.progress import Job, Progress
+from ..core.volume import BACKGROUND, TUMOR, Exam, LabelMap
 from .layout import sha256
 from .masks import require_labels
 from .records import CaseRecord, Status, require_case_id, require_pseudonym
@@ -150,7 +150,7 @@ def read_table(path: Path) -> CaseTable:
         )
     if problems:
         raise InputError(
-            f"Needed columns case_id, patient_id, image and mask, a case per row, in {path.name}",
+            f"Expected columns case_id, patient_id, image and mask, a case per row, in {path.name}",
             "; ".join(problems),
             "Correct the table and import it again; nothing was changed. "
             "A case without a mask has an empty cell",
@@ -222,7 +222,7 @@ def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: Ca
     ]
     if changed:
         raise InputError(
-            f"Needed case {known.case_id} as it was imported",
+            f"Expected case {known.case_id} as it was imported",
             f"its {' and '.join(changed)} changed since"
             if recorded
             else "it entered the dataset in another way",
@@ -234,7 +234,7 @@ def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: Ca
         known.accepted is not None and known.accepted.is_imported
     ):
         raise InputError(
-            f"Needed case {known.case_id} untouched since its import to replace its mask",
+            f"Expected case {known.case_id} untouched since its import to replace its mask",
             f"it is {known.status.value}" + (", corrected here" if known.is_accepted else ""),
             "Open the case and correct it there, or import it under another case_id",
         )
@@ -264,8 +264,8 @@ def _read_exam(row: CaseRow, table: CaseTable, store: Store) -> Exam:
             return formats.read_exam(replace(files, roles=store.channels))
         roles = ",".join(["pre", *(f"post{number}" for number in range(1, error.count))])
         raise InputError(
-            error.needed,
-            f"{error.came}, and dataset {store.name} names "
+            error.expected,
+            f"{error.found}, and dataset {store.name} names "
             + (", ".join(store.channels) or "no channels"),
             f"Make a new dataset with `dataset init DATASET --channels {roles}` first, each name "
             "saying which phase that channel holds, and import into it; or save the image as grey",
@@ -284,7 +284,7 @@ def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:
     missing = [column for column in image_columns if column not in row.images]
     if missing:
         raise InputError(
-            f"Needed a file for every image column of case {row.case_id}",
+            f"Expected a file for every image column of case {row.case_id}",
             f"{', '.join(missing)} is empty",
             "Fill the cell or leave the row out",
         )
@@ -292,7 +292,7 @@ def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:
     absent = [column for column, path in files.items() if not path.exists()]
     if absent:
         raise InputError(
-            f"Needed the files of case {row.case_id}",
+            f"Expected the files of case {row.case_id}",
             f"the one in column {', '.join(absent)} does not exist",
             "Correct the path; it is absolute or relative to the CSV file",
         )
@@ -307,7 +307,7 @@ def _require_no_sibling(row: CaseRow) -> None:
     second = path.with_name(_FIRST_CHANNEL.sub("_0001", path.name))
     if second.name != path.name and second.exists():
         raise InputError(
-            f"Needed every phase of case {row.case_id}, or one that is no part of several",
+            f"Expected every phase of case {row.case_id}, or one that is no part of several",
             f"its image is {path.name}, and {second.name} lies beside it",
             "Name the phases in columns image_0000, image_0001, ...; to import the one after "
             "contrast alone give that file",
@@ -335,8 +335,8 @@ def _spacing(row: CaseRow) -> list[float] | None:
         numbers = []
     if len(numbers) not in (1, 2, 3) or not all(math.isfinite(n) and n > 0 for n in numbers):
         raise InputError(
-            f"Needed spacing_mm of case {row.case_id} as one in-plane number or z y x, above 0",
-            "got something else",
+            f"Expected spacing_mm of case {row.case_id} as one in-plane number or z y x, above 0",
+            "found something else",
             "Correct the cell, for example 0.7 or 3 0.7 0.7",
         )
     return numbers
@@ -354,7 +354,7 @@ def _contradicts(asked: list[float] | None, has: tuple[float, float, float] | No
 def _failure(row: CaseRow, error: Exception) -> ImportFailure:
     if isinstance(error, OSError):  # its text would name the whole path
         error = InputError(
-            f"Needed to read the files of case {row.case_id}",
+            f"Expected to read the files of case {row.case_id}",
             f"the system answered '{error.strerror or 'an error'}'",
             "Check that you may read them",
         )
@@ -386,7 +386,9 @@ def _read_lines(path: Path) -> csv.DictReader[str]:
     except (OSError, UnicodeDecodeError) as error:
         reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
         raise InputError(
-            "Needed a CSV file of cases", f"{path.name}: {reason}", "Save the table as CSV (UTF-8)"
+            "Expected a CSV file of cases",
+            f"{path.name}: {reason}",
+            "Save the table as CSV (UTF-8)",
         ) from error
     lines = text.splitlines()
     first = lines[0] if lines else ""

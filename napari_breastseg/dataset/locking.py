@@ -18,8 +18,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..atomic import storage_errors, write_json
-from ..errors import InputError
+from ..core.atomic import storage_errors, write_json
+from ..core.errors import InputError
 from .layout import Layout
 
 __all__ = ["LockNote", "Locks"]
@@ -126,7 +126,7 @@ class Locks:
                     lock.acquire(timeout=_FOLDER_WAIT_S)
                 except Timeout:
                     raise InputError(
-                        "Needed the dataset folder free for a moment",
+                        "Expected the dataset folder free for a moment",
                         f"another program has been writing to it for {_FOLDER_WAIT_S:.0f} seconds",
                         "Let the other program finish, then try again; nothing was changed",
                     ) from None
@@ -170,7 +170,7 @@ class Locks:
             else "somebody has it open"
         )
         return InputError(
-            f"Needed case {case_id} free to change it",
+            f"Expected case {case_id} free to change it",
             who,
             "Wait until it is closed there, or work on another case; nothing was changed",
         )

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__, formats
-from ..errors import InputError
-from ..volume import BACKGROUND, IGNORE, TUMOR, Grid, LabelMap
+from ..core.errors import InputError
+from ..core.volume import BACKGROUND, IGNORE, TUMOR, Grid, LabelMap
 from .derived import LABELS
 from .effort import added_path_px
 from .layout import sha256
@@ -67,9 +67,9 @@ def require_labels(label_map: LabelMap, allowed: Iterable[int], case_id: str) ->
         names = {value: name for name, value in LABELS.items()}
         values = ", ".join(map(str, found[:12])) + (" and more" if len(found) > 12 else "")
         raise InputError(
-            f"Needed a mask of case {case_id} with labels "
+            f"Expected a mask of case {case_id} with labels "
             + ", ".join(f"{value} {names[value]}" for value in allowed),
-            f"got labels {values}",
+            f"found labels {values}",
             "Save the mask again with tumor as 1 and everything else as 0",
         )
 
@@ -143,8 +143,8 @@ def with_ignore(
     reviewed = sorted(set(range(depth) if reviewed_slices is None else reviewed_slices))
     if not reviewed or reviewed[0] < 0 or reviewed[-1] >= depth:
         raise InputError(
-            f"Needed reviewed slices of case {case_id} from 0 to {depth - 1}, one at least",
-            f"got {', '.join(map(str, reviewed[:12])) or 'none'}",
+            f"Expected reviewed slices of case {case_id} from 0 to {depth - 1}, one at least",
+            f"found {', '.join(map(str, reviewed[:12])) or 'none'}",
             "Mark the slices that were looked at",
         )
     data = np.full_like(label_map.data, IGNORE)

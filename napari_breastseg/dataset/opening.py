@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..atomic import storage_errors, write_text
-from ..errors import InputError
+from ..core.atomic import storage_errors, write_text
+from ..core.errors import InputError
 from .derived import OWN_KEY, derived_texts
 from .layout import Layout
 from .records import require_word
@@ -27,13 +27,13 @@ def create_store(folder: Path, channels: Sequence[str], name: str | None) -> Sto
         c.replace("_", "a").isalnum() for c in channels
     ):
         raise InputError(
-            "Needed channel roles such as pre, post1, post2, each once",
-            f"got {', '.join(map(repr, channels))}",
+            "Expected channel roles such as pre, post1, post2, each once",
+            f"found {', '.join(map(repr, channels))}",
             "Name each channel of a case once",
         )
     if folder.exists() and (not folder.is_dir() or _holds_something(folder)):
         raise InputError(
-            f"Needed a new or empty folder at {folder}",
+            f"Expected a new or empty folder at {folder}",
             "there is a dataset already" if _is_own(folder) else _what_is_there(folder),
             "Open the dataset that is there, or choose another folder; nothing was touched",
         )
@@ -57,7 +57,7 @@ def open_store(folder: Path) -> Store:
         records, _ = Store(folder, folder.name, ()).read_all()
         if not records:
             raise InputError(
-                f"Needed a dataset folder at {folder}",
+                f"Expected a dataset folder at {folder}",
                 _what_is_there(folder),
                 "Choose one that `dataset init` or `dataset import` made; nothing was touched",
             )
@@ -82,7 +82,7 @@ def _read_head(layout: Layout) -> tuple[str, tuple[str, ...]] | None:
         return None
     if not isinstance(value, dict) or OWN_KEY not in value:
         raise InputError(
-            f"Needed a dataset folder of napari-breastseg at {layout.folder}",
+            f"Expected a dataset folder of napari-breastseg at {layout.folder}",
             "its dataset.json was made by something else",
             "Import its cases into a new folder with `dataset import`; nothing was touched",
         )

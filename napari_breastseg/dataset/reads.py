@@ -21,13 +21,20 @@ from pathlib import Path
 import numpy as np
 
 from .. import __version__, formats
-from ..atomic import atomic_path, storage_errors, write_text
-from ..errors import InputError
-from ..volume import TUMOR, Exam, LabelMap
+from ..core.atomic import atomic_path, storage_errors, write_text
+from ..core.errors import InputError
+from ..core.volume import TUMOR, Exam, LabelMap
 from . import masks
 from .derived import LABELS
 from .layout import FILE_ENDING, sha256
-from .records import AcceptedMask, CaseRecord, ReadKind, ReadRecord, Status, require_word
+from .records import (
+    AcceptedMask,
+    CaseRecord,
+    ReadKind,
+    ReadRecord,
+    Status,
+    require_word,
+)
 from .store import Store
 from .work import save_draft, withdraw
 
@@ -56,7 +63,7 @@ class Reads:
             mask = record.accepted
             if mask is None:
                 raise InputError(
-                    f"Needed an accepted mask of case {case_id} to ask for a second read",
+                    f"Expected an accepted mask of case {case_id} to ask for a second read",
                     f"it is {record.status.value}",
                     "Accept the case first",
                 )
@@ -64,7 +71,7 @@ class Reads:
                 return record
             if any(read.kind is ReadKind.SECOND for read in self.of_case(case_id)):
                 raise InputError(
-                    f"Needed case {case_id} without a second read to ask for one",
+                    f"Expected case {case_id} without a second read to ask for one",
                     "it has been read twice already",
                     "Choose another case; its reads stay as they are",
                 )
@@ -109,7 +116,7 @@ class Reads:
                 found.append(ReadRecord.model_validate_json(path.read_bytes()))
             except (OSError, ValueError):
                 raise InputError(
-                    f"Needed readable records of the reads of case {case_id}",
+                    f"Expected readable records of the reads of case {case_id}",
                     "one is damaged or of a newer version",
                     "Restore it from a backup, update napari-breastseg, or move it away",
                 ) from None
@@ -147,7 +154,7 @@ class Reads:
         record = self._store.case(case_id)
         if record.status is Status.FLAGGED:
             raise InputError(
-                f"Needed case {case_id} open for a consensus", "it is flagged", "Reopen it first"
+                f"Expected case {case_id} open for a consensus", "it is flagged", "Reopen it first"
             )
         with self._store.writing(case_id, "consensus"):
             if record.is_accepted:
@@ -168,13 +175,13 @@ class Reads:
         first = next((r for r in self.of_case(case_id) if r.kind is ReadKind.FIRST), None)
         if not record.is_for_second_read or first is None:
             raise InputError(
-                f"Needed case {case_id} to be chosen for a second read",
+                f"Expected case {case_id} to be chosen for a second read",
                 "nobody has asked for one",
                 "Ask for a second read in the Review tab or with `dataset ask`",
             )
         if _file_name(first.reader) == _file_name(reader):
             raise InputError(
-                f"Needed another reader for the second read of case {case_id}",
+                f"Expected another reader for the second read of case {case_id}",
                 "this annotator made the first one",
                 "Let somebody else read it",
             )
@@ -252,7 +259,9 @@ class SecondRead:
         own = self._own()
         if own is None:
             raise InputError(
-                f"Needed a read of case {case_id} by this annotator", "there is none", "Accept one"
+                f"Expected a read of case {case_id} by this annotator",
+                "there is none",
+                "Accept one",
             )
         return self._reads.label_map(own)
 

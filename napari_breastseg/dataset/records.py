@@ -13,8 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..errors import InputError
-from ..volume import Grid
+from ..core.errors import InputError
+from ..core.volume import Grid
 
 __all__ = [
     "AcceptedMask",
@@ -306,16 +306,16 @@ def require_case_id(case_id: str) -> str:
     """
     reason = None
     if not case_id:
-        reason = "got an empty one"
+        reason = "found an empty one"
     elif len(case_id) > 100:
-        reason = f"got one of {len(case_id)} characters"
+        reason = f"found one of {len(case_id)} characters"
     elif not _CASE_ID.fullmatch(case_id):
-        reason = "got one with other characters"
+        reason = "found one with other characters"
     elif case_id.endswith(".") or ".." in case_id or case_id.split(".")[0].lower() in _DEVICE_NAMES:
-        reason = "got one that is no file name on every system"
+        reason = "found one that is no file name on every system"
     if reason:
         raise InputError(
-            "Needed a case id of letters, digits, '_', '-' and single dots, 100 at most",
+            "Expected a case id of letters, digits, '_', '-' and single dots, 100 at most",
             reason,
             "Rename the case; an id must not hold a patient's name",
         )
@@ -355,8 +355,8 @@ def _require_printable(value: str, what: str, do: str) -> str:
         or "^" in value
     ):
         raise InputError(
-            f"Needed {what} of 1 to 100 printable characters, without '^' and outer spaces",
-            f"got {len(value)} characters"
+            f"Expected {what} of 1 to 100 printable characters, without '^' and outer spaces",
+            f"found {len(value)} characters"
             + (" with others among them" if value.strip() else ", all blank"),
             do,
         )

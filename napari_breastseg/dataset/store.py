@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..atomic import atomic_path, fsync, storage_errors, write_text
-from ..errors import InputError, StorageError
+from ..core.atomic import atomic_path, fsync, storage_errors, write_text
+from ..core.errors import InputError, StorageError
 from .derived import derived_texts
 from .layout import FILE_ENDING, PENDING_KINDS, Layout, sha256
 from .locking import Locks
@@ -68,7 +68,7 @@ class Store:
             entries = []
         except OSError as error:
             raise InputError(
-                f"Needed to look into {self.layout.cases}",
+                f"Expected to look into {self.layout.cases}",
                 f"the system answered '{error.strerror}'",
                 "Check that you may read the dataset folder",
             ) from error
@@ -100,7 +100,7 @@ class Store:
         records, unreadable = self.read_all()
         if unreadable:
             raise InputError(
-                "Needed readable records in the dataset's cases folder",
+                "Expected readable records in the dataset's cases folder",
                 f"the record of {', '.join(unreadable)} is damaged or of a newer version",
                 "Restore it from a backup, update napari-breastseg, or move it away",
             )
@@ -117,7 +117,7 @@ class Store:
         record = next((r for r in self.cases() if r.case_id == case_id), None)
         if record is None:
             raise InputError(
-                f"Needed a case of dataset {self.name}",
+                f"Expected a case of dataset {self.name}",
                 f"it has none called {case_id}",
                 "Choose one of those that `dataset status` lists, or add it first",
             )

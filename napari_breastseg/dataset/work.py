@@ -14,13 +14,19 @@ from typing import Any
 import numpy as np
 
 from .. import __version__, formats
-from ..atomic import storage_errors
-from ..errors import InputError
+from ..core.atomic import storage_errors
+from ..core.errors import InputError
+from ..core.volume import Exam, LabelMap, Volume
 from ..lesions import Lesion
-from ..volume import Exam, LabelMap, Volume
 from .derived import LABELS
 from .layout import sha256
-from .masks import on_grid, read_label_map, require_labels, stage_draft, stage_mask
+from .masks import (
+    on_grid,
+    read_label_map,
+    require_labels,
+    stage_draft,
+    stage_mask,
+)
 from .records import (
     CaseRecord,
     GridRecord,
@@ -266,7 +272,7 @@ def _digest(label_map: LabelMap) -> str:
 def _require_not(record: CaseRecord, statuses: tuple[Status, ...], what: str) -> None:
     if record.status in statuses:
         raise InputError(
-            f"Needed case {record.case_id} open for {what}",
+            f"Expected case {record.case_id} open for {what}",
             f"it is {record.status.value}",
             "Reopen the case first",
         )
@@ -276,13 +282,13 @@ def _require_unused(store: Store, case_id: str, patient_id: str) -> None:
     for record in store.cases():
         if record.case_id.lower() == case_id.lower():
             raise InputError(
-                f"Needed a case id that dataset {store.name} does not have yet",
+                f"Expected a case id that dataset {store.name} does not have yet",
                 f"it has case {record.case_id}",
                 "Work on that case, or give the exam another case id",
             )
         if record.patient_id != patient_id and record.patient_id.lower() == patient_id.lower():
             raise InputError(
-                f"Needed one way of writing the patient id of case {case_id}",
+                f"Expected one way of writing the patient id of case {case_id}",
                 f"it differs only in letter case from that of case {record.case_id}",
                 "Write both alike, so that one patient never lands in two folds",
             )
@@ -307,7 +313,7 @@ def _storable(volume: Volume, role: str, case_id: str) -> Volume:
     first = volume.data.flat[0]
     if bool((volume.data == first).all()):
         raise InputError(
-            f"Needed an image with contrast in phase {role} of case {case_id}",
+            f"Expected an image with contrast in phase {role} of case {case_id}",
             f"all its voxels are {first:g}",
             "Choose a slice or series with tissue in it",
         )
@@ -316,8 +322,8 @@ def _storable(volume: Volume, role: str, case_id: str) -> Volume:
     bad = int(volume.data.size - np.isfinite(volume.data).sum())
     if bad:
         raise InputError(
-            f"Needed finite grey values in phase {role} of case {case_id}",
-            f"got {bad} voxels that are NaN or infinite",
+            f"Expected finite grey values in phase {role} of case {case_id}",
+            f"found {bad} voxels that are NaN or infinite",
             "Export the phase again, or replace those voxels",
         )
     # Double precision doubles the folder and says nothing more about an MR signal.

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import InputError
-from ..progress import Job, Progress, drain
+from ..core.errors import InputError
+from ..core.progress import Job, Progress, drain
 from .dicom import DicomError, DicomExam, finding_exams
 from .folders import DATASET_JSON, in_order, listed, natural_key, walk
 from .kinds import (
@@ -146,9 +146,9 @@ def case_from_files(
     if len(kinds) != 1 or None in kinds:
         names = ", ".join(spoken_name(Path(path)) for path in files) or "no file"
         raise InputError(
-            "Needed NIfTI or NRRD files, slices (PNG, JPEG, TIFF) or DICOM, all of one kind, for "
+            "Expected NIfTI or NRRD files, slices (PNG, JPEG, TIFF) or DICOM, all of one kind, for "
             f"case {case_id}",
-            f"got {names}",
+            f"found {names}",
             "Convert the files to one kind, for example NIfTI",
         )
     roles = _checked_roles(phases)
@@ -224,7 +224,7 @@ def finding_cases(
     exams: list[CaseFiles] = []
     if not path.exists():
         raise InputError(
-            "Needed an image file or a folder", f"{path} does not exist", "Check the path"
+            "Expected an image file or a folder", f"{path} does not exist", "Check the path"
         )
     if path.is_dir():
         yield Progress("Looking for exams", 0, 0)
@@ -252,8 +252,8 @@ def finding_cases(
         found = [case for case in _grouped(family, stack=False, roles=roles) if path in case.files]
     if found and roles is not None and (named := [role for role in roles if "=" in role]):
         raise InputError(
-            "Needed roles alone, such as pre,post1, for files that are no DICOM",
-            f"got {', '.join(named)}",
+            "Expected roles alone, such as pre,post1, for files that are no DICOM",
+            f"found {', '.join(named)}",
             "Name the roles in the order of the files or channels",
         )
     cases = [replace(case, roles=roles or case.roles, spacing_mm=spacing) for case in found]
@@ -419,8 +419,8 @@ def _checked_roles(phases: Sequence[str] | None) -> tuple[str, ...] | None:
     named = [role.partition("=")[0].strip() for role in roles]
     if not roles or "" in named or len(set(named)) != len(named):
         raise InputError(
-            "Needed a different name for each phase, such as pre,post1,post2",
-            f"got {', '.join(repr(role) for role in roles) or 'none'}",
+            "Expected a different name for each phase, such as pre,post1,post2",
+            f"found {', '.join(repr(role) for role in roles) or 'none'}",
             "Name the phases in the order of the files or channels",
         )
     return roles
@@ -442,8 +442,8 @@ def _checked_spacing(
         numbers.insert(0, 1.0)
     if len(numbers) != 3 or not all(0 < number < float("inf") for number in numbers):
         raise InputError(
-            "Needed a spacing in mm: one in-plane number, or (z, y, x), all above 0",
-            f"got {spacing_mm}",
+            "Expected a spacing in mm: one in-plane number, or (z, y, x), all above 0",
+            f"found {spacing_mm}",
             "Give the spacing the scanner's export names",
         )
     z, y, x = numbers

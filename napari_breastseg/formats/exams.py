@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
-from ..progress import Job, Progress, drain
-from ..volume import Exam, Grid, Volume
+from ..core.errors import InputError
+from ..core.progress import Job, Progress, drain
+from ..core.volume import Exam, Grid, Volume
 from .cases import CaseFiles, find_cases
 from .dicom import finding_exams, reading_dicom
 from .kinds import DICOM, NIFTI, NRRD, SLICE, require_content
@@ -52,8 +52,8 @@ def _read_dicom_files(files: Sequence[Path]) -> list[Volume]:
     exams = drain(finding_exams(files[0].parent, files))
     if len(exams) != 1:
         raise InputError(
-            "Needed DICOM files of one exam",
-            f"got those of {len(exams)}",
+            "Expected DICOM files of one exam",
+            f"found those of {len(exams)}",
             "Keep the files of each exam in a folder of their own",
         )
     return list(drain(reading_dicom(exams[0])).phases.values())
@@ -86,9 +86,9 @@ def open_exam(
     if len(cases) > 1:
         names = ", ".join(case.case_id for case in cases[:5])
         raise InputError(
-            "Needed one exam in "
+            "Expected one exam in "
             + ("the folder" if any(case.dicom for case in cases) else Path(path).name),
-            f"got {len(cases)} cases: {names}{', ...' if len(cases) > 5 else ''}",
+            f"found {len(cases)} cases: {names}{', ...' if len(cases) > 5 else ''}",
             "Choose one of them, or open a folder of slices as one volume (--stack)",
         )
     return read_exam(cases[0])
@@ -147,7 +147,7 @@ def _volumes(case: CaseFiles) -> list[Volume]:
         channel = read_channel(case.kind, files)
         if len(case.channels) > 1 and len(channel) > 1:
             raise InputError(
-                f"Needed one phase in each file of case {case.case_id}",
+                f"Expected one phase in each file of case {case.case_id}",
                 f"{'one' if case.kind == DICOM else files[0].name} holds {len(channel)}",
                 "Open that file by itself, or save its phases one by one",
             )
@@ -166,7 +166,7 @@ def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
     if case.roles is None:
         if count > 1 and case.kind == SLICE:
             raise UnnamedChannelsError(
-                f"Needed a grey image, or a name for each channel, in {case.path.name}",
+                f"Expected a grey image, or a name for each channel, in {case.path.name}",
                 f"its {count} channels differ",
                 "Say which phase each channel holds, for red, green, blue for example "
                 "--phases pre,post1,post2, or save the image as grey",
@@ -176,7 +176,7 @@ def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
     if len(case.roles) != count:
         is_file = len(case.channels) == 1
         raise InputError(
-            f"Needed {len(case.roles)} phases for case {case.case_id}: {', '.join(case.roles)}",
+            f"Expected {len(case.roles)} phases for case {case.case_id}: {', '.join(case.roles)}",
             f"{'it' if case.kind == DICOM else case.path.name} holds {count}"
             if is_file
             else f"it has {count} files",
@@ -191,13 +191,13 @@ def _require_picture(case_id: str, role: str, volume: Volume) -> None:
         bad = data.size - int(np.count_nonzero(np.isfinite(data)))
         if bad:
             raise InputError(
-                f"Needed finite values in {role} of case {case_id}",
+                f"Expected finite values in {role} of case {case_id}",
                 f"{bad:,} of {data.size:,} voxels are NaN or infinite",
                 "Set them to 0, or export the image again without resampling",
             )
     if (data == data.flat[0]).all():
         raise InputError(
-            f"Needed an image with contrast in {role} of case {case_id}",
+            f"Expected an image with contrast in {role} of case {case_id}",
             f"all its {data.size:,} voxels are {data.flat[0]:g}",
             "Choose a slice or series with tissue in it, or export it again",
         )
@@ -209,8 +209,9 @@ def _with_spacing(case: CaseFiles, grid: Grid, spacing_mm: tuple[float, float, f
     # A thickness of 1 stands for an unknown one, so only the in-plane numbers can disagree.
     if not np.allclose(grid.voxel_size[1:], spacing_mm[1:], rtol=0.01):
         raise InputError(
-            f"Needed the spacing of case {case.case_id} to agree with its file, {grid.describe()}",
-            f"got {' x '.join(f'{s:g}' for s in spacing_mm)} mm",
+            f"Expected the spacing of case {case.case_id} to agree with its file, "
+            f"{grid.describe()}",
+            f"found {' x '.join(f'{s:g}' for s in spacing_mm)} mm",
             "Leave spacing_mm empty for files that carry their own",
         )
     return grid

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 __all__ = ["DATASET_JSON", "in_order", "listed", "natural_key", "walk"]
 
@@ -53,7 +53,7 @@ def listed(folder: Path) -> list[Path]:
         )
     except OSError as error:
         raise InputError(
-            f"Needed to look into folder {folder.name}",
+            f"Expected to look into folder {folder.name}",
             f"the system answered '{error.strerror or error}'",
             "Check that you may read it",
         ) from error

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .dicom import has_dicom_head, is_dicom
 
 __all__ = [
@@ -107,13 +107,13 @@ def require_content(path: Path) -> str:
             head = file.read(544)
     except OSError as error:
         raise InputError(
-            f"Needed to read {spoken_name(path)}",
+            f"Expected to read {spoken_name(path)}",
             f"the system answered '{error.strerror or error}'",
             "Check the path and that you may read it",
         ) from error
     if not head:
         raise InputError(
-            f"Needed {_READABLE}",
+            f"Expected {_READABLE}",
             f"{spoken_name(path)} is empty (0 bytes)",
             "Export or copy it again",
         )
@@ -122,21 +122,21 @@ def require_content(path: Path) -> str:
     if found == "DICOM":
         if is_gzip or promised is not None:
             raise InputError(
-                "Needed DICOM files uncompressed, with names that do not say something else",
-                "got a gzip-compressed one" if is_gzip else f"one is named as a {promised} file",
+                "Expected DICOM files uncompressed, with names that do not say something else",
+                "found a gzip-compressed one" if is_gzip else f"one is named as a {promised} file",
                 "Unpack it with gunzip" if is_gzip else "Rename it to end in .dcm",
             )
         return DICOM
     if found is None and may_be_dicom(path):
         raise InputError(
-            f"Needed {_READABLE}",
+            f"Expected {_READABLE}",
             "the DICOM file does not begin as one",
             "Export or copy it again; this copy is damaged or wrongly named",
         )
     if found is None and promised is None:
         found = _UNREADABLE_ENDINGS.get(path.suffix.lower())
         raise InputError(
-            f"Needed {_READABLE}",
+            f"Expected {_READABLE}",
             f"{spoken_name(path)} is "
             + ("a file of another kind" if found is None else f"a {found} file"),
             "Choose an image file" if found is None else _CONVERT,
@@ -144,19 +144,19 @@ def require_content(path: Path) -> str:
     kind = {"NIfTI": NIFTI, "NRRD": NRRD}.get(str(found), SLICE)
     if found is None:
         raise InputError(
-            f"Needed {_READABLE}",
+            f"Expected {_READABLE}",
             f"{path.name} begins with bytes of no image format",
             "Export the image again; this file is damaged or wrongly named",
         )
     if kind != promised or (kind != NIFTI and is_gzip):
         raise InputError(
-            f"Needed a file whose name says what it holds; {path.name} is named as another kind",
+            f"Expected a file whose name says what it holds; {path.name} is named as another kind",
             f"its content is {found}",
             f"Rename it to end in {_natural_ending(found, is_gzip)}",
         )
     if kind == NIFTI and is_gzip != ending_of(path).lower().endswith(".gz"):
         raise InputError(
-            f"Needed {path.name} {'un' if is_gzip else 'gzip-'}compressed, as its name says",
+            f"Expected {path.name} {'un' if is_gzip else 'gzip-'}compressed, as its name says",
             f"it is {'gzip-compressed' if is_gzip else 'not gzip-compressed'}",
             f"Rename it to end in {_natural_ending(found, is_gzip)}",
         )
@@ -174,7 +174,7 @@ def say_what_was_seen(files: Iterable[Path]) -> InputError:
     came = ", ".join(f"{count} {name}" for name, count in seen.most_common(6))
     main = unread.most_common(1)
     return InputError(
-        f"Needed a folder with {_READABLE}",
+        f"Expected a folder with {_READABLE}",
         f"saw {came} and nothing else" if came else "the folder is empty",
         _CONVERT if main else "Choose the folder that holds images",
     )

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..errors import InputError
-from ..volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume
+from ..core.errors import InputError
+from ..core.volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume
 from .cases import case_from_files
 from .dicom_seg import is_seg, read_seg
 from .exams import read_channel
@@ -68,8 +68,8 @@ def read_label_map(
     channels = read_channel(kind, files)
     if len(channels) != 1:
         raise InputError(
-            f"Needed one mask in {name}",
-            f"got {len(channels)} different channels or volumes",
+            f"Expected one mask in {name}",
+            f"found {len(channels)} different channels or volumes",
             "Save the mask as one grey image: 0 background, 255 tumor, or as one 3D volume",
         )
     label_map = LabelMap(_labels(name, kind, channels[0].data), channels[0].grid)
@@ -148,7 +148,7 @@ def _labels(name: str, kind: str, data: NDArray[Any]) -> NDArray[np.uint8]:
     named = ", ".join(f"{value:g}" for value in unknown[:6]) + (", ..." if len(unknown) > 6 else "")
     pictures = ", or black and white (0 and 255)" if kind == SLICE else ""
     raise InputError(
-        f"Needed a mask of labels 0, 1 and 2{pictures} in {name}",
+        f"Expected a mask of labels 0, 1 and 2{pictures} in {name}",
         f"it also holds {named}",
         "Save the mask without smoothing and not as JPEG"
         if kind == SLICE

@@ -23,9 +23,9 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..atomic import atomic_path
-from ..errors import InputError
-from ..volume import Grid, Volume
+from ..core.atomic import atomic_path
+from ..core.errors import InputError
+from ..core.volume import Grid, Volume
 
 __all__ = ["read_nifti", "stored", "write_nifti"]
 
@@ -75,7 +75,9 @@ def read_nifti(path: Path) -> list[Volume]:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"Needed a whole NIfTI file, {path.name}", f"it is damaged ({error})", "Export it again"
+            f"Expected a whole NIfTI file, {path.name}",
+            f"it is damaged ({error})",
+            "Export it again",
         ) from error
 
     data: NDArray[Any] = np.frombuffer(raw, dtype).reshape(shape, order="F")
@@ -161,8 +163,8 @@ def stored(data: NDArray[Any], dtype: DTypeLike | None) -> NDArray[Any]:
         out = np.ascontiguousarray(data.astype(target, copy=False))
     if target.kind in "iu" and not np.array_equal(out, data):
         raise InputError(
-            f"Needed whole numbers that fit {target}",
-            f"got {data.dtype} values from {data.min():g} to {data.max():g}",
+            f"Expected whole numbers that fit {target}",
+            f"found {data.dtype} values from {data.min():g} to {data.max():g}",
             "Write them as float32",
         )
     return out
@@ -189,7 +191,7 @@ def _require_shape(path: Path, header: _Header) -> tuple[int, int, int, int]:
         shape = shape[:-1]
     if not 2 <= len(shape) <= 4 or min(shape) < 1:
         raise InputError(
-            f"Needed 2 to 4 axes, none of them empty, in {path.name}",
+            f"Expected 2 to 4 axes, none of them empty, in {path.name}",
             f"its shape is {' x '.join(str(n) for n in shape) or 'not given'}",
             "Save each phase as a 3D file, or all of them along the fourth axis",
         )
@@ -202,7 +204,7 @@ def _require_dtype(path: Path, header: _Header) -> np.dtype[Any]:
     if dtype.kind not in "iuf":
         kind = "complex numbers" if dtype.kind == "c" else "colors"
         raise InputError(
-            f"Needed real grey values in {path.name}",
+            f"Expected real grey values in {path.name}",
             f"it holds {kind}",
             "Export the magnitude image" if dtype.kind == "c" else "Export it as grey values",
         )
@@ -229,7 +231,7 @@ def _read_voxels(
             stream.read(1)  # the end of the stream is where gzip checks its sum
     if len(raw) < needed:
         raise InputError(
-            f"Needed {needed:,} bytes of voxels in {path.name}, as its header says",
+            f"Expected {needed:,} bytes of voxels in {path.name}, as its header says",
             f"the file ends before, at {size:,} bytes{' compressed' if is_gzip else ''}",
             "Copy or export it again; this copy is cut short",
         )
@@ -255,4 +257,4 @@ def _grid_of(
     try:
         return Grid(cast(tuple[int, int, int], shape), affine, has_spacing, has_orientation)
     except InputError as error:
-        raise InputError(f"{error.needed} in {path.name}", error.came, error.do) from error
+        raise InputError(f"{error.expected} in {path.name}", error.found, error.fix) from error

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..atomic import atomic_path
-from ..errors import InputError
-from ..volume import Grid, Volume
+from ..core.atomic import atomic_path
+from ..core.errors import InputError
+from ..core.volume import Grid, Volume
 from .nifti import stored
 
 __all__ = ["read_nrrd", "write_nrrd"]
@@ -76,19 +76,21 @@ def read_nrrd(path: Path) -> list[Volume]:
     # pynrrd raises its own errors, zlib's, numpy's and those of a dict without the key.
     except Exception as error:
         raise InputError(
-            f"Needed a whole NRRD file, {path.name}",
+            f"Expected a whole NRRD file, {path.name}",
             f"it is damaged or of an unusual kind ({type(error).__name__})",
             "Export it again, or save it as NIfTI (.nii.gz)",
         ) from error
     if data.dtype.kind not in "iuf" or data.ndim != len(sizes):
         raise InputError(
-            f"Needed real grey values in {path.name}", f"it holds {data.dtype}", "Export it as such"
+            f"Expected real grey values in {path.name}",
+            f"it holds {data.dtype}",
+            "Export it as such",
         )
     other = [axis for axis in range(len(sizes)) if axis not in axes]
     phases = [axis for axis in other if sizes[axis] > 1]
     if not 2 <= len(axes) <= 3 or len(phases) > 1:
         raise InputError(
-            f"Needed two or three axes in space, and one more at most, in {path.name}",
+            f"Expected two or three axes in space, and one more at most, in {path.name}",
             f"its sizes are {' x '.join(map(str, sizes))}, {len(axes)} of them in space",
             "Save each phase as a 3D file",
         )
@@ -126,8 +128,8 @@ def write_nrrd(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> No
 
     if path.suffix.lower() != ".nrrd":
         raise InputError(
-            "Needed a file name that ends in .nrrd to write NRRD",
-            f"got {path.name}",
+            "Expected a file name that ends in .nrrd to write NRRD",
+            f"found {path.name}",
             "Choose .nrrd: header and data are written as one file",
         )
     grid = volume.grid
@@ -149,7 +151,7 @@ def _require_sane(path: Path, header: Any, sizes: list[int]) -> None:
     odd = [kind for kind in kinds if "color" in kind or "complex" in kind or "matrix" in kind]
     if odd:
         raise InputError(
-            f"Needed real grey values in {path.name}",
+            f"Expected real grey values in {path.name}",
             f"one of its axes holds {odd[0]}",
             "Export the grey image, each phase as a file of its own",
         )
@@ -157,7 +159,7 @@ def _require_sane(path: Path, header: Any, sizes: list[int]) -> None:
     most = path.stat().st_size * _SHRINKS_MOST
     if min(sizes, default=0) < 1 or (is_inside and math.prod(sizes) > most):
         raise InputError(
-            f"Needed the voxels that its header promises in {path.name}",
+            f"Expected the voxels that its header promises in {path.name}",
             f"its sizes are {' x '.join(map(str, sizes)) or 'not given'} and the file has "
             f"{path.stat().st_size:,} bytes",
             "Copy or export it again; this copy is cut short",
@@ -201,4 +203,4 @@ def _grid_of(
         affine[:3, :3] = np.diag([1.0, *lengths][-3:])
         return Grid(size, affine, has_orientation=False)
     except InputError as error:
-        raise InputError(f"{error.needed} in {path.name}", error.came, error.do) from error
+        raise InputError(f"{error.expected} in {path.name}", error.found, error.fix) from error

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ..atomic import atomic_path
-from ..errors import InputError
-from ..volume import Grid, Volume
+from ..core.atomic import atomic_path
+from ..core.errors import InputError
+from ..core.volume import Grid, Volume
 from .kinds import ending_of
 from .nifti import stored
 
@@ -80,14 +80,15 @@ def write_slices(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
         return
     if ending != ".png":
         raise InputError(
-            "Needed a file name that ends in .nii.gz, .nii, .nrrd, .png, .tif or .tiff to write to",
-            f"got {path.name}",
+            "Expected a file name that ends in .nii.gz, .nii, .nrrd, .png, .tif or .tiff to "
+            "write to",
+            f"found {path.name}",
             "Choose one of these endings; JPEG would change the values",
         )
     if len(data) != 1 or data.dtype not in (np.uint8, np.uint16):
         raise InputError(
-            f"Needed a single slice of 8 or 16 bits to write {path.name}",
-            f"got {volume.grid.describe()}, {data.dtype}",
+            f"Expected a single slice of 8 or 16 bits to write {path.name}",
+            f"found {volume.grid.describe()}, {data.dtype}",
             "Write .nii.gz or .tif instead",
         )
     from PIL import Image
@@ -102,7 +103,7 @@ def _as_equals(files: Sequence[Path], pages: list[NDArray[Any]]) -> list[NDArray
     for path, page in zip(files, pages, strict=True):
         if len(page) != 1 or page.shape[1:3] != first.shape[1:3] or page.dtype != first.dtype:
             raise InputError(
-                f"Needed slices of one size and type for a stack; {files[0].name} is "
+                f"Expected slices of one size and type for a stack; {files[0].name} is "
                 f"{_say_page(first)}",
                 f"{path.name} is {_say_page(page)}",
                 "Keep one series in the folder, or open the slices one by one",
@@ -127,7 +128,7 @@ def _read_pixels(path: Path) -> NDArray[Any]:
     # Both libraries raise whatever a damaged byte leads them to: struct.error, KeyError, ...
     except Exception as error:
         raise InputError(
-            f"Needed a whole image, {path.name}",
+            f"Expected a whole image, {path.name}",
             f"it is damaged or of an unusual kind ({str(error) or type(error).__name__})",
             "Export it again as PNG or uncompressed TIFF",
         ) from error
@@ -135,7 +136,7 @@ def _read_pixels(path: Path) -> NDArray[Any]:
         pixels = pixels.astype(np.uint8)
     if pixels.dtype.kind not in "iuf":
         raise InputError(
-            f"Needed real grey values in {path.name}",
+            f"Expected real grey values in {path.name}",
             f"it holds {pixels.dtype}",
             "Export the magnitude image",
         )
@@ -153,7 +154,7 @@ def _read_with_pillow(path: Path) -> NDArray[Any]:
         mode = image.mode
         if image.format == "PNG" and mode not in ("I;16", "I;16B", "I") and _png_bits(path) == 16:
             raise InputError(
-                f"Needed a grey PNG, or a color PNG of 8 bits, in {path.name}",
+                f"Expected a grey PNG, or a color PNG of 8 bits, in {path.name}",
                 "it holds 16-bit colors, which would lose half of their bits here",
                 "Save its channels as 16-bit TIFF or as grey PNG files",
             )
@@ -169,7 +170,7 @@ def _read_with_pillow(path: Path) -> NDArray[Any]:
             is_png = image.format == "PNG" and mode == "I"
             return pixels.astype(np.uint16) if is_png else pixels
         raise InputError(
-            f"Needed a grey or RGB image in {path.name}",
+            f"Expected a grey or RGB image in {path.name}",
             f"its colors are {mode}",
             "Save it as grey or RGB",
         )
@@ -198,8 +199,8 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         if len(tiff.series) != 1:
             sizes = ", ".join(" x ".join(str(n) for n in series.shape) for series in tiff.series)
             raise InputError(
-                f"Needed pages of one size in {path.name}",
-                f"got {sizes or 'no page'}",
+                f"Expected pages of one size in {path.name}",
+                f"found {sizes or 'no page'}",
                 "Save the slices of one series only",
             )
         series = tiff.series[0]
@@ -210,7 +211,7 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         size = path.stat().st_size
         if needed > size * (_SHRINKS_MOST if page.compression != 1 else 1):
             raise InputError(
-                f"Needed {needed:,} bytes of pixels in {path.name}, as its header says",
+                f"Expected {needed:,} bytes of pixels in {path.name}, as its header says",
                 f"the file has {size:,} bytes",
                 "Copy or export it again; this copy is cut short",
             )
@@ -236,7 +237,7 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         other, channel_axes = long, []
     if len(other) > 1 or len(channel_axes) > 1:
         raise InputError(
-            f"Needed a TIFF of slices (Z, Y, X) in {path.name}",
+            f"Expected a TIFF of slices (Z, Y, X) in {path.name}",
             f"its axes are {axes} with sizes {' x '.join(str(n) for n in shape)}",
             "Save each phase as its own file",
         )
@@ -260,7 +261,7 @@ def _tiff_pages_with_pillow(path: Path) -> NDArray[Any]:
 def _require_sane_size(path: Path, width: int, height: int) -> None:
     if width * height > _MOST_PIXELS:
         raise InputError(
-            f"Needed a slice of at most {_MOST_PIXELS:,} pixels in {path.name}",
+            f"Expected a slice of at most {_MOST_PIXELS:,} pixels in {path.name}",
             f"its header says {width} x {height}",
             "Check that it is an MRI slice, and export it again",
         )

@@ -12,7 +12,7 @@ from .kinetics import (
     curve_type_name,
     describe_kinetics,
 )
-from .measuring import measure_lesions
+from .measures import measure_lesions
 from .records import Lesion, LesionReport
 from .shape import Extent, Shape, measure_shape
 

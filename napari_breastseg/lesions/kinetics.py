@@ -21,8 +21,8 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dce import post_roles
-from ..volume import Exam
+from ..core.volume import Exam
+from ..imaging.dce import post_roles
 
 __all__ = [
     "CURVE_LIMIT",

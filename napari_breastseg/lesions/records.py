@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .kinetics import Kinetics
 
 __all__ = ["INDEX", "TOTAL", "Lesion", "LesionReport", "Side"]
@@ -132,8 +132,8 @@ class LesionReport:
                 return lesion
         names = ", ".join(lesion.id for lesion in self.lesions) or "none"
         raise InputError(
-            f"Needed a lesion of case {self.case_id}",
-            f"got '{lesion_id}'; there are: {names}",
+            f"Expected a lesion of case {self.case_id}",
+            f"found '{lesion_id}'; there are: {names}",
             "Choose one of these",
         )
 
@@ -195,7 +195,8 @@ class LesionReport:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
-                "Needed a lesion report as 'napari-breastseg report --output FILE.json' writes it",
+                "Expected a lesion report as 'napari-breastseg report --output FILE.json' "
+                "writes it",
                 f"it lacks or mistakes {error}",
                 "Make the report again",
             ) from None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..volume import Grid
+from ..core.volume import Grid
 
 __all__ = ["Extent", "Shape", "measure_shape"]
 

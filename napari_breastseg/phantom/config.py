@@ -8,8 +8,8 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import Literal, get_args
 
-from ..errors import InputError
-from ..volume import Exam, LabelMap
+from ..core.errors import InputError
+from ..core.volume import Exam, LabelMap
 
 __all__ = [
     "KineticType",
@@ -246,7 +246,7 @@ class PhantomConfig:
         if problems:
             raise InputError(
                 "A phantom needs " + "; ".join(needed for needed, _ in problems),
-                "got " + "; ".join(came for _, came in problems),
+                "found " + "; ".join(came for _, came in problems),
                 "Change these settings of the phantom",
             )
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..volume import TUMOR, Exam, Grid, LabelMap, Volume
+from ..core.errors import InputError
+from ..core.volume import TUMOR, Exam, Grid, LabelMap, Volume
 from .acquisition import coil_sensitivity, draw_motions, magnitude
 from .anatomy import Anatomy, draw_anatomy
 from .config import LesionTruth, PhantomConfig, PhantomExam, Tissue
@@ -57,14 +57,14 @@ def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: A
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(
-            "Needed a whole number from 0 as seed", f"got {seed!r}", "Give another seed"
+            "Expected a whole number from 0 as seed", f"found {seed!r}", "Give another seed"
         )
     known = {field.name for field in fields(PhantomConfig)}
     unknown = sorted(set(settings) - known)
     if unknown:
         raise InputError(
-            f"Needed settings of the phantom ({', '.join(sorted(known))})",
-            f"got {', '.join(unknown)}",
+            f"Expected settings of the phantom ({', '.join(sorted(known))})",
+            f"found {', '.join(unknown)}",
             "Correct the name",
         )
     config = replace(config or PhantomConfig(), **settings)

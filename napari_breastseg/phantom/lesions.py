@@ -15,7 +15,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .anatomy import Anatomy
 from .config import (
     MAX_VOLUME_ML,
@@ -118,7 +118,7 @@ def draw_lesions(
             room.take(axes, lesion)
         elif not isinstance(config.lesions, int):
             raise InputError(
-                f"Needed room for lesion {number + 1} of {spec.volume_ml:g} mL "
+                f"Expected room for lesion {number + 1} of {spec.volume_ml:g} mL "
                 f"in the {side} breast",
                 "the slices of this phantom have less",
                 "Ask for fewer or smaller lesions, another seed, or slices through the breasts",

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..unet import ModelSpec
+from ..model.unet import ModelSpec
 from .config import TrainConfig
 from .patches import Augmentation, MixedSource, PatchSource, make_batch
 from .ranks import ALONE, Ranks

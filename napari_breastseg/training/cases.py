@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ..atomic import storage_errors
+from ..core.atomic import storage_errors
+from ..core.errors import InputError
+from ..core.progress import Job, Progress
+from ..core.volume import IGNORE, TUMOR, Exam, LabelMap
 from ..dataset import Dataset
-from ..errors import InputError
-from ..preprocessing import prepare, prepare_labels
-from ..progress import Job, Progress
-from ..unet import ModelSpec
-from ..volume import IGNORE, TUMOR, Exam, LabelMap
+from ..imaging.preprocessing import prepare, prepare_labels
+from ..model.unet import ModelSpec
 
 __all__ = ["CaseSource", "DatasetCase", "DraftedCase", "TrainingCase", "least_share", "load_cases"]
 
@@ -84,7 +84,7 @@ class DatasetCase:
     def _require_unlocked(self) -> None:
         if self.dataset.case(self.case_id).is_locked:
             raise InputError(
-                "Needed cases of patients who may be learned from",
+                "Expected cases of patients who may be learned from",
                 f"case {self.case_id} is of a patient locked for testing",
                 "Leave it out: locked patients judge models and teach none",
             )

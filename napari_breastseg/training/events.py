@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..atomic import storage_errors
+from ..core.atomic import storage_errors
 
 __all__ = ["EventLog"]
 

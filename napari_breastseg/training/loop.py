@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .. import checkpoint as checkpoints
-from ..atomic import storage_errors, write_text
-from ..checkpoint import CARD_FILE, Checkpoint, ModelInfo, TrainingRecord
-from ..errors import InputError
-from ..model_card import model_card
-from ..prediction import choose_device, is_out_of_memory
-from ..progress import Job, Progress
-from ..unet import ModelSpec, build, place
-from ..volume import TUMOR
+from ..core.atomic import storage_errors, write_text
+from ..core.errors import InputError
+from ..core.progress import Job, Progress
+from ..core.volume import TUMOR
+from ..model import checkpoint as checkpoints
+from ..model.card import model_card
+from ..model.checkpoint import CARD_FILE, Checkpoint, ModelInfo, TrainingRecord
+from ..model.unet import ModelSpec, build, place
+from ..predict.prediction import choose_device, is_out_of_memory
 from .batches import BatchMaker, batches_from
 from .cases import CaseSource, TrainingCase, least_share, load_cases
 from .config import TrainConfig, learning_rate
@@ -135,7 +135,7 @@ def train(
     assert spec is not None  # for the type checker; the line above raised otherwise
     if spec.foreign is not None:
         raise InputError(
-            "Needed a model of this program to train",
+            "Expected a model of this program to train",
             f"{spec.title} was made with other software and is trained with that",
             "Start from the starter or from scratch; `dataset export` writes what nnU-Net takes",
         )
@@ -338,13 +338,13 @@ def _patch_shape(spec: ModelSpec) -> tuple[int, int, int]:
 def _require_free(output: Path, resume: bool) -> None:
     if checkpoints.is_checkpoint(output):
         raise InputError(
-            "Needed a new folder for the trained model",
+            "Expected a new folder for the trained model",
             f"{output} already holds a finished model",
             "Choose another --output, or delete that folder first",
         )
     if not resume and (output / STATE_FILE).is_file():
         raise InputError(
-            "Needed a new folder for the trained model",
+            "Expected a new folder for the trained model",
             f"{output} holds a training that was interrupted",
             "Add --resume to go on with it, or choose another --output",
         )
@@ -353,7 +353,7 @@ def _require_free(output: Path, resume: bool) -> None:
 def _require_cases(cases: Sequence[TrainingCase]) -> None:
     if not any((case.labels == TUMOR).any() for case in cases):
         raise InputError(
-            "Needed at least one accepted case with tumor to train on",
-            f"got {len(cases)} accepted cases, none with a marked tumor",
+            "Expected at least one accepted case with tumor to train on",
+            f"found {len(cases)} accepted cases, none with a marked tumor",
             "Correct and accept a case that shows a tumor first",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..volume import IGNORE
+from ..core.volume import IGNORE
 from .patches import CORRECTED
 
 if TYPE_CHECKING:

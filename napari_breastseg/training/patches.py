@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..volume import IGNORE, TUMOR
+from ..core.volume import IGNORE, TUMOR
 from .cases import TrainingCase
 
 if TYPE_CHECKING:
     import torch
 
-    from ..unet import ModelSpec
+    from ..model.unet import ModelSpec
 
 __all__ = [
     "CORRECTED",
@@ -351,7 +351,7 @@ def _make_batch(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     import torch
 
-    from ..preprocessing import stack_inputs
+    from ..imaging.preprocessing import stack_inputs
 
     inputs, targets = [], []
     for sample in samples:

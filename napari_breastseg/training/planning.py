@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..checkpoint import Checkpoint
+from ..core.errors import InputError
+from ..core.progress import Job
 from ..dataset import Dataset
-from ..errors import InputError
-from ..progress import Job
-from ..unet import ModelSpec
+from ..model.checkpoint import Checkpoint
+from ..model.unet import ModelSpec
 from .config import TrainConfig
 from .loop import TrainResult, train
 from .splitting import split_by_patient
@@ -185,7 +185,7 @@ def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
     ]
     if not shared:
         raise InputError(
-            "Needed datasets with a channel in common",
+            "Expected datasets with a channel in common",
             "; ".join(f"{d.name} has {', '.join(d.channels) or 'none'}" for d in datasets),
             "Train on datasets with the same phases",
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError
+from ..core.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +49,7 @@ class Ranks:
         """Raise unless every process gets as many patches of a batch."""
         if batch_size % self.count:
             raise InputError(
-                f"Needed a number of processes that divides the {batch_size} patches of a step",
+                f"Expected a number of processes that divides the {batch_size} patches of a step",
                 f"torchrun started {self.count}",
                 "Start 2, or another number that divides them",
             )
@@ -136,7 +136,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         local, cards = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
         if local >= cards:
             raise InputError(
-                "Needed a GPU for every process of this machine",
+                "Expected a GPU for every process of this machine",
                 f"process {local + 1} came to {cards} GPUs",
                 f"Start torchrun with --nproc-per-node {cards}, or train with --device cpu",
             )

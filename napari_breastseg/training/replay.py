@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from ..errors import InputError
+from ..core.errors import InputError
+from ..core.volume import Exam, LabelMap
+from ..model.unet import ModelSpec
 from ..phantom import LesionSpec, PhantomExam, breast_phantom
-from ..unet import ModelSpec
-from ..volume import Exam, LabelMap
 
 __all__ = ["PhantomCase", "can_replay", "draw_phantom", "enhancing", "replay_cases"]
 

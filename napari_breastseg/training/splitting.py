@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core.errors import InputError
 from ..dataset import Dataset
-from ..errors import InputError
 from .cases import DatasetCase
 
 __all__ = ["split_by_patient"]
@@ -56,8 +56,8 @@ def split_by_patient(
     learned = [case for case in usable if case.patient_id not in held]
     if not learned:
         raise InputError(
-            "Needed patients to learn from besides those held out and those locked for testing",
-            f"got {len(usable)} cases of patients who are held out in one of the datasets",
+            "Expected patients to learn from besides those held out and those locked for testing",
+            f"found {len(usable)} cases of patients who are held out in one of the datasets",
             "Choose another fold, or hold out none",
         )
     if fold is None:

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..atomic import write_bytes, write_text
-from ..errors import InputError
+from ..core.atomic import write_bytes, write_text
+from ..core.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -112,7 +112,8 @@ class RunState:
             tensors = {key: stored.get_tensor(key) for key in list(stored.keys())}
         if plain.pop("fingerprint") != self.fingerprint:
             raise InputError(
-                f"Needed the same data, model and settings to resume the training in {path.parent}",
+                "Expected the same data, model and settings to resume the training in "
+                f"{path.parent}",
                 "they differ from those it was started with",
                 "Repeat the first command with --resume added, or choose a new --output",
             )

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import InputError
+from ..core.errors import InputError
 from .config import TrainConfig
 from .loss import segmentation_loss
 from .ranks import Ranks
@@ -76,7 +76,7 @@ def more_parts(parts: int, batch_size: int, device: torch.device) -> int:
     """
     if parts >= batch_size:
         raise InputError(
-            "Needed memory for the network and one patch",
+            "Expected memory for the network and one patch",
             f"the {device.type} device ran out of it",
             "Close what else uses the device, or train with --device cpu",
         )
@@ -88,8 +88,8 @@ def unfinite(loss: float, norm: float, step: int, output: Path) -> InputError:
     figure = f"a gradient of {norm}" if math.isfinite(loss) else f"{loss}"
     kept = f"The model before is kept in {output / 'last'}: " if step else ""
     return InputError(
-        "Needed a loss and a gradient that are numbers",
-        f"got {figure} at step {step + 1}",
+        "Expected a loss and a gradient that are numbers",
+        f"found {figure} at step {step + 1}",
         f"{kept}train again with a smaller learning rate, and check the images for extreme values",
     )
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..prediction import is_out_of_memory, predict_working
-from ..preprocessing import Prepared
-from ..progress import Job, Progress
-from ..unet import ModelSpec, place
-from ..volume import IGNORE, TUMOR, Grid
+from ..core.progress import Job, Progress
+from ..core.volume import IGNORE, TUMOR, Grid
+from ..imaging.preprocessing import Prepared
+from ..model.unet import ModelSpec, place
+from ..predict.prediction import is_out_of_memory, predict_working
 from .cases import TrainingCase
 from .ranks import ALONE, Ranks
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._dock import BreastMRI, show_demo, show_segment
+    from .dock import BreastMRI, show_demo, show_segment
 
 __all__ = ["BreastMRI", "show_demo", "show_segment"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from . import _dock
+        from . import dock as _dock
 
         return getattr(_dock, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

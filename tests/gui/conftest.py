@@ -20,12 +20,13 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_breastseg import checkpoint, formats, training
+from napari_breastseg import formats, training
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import LabelMap
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.progress import drain
-from napari_breastseg.unet import ModelSpec
-from napari_breastseg.volume import LabelMap
-from napari_breastseg.widgets._settings import remember
+from napari_breastseg.model import checkpoint
+from napari_breastseg.model.unet import ModelSpec
+from napari_breastseg.widgets.state.settings import remember
 
 WAIT_MS = 30_000
 
@@ -94,7 +95,7 @@ def tiny_model(slice_case: SliceCase, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def two_phase_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fresh weights for pre and post1: right for asking for phases, not for segmenting."""
-    from napari_breastseg.unet import build
+    from napari_breastseg.model.unet import build
 
     spec = ModelSpec(inputs=("pre", "post1"), features=(4, 8), patch_size=(32, 32))
     folder = tmp_path_factory.mktemp("models") / "two-phase"

@@ -9,7 +9,7 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 
 NO_KEYS, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
 CTRL_SHIFT = Qt.KeyboardModifier.ControlModifier | SHIFT

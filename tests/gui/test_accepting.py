@@ -12,10 +12,10 @@ import pytest
 from hands import NO_KEYS, SHIFT, messages, open_row, press
 from qtpy.QtCore import Qt
 
-from napari_breastseg import correction
+from napari_breastseg.core.errors import StorageError
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.errors import StorageError
-from napari_breastseg.widgets._layers import show_exam
+from napari_breastseg.imaging import correction
+from napari_breastseg.widgets.canvas.layers import show_exam
 
 ENTER = Qt.Key.Key_Return
 
@@ -39,7 +39,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
         made.begun.set()
         assert made.go.wait(20)
         if made.is_disk_full:  # an error kept here would keep the window alive by its traceback
-            raise StorageError("Needed to write the mask", "the disk is full", "Free disk space")
+            raise StorageError("Expected to write the mask", "the disk is full", "Free disk space")
         return real(self, *args, **settings)
 
     monkeypatch.setattr(Dataset, "accept", accept)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_breastseg.core.errors import StorageError
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.errors import StorageError
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
-from napari_breastseg.widgets import _autosave
-from napari_breastseg.widgets._layers import show_exam, show_labels, tumor_layer
+from napari_breastseg.widgets.canvas.layers import show_exam, show_labels, tumor_layer
+from napari_breastseg.widgets.correct import autosave as _autosave
 
 
 def test_strokes_and_undo_are_kept_by_themselves(
@@ -72,7 +72,7 @@ def test_strokes_and_undo_are_kept_by_themselves(
 
     def refuse(*_: object) -> None:
         monkeypatch.setattr(Dataset, "autosave", save)
-        raise StorageError("Needed to write the mask", "the disk is full", "Free disk space")
+        raise StorageError("Expected to write the mask", "the disk is full", "Free disk space")
 
     monkeypatch.setattr(Dataset, "autosave", refuse)
     layer.redo()

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from qtpy.QtGui import QColor
 
-from napari_breastseg.widgets._case_dice import MOST_ROWS, WORSE_COLOR, CaseDice
-from napari_breastseg.widgets._curves import DICE_COLOR
+from napari_breastseg.widgets.parts.case_dice import MOST_ROWS, WORSE_COLOR, CaseDice
+from napari_breastseg.widgets.parts.curves import DICE_COLOR
 
 
 def colors_of_row(widget: CaseDice, number: int) -> set[str]:

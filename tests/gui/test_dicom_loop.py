@@ -13,7 +13,7 @@ from dicom_files import write_exam
 
 from napari_breastseg import formats
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.widgets._layers import edit_labels, show_labels
+from napari_breastseg.widgets.canvas.layers import edit_labels, show_labels
 
 NEEDED = {"FrameOfReferenceUID": "1.2.826.0.1.3680043.8.498.77"}
 
@@ -145,4 +145,4 @@ def test_a_seg_needs_an_exam_that_came_from_dicom(
     assert not button.isEnabled()
     assert button.toolTip().startswith("The exam was not opened from DICOM here")
     dock.export_seg()
-    assert any("Needed a mask of a DICOM exam" in note.message for note in window.told)
+    assert any("Expected a mask of a DICOM exam" in note.message for note in window.told)

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_breastseg import checkpoint
-from napari_breastseg.model_import import import_model
-from napari_breastseg.prediction import predict
-from napari_breastseg.progress import drain
-from napari_breastseg.registry import Registry
-from napari_breastseg.volume import TUMOR
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import TUMOR
+from napari_breastseg.model import checkpoint
+from napari_breastseg.model.importing import import_model
+from napari_breastseg.predict.prediction import predict
+from napari_breastseg.registry.models import Registry
 
 
 def make_bundle(folder: Path) -> Path:

@@ -12,10 +12,10 @@ from hospital import add_case, bright_model, make_hospital
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_breastseg import checkpoint
-from napari_breastseg.checkpoint import STARTER
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.registry import Registry
+from napari_breastseg.model import checkpoint
+from napari_breastseg.model.checkpoint import STARTER
+from napari_breastseg.registry.models import Registry
 
 
 @pytest.fixture(scope="module")

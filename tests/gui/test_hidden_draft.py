@@ -11,8 +11,8 @@ from hands import NO_KEYS, SHIFT, messages, open_row, press
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+from napari_breastseg.core.volume import LabelMap
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.volume import LabelMap
 
 HIDDEN = "The draft is hidden; show it first (F9)"
 

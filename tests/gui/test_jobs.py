@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from napari.utils.notifications import notification_manager
 
-from napari_breastseg.errors import InputError
-from napari_breastseg.progress import Progress
-from napari_breastseg.widgets._job_bar import JobBar, time_words
-from napari_breastseg.widgets._jobs import JobRunner, as_job, message_of
+from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.progress import Progress
+from napari_breastseg.widgets.parts.job_bar import JobBar, time_words
+from napari_breastseg.widgets.parts.jobs import JobRunner, as_job, message_of
 
 
 @pytest.fixture
@@ -127,12 +127,12 @@ def test_an_input_error_is_shown_once_in_the_windows_words(qtbot: Any, told: lis
 
     def job() -> Generator[Progress, None, None]:
         yield Progress("Reading", 0, 1)
-        raise InputError("Needed a grey image", "got 3 channels", "Name them with --phases")
+        raise InputError("Expected a grey image", "found 3 channels", "Name them with --phases")
 
     with qtbot.waitSignal(runner.ended):
         runner.start("Reading", job, on_result=lambda _: None)
     qtbot.wait(20)
-    assert told == ["Needed a grey image; got 3 channels. Name them with phases."]
+    assert told == ["Expected a grey image; found 3 channels. Name them with phases."]
 
 
 def test_a_second_job_is_refused_while_one_runs(qtbot: Any, told: list[str]) -> None:
@@ -176,7 +176,7 @@ def test_times_are_said_as_people_say_them(seconds: float, words: str) -> None:
 
 def test_command_line_advice_becomes_the_windows() -> None:
     error = InputError(
-        "Needed a grey image, or a name for each channel, in a.png",
+        "Expected a grey image, or a name for each channel, in a.png",
         "its 3 channels differ",
         "Say which phase each channel holds, for example --phases pre,post1,post2",
     )

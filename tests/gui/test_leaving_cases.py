@@ -12,11 +12,12 @@ import pytest
 from hands import NO_KEYS, messages, open_row, press
 from qtpy.QtCore import Qt
 
-from napari_breastseg import correction
+from napari_breastseg.core.volume import LabelMap
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.volume import LabelMap
-from napari_breastseg.widgets import _fields, correct_panel
-from napari_breastseg.widgets._layers import show_exam
+from napari_breastseg.imaging import correction
+from napari_breastseg.widgets.canvas.layers import show_exam
+from napari_breastseg.widgets.correct import panel as correct_panel
+from napari_breastseg.widgets.parts import fields as _fields
 
 
 class Gate:

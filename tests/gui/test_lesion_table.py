@@ -12,14 +12,14 @@ import pytest
 from qtpy.QtCore import Qt
 from scipy import ndimage
 
-from napari_breastseg.breast_region import near_breasts
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import Exam, Grid, Volume
+from napari_breastseg.imaging.breast_region import near_breasts
 from napari_breastseg.lesions import measure_lesions
+from napari_breastseg.lesions.report import write_report
 from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
-from napari_breastseg.progress import drain
-from napari_breastseg.report import write_report
-from napari_breastseg.volume import Exam, Grid, Volume
-from napari_breastseg.widgets._layers import edit_labels, show_exam, show_labels
-from napari_breastseg.widgets._session import Draft
+from napari_breastseg.widgets.canvas.layers import edit_labels, show_exam, show_labels
+from napari_breastseg.widgets.state.session import Draft
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_the_breasts_alone_are_segmented(
     show_exam(viewer, Exam("HALF", half), instead_of="P017")
     window.dock.segment()
     idle(segment.runner)
-    assert told(window, "Needed both breasts in the field of view")
+    assert told(window, "Expected both breasts in the field of view")
     assert "HALF tumor" not in viewer.layers
 
 
@@ -159,7 +159,7 @@ def test_the_table_leads_to_each_lesion(
     assert told(window, "Wrote r.json")
     section._ask_path = lambda: tmp_path / "r.txt"
     dock.export_report()
-    assert told(window, "Needed a file name ending in")
+    assert told(window, "Expected a file name ending in")
 
     # The prior visit had both lesions; a higher level leaves less functional tumor
     functional_ml = section.report.total.functional_ml
@@ -175,7 +175,7 @@ def test_the_table_leads_to_each_lesion(
     section.prior.setValue(tmp_path / "r.txt")
     dock.measure_lesions()
     idle(section.runner)
-    assert told(window, "Needed the prior visit's report as a JSON file")
+    assert told(window, "Expected the prior visit's report as a JSON file")
 
     # Another exam: nothing is left of this one
     other = Exam("P018", phantom.exam.phases)
@@ -239,7 +239,7 @@ def test_maps_are_layers_and_alignment_keeps_the_mask_and_its_draft(
     assert not any(layer.name.startswith("P017") for layer in viewer.layers)
     assert section.maps_button.toolTip() == "The exam has no phase before contrast, or none after"
     dock.show_maps()
-    assert told(window, "Needed an exam with phases")
+    assert told(window, "Expected an exam with phases")
 
 
 def test_alignment_can_be_canceled(

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_breastseg import checkpoint, formats
+from napari_breastseg import formats
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import TUMOR
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.prediction import predict
-from napari_breastseg.progress import drain
-from napari_breastseg.registry import Registry
-from napari_breastseg.volume import TUMOR
+from napari_breastseg.model import checkpoint
+from napari_breastseg.predict.prediction import predict
+from napari_breastseg.registry.models import Registry
 
 
 def test_a_slice_goes_from_file_to_a_better_model(

@@ -13,16 +13,16 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QToolButton
 
-from napari_breastseg.prediction import Prediction
-from napari_breastseg.progress import Progress
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
-from napari_breastseg.widgets import _fields
-from napari_breastseg.widgets._actions import KEYS
-from napari_breastseg.widgets._layers import show_exam, show_labels, tumor_layer
-from napari_breastseg.widgets._settings import recall, remember
-from napari_breastseg.widgets._shortcuts import key_words
-from napari_breastseg.widgets._tour import STEPS
-from napari_breastseg.widgets.segment_panel import SegmentPanel
+from napari_breastseg.core.progress import Progress
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.predict.prediction import Prediction
+from napari_breastseg.widgets.canvas.layers import show_exam, show_labels, tumor_layer
+from napari_breastseg.widgets.keys import KEYS
+from napari_breastseg.widgets.parts import fields as _fields
+from napari_breastseg.widgets.parts.shortcuts import key_words
+from napari_breastseg.widgets.segment.panel import SegmentPanel
+from napari_breastseg.widgets.state.settings import recall, remember
+from napari_breastseg.widgets.tour import STEPS
 
 SHAPE = (12, 60, 80)
 NONE, SHIFT = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier

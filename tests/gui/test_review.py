@@ -11,9 +11,9 @@ from hands import NO_KEYS, SHIFT, click, click_row, listed, press
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+from napari_breastseg.core.volume import LabelMap
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.volume import LabelMap
-from napari_breastseg.widgets._thumbnails import SIDE
+from napari_breastseg.widgets.review.thumbnails import SIDE
 
 
 def test_the_worklist_is_sorted_searched_and_walked(

@@ -13,8 +13,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_breastseg.dataset import Dataset, WorklistRow
-from napari_breastseg.widgets import _thumbnails
-from napari_breastseg.widgets._thumbnails import OUTLINE, Thumbnail, Thumbnails, thumbnail
+from napari_breastseg.widgets.review import thumbnails as _thumbnails
+from napari_breastseg.widgets.review.thumbnails import OUTLINE, Thumbnail, Thumbnails, thumbnail
 
 
 def is_outlined(made: Thumbnail) -> bool:

@@ -11,12 +11,12 @@ from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_breastseg import correction
-from napari_breastseg.correction import Scope
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
-from napari_breastseg.widgets._actions import KEYS
-from napari_breastseg.widgets._layers import show_exam, show_labels
-from napari_breastseg.widgets._session import Draft
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.imaging import correction
+from napari_breastseg.imaging.correction import Scope
+from napari_breastseg.widgets.canvas.layers import show_exam, show_labels
+from napari_breastseg.widgets.keys import KEYS
+from napari_breastseg.widgets.state.session import Draft
 
 GRID = Grid((14, 90, 96), [[0, 0, -0.8, 40], [0, -0.8, 0, 40], [3, 0, 0, 0], [0, 0, 0, 1]])
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
@@ -233,7 +233,7 @@ def test_lesions_are_kept_and_dropped_by_a_click(reader):
     reader.key(Qt.Key.Key_K)
     reader.viewer.dims.set_current_step(0, 0)
     reader.click((0, 61, 71))
-    assert any("Needed a lesion in the slice in sight" in n.message for n in reader.window.told)
+    assert any("Expected a lesion in the slice in sight" in n.message for n in reader.window.told)
     assert np.array_equal(reader.layer.data, before)
 
 
@@ -309,7 +309,7 @@ def test_slices_are_interpolated_and_copied(reader):
     reader.made(before, wanted)
     reader.viewer.dims.set_current_step(0, 13)
     reader.key(Qt.Key.Key_N)
-    assert any("Needed a slice to copy to" in note.message for note in reader.window.told)
+    assert any("Expected a slice to copy to" in note.message for note in reader.window.told)
 
 
 def test_scribbles_are_drawn_and_settled(reader):
@@ -356,7 +356,7 @@ def test_lesion_slice_and_box_go_back_to_the_draft(reader):
     # A box needs to be drawn; then it is worked in
     reader.works_on("box")
     reader.key(Qt.Key.Key_U, SHIFT)
-    assert any("Needed a box" in note.message for note in reader.window.told)
+    assert any("Expected a box" in note.message for note in reader.window.told)
     assert np.array_equal(reader.layer.data, before)
     reader.tools.beside.setValue(1)
     reader.dock.show_tab("Correct")
@@ -428,7 +428,7 @@ def test_a_mask_that_changed_meanwhile_is_left_alone(reader):
 
 
 def test_every_tool_has_a_button_and_a_key_and_pixels_where_no_mm_are_known(reader):
-    from napari_breastseg.widgets._tool_list import BUTTONS, ToolActions
+    from napari_breastseg.widgets.correct.tool_list import BUTTONS, ToolActions
 
     actions = [name for name in vars(ToolActions) if not name.startswith("_")]
     keyed = {action: key for key, action in KEYS.items()}

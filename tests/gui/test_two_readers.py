@@ -12,8 +12,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.widgets import _fields
-from napari_breastseg.widgets._layers import show_exam, show_labels
+from napari_breastseg.widgets.canvas.layers import show_exam, show_labels
+from napari_breastseg.widgets.parts import fields as _fields
 
 YOURS = "yours for a second read: the first reader decides on it"
 KEYS = {"flag": Qt.Key.Key_F, "reopen": Qt.Key.Key_E, "undo": Qt.Key.Key_U}

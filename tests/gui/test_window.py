@@ -15,12 +15,12 @@ import pytest
 from napari.utils.shortcuts import default_shortcuts
 
 from napari_breastseg import formats
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.volume import Exam, Grid, LabelMap, Volume
-from napari_breastseg.widgets import _fields
-from napari_breastseg.widgets._dock import KEYS
-from napari_breastseg.widgets._layers import show_exam, show_labels, tumor_layer
-from napari_breastseg.widgets._session import Draft
+from napari_breastseg.widgets.canvas.layers import show_exam, show_labels, tumor_layer
+from napari_breastseg.widgets.dock import KEYS
+from napari_breastseg.widgets.parts import fields as _fields
+from napari_breastseg.widgets.state.session import Draft
 
 
 def letters(viewer: Any) -> tuple[str, ...]:
@@ -207,13 +207,13 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
     correct.folder.setValue(foreign)
     correct.open_dataset()
     idle(correct.runner)
-    assert told(window, "Needed a dataset folder of napari-breastseg", "made by something else")
+    assert told(window, "Expected a dataset folder of napari-breastseg", "made by something else")
     assert sorted(p.name for p in foreign.iterdir()) == ["dataset.json"]
     (tmp_path / "file").write_text("")
     correct.folder.setValue(tmp_path / "file" / "set")
     correct.open_dataset()
     idle(correct.runner)
-    assert told(window, "Needed to write", "Not a directory", "folder you may write to")
+    assert told(window, "Expected to write", "Not a directory", "folder you may write to")
     assert dock.session.dataset is None
 
     # The disk fills up while a case is accepted
@@ -241,7 +241,7 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
         patch.setattr(os, "fsync", full)
         dock.accept()
         idle(correct.runner)
-    assert told(window, "Needed to write", "No space left on device", "Free disk space")
+    assert told(window, "Expected to write", "No space left on device", "Free disk space")
     assert np.array_equal(layer.data, edited)
     assert {p: p.read_bytes() for p in files} == files
     assert np.array_equal(Dataset.open(tmp_path / "set").label_map("P001").data, first)
@@ -258,13 +258,15 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
     show_exam(viewer, other)
     dock.take_brush()
     idle(correct.runner)
-    assert told(window, "Needed exam P001 on the grid", "3 x 1 x 1 mm", "2 x 1 x 1 mm", "Open the")
+    assert told(
+        window, "Expected exam P001 on the grid", "3 x 1 x 1 mm", "2 x 1 x 1 mm", "Open the"
+    )
 
     # Somebody else has the case open
     with dataset.lock("P001", "CD"):
         correct.open_case()
         idle(correct.runner)
-        assert told(window, "Needed case P001 free", "CD has had it open", "Wait until")
+        assert told(window, "Expected case P001 free", "CD has had it open", "Wait until")
 
 
 def test_work_is_kept_and_offered_again(
@@ -465,8 +467,8 @@ def test_another_exam_of_the_same_name_is_another_exam(
     start()
     assert told(
         window,
-        "Needed the exam that dataset set knows as case scan",
-        "got another exam of that name: phase post1 differs",
+        "Expected the exam that dataset set knows as case scan",
+        "found another exam of that name: phase post1 differs",
         "Give the other exam's file another name",
     )
     assert is_left()
@@ -535,7 +537,8 @@ def test_a_folder_of_cases_is_walked_by_key(
 def test_the_commands_of_the_manifest_open_the_dock(
     make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch, two_phase_model: Path
 ) -> None:
-    from napari_breastseg.widgets import _dock, show_demo, show_segment
+    from napari_breastseg.widgets import dock as _dock
+    from napari_breastseg.widgets import show_demo, show_segment
 
     viewers = []
 
@@ -567,7 +570,7 @@ def test_the_starter_is_chosen_and_shows_its_card(window, qtbot):
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QPushButton, QTextBrowser
 
-    from napari_breastseg.checkpoint import STARTER
+    from napari_breastseg.model.checkpoint import STARTER
 
     dock = window.dock
     picker = dock.segment_panel.model

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ...errors import InputError
-from ...progress import Job, Progress
-from ...volume import Exam, Volume, phase_order
+from ...core.errors import InputError
+from ...core.progress import Job, Progress
+from ...core.volume import Exam, Volume, phase_order
 from .headers import Header, read_header
 from .phases import Decision, decide, times_of
 from .pixels import reading_stack
@@ -120,12 +120,12 @@ class DicomExam:
         chosen = {handle: role for handle, role in roles.items() if role}
         unknown = [handle for handle in chosen if handle not in handles]
         if unknown or not chosen or len(set(chosen.values())) < len(chosen):
-            what = f"got series {', '.join(unknown)}" if unknown else ""
+            what = f"found series {', '.join(unknown)}" if unknown else ""
             given = ", ".join(f"{role} = series {handle}" for handle, role in chosen.items())
             raise InputError(
-                f"Needed a role for one or more of the series {', '.join(handles)} of "
+                f"Expected a role for one or more of the series {', '.join(handles)} of "
                 f"{self.case_id}, each another one",
-                what or f"got {given or 'no role'}",
+                what or f"found {given or 'no role'}",
                 "Say which series is which phase: --phases pre=2,post1=4",
             )
         for stack in self.stacks:
@@ -161,8 +161,8 @@ class DicomExam:
                 handle and role for handle, role in roles.items()
             ):
                 raise InputError(
-                    "Needed each phase with a series of its own, such as pre=2,post1=4",
-                    f"got {len(pairs)} phases and {len(roles)} series",
+                    "Expected each phase with a series of its own, such as pre=2,post1=4",
+                    f"found {len(pairs)} phases and {len(roles)} series",
                     "Give every phase one series number",
                 )
             return self.with_roles(roles)
@@ -172,7 +172,7 @@ class DicomExam:
         if len(found) != len(phases):
             names = ", ".join(f"{role} = series {s.handle}" for role, s in self.phases.items())
             raise InputError(
-                f"Needed {len(phases)} phases for case {self.case_id}: {', '.join(phases)}",
+                f"Expected {len(phases)} phases for case {self.case_id}: {', '.join(phases)}",
                 f"found {len(found)}: {names}",
                 "Name as many, or say which series is which phase: --phases pre=2,post1=4",
             )
@@ -227,7 +227,7 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
             yield Progress("Reading headers", done, len(files))
     if not headers:
         raise DicomError(
-            "Needed DICOM files with a readable header",
+            "Expected DICOM files with a readable header",
             "the only one has none" if unread == 1 else f"none of the {unread} has one",
             "Copy or export them again; they are cut short or damaged",
         )

@@ -9,8 +9,8 @@ import itertools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from ...errors import InputError
-from ...volume import phase_order
+from ...core.errors import InputError
+from ...core.volume import phase_order
 from .headers import DAY_S
 from .stacks import Stack
 from .times import first_of_day, since
@@ -69,7 +69,7 @@ def decide(stacks: Sequence[Stack]) -> Decision:
             stacks,
             whys,
             [i for group in largest for i in group],
-            "Needed one dynamic series",
+            "Expected one dynamic series",
             f"{len(largest)} could be it",
         )
     group = largest[0]
@@ -104,7 +104,7 @@ def _modality(stack: Stack) -> str:
 
 
 def _say_problem(stack: Stack) -> str:
-    return "" if stack.problem is None else f"not readable: {stack.problem.came}"
+    return "" if stack.problem is None else f"not readable: {stack.problem.found}"
 
 
 def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
@@ -116,13 +116,13 @@ def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
         return _in_roles(stacks, whys, groups[0], f"the only image series; {whys[groups[0][0]]}")
     if groups:
         return _asked(
-            stacks, whys, originals, "Needed a dynamic (DCE) series", "none looks like one"
+            stacks, whys, originals, "Expected a dynamic (DCE) series", "none looks like one"
         )
     problem = next((stack.problem for stack in stacks if stack.problem is not None), None)
     if problem is None:
         named = "; ".join(f"series {s.handle}: {w}" for s, w in zip(stacks, whys, strict=True))
         problem = InputError(
-            "Needed an MR image series", f"saw {named or 'none'}", "Choose the folder of the exam"
+            "Expected an MR image series", f"saw {named or 'none'}", "Choose the folder of the exam"
         )
     return Decision((None,) * len(stacks), tuple(whys), problem)
 
@@ -186,7 +186,7 @@ def _in_roles(
     if ordered is None:
         for i in group:
             whys[i] = basis
-        return _asked(stacks, whys, group, "Needed phases in a clear order of time", basis)
+        return _asked(stacks, whys, group, "Expected phases in a clear order of time", basis)
     agents = [stacks[i].has_agent for i in ordered]
     before = agents.index(True) if True in agents else 0
     if before > 1 or (True in agents and not all(agents[before:])):
@@ -195,7 +195,7 @@ def _in_roles(
         came += "" if before > 1 else "and go in the order of time"
         for i in ordered:
             whys[i] = came if i in doubtful else f"contrast agent; {basis}"
-        return _asked(stacks, whys, ordered, "Needed one phase before contrast", came)
+        return _asked(stacks, whys, ordered, "Expected one phase before contrast", came)
     role_of = {i: f"post{place}" if place else "pre" for place, i in enumerate(ordered)}
     for place, i in enumerate(ordered):
         first = "no contrast agent" if before == 1 else "earliest"

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from ...progress import Job, Progress
-from ...volume import Volume
+from ...core.errors import InputError
+from ...core.progress import Job, Progress
+from ...core.volume import Volume
 from .elements import quiet
 from .headers import Frame, rescale_of
 from .stacks import Stack
@@ -55,7 +55,7 @@ def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
         raise stack.problem
     if stack.grid is None:
         raise InputError(
-            f"Needed an image for a phase, not series {stack.handle}",
+            f"Expected an image for a phase, not series {stack.handle}",
             "it holds none",
             "Choose another series",
         )
@@ -108,7 +108,7 @@ def _planes(
     size = (first.rows, first.columns)
     if len(planes) != len(frames) or any(plane.shape != size for plane in planes):
         raise InputError(
-            f"Needed every slice of series {stack.handle} whole",
+            f"Expected every slice of series {stack.handle} whole",
             f"slice {done + 1} of {len(stack.frames)} is cut short, damaged or compressed in a "
             "way that is not read",
             "Copy or export the series again, or say which series to read instead: "

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...errors import StorageError
-from ...home import home_folder
+from ...core.errors import StorageError
+from ...core.home import home_folder
 
 __all__ = ["IDENTITY_KEYWORDS", "Identity", "case_id_of", "identity_of"]
 
@@ -140,13 +140,13 @@ def _key() -> bytes:
         key = path.read_bytes()
     except OSError as error:
         raise StorageError(
-            "Needed to keep the key of pseudonyms in BREASTSEG_HOME",
+            "Expected to keep the key of pseudonyms in BREASTSEG_HOME",
             f"the system answered '{error.strerror or type(error).__name__}'",
             "Let BREASTSEG_HOME name a folder you may write to",
         ) from None
     if len(key) < _KEY_BYTES:
         raise StorageError(
-            f"Needed the key of pseudonyms, {_KEY_BYTES} bytes, in BREASTSEG_HOME",
+            f"Expected the key of pseudonyms, {_KEY_BYTES} bytes, in BREASTSEG_HOME",
             f"its file {KEY_FILE} holds {len(key)}",
             f"Restore {KEY_FILE} from a backup; removing it gives every exam another pseudonym",
         )

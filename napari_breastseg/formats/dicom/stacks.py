@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from ...volume import Grid
+from ...core.errors import InputError
+from ...core.volume import Grid
 from .headers import Frame, Header, Traits
 from .times import at_times, first_of_day
 
@@ -140,7 +140,7 @@ def _renamed(stack: Stack, handle: str) -> Stack:
     problem = stack.problem
     if problem is not None:
         old, new = f"series {stack.handle}", f"series {handle}"
-        problem = InputError(problem.needed.replace(old, new), problem.came, problem.do)
+        problem = InputError(problem.expected.replace(old, new), problem.found, problem.fix)
     return replace(stack, handle=handle, problem=problem)
 
 
@@ -151,7 +151,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
             _refused(
                 base,
                 frames,
-                "Needed every slice as a picture of its own",
+                "Expected every slice as a picture of its own",
                 "it holds mosaics, all slices tiled in one picture",
                 "Export it as single slices or multi-frame, or choose another series",
             )
@@ -161,7 +161,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
             _refused(
                 base,
                 frames,
-                "Needed grey values",
+                "Expected grey values",
                 "it holds color pictures",
                 "Choose the series they were made from",
             )
@@ -174,7 +174,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
             _refused(
                 base,
                 frames,
-                "Needed the position of every slice",
+                "Expected the position of every slice",
                 f"{len(frames) - len(placed)} of {len(frames)} have none",
                 "Export the series again, with image position and orientation",
             )
@@ -187,7 +187,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
             _refused(
                 base,
                 frames,
-                "Needed slices of one orientation",
+                "Expected slices of one orientation",
                 f"it holds slices of {max(count, 2)} orientations",
                 "Choose a series of parallel slices; this one may be a localizer",
             )
@@ -205,7 +205,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
             _refused(
                 base,
                 frames,
-                "Needed one slice at each position",
+                "Expected one slice at each position",
                 f"{doubled} of {len(frames)} slices lie where another one lies, and no time "
                 "tells them apart",
                 "Export the series again, or remove the files that are there twice",
@@ -235,7 +235,7 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
             return _refused(
                 base,
                 frames,
-                "Needed slices at even distances",
+                "Expected slices at even distances",
                 f"between slices {wide + 1} and {wide + 2} of {len(frames)} there are "
                 f"{gaps[wide]:.4g} mm, between most {usual:.4g} mm"
                 + (f"; {missing} may be missing there" if missing > 0 else ""),
@@ -247,7 +247,7 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
             return _refused(
                 base,
                 frames,
-                "Needed slices that lie straight above each other",
+                "Expected slices that lie straight above each other",
                 f"some are shifted by {off_mm:.3g} mm",
                 "Choose a series of one block of slices",
             )
@@ -268,7 +268,7 @@ def _without_place(base: Stack, frames: list[Frame]) -> Stack:
         return _refused(
             base,
             frames,
-            "Needed the position of every slice",
+            "Expected the position of every slice",
             f"none of its {len(frames)} slices has one",
             "Export the series again, with image position and orientation",
         )

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import InputError
-from ...volume import TUMOR, Grid, LabelMap
+from ...core.errors import InputError
+from ...core.volume import TUMOR, Grid, LabelMap
 from ..dicom.elements import number_of, quiet, text_of
 from ..dicom.headers import Frame, frame_of, groups_of, read_header
 from ..dicom.stacks import LPS_TO_RAS, plane_directions, upward
@@ -113,7 +113,7 @@ def read_seg(
         grid = _grid_of([plane.frame for plane in planes], data)
     elif not (grid.has_spacing and grid.has_orientation):
         raise InputError(
-            f"Needed {_exam(case_id)} with position and spacing to lay a DICOM SEG on",
+            f"Expected {_exam(case_id)} with position and spacing to lay a DICOM SEG on",
             f"it has {grid.describe()} and no position",
             "Open the DICOM exam the SEG was drawn on",
         )
@@ -139,7 +139,7 @@ def _load(path: Path) -> Any:
             is_whole = False
     if not is_whole:
         raise InputError(
-            "Needed a whole DICOM SEG",
+            "Expected a whole DICOM SEG",
             "the DICOM file describes no segment, or is cut short",
             "Choose a segmentation object, or export it again",
         )
@@ -168,8 +168,8 @@ def _chosen(found: Sequence[Segment], wanted: Collection[int] | None) -> set[int
     if wanted is not None:
         if not wanted or not numbers.issuperset(wanted):
             raise InputError(
-                f"Needed segments out of {_listed(numbers)} of the DICOM SEG",
-                f"got {_listed(wanted)}",
+                f"Expected segments out of {_listed(numbers)} of the DICOM SEG",
+                f"found {_listed(wanted)}",
                 "Choose among its numbers",
             )
         return set(wanted)
@@ -177,7 +177,7 @@ def _chosen(found: Sequence[Segment], wanted: Collection[int] | None) -> set[int
     if lesions or len(numbers) == 1:
         return lesions or numbers
     raise InputError(
-        "Needed a DICOM SEG of one segment, or with a segment coded as lesion, mass or neoplasm",
+        "Expected a DICOM SEG of one segment, or with a segment coded as lesion, mass or neoplasm",
         f"it has segments {_listed(numbers)}, none of them coded so",
         "Export the tumor's segment as a SEG of its own",
     )
@@ -216,7 +216,7 @@ def _planes(path: Path, data: Any, chosen: set[int]) -> list[_Plane]:
     ]
     if not planes or not all(has_place):
         raise InputError(
-            "Needed a DICOM SEG whose frames say where in the patient they lie",
+            "Expected a DICOM SEG whose frames say where in the patient they lie",
             f"{len(planes) - sum(has_place)} of {len(planes)} do not"
             if planes
             else "no frame of its segments can be read",
@@ -245,7 +245,7 @@ def _place(placed: NDArray[np.uint8], plane: _Plane, grid: Grid, case_id: str) -
     if not is_along or drift.max() > _DRIFT_VOXELS:
         pixels = f"{frame.rows} x {frame.columns} pixels of {between_rows:.4g} x "
         raise InputError(
-            f"Needed a DICOM SEG on the grid of {_exam(case_id)}, {grid.describe()}",
+            f"Expected a DICOM SEG on the grid of {_exam(case_id)}, {grid.describe()}",
             f"its frames are {pixels}{between_columns:.4g} mm, of another size or direction",
             "Export the mask again on the exam's own grid",
         )
@@ -254,7 +254,7 @@ def _place(placed: NDArray[np.uint8], plane: _Plane, grid: Grid, case_id: str) -
     is_inside = (where >= 0).all() and (where < np.array(grid.shape)[:, None]).all()
     if np.abs(start - origin).max() > _OFF_VOXELS or not is_inside:
         raise InputError(
-            f"Needed a DICOM SEG that lies within {_exam(case_id)}, voxel on voxel",
+            f"Expected a DICOM SEG that lies within {_exam(case_id)}, voxel on voxel",
             "part of it lies outside" if not is_inside else "its frames lie between the voxels",
             "Choose the exam it was drawn on, or export the mask again on this one",
         )
@@ -278,7 +278,7 @@ def _grid_of(frames: Sequence[Frame], data: Any) -> Grid:
         step = stated if stated and _are_multiples(gaps, stated) else float(gaps.min())
     if turned > 0.01 or not _are_multiples(gaps, step):
         raise InputError(
-            "Needed a DICOM SEG of parallel slices at even distances",
+            "Expected a DICOM SEG of parallel slices at even distances",
             "its slices are turned against each other"
             if turned > 0.01
             else f"they lie {', '.join(f'{gap:.4g}' for gap in gaps[:4])} mm apart",

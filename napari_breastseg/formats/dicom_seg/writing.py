@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import __version__
-from ...atomic import atomic_path
-from ...errors import InputError, StorageError
-from ...volume import Grid, LabelMap
+from ...core.atomic import atomic_path
+from ...core.errors import InputError, StorageError
+from ...core.volume import Grid, LabelMap
 from ..dicom import DicomExam, Stack
 from ..dicom.elements import quiet
 from .codes import BREAST, CATEGORY, SIDES, TYPES, Coded
@@ -121,7 +121,7 @@ def write_seg(
     _require_choice("algorithm", algorithm, ALGORITHMS)
     if path.suffix.lower() != ".dcm":
         raise InputError(
-            "Needed a file name that ends in .dcm for a DICOM SEG",
+            "Expected a file name that ends in .dcm for a DICOM SEG",
             f"it ends in {path.suffix or 'nothing'}",
             "Choose a name such as tumor.dcm",
         )
@@ -129,7 +129,7 @@ def write_seg(
     grid = stack.grid
     if grid is None or not (grid.has_orientation and grid.has_spacing):
         raise InputError(
-            f"Needed {role} of exam {exam.case_id} with position and orientation",
+            f"Expected {role} of exam {exam.case_id} with position and orientation",
             "its headers do not hold them",
             "A DICOM SEG cannot be made on such images; write the mask as NIfTI",
         )
@@ -137,7 +137,7 @@ def write_seg(
     tumor = label_map.tumor
     if not tumor.any():
         raise InputError(
-            f"Needed a mask with tumor for a DICOM SEG of exam {exam.case_id}",
+            f"Expected a mask with tumor for a DICOM SEG of exam {exam.case_id}",
             "it is empty",
             "A SEG cannot say that there is nothing; keep the mask as NIfTI",
         )
@@ -159,7 +159,7 @@ def write_seg(
     # highdicom and pydicom raise anything, and quote what they mind.
     except Exception as error:
         raise InputError(
-            f"Needed headers of {role} of exam {exam.case_id} that a DICOM SEG can be made from",
+            f"Expected headers of {role} of exam {exam.case_id} that a DICOM SEG can be made from",
             f"they are incomplete or not as the standard has them ({type(error).__name__})",
             "Export the exam again from the archive, or write the mask as NIfTI",
         ) from None
@@ -196,8 +196,8 @@ def side_of(tumor: NDArray[np.bool_], grid: Grid) -> str | None:
 def _require_choice(what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise InputError(
-            f"Needed one of {', '.join(known)} for the {what} of a DICOM SEG",
-            f"got {value}",
+            f"Expected one of {', '.join(known)} for the {what} of a DICOM SEG",
+            f"found {value}",
             "Choose one of them",
         )
 
@@ -210,8 +210,8 @@ def _phase(exam: DicomExam, role: str | None) -> tuple[str, Stack]:
         role = next((name for name in phases if name != "pre"), next(iter(phases)))
     if role not in phases:
         raise InputError(
-            f"Needed a phase of exam {exam.case_id}: {', '.join(phases)}",
-            f"got {role}",
+            f"Expected a phase of exam {exam.case_id}: {', '.join(phases)}",
+            f"found {role}",
             "Choose one of them",
         )
     return role, phases[role]
@@ -235,7 +235,7 @@ def _sources(stack: Stack, case_id: str) -> list[Any]:
     if not sources or lacking or (is_multi_frame and len(files) > 1):
         came = f"some lack the {lacking[0]}" if lacking else "some cannot be read"
         raise InputError(
-            f"Needed the source images of exam {case_id} with what a DICOM SEG refers to",
+            f"Expected the source images of exam {case_id} with what a DICOM SEG refers to",
             "they are spread over several multi-frame files" if sources and not lacking else came,
             "Export the exam again from the archive, or write the mask as NIfTI",
         )

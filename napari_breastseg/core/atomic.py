@@ -1,0 +1,108 @@
+"""Files that are either the old ones or the new ones, never half of each.
+
+Every write of the package goes through `atomic_path`: a temporary file in the same folder,
+fsync, rename. Imports `errors` only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import StorageError
+
+__all__ = ["atomic_path", "fsync", "storage_errors", "write_bytes", "write_json", "write_text"]
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` raised while writing `path` into a three-part `StorageError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StorageError(
+            f"Expected to write {path}",
+            f"the system answered '{reason}'",
+            "Free disk space or choose a folder you may write to, then save again; "
+            "what was there before is unchanged",
+        ) from error
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Path of a temporary file that replaces `path` when the block ends without error.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make or replace. Its folder is made when missing.
+
+    Yields
+    ------
+    Path
+        A temporary file in the same folder with the same endings, so that writers that
+        choose a format by the file's name choose the right one.
+
+    Raises
+    ------
+    StorageError
+        When the disk is full or the folder may not be written; `path` keeps its content.
+    """
+    path = Path(path)
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=".tmp-", suffix="".join(path.suffixes[-2:])
+        )
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            _restore_default_mode(temporary)
+            fsync(temporary)
+            os.replace(temporary, path)
+            fsync(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` to `path` as indented JSON, atomically; NaN is refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _restore_default_mode(path: Path) -> None:
+    # mkstemp makes files that only their owner reads; shared dataset folders need the umask's.
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
+def fsync(path: Path) -> None:
+    """Wait until a file's content, or a folder's list of names, is on the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows cannot open a folder for fsync
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

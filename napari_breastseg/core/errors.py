@@ -1,0 +1,43 @@
+"""The errors a user reads: what was expected, what was found, how to fix it.
+
+Engine code raises them, a widget shows them, the command line prints them and exits with 2.
+A message may name a case id, never a patient or any other value that identifies one.
+Imports nothing of this package.
+"""
+
+from __future__ import annotations
+
+__all__ = ["InputError", "StorageError"]
+
+
+class InputError(ValueError):
+    """Input that cannot be used as it is.
+
+    Parameters
+    ----------
+    expected : str
+        What was expected, as a clause or sentence without its final stop.
+    found : str
+        What was found instead.
+    fix : str
+        The next thing the reader of the message should do.
+
+    Examples
+    --------
+    >>> print(InputError("Expected a PNG image", "found 0 bytes", "Export the slice again"))
+    Expected a PNG image; found 0 bytes. Export the slice again.
+    """
+
+    def __init__(self, expected: str, found: str, fix: str) -> None:
+        self.expected = expected.rstrip(".")
+        self.found = found.rstrip(".")
+        self.fix = fix.rstrip(".")
+        super().__init__(f"{self.expected}; {self.found}. {self.fix}.")
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        """Whole when it comes from another process."""
+        return type(self), (self.expected, self.found, self.fix)
+
+
+class StorageError(InputError):
+    """A file that could not be written: no permission, no space, a folder that is gone."""

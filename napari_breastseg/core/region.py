@@ -1,0 +1,75 @@
+"""Parts of an exam, as slices of voxels along its axes.
+
+Imports no torch, no Qt; scipy where a mask's extent is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError
+from .volume import Exam
+
+__all__ = ["Region", "checked", "grown", "resampled", "smallest", "whole"]
+
+Region = tuple[slice, slice, slice]
+"""A part of an exam, as slices of voxels along (z, y, x)."""
+
+
+def whole(exam: Exam) -> Region:
+    """Region that is the whole exam."""
+    z, y, x = exam.grid.shape
+    return slice(0, z), slice(0, y), slice(0, x)
+
+
+def checked(region: Region | None, exam: Exam) -> Region:
+    """Region with its bounds filled in, all of the exam for None; refused where it is outside."""
+    if region is None:
+        return whole(exam)
+    bounds = [part.indices(size) for part, size in zip(region, exam.grid.shape, strict=True)]
+    if any(step != 1 or stop <= start for start, stop, step in bounds):
+        raise InputError(
+            f"Expected a region inside exam {exam.case_id}, {exam.grid.describe()}",
+            "the region is empty or outside",
+            "Draw the box on the image, or segment the whole volume",
+        )
+    z, y, x = (slice(start, stop) for start, stop, _ in bounds)
+    return z, y, x
+
+
+def smallest(near: NDArray[np.bool_], box: Region) -> Region:
+    """The smallest region that holds what is near inside a box; the box where nothing is."""
+    from scipy import ndimage
+
+    found = ndimage.find_objects(near[box].view(np.uint8))
+    if not found:
+        return box
+    z, y, x = (
+        slice(part.start + inner.start, part.start + inner.stop)
+        for part, inner in zip(box, found[0], strict=True)
+    )
+    return z, y, x
+
+
+def grown(region: Region, exam: Exam, by_mm: float) -> Region:
+    """A region of an exam of known spacing, larger on every side."""
+    sides = zip(region, exam.grid.shape, exam.grid.voxel_size, strict=True)
+    z, y, x = (
+        slice(max(0, part.start - round(by_mm / step)), min(size, part.stop + round(by_mm / step)))
+        for part, size, step in sides
+    )
+    return z, y, x
+
+
+def resampled(region: Region, shape: Sequence[int], other: Sequence[int]) -> Region:
+    """The smallest region that covers it on another grid of so many voxels over the same field."""
+    parts = []
+    for part, have, working in zip(region, shape, other, strict=True):
+        scale = working / have
+        start = max(0, int(np.floor(part.start * scale - 0.5)))
+        stop = min(working, int(np.ceil(part.stop * scale + 0.5)))
+        parts.append(part if scale == 1 else slice(start, max(stop, start + 1)))
+    return parts[0], parts[1], parts[2]

@@ -1,0 +1,321 @@
+"""What a tool works on: lesion, slice, box or volume, cut to small boxes; and what it gives back.
+
+Imports `errors` and `volume` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import InputError
+from ...core.volume import BACKGROUND, TUMOR, Grid, LabelMap
+
+__all__ = [
+    "Box",
+    "Edit",
+    "Part",
+    "Scope",
+    "component_at",
+    "nearest_tumor",
+    "parts",
+    "spacing_of",
+    "tight_box",
+    "unit_of",
+    "widened",
+    "with_mask",
+]
+
+Box = tuple[slice, slice, slice]
+"""A part of an exam, as slices of voxels along (z, y, x)."""
+
+Mask = NDArray[np.bool_]
+Voxel = tuple[int, int, int]
+
+_FIRST_REACH = 24
+"""Voxels to each side that are searched first for the lesion at a voxel."""
+
+_BLOCK = 8
+"""Tumor in blocks of this many voxels that do not touch is worked on apart."""
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Voxels to change, as one undo step."""
+
+    voxels: tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+    """Indices (z, y, x) of the voxels that change."""
+
+    before: NDArray[np.uint8]
+    """Their labels when the tool looked."""
+
+    after: NDArray[np.uint8]
+    """Their labels to be."""
+
+    @property
+    def count(self) -> int:
+        """How many voxels change."""
+        return int(self.before.size)
+
+    def fits(self, labels: NDArray[np.generic]) -> bool:
+        """Whether the voxels still have the labels the tool saw."""
+        return bool(np.array_equal(labels[self.voxels], self.before))
+
+    def applied(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """A copy of `labels` (Z, Y, X) with the edit in it."""
+        edited = labels.copy()
+        edited[self.voxels] = self.after
+        return edited
+
+    @classmethod
+    def within(cls, labels: NDArray[Any], box: Box, wanted: NDArray[Any]) -> Edit:
+        """The edit that makes ``labels[box]`` what is `wanted`.
+
+        Examples
+        --------
+        >>> labels = np.zeros((1, 3, 3), np.uint8)
+        >>> edit = Edit.within(labels, (slice(0, 1), slice(1, 3), slice(0, 2)), np.eye(2)[None])
+        >>> edit.count, edit.applied(labels)[0].tolist()
+        (2, [[0, 0, 0], [1, 0, 0], [0, 1, 0]])
+        """
+        now = labels[box]
+        inside = np.nonzero(now != wanted)
+        z, y, x = (index + (part.start or 0) for index, part in zip(inside, box, strict=True))
+        return cls((z, y, x), now[inside].astype(np.uint8), wanted[inside].astype(np.uint8))
+
+    @classmethod
+    def joined(cls, edits: Iterable[Edit]) -> Edit:
+        """Several edits of different voxels as one; of a voxel named twice the last one counts."""
+        found = [edit for edit in edits if edit.count]
+        if not found:
+            nothing = np.empty(0, np.intp)
+            return cls((nothing, nothing, nothing), np.empty(0, np.uint8), np.empty(0, np.uint8))
+        z, y, x = (np.concatenate([edit.voxels[axis] for edit in found]) for axis in range(3))
+        before = np.concatenate([edit.before for edit in found])
+        return cls((z, y, x), before, np.concatenate([edit.after for edit in found]))
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a tool is let loose on."""
+
+    kind: Literal["lesion", "slice", "box", "volume"]
+    axis: int = 0
+    """Array axis one looks along: 0 z, 1 y, 2 x."""
+
+    index: int = 0
+    """The slice in sight, along `axis`."""
+
+    at: Voxel | None = None
+    """A voxel (z, y, x): the lesion there, or nearest to it in its slice, is meant."""
+
+    box: Box | None = None
+    """The box meant by the kind "box"."""
+
+    @property
+    def flat_axis(self) -> int | None:
+        """The axis across which nothing is worked on; None in 3D."""
+        return self.axis if self.kind == "slice" else None
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Tumor that is worked on by itself."""
+
+    box: Box
+    """The smallest box that holds it."""
+
+    mask: Mask
+    """The tumor in it."""
+
+
+def unit_of(grid: Grid) -> str:
+    """Unit in which distances are given: "mm", or "px" where spacing is unknown."""
+    return "px" if grid.spacing_mm is None else "mm"
+
+
+def spacing_of(grid: Grid) -> tuple[float, float, float]:
+    """Voxel spacing (z, y, x) in mm; 1 pixel each where it is unknown."""
+    return grid.spacing_mm or (1.0, 1.0, 1.0)
+
+
+def parts(label_map: LabelMap, scope: Scope) -> Iterator[Part]:
+    """The tumor within a scope, in parts that do not touch; none where there is no tumor.
+
+    Raises
+    ------
+    InputError
+        If the lesion is not to be found, or the box missing.
+    """
+    labels = label_map.data
+    if scope.kind == "lesion":
+        at = nearest_tumor(labels, scope)
+        yield component_at(lambda box: np.equal(labels[box], TUMOR), labels.shape, at)
+        return
+    region = region_of(labels.shape, scope)
+    tumor = np.equal(labels[region], TUMOR)
+    found = tight_box(tumor)
+    if found is None:
+        return
+    region, tumor = _inside(region, found), tumor[found]
+    if scope.kind == "slice":
+        yield Part(region, tumor)
+        return
+    yield from _clusters(region, tumor)
+
+
+def region_of(shape: tuple[int, ...], scope: Scope) -> Box:
+    """The voxels a scope of the kind slice, box or volume takes in."""
+    sizes = [slice(0, size) for size in shape]
+    if scope.kind == "slice":
+        sizes[scope.axis] = slice(scope.index, scope.index + 1)
+    elif scope.kind == "box":
+        if scope.box is None:
+            raise InputError(
+                "Expected a box to work in",
+                "none is drawn yet",
+                "Draw one, or choose another scope",
+            )
+        sizes = [
+            slice(*part.indices(size)[:2]) for part, size in zip(scope.box, shape, strict=True)
+        ]
+    return sizes[0], sizes[1], sizes[2]
+
+
+def nearest_tumor(labels: NDArray[Any], scope: Scope) -> Voxel:
+    """The tumor voxel at, or nearest to, `scope.at` in the slice in sight (in voxels).
+
+    Raises
+    ------
+    InputError
+        If there is no tumor in that slice.
+    """
+    plane = np.take(labels, scope.index, axis=scope.axis) == TUMOR
+    places = np.argwhere(plane)
+    if not len(places):
+        raise InputError(
+            "Expected a lesion in the slice in sight", "it holds no tumor", "Go to a slice with one"
+        )
+    at = scope.at or tuple(size // 2 for size in labels.shape)
+    wanted = np.delete(np.asarray(at, float), scope.axis)
+    found = places[np.square(places - wanted).sum(axis=1).argmin()]
+    z, y, x = np.insert(found, scope.axis, scope.index).tolist()
+    return z, y, x
+
+
+def component_at(mask_in: Callable[[Box], Mask], shape: tuple[int, ...], at: Voxel) -> Part:
+    """The component, over faces, edges and corners, that holds a voxel.
+
+    Parameters
+    ----------
+    mask_in : callable
+        Gives the mask inside a box; asked for larger boxes until the component fits.
+    shape : tuple of int
+        Of the whole array (Z, Y, X).
+    at : tuple of int
+        A voxel of the component.
+    """
+    from scipy import ndimage
+
+    reach = _FIRST_REACH
+    while True:
+        box = _around(at, reach, shape)
+        local = tuple(place - part.start for place, part in zip(at, box, strict=True))
+        found, _ = ndimage.label(mask_in(box), np.ones((3, 3, 3), bool))
+        mask: Mask = found == found[local]
+        tight = tight_box(mask)
+        assert tight is not None  # it holds `at`
+        is_cut = any(
+            (inner.start == 0 and outer.start > 0)
+            or (inner.stop == outer.stop - outer.start and outer.stop < size)
+            for inner, outer, size in zip(tight, box, shape, strict=True)
+        )
+        if not is_cut:
+            return Part(_inside(box, tight), mask[tight])
+        reach *= 2
+
+
+def widened(box: Box, shape: tuple[int, ...], by: Iterable[int]) -> Box:
+    """A box with so many voxels more on each side, within the array."""
+    z, y, x = (
+        slice(max(0, part.start - more), min(size, part.stop + more))
+        for part, size, more in zip(box, shape, by, strict=True)
+    )
+    return z, y, x
+
+
+def placed(part: Part, box: Box) -> Mask:
+    """A part's mask in a wider box."""
+    mask = np.zeros([b.stop - b.start for b in box], bool)
+    inner = tuple(
+        slice(p.start - b.start, p.stop - b.start) for p, b in zip(part.box, box, strict=True)
+    )
+    mask[inner] = part.mask
+    return mask
+
+
+def with_mask(labels: NDArray[Any], box: Box, old: Mask, new: Mask) -> Edit:
+    """The edit that replaces the tumor `old` by `new` in a box; other tumor stays."""
+    wanted = labels[box].copy()
+    wanted[old] = BACKGROUND
+    wanted[new] = TUMOR
+    return Edit.within(labels, box, wanted)
+
+
+def tight_box(mask: Mask) -> Box | None:
+    """The smallest box that holds all of a mask (Z, Y, X); None when it is empty."""
+    along_z = np.array([plane.any() for plane in mask])
+    if not along_z.any():
+        return None
+    z = _span(along_z)
+    flat: Mask = np.any(mask[z], axis=0)
+    return z, _span(np.any(flat, axis=1)), _span(np.any(flat, axis=0))
+
+
+def _span(is_there: Mask) -> slice:
+    places = np.flatnonzero(is_there)
+    return slice(int(places[0]), int(places[-1]) + 1)
+
+
+def _inside(outer: Box, inner: Box) -> Box:
+    """A box given within another one, in the array's own indices."""
+    z, y, x = (
+        slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True)
+    )
+    return z, y, x
+
+
+def _around(at: Voxel, reach: int, shape: tuple[int, ...]) -> Box:
+    z, y, x = (
+        slice(max(0, place - reach), min(size, place + reach + 1))
+        for place, size in zip(at, shape, strict=True)
+    )
+    return z, y, x
+
+
+def _clusters(region: Box, tumor: Mask) -> Iterator[Part]:
+    from scipy import ndimage
+
+    # Components of coarse blocks: few, however many specks the tumor has.
+    sizes = [-(-n // _BLOCK) for n in tumor.shape]
+    padded = np.zeros([n * _BLOCK for n in sizes], bool)
+    padded[tuple(slice(0, n) for n in tumor.shape)] = tumor
+    z, y, x = sizes
+    blocks = padded.reshape(z, _BLOCK, y, _BLOCK, x, _BLOCK).any(axis=(1, 3, 5))
+    numbers, _ = ndimage.label(blocks, np.ones((3, 3, 3), bool))
+    for number, coarse in enumerate(ndimage.find_objects(numbers), start=1):
+        box = tuple(
+            slice(part.start * _BLOCK, min(part.stop * _BLOCK, size))
+            for part, size in zip(coarse, tumor.shape, strict=True)
+        )
+        own = numbers[coarse] == number
+        for axis in range(3):
+            own = own.repeat(_BLOCK, axis=axis)
+        mask = tumor[box] & own[tuple(slice(0, b.stop - b.start) for b in box)]
+        tight = tight_box(mask)
+        assert tight is not None  # every block holds tumor
+        yield Part(_inside(_inside(region, (box[0], box[1], box[2])), tight), mask[tight])

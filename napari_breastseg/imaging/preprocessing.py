@@ -1,0 +1,244 @@
+"""From an exam's phases to a network's input, and the way back to the exam's own grid.
+
+Intensities are normalized jointly: one linear map for all phases of an exam, so that enhancement
+between phases survives. Resampling keeps the outer borders of the field of view and is undone to
+exactly the exam's shape. Imports no Qt and no file formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.volume import Exam, Grid, LabelMap
+from .intensity import intensity_window
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "Prepared",
+    "input_phases",
+    "is_available",
+    "parse_input",
+    "prepare",
+    "prepare_labels",
+    "resample",
+    "stack_inputs",
+    "working_shape",
+]
+
+Spacing = tuple[float, float, float]
+
+
+def parse_input(name: str) -> tuple[str, str | None]:
+    """Phase and, for a difference, the phase taken away, of one network input.
+
+    Examples
+    --------
+    >>> parse_input("post1"), parse_input("post1-pre")
+    (('post1', None), ('post1', 'pre'))
+    """
+    minuend, _, subtrahend = name.partition("-")
+    return minuend, subtrahend or None
+
+
+def input_phases(inputs: Sequence[str]) -> tuple[str, ...]:
+    """Phases that a list of network inputs is made from, each once, in order of first use.
+
+    Examples
+    --------
+    >>> input_phases(["post1", "post1-pre"])
+    ('post1', 'pre')
+    """
+    phases = [phase for name in inputs for phase in parse_input(name) if phase is not None]
+    return tuple(dict.fromkeys(phases))
+
+
+def is_available(name: str, roles: Collection[str]) -> bool:
+    """Whether an input can be made of the phases there are; "sub1" stands for post1-pre.
+
+    Examples
+    --------
+    >>> is_available("post1-pre", ["post1"]), is_available("post1-pre", ["sub1"])
+    (False, True)
+    """
+    return _subtraction(name) in roles or all(phase in roles for phase in input_phases([name]))
+
+
+def _subtraction(name: str) -> str:
+    """Role under which an exam may hold a difference ready made: sub1 for post1-pre."""
+    minuend, subtrahend = parse_input(name)
+    return minuend.replace("post", "sub") if subtrahend == "pre" else "no such phase"
+
+
+def working_shape(grid: Grid, spacing_mm: Sequence[float | None] | None) -> tuple[int, int, int]:
+    """Shape (Z, Y, X) of an exam once resampled to a model's spacing.
+
+    Parameters
+    ----------
+    grid : Grid
+        The exam's grid. Where its spacing is unknown nothing is resampled.
+    spacing_mm : sequence of 3 float or None
+        Wanted spacing (z, y, x); None leaves an axis as it is.
+    """
+    if spacing_mm is None or grid.spacing_mm is None:
+        return grid.shape
+    sizes = [
+        n if wanted is None else max(1, round(n * have / wanted))
+        for n, have, wanted in zip(grid.shape, grid.spacing_mm, spacing_mm, strict=True)
+    ]
+    return (sizes[0], sizes[1], sizes[2])
+
+
+def resample(
+    array: torch.Tensor, shape: tuple[int, int, int], *, nearest: bool = False
+) -> torch.Tensor:
+    """Array resampled to `shape`, the outer borders of the field of view kept.
+
+    Parameters
+    ----------
+    array : Tensor, shape (C, Z, Y, X)
+        Grey values or probabilities (linear with antialiasing), or labels with `nearest`.
+    shape : tuple of int
+        Wanted (Z, Y, X).
+    nearest : bool
+        Take the nearest voxel instead of interpolating.
+
+    Returns
+    -------
+    Tensor, shape (C, *shape), float32
+    """
+    from torch.nn.functional import interpolate
+
+    array = array.float()
+    channels, depth, height, width = array.shape
+    how: dict[str, object] = (
+        {"mode": "nearest-exact"}
+        if nearest
+        else {"mode": "bilinear", "align_corners": False, "antialias": True}
+    )
+    if (height, width) != shape[1:]:
+        array = interpolate(array, size=shape[1:], **how)  # type: ignore[arg-type]
+        height, width = shape[1:]
+    if depth != shape[0]:
+        columns = array.reshape(1, channels, depth, height * width)
+        columns = interpolate(columns, size=(shape[0], height * width), **how)  # type: ignore[arg-type]
+        array = columns.reshape(channels, shape[0], height, width)
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The phases of an exam as a model wants them.
+
+    Parameters
+    ----------
+    phases : Tensor, shape (P, Z, Y, X), float32
+        Jointly normalized phases on the working grid.
+    roles : tuple of str
+        The phase of each channel.
+    grid : Grid
+        The exam's own grid, for the way back.
+    """
+
+    phases: torch.Tensor
+    roles: tuple[str, ...]
+    grid: Grid
+
+    def restore(self, array: torch.Tensor) -> torch.Tensor:
+        """Array (C, Z, Y, X) of the working grid, back on the exam's grid."""
+        return resample(array, self.grid.shape)
+
+
+def prepare(
+    exam: Exam,
+    roles: Sequence[str],
+    *,
+    spacing_mm: Sequence[float | None] | None = None,
+    percentiles: tuple[float, float] = (0.5, 99.5),
+) -> Prepared:
+    """Phases of an exam, normalized together and resampled.
+
+    Parameters
+    ----------
+    exam : Exam
+        Must hold every role, see `ModelSpec.require`.
+    roles : sequence of str
+        The phases to prepare.
+    spacing_mm : sequence of 3 float or None, optional
+        Working spacing (z, y, x); None keeps the exam's.
+    percentiles : tuple of float
+        Grey values that become 0 and 1; nothing is clipped.
+
+    Raises
+    ------
+    InputError
+        If the image is constant.
+    """
+    import torch
+
+    arrays = [exam.phases[role].data for role in roles]
+    low, high = intensity_window(arrays, percentiles)
+    shape = working_shape(exam.grid, spacing_mm)
+    phases = torch.empty((len(roles), *shape), dtype=torch.float32)
+    for channel, array in enumerate(arrays):
+        # One phase at a time: an exam of five phases would otherwise need its size in floats.
+        values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
+        # No enhancement is zero in a subtraction, whatever its darkest voxel.
+        offset = 0.0 if roles[channel].startswith("sub") else low
+        phases[channel] = resample(values, shape)[0].sub_(offset).div_(high - low)
+    return Prepared(phases, tuple(roles), exam.grid)
+
+
+def prepare_labels(
+    label_map: LabelMap, spacing_mm: Sequence[float | None] | None = None
+) -> NDArray[np.uint8]:
+    """Labels on the working grid, nearest neighbour, shape (Z, Y, X)."""
+    shape = working_shape(label_map.grid, spacing_mm)
+    if shape == label_map.grid.shape:
+        return label_map.data
+    import torch
+
+    labels = torch.from_numpy(np.ascontiguousarray(label_map.data))[None]
+    resampled: NDArray[np.uint8] = resample(labels, shape, nearest=True)[0].byte().numpy()
+    return resampled
+
+
+def stack_inputs(phases: torch.Tensor, roles: Sequence[str], inputs: Sequence[str]) -> torch.Tensor:
+    """Network input channels made of phases: phases as they are, and differences.
+
+    Parameters
+    ----------
+    phases : Tensor, shape (P, ...)
+        Normalized phases, in the order of `roles`.
+    roles, inputs : sequence of str
+        What there is, and what the model takes, such as ("pre", "post1", "post1-pre").
+
+    Returns
+    -------
+    Tensor, shape (len(inputs), ...)
+        Zeros where an input cannot be made of the phases there are; whether a model bears that
+        is for `ModelSpec.require` to say beforehand.
+    """
+    import torch
+
+    if tuple(inputs) == tuple(roles):
+        return phases
+    index = {role: i for i, role in enumerate(roles)}
+    channels = []
+    for name in inputs:
+        minuend, subtrahend = parse_input(name)
+        if not is_available(name, index):
+            channels.append(torch.zeros_like(phases[0]))
+        elif minuend not in index or (subtrahend is not None and subtrahend not in index):
+            channels.append(phases[index[_subtraction(name)]])
+        elif subtrahend is None:
+            channels.append(phases[index[minuend]])
+        else:
+            channels.append(phases[index[minuend]] - phases[index[subtrahend]])
+    return torch.stack(channels)

@@ -1,0 +1,251 @@
+"""From an exam and its mask to the report of its lesions.
+
+Imports `errors`, `progress` and `volume` only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import InputError
+from ..core.progress import Job, Progress
+from ..core.volume import Exam, Grid, LabelMap
+from .change import kept_ids, order_of
+from .kinetics import PE_THRESHOLD_PERCENT, Kinetics, describe_kinetics
+from .records import TOTAL, Lesion, LesionReport, Side
+from .shape import measure_shape
+
+__all__ = ["measure_lesions"]
+
+_BOTH_BREASTS_MM = 250.0
+"""A field of view this wide shows both breasts, and the patient lies in its middle."""
+
+
+def measure_lesions(
+    exam: Exam,
+    label_map: LabelMap,
+    *,
+    breasts: LabelMap | None = None,
+    previous: LesionReport | None = None,
+    injection_s: float | None = None,
+    pe_threshold_percent: float = PE_THRESHOLD_PERCENT,
+) -> Job[LesionReport]:
+    """Measure every connected component of a mask, and all of them together.
+
+    Voxels are connected over faces, edges and corners, as `scores` counts lesions. `ignore`
+    counts as no tumor.
+
+    Parameters
+    ----------
+    exam : Exam
+        The phases; any may be missing.
+    label_map : LabelMap
+        1 is tumor, on the exam's grid.
+    breasts : LabelMap, optional
+        1 right, 2 left breast, as `breast_region` gives. Decides a lesion's side, and what of it
+        lies outside; without it the side is that of the field of view, when both breasts are in
+        it, else that of the patient's coordinates.
+    previous : LesionReport, optional
+        This case measured before: lesions keep their ids.
+    injection_s : float, optional
+        Time of the injection in seconds from the exam's first phase; without it the exam's own
+        times tell where they count from it.
+    pe_threshold_percent : float
+        Early enhancement from which a voxel counts as functional tumor, above 0.
+
+    Returns
+    -------
+    generator of Progress, giving a LesionReport
+        Without tumor it holds no lesion and a total of zero.
+
+    Raises
+    ------
+    InputError
+        If the mask lies on another grid, or the threshold is no positive number.
+
+    Examples
+    --------
+    >>> from napari_breastseg.core.progress import drain
+    >>> from napari_breastseg.core.volume import Volume
+    >>> grid = Grid((4, 9, 9), np.diag([2.0, 1.0, 1.0, 1.0]))
+    >>> labels = np.zeros(grid.shape, np.uint8)
+    >>> labels[1:3, 2:7, 3:6] = 1
+    >>> phases = {"pre": Volume(100 + 0 * labels, grid), "post1": Volume(100 + 80 * labels, grid)}
+    >>> report = drain(measure_lesions(Exam("P001", phases), LabelMap(labels, grid)))
+    >>> index = report.lesions[0]
+    >>> index.id, index.volume_ml, index.kinetics.curve_percent["post1"], index.functional_ml
+    ('index', 0.06, 80.0, 0.06)
+    """
+    label_map.require_grid(exam.grid, exam.case_id)
+    if breasts is not None:
+        breasts.require_grid(exam.grid, exam.case_id)
+    if not (np.isfinite(pe_threshold_percent) and pe_threshold_percent > 0):
+        raise InputError(
+            "Expected a threshold of enhancement above 0 %",
+            f"found {pe_threshold_percent:g}",
+            "Take 70, the usual one",
+        )
+    return _measure(exam, label_map, breasts, previous, injection_s, pe_threshold_percent)
+
+
+def _measure(
+    exam: Exam,
+    label_map: LabelMap,
+    breasts: LabelMap | None,
+    previous: LesionReport | None,
+    injection_s: float | None,
+    pe_threshold_percent: float,
+) -> Job[LesionReport]:
+    from scipy import ndimage
+
+    yield Progress("Finding lesions", 0, 0)
+    grid, tumor = exam.grid, label_map.tumor
+    found, count = ndimage.label(tumor, np.ones((3, 3, 3), bool))
+    boxes = ndimage.find_objects(found)
+    lesions: list[Lesion] = []
+    for number, box in enumerate(boxes, start=1):
+        yield Progress("Measuring lesions", number - 1, count)
+        mask = found[box] == number
+        kinetics = describe_kinetics(
+            exam,
+            mask,
+            box,
+            injection_s=injection_s,
+            pe_threshold_percent=pe_threshold_percent,
+        )
+        lesions.append(_lesion(mask, box, grid, breasts, kinetics))
+    yield Progress("Measuring lesions", count, count)
+    ids = kept_ids(
+        found,
+        [lesion.center_voxel or (0.0, 0.0, 0.0) for lesion in lesions],
+        [lesion.volume_px for lesion in lesions],
+        previous,
+    )
+    order = sorted(range(count), key=lambda place: order_of(ids[place]))
+    places = np.zeros(count + 1, np.min_scalar_type(max(count, 256)))
+    places[[place + 1 for place in order]] = np.arange(1, count + 1)
+    named = tuple(replace(lesions[place], id=ids[place]) for place in order)
+    kinetics = Kinetics()
+    if count:
+        kinetics = describe_kinetics(
+            exam, tumor, injection_s=injection_s, pe_threshold_percent=pe_threshold_percent
+        )
+    outside = [lesion.id for lesion in named if (lesion.outside_share or 0) > 0.5]
+    notes = []
+    if outside:
+        notes.append(f"mostly outside the breast: {', '.join(outside)}")
+    if grid.spacing_mm is None:
+        notes.append("pixel size is not known: measures are in pixels")
+    return LesionReport(
+        case_id=exam.case_id,
+        lesions=named,
+        total=_total(named, kinetics, grid),
+        pe_threshold_percent=pe_threshold_percent,
+        spacing_mm=grid.spacing_mm,
+        notes=tuple(notes),
+        labels=places[found],
+    )
+
+
+def _lesion(
+    mask: NDArray[np.bool_],
+    box: tuple[slice, slice, slice],
+    grid: Grid,
+    breasts: LabelMap | None,
+    kinetics: Kinetics,
+) -> Lesion:
+    shape = measure_shape(mask, grid)
+    start = np.array([part.start for part in box])
+    center = np.argwhere(mask).mean(axis=0) + start
+    point = grid.affine[:3, :3] @ center + grid.affine[:3, 3]
+    voxels = int(np.count_nonzero(mask))
+    extent = shape.extent
+    lengths = {
+        "diameter": extent.longest,
+        "perpendicular": extent.perpendicular,
+        "diameter_3d": None if grid.shape[0] == 1 else shape.longest_3d,
+    }
+    unit = "px" if grid.spacing_mm is None else "mm"
+    measures: dict[str, Any] = {f"{name}_{unit}": length for name, length in lengths.items()}
+    measures[f"surface_{unit}2"] = shape.surface
+    inside = None if breasts is None else breasts.data[box][mask]
+    (y1, x1), (y2, x2) = extent.ends
+    _, y0, x0 = (float(s) for s in start)
+    return Lesion(
+        id="",
+        **_sizes(voxels, kinetics.functional_voxels, grid),
+        **measures,
+        sphericity=shape.sphericity,
+        side=_side(inside, point, grid),
+        center_mm=_three(point) if grid.has_spacing and grid.has_orientation else None,
+        center_voxel=_three(center),
+        box=_box(box),
+        diameter_z=extent.z + int(start[0]),
+        diameter_ends=((y1 + y0, x1 + x0), (y2 + y0, x2 + x0)),
+        outside_share=None if inside is None else float(np.mean(inside == 0)),
+        kinetics=kinetics,
+    )
+
+
+def _sizes(voxels: int, functional: int | None, grid: Grid) -> dict[str, Any]:
+    """Volumes; in a single slice the area instead."""
+    sizes: dict[str, Any] = {"volume_px": voxels, "functional_px": functional}
+    if grid.voxel_ml is None:
+        return sizes
+    if grid.shape[0] == 1:
+        _, y, x = grid.affine[:3, :3].T
+        return {**sizes, "area_mm2": voxels * float(np.linalg.norm(np.cross(y, x)))}
+    sizes["volume_ml"] = voxels * grid.voxel_ml
+    sizes["functional_ml"] = None if functional is None else functional * grid.voxel_ml
+    return sizes
+
+
+def _side(inside: NDArray[np.uint8] | None, point: NDArray[np.float64], grid: Grid) -> Side | None:
+    if not grid.has_orientation:
+        return None
+    if inside is not None and inside.any():
+        return "right" if np.count_nonzero(inside == 1) >= np.count_nonzero(inside == 2) else "left"
+    # RAS x rises to the patient's right in NIfTI's and so in this package's convention.
+    sizes = np.array(grid.shape) - 1.0
+    across_mm = float(np.abs(grid.affine[0, :3]) @ (sizes + 1))
+    middle = 0.0
+    if grid.has_spacing and across_mm >= _BOTH_BREASTS_MM:
+        middle = float(grid.affine[0, :3] @ (sizes / 2) + grid.affine[0, 3])
+    return "right" if point[0] >= middle else "left"
+
+
+def _total(lesions: tuple[Lesion, ...], kinetics: Kinetics, grid: Grid) -> Lesion:
+    voxels = sum(lesion.volume_px for lesion in lesions)
+    counts = [lesion.functional_px for lesion in lesions]
+    functional = None if None in counts else sum(count or 0 for count in counts)
+    sides = {lesion.side for lesion in lesions}
+
+    def longest(name: str) -> float | None:
+        return max((v for one in lesions if (v := getattr(one, name)) is not None), default=None)
+
+    return Lesion(
+        id=TOTAL,
+        **_sizes(voxels, functional, grid),
+        diameter_mm=longest("diameter_mm"),
+        diameter_px=longest("diameter_px"),
+        diameter_3d_mm=longest("diameter_3d_mm"),
+        diameter_3d_px=longest("diameter_3d_px"),
+        side=sides.pop() if len(sides) == 1 else None,
+        kinetics=kinetics,
+    )
+
+
+def _three(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    a, b, c = (float(v) for v in values)
+    return (a, b, c)
+
+
+def _box(
+    box: tuple[slice, slice, slice],
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    z, y, x = ((int(part.start), int(part.stop)) for part in box)
+    return (z, y, x)

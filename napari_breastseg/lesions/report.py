@@ -1,0 +1,329 @@
+"""The lesion report of a case: measured with what the exam allows, written as CSV, JSON or PDF.
+
+Imports the engine's modules, matplotlib inside the function that draws; no torch, no Qt.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..core.atomic import atomic_path, write_json, write_text
+from ..core.errors import InputError
+from ..core.progress import Job, Progress
+from ..core.volume import Exam, LabelMap
+from ..imaging.breast_region import breast_region
+from ..imaging.pictures import slice_picture
+from . import (
+    PE_THRESHOLD_PERCENT,
+    Change,
+    Lesion,
+    LesionReport,
+    curve_type_name,
+    measure_lesions,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "ENDINGS",
+    "change_words",
+    "lesion_report",
+    "lesion_side",
+    "lesion_words",
+    "read_report",
+    "require_ending",
+    "write_report",
+]
+
+ENDINGS = (".csv", ".json", ".pdf")
+"""What a report can be written as."""
+
+NOT_A_DEVICE = "Research software, not a medical device. Do not decide about a patient by this."
+
+_A4_INCHES = (8.27, 11.69)
+_COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2")
+_MOST_ROWS = 12
+
+
+def lesion_report(
+    exam: Exam,
+    label_map: LabelMap,
+    *,
+    previous: LesionReport | None = None,
+    injection_s: float | None = None,
+    pe_threshold_percent: float = PE_THRESHOLD_PERCENT,
+) -> Job[LesionReport]:
+    """`measure_lesions` with the breast region where one can be found; parameters as there.
+
+    Where none can, as in a single slice, nothing is said of what lies outside.
+    """
+    label_map.require_grid(exam.grid, exam.case_id)
+    breasts, note = None, ""
+    if exam.grid.shape[0] > 1:
+        yield Progress("Finding the breasts", 0, 0)
+        try:
+            breasts = breast_region(exam)
+        except InputError as error:
+            note = f"breasts not outlined: {error.found}"
+    report = yield from measure_lesions(
+        exam,
+        label_map,
+        breasts=breasts,
+        previous=previous,
+        injection_s=injection_s,
+        pe_threshold_percent=pe_threshold_percent,
+    )
+    return replace(report, notes=(*report.notes, note)) if note else report
+
+
+def lesion_side(exam: Exam, label_map: LabelMap) -> Job[str | None]:
+    """Side of all lesions together, told by the breasts they lie in.
+
+    Returns
+    -------
+    {"right", "left", "both"} or None
+        None where the breasts cannot be outlined, or it is not clear for every lesion.
+    """
+    yield Progress("Finding the breasts", 0, 0)
+    try:
+        breasts = breast_region(exam)
+    except InputError:
+        return None
+    report = yield from measure_lesions(exam, label_map, breasts=breasts)
+    sides = {lesion.side for lesion in report.lesions}
+    if not sides or not sides <= {"left", "right"}:
+        return None
+    return "both" if len(sides) == 2 else sides.pop()
+
+
+def read_report(path: Path) -> LesionReport:
+    """Report that `write_report` wrote as JSON, such as a prior visit's.
+
+    Raises
+    ------
+    InputError
+        If the file is not there or is no report.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            "Expected the prior visit's report as a JSON file",
+            f"{path.name} is not there or holds no JSON",
+            "Make it with 'napari-breastseg report ... --output FILE.json'",
+        ) from None
+    return LesionReport.from_json(value)
+
+
+def change_words(change: Change) -> str:
+    """What became of a lesion since the prior visit, in words.
+
+    Examples
+    --------
+    >>> change_words(Change("index", "index", "followed", volume_relative=-0.25))
+    'index followed, volume -25%'
+    """
+    relative = "" if change.volume_relative is None else f", volume {change.volume_relative:+.0%}"
+    return f"{change.id} {change.status}{relative}"
+
+
+def require_ending(path: Path) -> None:
+    """Raise unless a report can be written under this name.
+
+    Raises
+    ------
+    InputError
+        With the endings there are.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise InputError(
+            f"Expected a file name ending in {', '.join(ENDINGS)} for the report",
+            f"found {path.name}",
+            "Choose one of these endings",
+        )
+
+
+def write_report(
+    path: Path,
+    report: LesionReport,
+    *,
+    exam: Exam | None = None,
+    changes: Sequence[Change] = (),
+) -> None:
+    """Write a report atomically, in the format of the file's ending.
+
+    Parameters
+    ----------
+    path : Path
+        `.csv` one row per lesion and one for the total; `.json` everything, read again by
+        `LesionReport.from_json`; `.pdf` one page to look at.
+    report : LesionReport
+    exam : Exam, optional
+        For the pictures on the page.
+    changes : sequence of Change, optional
+        Change since the prior visit; not in the CSV file.
+
+    Raises
+    ------
+    InputError
+        If the ending is another.
+    StorageError
+        If the file cannot be written.
+    """
+    require_ending(path)
+    ending = path.suffix.lower()
+    if ending == ".json":
+        write_json(path, report_json(report, changes))
+    elif ending == ".csv":
+        text = io.StringIO()
+        rows = report.rows()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(path, text.getvalue())
+    else:
+        page = _page(report, exam, changes)
+        with atomic_path(path) as temporary:
+            # No dates: an exported page says nothing of when it was made.
+            page.savefig(temporary, format="pdf", metadata={"CreationDate": None})
+
+
+def report_json(report: LesionReport, changes: Sequence[Change] = ()) -> dict[str, Any]:
+    """What the JSON file holds."""
+    value = report.to_json()
+    if changes:
+        value["change"] = [asdict(change) for change in changes]
+    return {**value, "disclaimer": NOT_A_DEVICE}
+
+
+def lesion_words(lesion: Lesion) -> dict[str, str]:
+    """A lesion's main figures in words, by column, for a table a person reads.
+
+    Examples
+    --------
+    >>> lesion_words(Lesion("index", 1200, volume_ml=2.4, diameter_mm=18.04, perpendicular_mm=11.0))
+    {'lesion': 'index', 'side': '', 'size': '2.40 mL', 'diameter': '18.0 x 11.0 mm', 'FTV': '',
+     'peak': '', 'type': ''}
+    """
+    if lesion.volume_ml is not None:
+        size = f"{lesion.volume_ml:.2f} mL"
+    elif lesion.area_mm2 is not None:
+        size = f"{lesion.area_mm2:.0f} mm²"
+    else:
+        size = f"{lesion.volume_px} px"
+    kinetics = lesion.kinetics
+    functional = lesion.functional_ml
+    return {
+        "lesion": lesion.id,
+        "side": lesion.side or "",
+        "size": size,
+        "diameter": _lengths(lesion.diameter_mm, lesion.perpendicular_mm, "mm")
+        or _lengths(lesion.diameter_px, lesion.perpendicular_px, "px"),
+        "FTV": "" if functional is None else f"{functional:.2f} mL",
+        "peak": "" if kinetics.peak_percent is None else f"{kinetics.peak_percent:.0f} %",
+        "type": curve_type_name(kinetics.curve_type),
+    }
+
+
+def _lengths(longest: float | None, across: float | None, unit: str) -> str:
+    if longest is None:
+        return ""
+    return f"{longest:.1f} {unit}" if across is None else f"{longest:.1f} x {across:.1f} {unit}"
+
+
+def _page(report: LesionReport, exam: Exam | None, changes: Sequence[Change]) -> Figure:
+    """One upright page: table, pictures, curves, what changed, what could not be said."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_A4_INCHES)
+    figure.text(0.08, 0.955, f"Lesions of {report.case_id}", fontsize=15, weight="bold")
+    figure.text(0.08, 0.937, NOT_A_DEVICE, fontsize=8, color="#a00000")
+    shown = report.lesions[:_MOST_ROWS]
+    rows = [lesion_words(lesion) for lesion in (*shown, report.total)]
+    table_axes = figure.add_axes((0.08, 0.66, 0.84, 0.26))
+    table_axes.set_axis_off()
+    table = table_axes.table(
+        cellText=[list(row.values()) for row in rows],
+        colLabels=list(rows[0]),
+        loc="upper center",
+        cellLoc="left",
+        colWidths=[0.16, 0.08, 0.13, 0.22, 0.12, 0.1, 0.19],
+        edges="horizontal",
+    )
+    table.auto_set_font_size(False)
+    table.set_fontsize(8)
+    if exam is not None:
+        for place, lesion in enumerate(report.lesions[:3]):
+            axes = figure.add_axes((0.08 + 0.29 * place, 0.44, 0.26, 0.2))
+            _draw_lesion(axes, exam, report, lesion)
+    curves = figure.add_axes((0.12, 0.2, 0.5, 0.19))
+    _draw_curves(curves, shown)
+    figure.text(0.66, 0.39, "\n".join(_change_lines(changes)), fontsize=7.5, va="top")
+    notes = [*report.notes, *report.total.kinetics.notes]
+    if len(report.lesions) > len(shown):
+        notes.append(f"{len(report.lesions) - len(shown)} smaller lesions are not listed here")
+    notes.append(
+        f"FTV: voxels that enhance by {report.pe_threshold_percent:g} % or more in the first phase "
+        "after contrast; lengths run between voxel centers, within a slice"
+    )
+    figure.text(0.08, 0.15, "\n".join(f"- {note}" for note in notes), fontsize=7.5, va="top")
+    return figure
+
+
+def _draw_lesion(axes: Any, exam: Exam, report: LesionReport, lesion: Lesion) -> None:
+    role = next((r for r in exam.phases if r != "pre"), next(iter(exam.phases)))
+    z = lesion.diameter_z or 0
+    mask = np.zeros(exam.grid.shape[1:], bool)
+    if report.labels is not None:
+        mask = report.labels[z] == 1 + report.lesions.index(lesion)
+    slice_picture(axes, exam.phases[role], z, mask, _COLORS[report.lesions.index(lesion)])
+    axes.set_title(f"{lesion.id}, {role}, slice {z + 1}", fontsize=8)
+
+
+def _draw_curves(axes: Any, lesions: Sequence[Lesion]) -> None:
+    is_drawn = False
+    for lesion, color in zip(lesions, _COLORS, strict=False):
+        curve = lesion.kinetics.curve_percent
+        if not curve:
+            continue
+        is_drawn = True
+        axes.plot(list(curve), list(curve.values()), "o-", color=color, label=lesion.id, ms=4)
+    axes.set_ylabel("enhancement, %", fontsize=8)
+    axes.tick_params(labelsize=8)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    if is_drawn:
+        axes.legend(fontsize=7, frameon=False)
+    else:
+        axes.text(0.5, 0.5, "no enhancement curve", ha="center", fontsize=8)
+
+
+def _change_lines(changes: Sequence[Change]) -> list[str]:
+    if not changes:
+        return []
+    lines = ["Since the prior visit"]
+    for change in changes:
+        if change.status != "followed":
+            lines.append(f"{change.id}: {change.status}")
+            continue
+        parts = [
+            f"{name} {relative:+.0%}"
+            for name, relative in (
+                ("volume", change.volume_relative),
+                ("diameter", change.diameter_relative),
+                ("FTV", change.functional_relative),
+            )
+            if relative is not None
+        ]
+        was = f" (was {change.prior_id})" if change.prior_id != change.id else ""
+        lines.append(f"{change.id}{was}: {', '.join(parts) or 'no size to compare'}")
+    return lines

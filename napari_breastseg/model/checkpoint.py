@@ -1,0 +1,365 @@
+"""A model on disk: a folder with weights.safetensors and model.json.
+
+Loading never unpickles. model.json is written last and names the hash of the weights, so that a
+folder whose save was interrupted is refused, not half believed. Imports torch only when a network
+is loaded or saved; no Qt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..core.atomic import write_bytes, write_text
+from ..core.errors import InputError
+from .unet import ModelSpec, build
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = [
+    "CARD_FILE",
+    "MODEL_FILE",
+    "STARTER",
+    "WEIGHTS_FILE",
+    "Checkpoint",
+    "ModelInfo",
+    "TrainingRecord",
+    "copy",
+    "is_checkpoint",
+    "load",
+    "read_info",
+    "save",
+    "software_versions",
+]
+
+WEIGHTS_FILE = "weights.safetensors"
+MODEL_FILE = "model.json"
+CARD_FILE = "MODEL_CARD.md"
+"""What a model is for, what it was trained on and how well it does, for people to read."""
+
+STARTER = Path(__file__).resolve().parents[1] / "weights" / "starter"
+"""The checkpoint that comes with the package."""
+
+
+class TrainingRecord(BaseModel):
+    """What a model was trained on and how."""
+
+    model_config = ConfigDict(extra="allow")
+
+    datasets: list[str] = []
+    """Names of the dataset folders."""
+
+    fold: int | None = None
+    """Fold held out for validation; None when every case was trained on."""
+
+    training_cases: list[str] = []
+    """Cases whose voxels changed the weights."""
+
+    inherited_cases: list[str] = []
+    """Cases that the models it was made from had learned from."""
+
+    validation_cases: list[str] = []
+    """Cases that chose the best step."""
+
+    patients: list[str] = []
+    """Pseudonyms of the training patients."""
+
+    inherited_patients: list[str] = []
+    """Patients that the models it was made from had learned from."""
+
+    steps: int = 0
+    """Optimizer steps taken."""
+
+    seed: int | None = None
+    """Seed of the run."""
+
+    @property
+    def is_validated_on_its_own(self) -> bool:
+        """Whether there was nobody to hold out, and validation says nothing of other patients."""
+        return bool(self.validation_cases) and self.validation_cases == self.training_cases
+
+    @property
+    def known_cases(self) -> set[str]:
+        """Cases that changed these weights or those they were made from."""
+        return {*self.training_cases, *self.inherited_cases}
+
+    @property
+    def known_patients(self) -> set[str]:
+        """Patients that changed these weights or those they were made from."""
+        return {*self.patients, *self.inherited_patients}
+
+    def learned_from(self, cases: Iterable[tuple[str, str]]) -> set[str]:
+        """Ids of the cases whose patient this model, or one it was made from, learned from.
+
+        Parameters
+        ----------
+        cases : iterable of (case_id, patient_id)
+            All cases of a dataset: a patient is known by one of them.
+
+        Examples
+        --------
+        >>> record = TrainingRecord(training_cases=["A_v1"], inherited_patients=["P2"])
+        >>> sorted(record.learned_from([("A_v1", "P1"), ("A_v2", "P1"), ("B", "P2"), ("C", "P3")]))
+        ['A_v1', 'A_v2', 'B']
+        """
+        cases = list(cases)
+        # Records made before patients were inherited know them by their cases only.
+        # Elsewhere another patient's case may have the same name.
+        own = set() if self.patients else {*self.training_cases}
+        older = {*self.inherited_cases} - {*self.training_cases}
+        by_name = own | (set() if self.inherited_patients else older)
+        by_case = {patient for case, patient in cases if case in by_name}
+        known = self.known_patients | by_case
+        return {case for case, patient in cases if patient in known}
+
+
+class ModelInfo(BaseModel):
+    """Content of model.json."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format_version: int = 1
+    name: str
+    """Name shown to people; the registry's name may differ."""
+
+    spec: ModelSpec
+    """Architecture, phase recipe, spacing, normalization, labels."""
+
+    training: TrainingRecord = Field(default_factory=TrainingRecord)
+    metrics: dict[str, float | None] = {}
+    """Figures of the validation that chose this step."""
+
+    parent: str | None = None
+    """Name and weights hash of the model it was fine-tuned from."""
+
+    licence: str = "not stated"
+    """Licence of the weights."""
+
+    software: dict[str, str] = {}
+    """Versions of the packages that made it."""
+
+    weights_sha256: str = ""
+    """SHA-256 of weights.safetensors."""
+
+    @property
+    def identity(self) -> str:
+        """Name and short weights hash, enough to tell two models apart in a record."""
+        return f"{self.name}@{self.weights_sha256[:12]}"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A network with its description, ready to predict or to train on."""
+
+    info: ModelInfo
+    network: nn.Module
+    card: str = ""
+    """Its model card, Markdown; empty where it has none."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's spec."""
+        return self.info.spec
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Whether a folder looks like a checkpoint: both files are there."""
+    return (folder / MODEL_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of this package and of those that shape a result."""
+    versions = {}
+    for package in ("napari-breastseg", "torch", "monai", "numpy"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
+
+
+def save(
+    folder: Path, weights: Mapping[str, torch.Tensor], info: ModelInfo, *, half: bool = False
+) -> ModelInfo:
+    """Write a checkpoint folder and give the info as written, hash included.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when missing.
+    weights : mapping of str to Tensor
+        A network's state dict.
+    info : ModelInfo
+        ``weights_sha256`` and ``software`` are filled in.
+    half : bool
+        Store floating weights as float16, half the size; they are loaded as float32.
+
+    Raises
+    ------
+    StorageError
+        If the folder cannot be written; a checkpoint already there stays whole or is refused
+        by its hash, never silently mixed.
+    """
+    import torch
+    from safetensors.torch import save as as_bytes
+
+    stored = {
+        name: (value.half() if half and value.is_floating_point() else value)
+        .detach()
+        .cpu()
+        .contiguous()
+        .clone()
+        for name, value in weights.items()
+    }
+    for name, value in stored.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise InputError(
+                "Expected finite weights to save a model",
+                f"'{name}' holds NaN or infinite numbers",
+                "Go back to the last good checkpoint and train with a smaller learning rate",
+            )
+    # safetensors' own writer reports a full disk with an error of its own class.
+    data = as_bytes(stored)
+    write_bytes(folder / WEIGHTS_FILE, data)
+    digest = hashlib.sha256(data).hexdigest()
+    written = info.model_copy(update={"weights_sha256": digest, "software": software_versions()})
+    write_text(folder / MODEL_FILE, written.model_dump_json(indent=2) + "\n")
+    return written
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """Description of a checkpoint, without loading its weights.
+
+    Raises
+    ------
+    InputError
+        If the folder is no checkpoint or model.json is not valid.
+    """
+    folder = Path(folder)
+    if not is_checkpoint(folder):
+        raise InputError(
+            f"Expected a checkpoint folder with {WEIGHTS_FILE} and {MODEL_FILE}",
+            f"{folder} is not one",
+            "Give the folder that train wrote, or a name that 'models list' shows",
+        )
+    try:
+        return ModelInfo.model_validate_json((folder / MODEL_FILE).read_text("utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"Expected a valid {MODEL_FILE} in {folder}",
+            _first_problem(error),
+            "Copy the checkpoint again, or train the model anew",
+        ) from error
+
+
+def load(folder: Path) -> Checkpoint:
+    """Checkpoint of a folder, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If the folder is no checkpoint, its weights are not those model.json names, or they do
+        not fit the network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load as load_bytes
+
+    folder = Path(folder)
+    info = read_info(folder)
+    data = (folder / WEIGHTS_FILE).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if info.weights_sha256 and digest != info.weights_sha256:
+        raise InputError(
+            f"Expected the weights with SHA-256 {info.weights_sha256[:12]}... that "
+            f"{folder / MODEL_FILE} names",
+            f"{WEIGHTS_FILE} has {digest[:12]}...",
+            "Copy the whole checkpoint folder again; one of its files is from another model "
+            "or was cut off",
+        )
+    network = build(info.spec)
+    try:
+        weights = {
+            name: value.float() if value.is_floating_point() else value
+            for name, value in load_bytes(data).items()
+        }
+        network.load_state_dict(weights)
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"Expected weights that fit the network of {folder / MODEL_FILE}",
+            str(error).splitlines()[0],
+            "Copy the whole checkpoint folder again, or train the model anew",
+        ) from error
+    card = folder / CARD_FILE
+    return Checkpoint(
+        info, network.eval(), card.read_text("utf-8", "replace") if card.is_file() else ""
+    )
+
+
+def copy(folder: Path, target: Path) -> str:
+    """Copy a checkpoint's weights, model.json and model card through to the disk; their SHA-256.
+
+    Parameters
+    ----------
+    folder, target : Path
+        The checkpoint, and a folder that holds none.
+
+    Raises
+    ------
+    InputError
+        If the weights are cut off, or are not those that model.json names.
+    """
+    digest = _copy_file(folder / WEIGHTS_FILE, target / WEIGHTS_FILE)
+    _copy_file(folder / MODEL_FILE, target / MODEL_FILE)
+    if (folder / CARD_FILE).is_file():
+        _copy_file(folder / CARD_FILE, target / CARD_FILE)
+    _require_whole_weights(target / WEIGHTS_FILE, digest, read_info(target).weights_sha256)
+    return digest
+
+
+def _copy_file(source: Path, target: Path) -> str:
+    """Copy a file through to the disk and give its SHA-256."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, target.open("xb") as writer:
+        while block := reader.read(1 << 20):
+            digest.update(block)
+            writer.write(block)
+        writer.flush()
+        os.fsync(writer.fileno())
+    return digest.hexdigest()
+
+
+def _require_whole_weights(path: Path, digest: str, expected: str) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    problem = ""
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as error:
+        problem = f"they cannot be read ({error})"
+    if expected and digest != expected:
+        problem = f"they have SHA-256 {digest[:12]}... and {MODEL_FILE} names {expected[:12]}..."
+    if problem:
+        raise InputError(
+            f"Expected the whole weights of the model, as {MODEL_FILE} names them",
+            problem,
+            "Copy the whole checkpoint folder again; one of its files is from another model or "
+            "was cut off",
+        )
+
+
+def _first_problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first: Any = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        return f"{where}: {first['msg']}"
+    return str(error)

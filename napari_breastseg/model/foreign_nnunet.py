@@ -1,0 +1,180 @@
+"""A trained nnU-Net v2 model: its plans, and prediction through nnU-Net itself.
+
+Needs the extra `nnunet`, imported when a network is built or run.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from ..core.errors import InputError
+from ..core.progress import Job, in_thread
+from ..core.volume import Exam
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+__all__ = ["NnunetNetwork"]
+
+SLICE_SPACING = (999.0, 1.0, 1.0)
+"""The spacing nnU-Net gives to pictures without one, as (z, y, x)."""
+
+
+class NnunetNetwork(BaseModel):
+    """One configuration of an nnU-Net model, with one network for each fold trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: Literal["nnunet"] = "nnunet"
+    plans: dict[str, JsonValue]
+    """Content of plans.json."""
+
+    dataset: dict[str, JsonValue]
+    """Content of dataset.json."""
+
+    configuration: str
+    """2d, 3d_fullres or 3d_lowres."""
+
+    folds: int = Field(1, ge=1)
+    """Networks whose predictions are averaged."""
+
+    mirror_axes: tuple[int, ...] | None = None
+    """Axes that may be mirrored when predicting."""
+
+    tumor_label: int = Field(1, ge=1)
+    """Label of the tumor."""
+
+    @property
+    def title(self) -> str:
+        """What a person reads."""
+        folds = "1 fold" if self.folds == 1 else f"{self.folds} folds"
+        return f"nnU-Net {self.configuration}, {folds}"
+
+    def build(self) -> nn.Module:
+        """A list of networks with fresh weights, one for each fold."""
+        from torch import nn
+
+        return nn.ModuleList(self._network() for _ in range(self.folds))
+
+    def probability(
+        self,
+        network: nn.Module,
+        exam: Exam,
+        roles: tuple[str, ...],
+        dims: int,
+        device: torch.device,
+        mirror: bool,
+    ) -> Job[NDArray[np.float32]]:
+        """Tumor probability (Z, Y, X) on the exam's grid; canceled between two tiles."""
+        spacing_mm = exam.grid.spacing_mm
+        if spacing_mm is None and self.plans.get("image_reader_writer") != "NaturalImage2DIO":
+            raise InputError(
+                "Expected an exam whose voxel size is known",
+                f"{exam.case_id} comes without, and nnU-Net resamples to its own",
+                "Open the exam from DICOM, NIfTI or NRRD, or give its pixel size",
+            )
+        spacing = [float(n) for n in spacing_mm or SLICE_SPACING]
+        phases = np.stack([np.asarray(exam.phases[role].data, np.float32) for role in roles])
+
+        def work(tick: Any) -> NDArray[np.float32]:
+            nnunet = _nnunet()
+            manager, configuration = self._plans()
+            predictor = nnunet.nnUNetPredictor(
+                use_mirroring=mirror and self.mirror_axes is not None,
+                perform_everything_on_device=device.type == "cuda",
+                device=device,
+                allow_tqdm=False,
+            )
+            runner = self._network()
+            runner.register_forward_pre_hook(lambda *_: tick())
+            folds: Any = network
+            predictor.manual_initialization(
+                runner,
+                manager,
+                configuration,
+                [fold.state_dict() for fold in folds],
+                self.dataset,
+                "nnUNetTrainer",
+                self.mirror_axes,
+            )
+            _, probabilities = predictor.predict_single_npy_array(
+                phases, {"spacing": spacing}, save_or_return_probabilities=True
+            )
+            tumor: NDArray[np.float32] = np.asarray(probabilities[self.tumor_label], np.float32)
+            return tumor
+
+        return (yield from in_thread("Segmenting", work))
+
+    def _plans(self) -> tuple[Any, Any]:
+        manager = _nnunet().PlansManager(self.plans)
+        return manager, manager.get_configuration(self.configuration)
+
+    def _network(self) -> nn.Module:
+        nnunet = _nnunet()
+        manager, configuration = self._plans()
+        kwargs = configuration.network_arch_init_kwargs
+        needed = configuration.network_arch_init_kwargs_req_import
+        _require_layer(configuration.network_arch_class_name)
+        for name in needed:
+            if kwargs[name] is not None:
+                _require_layer(kwargs[name])
+        network: nn.Module = nnunet.get_network_from_plans(
+            configuration.network_arch_class_name,
+            kwargs,
+            needed,
+            nnunet.determine_num_input_channels(manager, configuration, self.dataset),
+            manager.get_label_manager(self.dataset).num_segmentation_heads,
+            allow_init=True,
+            deep_supervision=False,
+        )
+        return network
+
+
+def _require_layer(name: str) -> None:
+    """Raise unless a dotted name is a network or layer of torch or of nnU-Net's architectures."""
+    import pydoc
+
+    from torch import nn
+
+    is_known = name.startswith(("torch.nn.", "dynamic_network_architectures."))
+    found = pydoc.locate(name) if is_known else None
+    if isinstance(found, type) and issubclass(found, nn.Module):
+        return
+    raise InputError(
+        "Expected an nnU-Net model made of layers of torch and dynamic_network_architectures",
+        f"its plans name '{name}'",
+        "Train with one of nnU-Net's own planners",
+    )
+
+
+def _nnunet() -> Any:
+    """What is needed of nnU-Net; its first import prints about folders that only training uses."""
+    from types import SimpleNamespace
+
+    try:
+        with redirect_stdout(io.StringIO()):
+            from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+            from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+            from nnunetv2.utilities.label_handling.label_handling import (
+                determine_num_input_channels,
+            )
+            from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+    except ImportError as error:
+        raise InputError(
+            "Expected nnU-Net to run this model",
+            f"it is not installed ({error})",
+            "Install it: pip install 'napari-breastseg[nnunet]'",
+        ) from error
+    return SimpleNamespace(
+        nnUNetPredictor=nnUNetPredictor,
+        get_network_from_plans=get_network_from_plans,
+        determine_num_input_channels=determine_num_input_channels,
+        PlansManager=PlansManager,
+    )

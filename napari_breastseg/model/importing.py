@@ -1,0 +1,412 @@
+"""Models of other makers, turned into checkpoint folders: MONAI bundles and nnU-Net v2 models.
+
+What comes out is weights.safetensors and model.json as for our own models. Nothing that comes in is
+executed: weights are read without unpickling code, configurations without evaluating expressions.
+Imports torch when weights are read; no Qt.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import ValidationError
+
+from ..core.errors import InputError
+from . import checkpoint as checkpoints
+from .checkpoint import ModelInfo
+from .foreign_monai import TRANSFORMS, NetworkName
+from .unet import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["import_model"]
+
+READERS = ("SimpleITKIO", "NibabelIO", "NaturalImage2DIO")
+"""nnU-Net's readers that keep the order of voxels in the file, as this package does."""
+
+WITHOUT_EFFECT = ("LoadImaged", "EnsureChannelFirstd", "EnsureTyped", "CastToTyped", "ToTensord")
+"""Transforms of a bundle that only read and arrange what comes arranged here."""
+
+_PHASE = re.compile(r"pre|post\d+|sub\d+")
+_REFERENCE = re.compile(r"\$?@([\w#:]+)")
+
+
+def import_model(source: Path, made: Path, *, phases: Sequence[str] | None = None) -> Path:
+    """Checkpoint folder of a model, whatever made it.
+
+    Parameters
+    ----------
+    source : Path
+        A checkpoint folder, a MONAI bundle, or the folder of a trained nnU-Net v2 configuration.
+    made : Path
+        Where the checkpoint folder is written if `source` is none itself.
+    phases : sequence of str, optional
+        Phases of the model's input channels, where its own names for them do not tell.
+
+    Returns
+    -------
+    Path
+        `source` if it is a checkpoint folder, else `made`.
+
+    Raises
+    ------
+    InputError
+        If it is nothing of these, or holds what cannot be taken over without running its code.
+    StorageError
+        If `made` cannot be written.
+    """
+    source = Path(source)
+    if checkpoints.is_checkpoint(source):
+        return source
+    if (source / "configs" / "metadata.json").is_file():
+        info, weights = _bundle(source, phases)
+    elif (source / "plans.json").is_file() and (source / "dataset.json").is_file():
+        info, weights = _nnunet(source, phases)
+    else:
+        raise InputError(
+            "Expected a checkpoint folder, a MONAI bundle (configs/metadata.json) or a trained "
+            "nnU-Net v2 configuration (plans.json, dataset.json, fold_0)",
+            f"{source} is none of them" if source.is_dir() else f"{source} is no folder",
+            "Give the folder itself, such as "
+            "nnUNet_results/Dataset001_X/nnUNetTrainer__nnUNetPlans__3d_fullres",
+        )
+    checkpoints.save(made, weights, info)
+    checkpoints.load(made)  # weights that do not fit are found here, not when first used
+    return made
+
+
+def _bundle(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapping[str, Any]]:
+    metadata = _read_json(folder / "configs" / "metadata.json")
+    config = _bundle_config(folder)
+    network = _literal(config, _wanted(config, "network_def", "the network"), "network_def")
+    if not isinstance(network, dict) or "_target_" not in network:
+        raise _unsupported("network_def", "no class is named")
+    name = str(network.pop("_target_")).rpartition(".")[2]
+    if name not in get_args(NetworkName):
+        raise InputError(
+            f"Expected a bundle with one of the networks {', '.join(get_args(NetworkName))}",
+            f"{folder.name} has {name}",
+            "Export the model with one of these, or run it with MONAI",
+        )
+    data = metadata.get("network_data_format", {})
+    inputs = _names(data.get("inputs", {}).get("image", {}).get("channel_def"))
+    outputs = _names(data.get("outputs", {}).get("pred", {}).get("channel_def"))
+    window = _inferer(config)
+    dims = int(network.get("spatial_dims", 3))
+    foreign = {
+        "source": "monai",
+        "name": name,
+        "arguments": {key: value for key, value in network.items() if not key.startswith("_")},
+        "preprocessing": _preprocessing(config, dims),
+        "tumor_channel": _tumor(outputs, folder.name) if len(outputs) > 1 else 0,
+        "output": "softmax" if len(outputs) > 1 else "sigmoid",
+        **window,
+    }
+    if _sets_sigmoid(config):
+        foreign["output"] = "sigmoid"
+    roi = window.get("roi_size")
+    spec = _spec(foreign, dims, _phases(inputs, phases, folder.name), roi)
+    files = [folder / "models" / f"model.{ending}" for ending in ("safetensors", "pt", "pth")]
+    found = next((file for file in files if file.is_file()), None)
+    if found is None:
+        raise InputError(
+            "Expected the bundle's weights in models/model.pt or models/model.safetensors",
+            f"{folder.name} holds neither",
+            "Download the bundle whole; a TorchScript file (model.ts) is code and is not run",
+        )
+    licence = str(metadata.get("license") or metadata.get("copyright") or "not stated")
+    info = ModelInfo(name=str(metadata.get("name") or folder.name), spec=spec, licence=licence)
+    return info, _state_dict(_read_weights(found), found)
+
+
+def _nnunet(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapping[str, Any]]:
+    plans, dataset = (_read_json(folder / name) for name in ("plans.json", "dataset.json"))
+    reader = plans.get("image_reader_writer")
+    if reader not in READERS:
+        raise InputError(
+            f"Expected an nnU-Net model whose images were read by {', '.join(READERS)}",
+            f"{folder.name} used {reader}, which turns images before they are learned from",
+            "Train with one of these readers, or predict with nnUNetv2_predict",
+        )
+    files = sorted(folder.glob("fold_*/checkpoint_final.pth"))
+    files = files or sorted(folder.glob("fold_*/checkpoint_best.pth"))
+    if not files:
+        raise InputError(
+            "Expected the weights of a fold, such as fold_0/checkpoint_final.pth",
+            f"{folder} holds none",
+            "Give the folder of a finished nnU-Net training",
+        )
+    weights: dict[str, torch.Tensor] = {}
+    stored: dict[str, Any] = {}
+    for number, file in enumerate(files):
+        stored = _read_weights(file)
+        if "network_weights" not in stored or "init_args" not in stored:
+            raise InputError(
+                "Expected a checkpoint of nnU-Net v2",
+                f"{file} holds {', '.join(map(str, list(stored)[:5])) or 'nothing'}",
+                "Give the folder of an nnU-Net v2 training",
+            )
+        weights |= {f"{number}.{key}": value for key, value in stored["network_weights"].items()}
+    configuration = str(stored["init_args"]["configuration"])
+    plan = plans["configurations"].get(configuration, {})
+    if "previous_stage" in plan:
+        raise _unsupported(configuration, "a cascade needs the model of its first stage")
+    labels = {name: value for name, value in dataset["labels"].items() if name != "ignore"}
+    if any(not isinstance(value, int) for value in labels.values()):
+        raise _unsupported("labels", "regions of several labels are not known here")
+    tumor = _tumor({value: name for name, value in labels.items()}, folder.name)
+    axes = stored.get("inference_allowed_mirroring_axes")
+    foreign = {
+        "source": "nnunet",
+        "plans": plans,
+        "dataset": dataset,
+        "configuration": configuration,
+        "folds": len(files),
+        "mirror_axes": None if axes is None else [int(axis) for axis in axes],
+        "tumor_label": tumor,
+    }
+    inputs = _names(dataset.get("channel_names"))
+    patch = plan.get("patch_size") or _inherited(plans, plan, "patch_size")
+    spec = _spec(foreign, len(patch), _phases(inputs, phases, folder.name), patch)
+    return ModelInfo(name=str(dataset.get("name") or folder.name), spec=spec), weights
+
+
+def _inherited(plans: Mapping[str, Any], plan: Mapping[str, Any], key: str) -> Any:
+    while key not in plan:
+        plan = plans["configurations"][plan["inherits_from"]]
+    return plan[key]
+
+
+def _spec(
+    foreign: Mapping[str, Any], dims: int, phases: tuple[str, ...], patch: Sequence[int] | None
+) -> ModelSpec:
+    try:
+        return ModelSpec.model_validate(
+            {
+                "dims": dims,
+                "inputs": phases,
+                "patch_size": tuple(patch or (160,) * dims),
+                "foreign": foreign,
+            }
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _unsupported(".".join(map(str, first["loc"])), first["msg"]) from error
+
+
+def _phases(names: Mapping[int, str], phases: Sequence[str] | None, model: str) -> tuple[str, ...]:
+    """Phases of the input channels: those given, else the channels' names where they are some."""
+    own = tuple(names[index] for index in sorted(names))
+    chosen = tuple(phases or own)
+    if len(chosen) == len(own) and all(_PHASE.fullmatch(name) for name in chosen):
+        return chosen
+    raise InputError(
+        f"Expected the phases of the {len(own)} input channels of {model}",
+        f"found {', '.join(chosen) or 'none'}",
+        "Name them in order, as in --phases pre,post1",
+    )
+
+
+def _tumor(names: Mapping[int, str], model: str) -> int:
+    """Number of the one foreground label, or of the one that is called tumor."""
+    foreground = {n: name for n, name in names.items() if n != 0}
+    called = [n for n, name in foreground.items() if re.search("tumou?r|lesion", name.lower())]
+    found = list(foreground) if len(foreground) == 1 else called
+    if len(found) == 1:
+        return found[0]
+    raise InputError(
+        f"Expected to know which label of {model} is the tumor",
+        f"its labels are {', '.join(foreground.values()) or 'none'}",
+        "Call one label, and one only, tumor or lesion in the model's description",
+    )
+
+
+def _names(channels: Any) -> dict[int, str]:
+    return {int(key): str(name) for key, name in (channels or {}).items()}
+
+
+def _bundle_config(folder: Path) -> dict[str, Any]:
+    for stem in ("inference", "evaluate", "train"):
+        for ending in ("json", "yaml", "yml"):
+            path = folder / "configs" / f"{stem}.{ending}"
+            if path.is_file():
+                return _read_json(path) if ending == "json" else _read_yaml(path)
+    raise InputError(
+        "Expected the bundle's configs/inference.json",
+        f"{folder.name} has no configuration",
+        "Download the bundle whole",
+    )
+
+
+def _wanted(config: Mapping[str, Any], key: str, what: str) -> Any:
+    if key in config:
+        return config[key]
+    raise InputError(
+        f"Expected '{key}' in the bundle's configuration, which describes {what}",
+        f"it has {', '.join(config)}",
+        f"Name it '{key}', as MONAI's bundle specification does",
+    )
+
+
+def _literal(config: Mapping[str, Any], value: Any, place: str, depth: int = 0) -> Any:
+    """A part of a configuration with its references followed; expressions are refused."""
+    if isinstance(value, dict):
+        return {k: _literal(config, v, f"{place}#{k}", depth) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_literal(config, v, f"{place}#{i}", depth) for i, v in enumerate(value)]
+    if not isinstance(value, str) or value[:1] not in ("@", "$", "%"):
+        return value
+    reference = _REFERENCE.fullmatch(value)
+    if reference is None or depth > 8:
+        raise _unsupported(place, f"'{value}' is an expression, which is not evaluated")
+    found: Any = config
+    for step in re.split("#|::", reference[1]):
+        try:
+            found = found[int(step)] if isinstance(found, list) else found[step]
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            raise _unsupported(place, f"'{value}' refers to nothing") from error
+    return _literal(config, found, place, depth + 1)
+
+
+def _preprocessing(config: Mapping[str, Any], dims: int) -> list[tuple[str, dict[str, Any]]]:
+    chain = _literal_list(config, _wanted(config, "preprocessing", "its preprocessing"))
+    steps = []
+    for step in chain:
+        name = str(step.get("_target_", "")).rpartition(".")[2]
+        if name in WITHOUT_EFFECT or step.get("_disabled_") is True:
+            continue
+        is_known = name in TRANSFORMS and (dims == 3 or not name.startswith(("Orient", "Spacing")))
+        if not is_known:
+            raise InputError(
+                f"Expected preprocessing made of {', '.join(TRANSFORMS)} (the first two in 3D "
+                "only)",
+                f"the bundle uses {name or 'a step without a class'}",
+                "Export the model with these, or run it with MONAI",
+            )
+        how = {k: v for k, v in step.items() if k != "keys" and not k.startswith("_")}
+        how = _literal(config, how, f"preprocessing {name}")
+        for key in ("mode", "padding_mode", "align_corners", "dtype"):
+            if isinstance(how.get(key), list):  # one for each key; the image comes first
+                how[key] = how[key][0]
+        steps.append((name, how))
+    return steps
+
+
+def _literal_list(config: Mapping[str, Any], chain: Any) -> list[dict[str, Any]]:
+    """The steps of a Compose, whose own arguments may hold expressions we never need."""
+    if isinstance(chain, str) and (reference := _REFERENCE.fullmatch(chain)):
+        return _literal_list(config, config.get(reference[1]))
+    if isinstance(chain, dict) and str(chain.get("_target_", "")).endswith("Compose"):
+        return _literal_list(config, chain.get("transforms"))
+    if isinstance(chain, list) and all(isinstance(step, dict) for step in chain):
+        return chain
+    raise _unsupported("preprocessing", "it is no list of transforms")
+
+
+def _inferer(config: Mapping[str, Any]) -> dict[str, Any]:
+    inferer = config.get("inferer", {})
+    name = str(inferer.get("_target_", "SimpleInferer")).rpartition(".")[2]
+    if name == "SimpleInferer":
+        return {}
+    if name != "SlidingWindowInferer":
+        raise _unsupported("inferer", f"{name} is not known here")
+    wanted = {key: inferer[key] for key in ("roi_size", "overlap") if key in inferer}
+    return dict(_literal(config, wanted, "inferer"))
+
+
+def _sets_sigmoid(config: Mapping[str, Any]) -> bool:
+    chain = config.get("postprocessing", {})
+    steps = chain.get("transforms", []) if isinstance(chain, dict) else []
+    return any(isinstance(step, dict) and step.get("sigmoid") is True for step in steps)
+
+
+def _state_dict(stored: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """The weights in what was stored, wherever the training kept them."""
+    import torch
+
+    for key in ("state_dict", "model_state_dict", "model", "network", "net"):
+        if isinstance(stored.get(key), dict):
+            stored = stored[key]
+            break
+    weights = {
+        str(key).removeprefix("module."): value
+        for key, value in stored.items()
+        if isinstance(value, torch.Tensor)
+    }
+    if not weights:
+        raise InputError(
+            "Expected a state dict of tensors",
+            f"{path} holds {', '.join(map(str, list(stored)[:5])) or 'nothing'}",
+            "Save network.state_dict()",
+        )
+    return weights
+
+
+def _read_weights(path: Path) -> dict[str, Any]:
+    """Content of a file of weights; one that only code could restore is refused."""
+    import pickle
+
+    import numpy as np
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    # nnU-Net keeps figures of its training as numpy scalars; making one runs nothing else.
+    scalar: Any = np.float64(0).__reduce__()[0]
+    harmless: list[Any] = [
+        (scalar, "numpy.core.multiarray.scalar"),
+        (scalar, "numpy._core.multiarray.scalar"),
+        (codecs.encode, "_codecs.encode"),
+        np.dtype,
+        *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "?")),
+    ]
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with torch.serialization.safe_globals(harmless):
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, OSError) as error:
+        reason = re.sub(r"\s+", " ", str(error)).partition("Please file")[0].strip()
+        named = re.search(r"GLOBAL ([\w.]+)", reason)
+        raise InputError(
+            "Expected weights that can be read without running code",
+            f"{path} " + (f"would run {named[1]}" if named else f"cannot be read ({reason[:160]})"),
+            "Ask its maker for a plain state dict or safetensors file, or copy it again",
+        ) from error
+    return stored if isinstance(stored, dict) else {}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(
+            f"Expected valid JSON in {path}", str(error), "Copy the model again"
+        ) from error
+    return value if isinstance(value, dict) else {}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        value = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(
+            f"Expected valid YAML in {path}", str(error).splitlines()[0], "Copy the model again"
+        ) from error
+    return value if isinstance(value, dict) else {}
+
+
+def _unsupported(place: str, why: str) -> InputError:
+    return InputError(
+        "Expected a model that can be taken over without running its code",
+        f"{place}: {why}",
+        "Write plain values into its configuration, or run it with the software it was made with",
+    )

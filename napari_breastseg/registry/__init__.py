@@ -1,0 +1,1 @@
+"""The models of one person or group: registered, judged by the gate, promoted, rolled back."""

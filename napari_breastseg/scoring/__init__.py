@@ -1,0 +1,1 @@
+"""How good a mask is: scores, intervals, evaluation of a model, agreement of readers."""

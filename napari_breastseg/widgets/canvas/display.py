@@ -1,0 +1,238 @@
+"""How the exam at work is looked at: which picture, grey window, outline or fill, crosshair.
+
+Changes what is seen and never a voxel. Each action has its key in the dock's KEYS, which shows the
+first line of its docstring.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..parts import colors as _colors
+from ..parts.jobs import show_info
+from ..state.session import Session
+from ..state.sources import Source, note_of
+from .layers import placement, tumor_layer
+from .maps import subtraction_layer
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["PRESETS", "Display"]
+
+PRESETS = {
+    "as opened": (0.0, 1.0),
+    "dark tissue": (0.0, 0.5),
+    "bright lesions": (0.3, 1.3),
+}
+"""Grey windows as parts of the one an exam was opened with: MR signal has no unit."""
+
+OPACITIES = (0.5, 0.25, 0.75, 1.0)
+CONTOUR_PX = 2
+_STEP = 1.25
+_SHIFT = 0.1
+
+
+class Display:
+    """Looks at the exam at work.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    """
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._opened: dict[tuple[str, str], tuple[float, float]] = {}
+        self._preset = 0
+        session.source_changed.connect(self._take_source)
+        viewer.dims.events.point.connect(self._move_crosshair)
+
+    def take_down(self) -> None:
+        """Leave the viewer as it was: the window is closing."""
+        self.remove_crosshair()
+
+    # Pictures
+
+    def pictures(self) -> list[str]:
+        """Layers to look at in turn: the phases in time order, then the subtraction."""
+        source = self._session.source
+        if source is None:
+            return []
+        names = list((self._session.roles or source.layers).values())
+        subtraction = subtraction_layer(self._viewer, source, self._session.roles)
+        return [*dict.fromkeys(names), subtraction] if subtraction else list(dict.fromkeys(names))
+
+    def next_picture(self) -> None:
+        """Next picture: before contrast, after it, subtraction."""
+        names = self.pictures()
+        if len(names) < 2:
+            show_info("This exam is one picture." if names else "Open an exam first.")
+            return
+        now = [i for i, name in enumerate(names) if self._viewer.layers[name].visible]
+        self.show_picture(names[(now[-1] + 1) % len(names)] if now else names[0])
+
+    def show_picture(self, name: str) -> None:
+        """Show one picture of the exam at work and hide the others."""
+        case_id = self._session.case_id
+        for layer in self._viewer.layers:
+            note = note_of(layer)
+            is_map = note.get("map") is not None and note.get("case_id") == case_id
+            if layer.name != name and (is_map or layer.name in self.pictures()):
+                layer.visible = False
+        self._viewer.layers[name].visible = True
+        self._viewer.status = name
+
+    # The grey window
+
+    def widen(self) -> None:
+        """Wider grey window: less contrast."""
+        self._window(_STEP, 0.0)
+
+    def narrow(self) -> None:
+        """Narrower grey window: more contrast."""
+        self._window(1 / _STEP, 0.0)
+
+    def brighten(self) -> None:
+        """Brighter picture."""
+        self._window(1.0, -_SHIFT)
+
+    def darken(self) -> None:
+        """Darker picture."""
+        self._window(1.0, _SHIFT)
+
+    def next_preset(self) -> None:
+        """Next grey window: as opened, for dark tissue, for bright lesions."""
+        source, layer = self._session.source, self._picture()
+        if source is None or layer is None:
+            return
+        if layer.name not in source.layers.values():
+            show_info("Presets are for the phases; this is a map.")
+            return
+        self._preset = (self._preset + 1) % len(PRESETS)
+        name, (low, high) = list(PRESETS.items())[self._preset]
+        start, stop = self._opened.get(_key(source), tuple(layer.contrast_limits))
+        layer.contrast_limits = (start + low * (stop - start), start + high * (stop - start))
+        self._viewer.status = f"Grey window {name}"
+
+    def _window(self, factor: float, shift: float) -> None:
+        layer = self._picture()
+        if layer is not None:
+            low, high = layer.contrast_limits
+            center, half = (low + high) / 2 + shift * (high - low), factor * (high - low) / 2
+            layer.contrast_limits = (center - half, center + half)
+
+    def _picture(self) -> Any:
+        """The picture in sight, the upper one of several."""
+        case_id = self._session.case_id
+        names = [] if self._session.source is None else self._session.source.layers.values()
+        for layer in reversed(self._viewer.layers):
+            note = note_of(layer)
+            is_map = note.get("map") is not None and note.get("case_id") == case_id
+            if layer.visible and (is_map or layer.name in names):
+                return layer
+        return None
+
+    def _take_source(self, source: Source | None) -> None:
+        """Give all phases one grey window from now on."""
+        layers = self._viewer.layers
+        self._preset = 0
+        self.remove_crosshair()
+        if source is None:
+            return
+        first = layers[next(iter(source.layers.values()))]
+        self._opened = {_key(source): tuple(first.contrast_limits)}
+        for name in source.layers.values():
+            layers[name].events.contrast_limits.connect(self._share_window)
+
+    def _share_window(self, event: Any) -> None:
+        # Not by napari's linking of layers, which keeps them for ever.
+        source, changed = self._session.source, event.source
+        names = () if source is None or source.is_foreign else tuple(source.layers.values())
+        if changed.name not in names:
+            return
+        for name in names:
+            if name not in self._viewer.layers:
+                continue
+            layer = self._viewer.layers[name]
+            if tuple(layer.contrast_limits) != tuple(changed.contrast_limits):
+                layer.contrast_limits = changed.contrast_limits
+
+    # The mask
+
+    def toggle_outline(self) -> None:
+        """Mask as an outline, or filled."""
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if layer is not None:
+            layer.contour = 0 if layer.contour else CONTOUR_PX
+
+    def next_opacity(self) -> None:
+        """Next opacity of the mask: 50, 25, 75, 100 %."""
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if layer is not None:
+            distances = [abs(layer.opacity - one) for one in OPACITIES]
+            layer.opacity = OPACITIES[(int(np.argmin(distances)) + 1) % len(OPACITIES)]
+
+    # The crosshair
+
+    def toggle_crosshair(self) -> None:
+        """Crosshair where the mouse is, in all views; again to take it away."""
+        if self._crosshair() is not None:
+            self.remove_crosshair()
+            return
+        source, viewer = self._session.source, self._viewer
+        if source is None or viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
+            show_info("A crosshair needs an exam of several slices, in 2D.")
+            return
+        under = viewer.layers[next(iter(source.layers.values()))]
+        for axis in viewer.dims.displayed:
+            viewer.dims.set_point(axis, viewer.cursor.position[axis])
+        active = viewer.layers.selection.active
+        note = {**note_of(under), "role": "crosshair"}
+        viewer.add_shapes(
+            self._lines(under),
+            shape_type="line",
+            name=f"{source.case_id} crosshair",
+            edge_color=_colors.FRAME,
+            edge_width=0.5,
+            metadata={"breastseg": note},
+            **placement(under),
+        )
+        viewer.layers.selection.active = active
+
+    def remove_crosshair(self) -> None:
+        """Take the crosshair away."""
+        layer = self._crosshair()
+        if layer is not None:
+            self._viewer.layers.remove(layer.name)
+
+    def _crosshair(self) -> Any:
+        for layer in self._viewer.layers:
+            if note_of(layer).get("role") == "crosshair":
+                return layer
+        return None
+
+    def _move_crosshair(self, event: object = None) -> None:
+        layer, source = self._crosshair(), self._session.source
+        if layer is not None and source is not None:
+            layer.data = self._lines(self._viewer.layers[next(iter(source.layers.values()))])
+
+    def _lines(self, under: Any) -> list[Any]:
+        """Three lines along the axes of a layer, through the viewer's point."""
+        size = under.data.shape[-3:]
+        place = np.asarray(under.world_to_data(self._viewer.dims.point))[-3:]
+        place = np.clip(np.round(place), 0, np.subtract(size, 1))
+        lines = []
+        for axis in range(3):
+            line = np.stack([place, place])
+            line[:, axis] = 0, size[axis] - 1
+            lines.append(line)
+        return lines
+
+
+def _key(source: Source) -> tuple[str, str]:
+    return source.case_id, source.fingerprint

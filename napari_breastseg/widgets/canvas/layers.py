@@ -1,0 +1,300 @@
+"""Exams and masks as napari layers, and back.
+
+A layer made here carries its case, role and grid in ``layer.metadata["breastseg"]``; layers of
+other readers are taken as they are. Loads no torch and no Qt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.volume import IGNORE, TUMOR, Exam, Grid, LabelMap
+from ...imaging.correction import Edit
+from ...imaging.intensity import grey_window
+from ...imaging.pictures import shown_role
+from ..parts import colors as _colors
+from ..state.sources import Source, earlier_layers, fingerprint, note_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+__all__ = [
+    "LayerTuple",
+    "apply_edit",
+    "edit_labels",
+    "image_tuples",
+    "placement",
+    "remove_hidden",
+    "set_aside",
+    "show_exam",
+    "show_labels",
+    "tumor_layer",
+    "volume_of",
+]
+
+LayerTuple = tuple[NDArray[Any], dict[str, Any], str]
+
+_LEAVING = "leaving"
+_COLORS = {TUMOR: _colors.TUMOR, IGNORE: _colors.IGNORED}
+_PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units")
+
+
+def image_tuples(
+    exam: Exam, limits: tuple[float, float] | None = None, mark: str | None = None
+) -> list[LayerTuple]:
+    """Layers of an exam: one per phase, one grey window for all, the first post phase in sight."""
+    shown = shown_role(exam)
+    limits = grey_window(exam) if limits is None else limits
+    mark = fingerprint(exam) if mark is None else mark
+    return [
+        (
+            volume.data,
+            {
+                "name": f"{exam.case_id} {role}",
+                "contrast_limits": limits,
+                "colormap": "gray",
+                "visible": role == shown,
+                "metadata": {"breastseg": _note(exam, role, mark)},
+                **placement_of_grid(exam.grid),
+            },
+            "image",
+        )
+        for role, volume in exam.phases.items()
+    ]
+
+
+def placement_of_grid(grid: Grid) -> dict[str, Any]:
+    """Scale and units of a layer on a grid: mm, or pixels where spacing is not known."""
+    scale = grid.spacing_mm or grid.voxel_size
+    return {"scale": scale, "units": ("mm" if grid.has_spacing else "pixel",) * 3}
+
+
+def show_exam(
+    viewer: Viewer,
+    exam: Exam,
+    *,
+    instead_of: str | None = None,
+    limits: tuple[float, float] | None = None,
+    mark: str | None = None,
+    keeps_masks: bool = False,
+    draw: Callable[[], object] = lambda: None,
+) -> None:
+    """Show an exam, in the image layers of the exam it replaces where they fit.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    exam : Exam
+    instead_of : str, optional
+        Case id whose layers go; those of `exam.case_id` always do.
+    limits, mark : optional
+        Its `grey_window` and `fingerprint`, where a worker has found them already.
+    keeps_masks : bool
+        Only hide the masks that go: taking a layer away takes longer than showing the exam.
+        `remove_hidden` does it when the exam is in sight.
+    draw : callable, optional
+        Draws the canvas; called as soon as the phase to look at first is in its layer.
+    """
+    from .orientation import follow
+
+    follow(viewer)
+    leaving = {exam.case_id, instead_of}
+    old = [layer for layer in viewer.layers if note_of(layer).get("case_id") in leaving]
+    new = {
+        str(attributes["metadata"]["breastseg"]["role"]): (data, attributes)
+        for data, attributes, _ in image_tuples(exam, limits, mark)
+    }
+    units = placement_of_grid(exam.grid)["units"]
+    reused: dict[str, Any] = {}
+    for layer in old:
+        role = note_of(layer).get("role")
+        # Swapping data is several times faster than a new layer. Labels get a new one: the old
+        # one's undo history would write into the new exam.
+        is_alike = [str(u) for u in layer.units] == [_UNIT_NAMES[u] for u in units]
+        if role in new and role not in reused and is_alike and layer.ndim == 3:
+            reused[role] = layer
+        elif keeps_masks and role in ("tumor", "difference"):
+            layer.visible = False
+            layer.metadata = {"breastseg": {"role": _LEAVING}}
+        else:
+            viewer.layers.remove(layer.name)
+    first, framed = shown_role(exam), None
+    # All get their voxels before one gets its name: names make the dock look again.
+    for role in sorted(reused, key=lambda role: role != first):
+        layer, (data, attributes) = reused[role], new[role]
+        layer.metadata = attributes["metadata"]
+        layer.data = data
+        layer.scale = attributes["scale"]
+        if role == first:
+            _set_window(layer, data, attributes)
+            for other in reused.values():
+                other.visible = other is layer
+            framed = _center(viewer)
+            draw()
+    for role, (data, attributes) in new.items():
+        if (layer := reused.get(role)) is not None:
+            _rename(layer, data, attributes)
+        else:
+            viewer.add_image(data, **attributes)
+    viewer.layers.selection.active = viewer.layers[f"{exam.case_id} {first}"]
+    # Phases of another size than those before count until all have been replaced.
+    if framed is None or framed != tuple(viewer.dims.range):
+        _center(viewer)
+        draw()
+
+
+def _center(viewer: Viewer) -> tuple[Any, ...]:
+    """Show the middle of all layers; gives what they span."""
+    viewer.dims.set_point(
+        range(viewer.dims.ndim),
+        [(bounds.start + bounds.stop) / 2 for bounds in viewer.dims.range],
+    )
+    viewer.reset_view()
+    return tuple(viewer.dims.range)
+
+
+def remove_hidden(viewer: Viewer) -> None:
+    """Take the masks away that `show_exam` has hidden."""
+    for layer in list(viewer.layers):
+        if note_of(layer).get("role") == _LEAVING:
+            viewer.layers.remove(layer.name)
+
+
+def _rename(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any]) -> None:
+    layer.name = attributes["name"]
+    layer.visible = attributes["visible"]
+    _set_window(layer, data, attributes)
+
+
+def _set_window(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any]) -> None:
+    if tuple(layer.contrast_limits) == tuple(attributes["contrast_limits"]):
+        return
+    layer.contrast_limits_range = (
+        min(float(data.min()), attributes["contrast_limits"][0]),
+        max(float(data.max()), attributes["contrast_limits"][1]),
+    )
+    layer.contrast_limits = attributes["contrast_limits"]
+
+
+def set_aside(viewer: Viewer) -> None:
+    """Leave layers that another exam of the same name came after to the user: no longer a case."""
+    for layer in earlier_layers(viewer):
+        layer.metadata = {"breastseg": {"grid": note_of(layer).get("grid")}}
+        layer.name = f"{layer.name} (earlier)"
+
+
+# Masks
+
+
+def tumor_layer(viewer: Viewer, case_id: str | None) -> Labels | None:
+    """The Labels layer "<case> tumor" of a case."""
+    for layer in viewer.layers:
+        note = note_of(layer)
+        if note.get("role") == "tumor" and note.get("case_id") == case_id:
+            return layer
+    return None
+
+
+def placement(layer: Any) -> dict[str, Any]:
+    """Where a layer lies in the world, to lay another one exactly on it."""
+    return {name: getattr(layer, name) for name in _PLACEMENT}
+
+
+def show_labels(viewer: Viewer, source: Source, label_map: LabelMap) -> Labels:
+    """Show a mask as "<case> tumor"; an existing layer is edited, as one undo step.
+
+    The array is copied: painting must not change a prediction.
+    """
+    layer = tumor_layer(viewer, source.case_id)
+    if layer is not None and volume_of(layer).shape == label_map.data.shape:
+        edit_labels(layer, label_map.data)
+        return layer
+    if layer is not None:
+        viewer.layers.remove(layer.name)
+    under = viewer.layers[next(iter(source.layers.values()))]
+    data = label_map.data.copy()
+    note = {
+        "case_id": source.case_id,
+        "fingerprint": source.fingerprint,
+        "role": "tumor",
+        "grid": label_map.grid,
+    }
+    where = placement_of_grid(label_map.grid)
+    if source.is_foreign:
+        # A 4D layer holds phases; a mask has the axes of one phase.
+        where = _last_axes(placement(under), 3) if under.ndim == 4 else placement(under)
+        data = data[0] if under.ndim == 2 else data
+    return viewer.add_labels(
+        data,
+        name=f"{source.case_id} tumor",
+        opacity=0.5,
+        colormap=label_colors(_COLORS),
+        metadata={"breastseg": note},
+        **where,
+    )
+
+
+def label_colors(colors: Mapping[int, str]) -> Any:
+    """A napari colormap that gives each label its own color."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    named: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    for label, color in colors.items():
+        named[label] = color
+    return DirectLabelColormap(color_dict=named)
+
+
+def volume_of(layer: Labels) -> NDArray[Any]:
+    """A Labels layer's array as (Z, Y, X); a view."""
+    data: NDArray[Any] = np.asarray(layer.data)
+    return data[None] if data.ndim == 2 else data
+
+
+def edit_labels(layer: Labels, wanted: NDArray[Any]) -> int:
+    """Change a Labels layer to `wanted` (Z, Y, X) as one undo step; gives the voxels changed."""
+    # Setting `layer.data` would leave an undo history that belongs to other voxels.
+    now = volume_of(layer)
+    # Slice by slice: an edit touches few of an exam's slices.
+    slices = [z for z in range(len(now)) if not np.array_equal(now[z], wanted[z])]
+    z, y, x = np.nonzero(now[slices] != wanted[slices])
+    z = np.asarray(slices, int)[z]
+    values = wanted[z, y, x]
+    changed = (y, x) if layer.ndim == 2 else (z, y, x)
+    count = int(y.size)
+    if count:
+        with layer.block_history():
+            layer.data_setitem(changed, values)
+    return count
+
+
+def apply_edit(layer: Labels, edit: Edit) -> None:
+    """Change the voxels of an edit, as one undo step."""
+    if edit.count:
+        with layer.block_history():
+            layer.data_setitem(edit.voxels[-layer.ndim :], edit.after)
+
+
+def _last_axes(where: dict[str, Any], ndim: int) -> dict[str, Any]:
+    return {
+        "scale": tuple(where["scale"])[-ndim:],
+        "translate": tuple(where["translate"])[-ndim:],
+        "units": tuple(where["units"])[-ndim:],
+    }
+
+
+def _note(exam: Exam, role: str, mark: str) -> dict[str, Any]:
+    return {
+        "fingerprint": mark,
+        "case_id": exam.case_id,
+        "role": role,
+        "grid": exam.grid,
+        "time_s": exam.times_s.get(role),
+    }
+
+
+_UNIT_NAMES = {"mm": "millimeter", "pixel": "pixel"}

@@ -1,0 +1,288 @@
+"""Layouts: axial alone, with the two other directions below it, or the phases side by side.
+
+The other directions are two more viewers that share the arrays of the first one; side by side is
+napari's grid, in which each phase lies under its own view of the mask.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QWidget
+
+from ...core.volume import Grid
+from ..parts import colors as _colors
+from ..parts.jobs import show_info
+from ..state.session import Session
+from ..state.sources import note_of
+from .display import Display
+from .layers import placement, tumor_layer
+from .orientation import follow, radiological_order
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.viewer import Viewer
+
+__all__ = ["Layouts"]
+
+MOST_PHASES = 4
+_IMAGE_LOOKS = ("visible", "contrast_limits", "colormap", "opacity", "gamma")
+_MASK_LOOKS = ("visible", "opacity", "contour")
+
+
+class Layouts:
+    """Three ways of laying out an exam, each a key and an entry of the View menu.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    display : Display
+    """
+
+    def __init__(self, viewer: Viewer, session: Session, display: Display) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._display = display
+        self._side_views: SideViews | None = None
+        self._before_grid: tuple[list[str], dict[str, bool]] | None = None
+        session.source_changed.connect(self._leave)
+
+    def show_axial(self) -> None:
+        """Layout: one view."""
+        self._leave()
+
+    def show_orthogonal(self) -> None:
+        """Layout: axial with the two other directions."""
+        self._leave()
+        source, grid = self._session.source, self._grid()
+        if source is None or grid is None or 1 in grid.shape:
+            show_info("This layout needs an exam of several slices.")
+            return
+        views = SideViews(self._viewer, self._session, grid)
+        self._side_views = views
+        self._viewer.window.add_dock_widget(views, name="Other directions", area="bottom")
+
+    def show_phases(self) -> None:
+        """Layout: up to four phases side by side."""
+        self._leave()
+        pictures = self._display.pictures()
+        if len(pictures) > MOST_PHASES:  # before contrast, first and last after it, subtraction
+            pictures = [*pictures[:2], *pictures[-2:]]
+        if len(pictures) < 2:
+            show_info("This layout needs an exam of several phases.")
+            return
+        viewer, layers = self._viewer, self._viewer.layers
+        mask = tumor_layer(viewer, self._session.case_id)
+        active = layers.selection.active
+        names = [layer.name for layer in layers]
+        self._before_grid = names, {layer.name: layer.visible for layer in layers}
+        for layer in layers:
+            layer.visible = layer.name in pictures or (mask is not None and layer == mask)
+        cells = []
+        for name in pictures:
+            cells.append(name)
+            if mask is not None:
+                # One cell holds the mask itself; the brush works there.
+                is_first_post = name == pictures[min(1, len(pictures) - 1)]
+                cells.append(mask.name if is_first_post else self._mirror(mask, name))
+            cells.append(self._caption(name))
+        for place, name in enumerate(cells):
+            layers.move(layers.index(layers[name]), place)
+        layers.selection.active = active
+        grid = viewer.canvas.grid
+        grid.stride, grid.shape = len(cells) // len(pictures), (-1, -1)
+        grid.enabled = True
+        viewer.reset_view()
+
+    def refresh_masks(self) -> None:
+        """Draw the mask again where it is shown a second time, after an edit."""
+        if self._side_views is not None:
+            self._side_views.refresh_masks()
+        if self._before_grid is not None:
+            for layer in self._mirrors():
+                layer.refresh()
+
+    def take_down(self) -> None:
+        """Leave the layout: the window is closing."""
+        self._leave()
+
+    def _leave(self, event: object = None) -> None:
+        if self._side_views is not None:
+            views, self._side_views = self._side_views, None
+            views.close_views()
+            self._viewer.window.remove_dock_widget(views)
+            views.deleteLater()
+        if self._before_grid is not None:
+            (names, was_visible), self._before_grid = self._before_grid, None
+            layers = self._viewer.layers
+            self._viewer.canvas.grid.enabled = False
+            self._viewer.canvas.grid.stride = 1
+            for layer in self._mirrors():
+                layers.remove(layer.name)
+            there = [name for name in names if name in layers]
+            for place, name in enumerate(there):
+                layers.move(layers.index(layers[name]), place)
+                layers[name].visible = was_visible[name]
+            self._viewer.reset_view()
+
+    def _mirror(self, mask: Any, picture: str) -> str:
+        """Another look at the mask's array, to lie on a picture."""
+        name = f"{mask.name} on {self._role(picture)}"
+        layer = self._viewer.add_labels(
+            mask.data,
+            name=name,
+            opacity=mask.opacity,
+            colormap=mask.colormap,
+            metadata={"breastseg": {**note_of(mask), "role": "mirror"}},
+            **placement(mask),
+        )
+        layer.contour = mask.contour
+        layer.editable = False
+        return str(layer.name)
+
+    def _caption(self, picture: str) -> str:
+        """The phase's name in the upper left corner of its picture, in every slice."""
+        under = self._viewer.layers[picture]
+        order = [axis - (self._viewer.dims.ndim - under.ndim) for axis in self._viewer.dims.order]
+        vertical, horizontal = (str(part) for part in self._viewer.scene.camera.orientation[1:])
+        places = np.zeros((under.data.shape[order[-3]] if under.ndim > 2 else 1, under.ndim))
+        if under.ndim > 2:
+            places[:, order[-3]] = np.arange(len(places))
+        for axis, is_upside_down in ((-2, vertical == "up"), (-1, horizontal == "left")):
+            size = under.data.shape[order[axis]]
+            places[:, order[axis]] = size - 1 if is_upside_down else 0
+        layer = self._viewer.add_points(
+            places,
+            size=0.01,
+            name=f"{picture} caption",
+            features={"phase": [self._role(picture)] * len(places)},
+            text={
+                "string": "{phase}",
+                "anchor": "upper_left",
+                "color": _colors.FRAME,
+                "size": 11,
+            },
+            metadata={"breastseg": {**note_of(under), "role": "mirror"}},
+            **placement(under),
+        )
+        return str(layer.name)
+
+    def _role(self, picture: str) -> str:
+        return picture.removeprefix(str(self._session.case_id)).strip()
+
+    def _mirrors(self) -> list[Any]:
+        return [one for one in self._viewer.layers if note_of(one).get("role") == "mirror"]
+
+    def _grid(self) -> Grid | None:
+        source = self._session.source
+        if source is None:
+            return None
+        layer = self._viewer.layers[next(iter(source.layers.values()))]
+        grid = note_of(layer).get("grid")
+        return grid if isinstance(grid, Grid) and layer.ndim == 3 else None
+
+
+class SideViews(QWidget):
+    """Two small canvases along the axes that the main one does not look along."""
+
+    def __init__(self, viewer: Viewer, session: Session, grid: Grid) -> None:
+        from napari.components import ViewerModel
+        from napari.qt import QtViewer
+
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self._models: list[ViewerModel] = []
+        self._canvases: list[Any] = []
+        self._followed: list[tuple[Any, Any]] = []
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        through, vertical, across = radiological_order(grid)
+        for order in ((vertical, through, across), (across, through, vertical)):
+            model = ViewerModel()
+            model.theme = viewer.theme
+            follow(model)
+            self._fill(model)
+            model.dims.order = order
+            model.reset_view()
+            model.dims.events.point.connect(self._follow_side)
+            model.mouse_drag_callbacks.append(self._on_press)
+            canvas = QtViewer(model)
+            canvas.setMinimumHeight(180)
+            self._models.append(model)
+            self._canvases.append(canvas)
+            row.addWidget(canvas)
+        viewer.dims.events.point.connect(self._follow_main)
+        self._follow_main()
+
+    def showEvent(self, event: QEvent) -> None:
+        """Fit the pictures once the canvases have their size."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._fit)
+
+    def close_views(self) -> None:
+        """Let go of both viewers."""
+        self._viewer.dims.events.point.disconnect(self._follow_main)
+        for emitter, slot in self._followed:
+            emitter.disconnect(slot)
+        self._followed.clear()
+        for canvas in self._canvases:
+            canvas.close()
+        self._models.clear()
+        self._canvases.clear()
+
+    def refresh_masks(self) -> None:
+        """Draw the masks again."""
+        for model in self._models:
+            for layer in model.layers:
+                if note_of(layer).get("role") == "tumor":
+                    layer.refresh()
+
+    def _fit(self) -> None:
+        for model in self._models:
+            model.reset_view()
+
+    def _fill(self, model: ViewerModel) -> None:
+        """Lay what belongs to the exam at work into a small viewer; arrays are shared."""
+        case_id = self._session.case_id
+        for layer in self._viewer.layers:
+            note = note_of(layer)
+            if note.get("case_id") != case_id or layer.ndim != 3:
+                continue
+            shared = {"name": layer.name, "metadata": layer.metadata, **placement(layer)}
+            if note.get("role") == "tumor":
+                mine = model.add_labels(layer.data, colormap=layer.colormap, **shared)
+                mine.editable = False
+                self._copy_looks(layer, mine, _MASK_LOOKS)
+            elif layer.__class__.__name__ == "Image":
+                mine = model.add_image(layer.data, contrast_limits=layer.contrast_limits, **shared)
+                self._copy_looks(layer, mine, _IMAGE_LOOKS)
+
+    def _copy_looks(self, layer: Any, mine: Any, looks: tuple[str, ...]) -> None:
+        for look in looks:
+
+            def copy(event: object = None, look: str = look) -> None:
+                setattr(mine, look, getattr(layer, look))
+
+            copy()
+            emitter = getattr(layer.events, look)
+            emitter.connect(copy)
+            self._followed.append((emitter, copy))
+
+    def _follow_main(self, event: object = None) -> None:
+        for model in self._models:
+            if model.dims.point != self._viewer.dims.point:
+                model.dims.point = self._viewer.dims.point
+
+    def _follow_side(self, event: Any) -> None:
+        point = event.source.point
+        if self._models and point != self._viewer.dims.point:
+            self._viewer.dims.set_point(range(len(point)), point)
+
+    def _on_press(self, model: Any, event: Any) -> None:
+        """Bring all views to the place pressed."""
+        if event.button == 1:
+            self._viewer.dims.set_point(range(len(event.position)), event.position)

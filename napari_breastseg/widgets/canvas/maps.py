@@ -1,0 +1,103 @@
+"""Enhancement maps as layers: computed where they are looked at, shown below the mask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.progress import Job, Progress
+from ...core.volume import Exam, Grid
+from ...imaging import dce
+from ..state.sources import Source, exam_of, note_of
+from .layers import placement
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["Maps", "compute_maps", "show_map", "subtraction_layer"]
+
+_SHOWN_MAPS = ("sub1", "PE1", "SER")
+_COLORMAPS = {"sub1": "gray", "PE1": "inferno", "SER": "turbo", "MIP sub1": "gray"}
+_FIXED_LIMITS = {"PE1": (0.0, 200.0), "SER": (0.0, 2.0)}
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """What is shown of an exam: arrays by name with their grey windows, and how phases lie."""
+
+    layers: dict[str, tuple[Any, tuple[float, float]]]
+    shifts: tuple[dce.Shift, ...]
+
+
+def show_map(
+    viewer: Viewer,
+    source: Source,
+    grid: Grid,
+    name: str,
+    data: Any,
+    limits: tuple[float, float],
+    is_visible: bool,
+) -> None:
+    """Add a map of an exam as layer "<case> <name>", below the mask, which stays in sight."""
+    active = viewer.layers.selection.active
+    under = viewer.layers[source.layers.get("post1", next(iter(source.layers.values())))]
+    layer = viewer.add_image(
+        data,
+        name=f"{source.case_id} {name}",
+        contrast_limits=limits,
+        colormap=_COLORMAPS[name],
+        visible=is_visible,
+        metadata={
+            "breastseg": {
+                "case_id": source.case_id,
+                "fingerprint": source.fingerprint,
+                "map": name,
+                "grid": grid,
+            }
+        },
+        **placement(under),
+    )
+    masks = [i for i, one in enumerate(viewer.layers) if note_of(one).get("role") == "tumor"]
+    if masks and masks[0] < viewer.layers.index(layer):
+        viewer.layers.move(viewer.layers.index(layer), masks[0])
+    viewer.layers.selection.active = active
+
+
+def subtraction_layer(viewer: Viewer, source: Source, roles: Mapping[str, str] | None) -> str:
+    """Name of the layer of first post-contrast less pre, added where it is not; "" without both."""
+    name = f"{source.case_id} sub1"
+    if name in viewer.layers:
+        return name
+    if not {"pre", "post1"} <= set(roles or source.layers):
+        return ""
+    exam = exam_of(viewer, source, roles)
+    values = dce.enhancement_maps(exam)["sub1"]
+    show_map(viewer, source, exam.grid, "sub1", values, _limits(values), False)
+    return name
+
+
+def compute_maps(exam: Exam) -> Job[Maps]:
+    """The maps to show of an exam with a pre and a post phase, and how far its phases lie apart."""
+    maps = dce.enhancement_maps(exam)
+    shifts = yield from dce.estimate_shifts(exam)
+    yield Progress("Computing maps", 0, 0)
+    layers: dict[str, tuple[Any, tuple[float, float]]] = {}
+    for name in _SHOWN_MAPS:
+        if name in maps:
+            layers[name] = (maps[name], _FIXED_LIMITS.get(name) or _limits(maps[name]))
+    highest = dce.projection(maps["sub1"])
+    # The same picture in every slice, without its memory.
+    layers["MIP sub1"] = (
+        np.broadcast_to(highest, exam.grid.shape),
+        (0.0, max(float(np.percentile(highest, 99.8)), 1.0)),
+    )
+    return Maps(layers, shifts)
+
+
+def _limits(values: dce.LazyMap) -> tuple[float, float]:
+    step = max(1, round((values.size / 1e6) ** (1 / 3)))
+    sample = np.stack([values[z, ::step, ::step] for z in range(0, values.shape[0], step)])
+    return 0.0, max(float(np.percentile(sample, 99.7)), 1.0)

@@ -1,0 +1,132 @@
+"""A strip under the slice slider: which slices were looked at, which hold tumor nobody looked at.
+
+It hangs in napari's own column of sliders, which is looked up in the window; where a version of
+napari has none the strip is left out and nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QPoint, QRectF
+from qtpy.QtGui import QColor, QPainter, QPaintEvent
+from qtpy.QtWidgets import QScrollBar, QSizePolicy, QWidget
+
+from ..state.session import Session
+from .view import through
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["SliceMarks"]
+
+LOOKED_COLOR, TUMOR_COLOR = "#009e73", "#e69f00"
+_HEIGHT = 7
+
+
+class SliceMarks(QWidget):
+    """One mark for each slice of the direction one looks along.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    tumor_slices : callable
+        Indices along Z that hold tumor.
+    """
+
+    def __init__(
+        self, viewer: Viewer, session: Session, tumor_slices: Callable[[], Iterable[int]]
+    ) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self._tumor_slices = tumor_slices
+        self._column: Any = None
+        self.setFixedHeight(_HEIGHT)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setToolTip(
+            "Slices: green were looked at, orange hold tumor and were not; Accept leaves slices "
+            "that were not looked at out of training"
+        )
+        self.setVisible(False)
+        session.reviewed_changed.connect(self.follow)
+        session.record_changed.connect(self.follow)
+        for event in (viewer.dims.events.order, viewer.dims.events.ndisplay):
+            event.connect(self.follow)
+        viewer.dims.events.ndim.connect(self._put_last)
+
+    def hang(self, window: QWidget) -> None:
+        """Take a place below the sliders of a window."""
+        found = [w for w in window.findChildren(QWidget) if type(w).__name__ == "QtDims"]
+        self._column = found[0] if found else None
+        self._put_last()
+
+    def take_down(self) -> None:
+        """Leave the window."""
+        if self._column is not None:
+            self._column.layout().removeWidget(self)
+            self._column = None
+            self.setParent(None)
+
+    @property
+    def states(self) -> list[str]:
+        """Of each slice: "looked", "tumor" where there is some nobody looked at, or ""."""
+        record = self._session.record
+        seen = through(self._viewer, self._session.source)
+        if record is None or seen is None or record.grid.shape[seen[0]] == 1:
+            return []
+        axis = seen[0]
+        looked = self._session.seen_slices(axis)
+        tumor = frozenset(self._tumor_slices()) if axis == 0 else frozenset()
+        return [
+            "looked" if index in looked else "tumor" if index in tumor else ""
+            for index in range(record.grid.shape[axis])
+        ]
+
+    def follow(self, event: object = None) -> None:
+        """Draw again."""
+        # Between two cases the strip keeps its room: the canvas must not change its size.
+        is_wanted = (
+            self._column is not None
+            and self._session.dataset is not None
+            and through(self._viewer, self._session.source) is not None
+        )
+        if is_wanted == self.isHidden():
+            self.setVisible(is_wanted)
+        self.update()
+
+    def _put_last(self, event: object = None) -> None:
+        if self._column is not None:
+            # Sliders that napari makes anew come after what is in the column.
+            self._column.layout().removeWidget(self)
+            self._column.layout().addWidget(self)
+            self.follow()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw a mark for each slice, as long as the slider's track."""
+        states = self.states
+        if not states:
+            return
+        painter = QPainter(self)
+        left, width = self._track()
+        step = width / len(states)
+        faint = self.palette().windowText().color()
+        faint.setAlpha(45)
+        colors = {"looked": QColor(LOOKED_COLOR), "tumor": QColor(TUMOR_COLOR), "": faint}
+        gap = 1.0 if step > 3 else 0.0
+        for index, state in enumerate(states):
+            # Unlooked slices are lower, so that the state is not told by color alone.
+            top = 0 if state == "looked" else 2 if state == "tumor" else 4
+            place = QRectF(left + index * step, top, max(step - gap, 0.8), _HEIGHT - top)
+            painter.fillRect(place, colors[state])
+        painter.end()
+
+    def _track(self) -> tuple[float, float]:
+        """Left end and width of the visible slider, in this strip's pixels."""
+        for slider in self._column.findChildren(QScrollBar):
+            if slider.isVisible():
+                start = slider.mapTo(self._column, QPoint(0, 0)).x() - self.x()
+                return float(start), float(slider.width())
+        return 0.0, float(self.width())

@@ -1,0 +1,154 @@
+"""Where the reader is: the slice in sight and a rectangle drawn, in an exam's own voxels.
+
+Reads the viewer through its public face only; no Qt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...core.errors import InputError
+from ...core.region import Region
+from ...core.volume import Exam
+from ..parts import colors as _colors
+from ..state.sources import Source, note_of
+from .layers import placement
+
+if TYPE_CHECKING:
+    from napari.layers import Labels, Shapes
+    from napari.viewer import Viewer
+
+__all__ = [
+    "add_box",
+    "box_region",
+    "go_to_tumor",
+    "has_box",
+    "ready_brush",
+    "slice_region",
+    "through",
+]
+
+
+def through(viewer: Viewer, source: Source | None) -> tuple[int, int] | None:
+    """Array axis (0 z, 1 y, 2 x) one looks along, and the slice in sight; None in 3D or for 2D."""
+    if source is None or viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
+        return None
+    name = next(iter(source.layers.values()))
+    if name not in viewer.layers or viewer.layers[name].ndim < 3:
+        return None
+    layer = viewer.layers[name]
+    axis = int(viewer.dims.order[-3]) - (viewer.dims.ndim - 3)
+    if axis < 0:
+        return None
+    point = layer.world_to_data(viewer.dims.point)[-3:]
+    size = layer.data.shape[-3:][axis]
+    return axis, int(np.clip(round(float(point[axis])), 0, size - 1))
+
+
+def slice_region(viewer: Viewer, source: Source, exam: Exam) -> Region | None:
+    """Region of the slice in sight; None where the exam is one slice anyway."""
+    seen = through(viewer, source)
+    if seen is None or exam.grid.shape[seen[0]] == 1:
+        if viewer.dims.ndisplay == 3:
+            raise InputError(
+                "Expected one slice in sight to segment it",
+                "the viewer shows the exam in 3D",
+                "Switch to 2D, or segment the whole exam",
+            )
+        return None
+    axis, index = seen
+    parts = [slice(0, size) for size in exam.grid.shape]
+    parts[axis] = slice(index, index + 1)
+    return parts[0], parts[1], parts[2]
+
+
+def add_box(viewer: Viewer, source: Source) -> Shapes:
+    """Layer "<case> box" with the rectangle tool in hand."""
+    layer = _box_layer(viewer, source.case_id)
+    if layer is None:
+        under = viewer.layers[next(iter(source.layers.values()))]
+        layer = viewer.add_shapes(
+            ndim=under.ndim,
+            name=f"{source.case_id} box",
+            edge_color=_colors.FRAME,
+            edge_width=1,
+            face_color="transparent",
+            metadata={
+                "breastseg": {
+                    "case_id": source.case_id,
+                    "fingerprint": source.fingerprint,
+                    "role": "box",
+                }
+            },
+            **placement(under),
+        )
+    viewer.layers.selection.active = layer
+    layer.mode = "add_rectangle"
+    return layer
+
+
+def box_region(viewer: Viewer, source: Source, exam: Exam, slices_beside: int) -> Region:
+    """Region of the last rectangle drawn, through some slices on both sides of it.
+
+    Raises
+    ------
+    InputError
+        If no rectangle was drawn.
+    """
+    layer = _box_layer(viewer, source.case_id)
+    if layer is None or len(layer.data) == 0:
+        raise InputError(
+            "Expected a box to work in",
+            "none is drawn yet",
+            "Press 'Draw box' and drag a rectangle around the finding",
+        )
+    corners = np.asarray(layer.data[-1])[:, -3:]
+    if corners.shape[1] == 2:
+        corners = np.column_stack([np.zeros(len(corners)), corners])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    parts = []
+    for start, stop, size in zip(low, high, exam.grid.shape, strict=True):
+        is_flat = stop - start < 1e-6  # the axis the rectangle was drawn across
+        beside = slices_beside if is_flat else 0
+        first = max(0, int(np.floor(start + 0.5)) - beside)
+        last = min(size, int(np.floor(stop + 0.5)) + beside + 1)
+        parts.append(slice(first, max(first + 1, last)))
+    return parts[0], parts[1], parts[2]
+
+
+def go_to_tumor(viewer: Viewer, source: Source, labels: Any) -> None:
+    """Go to the slice with the most tumor, unless there is some in sight; `labels` is (Z, Y, X)."""
+    seen = through(viewer, source)
+    if seen is None:
+        return
+    axis, index = seen
+    others = tuple(other for other in range(3) if other != axis)
+    counts = np.count_nonzero(np.asarray(labels) == 1, axis=others)
+    if counts[index] == 0 and counts.any():
+        dim = axis + viewer.dims.ndim - 3
+        viewer.dims.set_current_step(dim, int(counts.argmax()))
+
+
+def has_box(viewer: Viewer, source: Source) -> bool:
+    """Whether a rectangle is drawn."""
+    layer = _box_layer(viewer, source.case_id)
+    return layer is not None and len(layer.data) > 0
+
+
+def _box_layer(viewer: Viewer, case_id: str) -> Any:
+    for layer in viewer.layers:
+        note = note_of(layer)
+        if note.get("role") == "box" and note.get("case_id") == case_id:
+            return layer
+    return None
+
+
+def ready_brush(viewer: Viewer, layer: Labels) -> None:
+    """Put the brush in hand: the mask active and visible, tumor selected, a fitting size."""
+    viewer.layers.selection.active = layer
+    layer.visible = True
+    layer.selected_label = 1
+    layer.brush_size = max(2, round(min(layer.data.shape[-2:]) / 50))
+    layer.mode = "paint"

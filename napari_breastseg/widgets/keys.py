@@ -1,0 +1,221 @@
+"""What keys do: each is a method of the dock, whose docstring the sheet of keys shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .correct.tool_list import ToolActions
+from .parts.shortcuts import ShortcutSheet
+
+__all__ = ["KEYS", "SHEET_KEY", "Actions"]
+
+KEYS = {
+    "Shift-O": "open",
+    "Shift-N": "next_case",
+    "Shift-E": "show_maps",
+    "Shift-I": "align",
+    "Shift-S": "segment",
+    "Shift-B": "take_brush",
+    "Shift-D": "toggle_difference",
+    "Shift-R": "toggle_rest",
+    "Shift-C": "mark_clear",
+    "Shift-Enter": "accept",
+    "PageDown": "next_in_list",
+    "PageUp": "previous_in_list",
+    "Ctrl-Shift-F": "flag",
+    "Ctrl-Shift-U": "undo_accept",
+    "Ctrl-Shift-E": "reopen",
+    "Ctrl-Shift-G": "toggle_pictures",
+    "Shift-T": "measure_lesions",
+    "Shift-W": "export_report",
+    "Ctrl-Shift-D": "export_seg",
+    "Shift-G": "train",
+    "Shift-M": "use_model",
+    "Shift-PageUp": "promote_model",
+    "Shift-PageDown": "roll_back",
+    "Shift-X": "cancel",
+    # Correction tools
+    "H": "next_scope",
+    "G": "grow_click",
+    "Shift-Z": "threshold_brush",
+    "Shift-Q": "scribble",
+    "Q": "settle",
+    "K": "keep_clicked",
+    "Shift-K": "drop_clicked",
+    "J": "interpolate",
+    "Shift-F": "fill_holes",
+    "Shift-H": "smooth",
+    "Shift-U": "revert",
+    ".": "enlarge",
+    ",": "shrink",
+    "N": "copy_next",
+    "Shift-J": "copy_previous",
+    "Shift-Y": "predict_box",
+    # Reading
+    "W": "display.next_picture",
+    "F5": "display.toggle_outline",
+    "U": "display.next_opacity",
+    "Shift-Up": "display.brighten",
+    "Shift-Down": "display.darken",
+    "Shift-Right": "display.widen",
+    "Shift-Left": "display.narrow",
+    "F2": "layouts.show_axial",
+    "F3": "layouts.show_orthogonal",
+    "F4": "layouts.show_phases",
+    "F6": "display.next_preset",
+    "F7": "display.toggle_crosshair",
+    "F8": "next_lesion",
+    "F9": "reveal_draft",
+    "?": "show_keys",
+}
+"""Key to action of the dock; none of them is one of napari's own."""
+
+SHEET_KEY = "?"
+"""napari cannot bind it; it is a shortcut of Qt's."""
+
+
+class Actions(ToolActions):
+    """The dock's actions, for it to inherit; the panels they act on are the dock's."""
+
+    tabs: Any
+    open_panel: Any
+    segment_panel: Any
+    correct_panel: Any
+    review_panel: Any
+    train_panel: Any
+    show_tab: Any
+    _runners: Any
+    _sheet: ShortcutSheet | None
+
+    def open(self) -> None:
+        """Show the Open tab, or read what its field names."""
+        if self.tabs.currentIndex() == 0 and self.open_panel.path.value() is not None:
+            self.open_panel.open()
+        self.show_tab("Open")
+
+    def next_case(self) -> None:
+        """Open the next case of the folder."""
+        self.open_panel.open_next()
+
+    def show_maps(self) -> None:
+        """Show the exam's enhancement maps."""
+        self.show_tab("Open")
+        self.open_panel.dce.show_maps()
+
+    def align(self) -> None:
+        """Align the exam's phases."""
+        self.show_tab("Open")
+        self.open_panel.dce.align()
+
+    def segment(self) -> None:
+        """Segment with the settings of the Segment tab."""
+        self.show_tab("Segment")
+        self.segment_panel.run()
+
+    def take_brush(self) -> None:
+        """Start correcting, or take the brush again."""
+        self.show_tab("Correct")
+        self.correct_panel.start()
+
+    def toggle_difference(self) -> None:
+        """Show or hide the changes to the draft."""
+        box = self.correct_panel.difference
+        box.setChecked(box.isEnabled() and not box.isChecked())
+
+    def toggle_rest(self) -> None:
+        """Count the rest as reviewed, or not."""
+        box = self.correct_panel.rest
+        box.setChecked(box.isEnabled() and not box.isChecked())
+
+    def mark_clear(self) -> None:
+        """No tumor in this exam."""
+        self.correct_panel.mark_clear()
+
+    def accept(self) -> None:
+        """Accept the mask into the dataset."""
+        if self.tabs.tabText(self.tabs.currentIndex()) != "Review":
+            self.show_tab("Correct")
+        self.review_panel.accept()
+
+    def next_in_list(self) -> None:
+        """Open the next case of the worklist."""
+        self.review_panel.open_next()
+
+    def previous_in_list(self) -> None:
+        """Open the case before in the worklist."""
+        self.review_panel.open_previous()
+
+    def flag(self) -> None:
+        """Flag the selected cases of the worklist."""
+        self.show_tab("Review")
+        self.review_panel.flag()
+
+    def undo_accept(self) -> None:
+        """Take the last acceptance back."""
+        self.show_tab("Review")
+        self.review_panel.undo_accept()
+
+    def reopen(self) -> None:
+        """Take up accepted or flagged cases again."""
+        self.show_tab("Review")
+        self.review_panel.reopen()
+
+    def toggle_pictures(self) -> None:
+        """Show the worklist as small pictures, or as a table."""
+        self.show_tab("Review")
+        self.review_panel.toggle_pictures()
+
+    def measure_lesions(self) -> None:
+        """Measure the lesions of the mask."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.measure()
+
+    def export_report(self) -> None:
+        """Export the lesion report."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.export()
+
+    def export_seg(self) -> None:
+        """Export the mask as a DICOM SEG."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.export_seg()
+
+    def train(self) -> None:
+        """Train with the settings of the last tab."""
+        self.show_tab("Train")
+        self.train_panel.start()
+
+    def use_model(self) -> None:
+        """Use the new model."""
+        self.train_panel.use()
+
+    def promote_model(self) -> None:
+        """Judge the model chosen as default, and make it that if it passes."""
+        self.show_tab("Train")
+        self.train_panel.gate.promote()
+
+    def roll_back(self) -> None:
+        """Use the model again that was the default before."""
+        self.show_tab("Train")
+        self.train_panel.gate.roll_back()
+
+    def next_lesion(self) -> None:
+        """Go to the next lesion, measured first where that was not done."""
+        self.show_tab("Correct")
+        self.correct_panel.lesions.go_to_next()
+
+    def reveal_draft(self) -> None:
+        """Show the draft that is hidden."""
+        self.correct_panel.hidden_draft.reveal()
+
+    def show_keys(self) -> None:
+        """Show all keys."""
+        if self._sheet is None:
+            self._sheet = ShortcutSheet(self, KEYS)
+        self._sheet.show()
+        self._sheet.raise_()
+
+    def cancel(self) -> None:
+        """Cancel whatever runs."""
+        for runner in self._runners():
+            runner.cancel()

@@ -1,0 +1,174 @@
+"""Enhancement of the exam at work: its maps as layers, movement between phases, alignment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from ...core.errors import InputError
+from ...core.progress import Job, Progress
+from ...core.volume import Exam
+from ...imaging import dce
+from ..canvas.maps import Maps, compute_maps, show_map
+from ..parts.fields import button, heading, note, set_ready
+from ..parts.job_bar import JobBar
+from ..parts.jobs import JobRunner, errors_shown
+from ..state.session import Session
+from ..state.sources import Source, exam_of, fingerprint, note_of
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["DceSection"]
+
+
+class DceSection(QWidget):
+    """Two buttons and a line: maps, alignment, how far the phases lie apart."""
+
+    aligned = Signal(object)
+    """The `Exam` whose phases the layers now hold."""
+
+    def __init__(self, viewer: Viewer, session: Session) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self.runner = JobRunner(self)
+        self.maps_button = button(
+            "Enhancement maps",
+            self.show_maps,
+            "Show subtraction, percent enhancement, SER and projection as layers, and measure how "
+            "far the phases lie apart",
+            "Shift-E",
+        )
+        self.align_button = button(
+            "Align phases",
+            self.align,
+            "Move each phase rigidly onto the first one after contrast. To go back, open the exam "
+            "again",
+            "Shift-I",
+        )
+        self.line = note()
+        row = QHBoxLayout()
+        row.addWidget(self.maps_button)
+        row.addWidget(self.align_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(heading("Enhancement"))
+        column.addLayout(row)
+        column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(self.line)
+        session.source_changed.connect(self._take_source)
+        session.record_changed.connect(self._refresh)
+        self.runner.started.connect(lambda _: self._refresh())
+        self.runner.ended.connect(lambda _: self._refresh())
+        self._refresh()
+
+    def show_maps(self) -> None:
+        """Compute what the maps need in a thread, then show them as layers."""
+        with errors_shown():
+            source, exam = self._required(self._why_no_maps())
+            self.runner.start(
+                "Computing maps",
+                lambda: compute_maps(exam),
+                on_result=lambda maps: self._show(source, exam, maps),
+            )
+
+    def align(self) -> None:
+        """Align the phases in a thread, then show them in their layers."""
+        with errors_shown():
+            source, exam = self._required(self._why_no_alignment())
+            has_maps = any(note_of(layer).get("map") for layer in self._viewer.layers)
+            self.runner.start(
+                "Aligning the phases",
+                lambda: _align(exam, has_maps),
+                on_result=lambda found: self._take_aligned(source, exam, *found),
+            )
+
+    def _required(self, why_not: str) -> tuple[Source, Exam]:
+        source = self._session.source
+        if why_not or source is None:
+            raise InputError("Expected an exam with phases", why_not, "Then press again")
+        return source, exam_of(self._viewer, source, self._session.roles)
+
+    def _show(self, source: Source, exam: Exam, maps: Maps) -> None:
+        if not source.is_same_exam(self._session.source):
+            return
+        viewer = self._viewer
+        for name, (data, limits) in maps.layers.items():
+            title = f"{source.case_id} {name}"
+            was_visible = name == "sub1"
+            if title in viewer.layers:
+                was_visible = viewer.layers[title].visible
+                viewer.layers.remove(title)
+            show_map(viewer, source, exam.grid, name, data, limits, was_visible)
+        self._say(maps.shifts)
+
+    def _take_aligned(
+        self, source: Source, before: Exam, exam: Exam, mark: str, maps: Maps
+    ) -> None:
+        if not source.is_same_exam(self._session.source) or self._why_no_alignment():
+            return
+        draft = self._session.draft
+        for role, name in source.layers.items():
+            if exam.phases[role] is not before.phases[role]:
+                self._viewer.layers[name].data = exam.phases[role].data
+        for layer in self._viewer.layers:
+            known = note_of(layer)
+            if (known.get("case_id"), known.get("fingerprint")) == (
+                source.case_id,
+                source.fingerprint,
+            ):
+                layer.metadata = {**layer.metadata, "breastseg": {**known, "fingerprint": mark}}
+        self.aligned.emit(exam)
+        now = self._session.source
+        if now is None:
+            return
+        if draft is not None:
+            self._session.keep_draft(draft)
+        self._show(now, exam, maps)
+
+    def _say(self, shifts: tuple[dce.Shift, ...]) -> None:
+        lines = [
+            f"<b>{shift.describe()}</b>" if shift.is_large else shift.describe() for shift in shifts
+        ]
+        self.line.setText("<br>".join(lines))
+
+    def _take_source(self, source: Source | None) -> None:
+        self.line.setText("")
+        self._refresh()
+
+    def _why_no_maps(self) -> str:
+        if self.runner.is_running:
+            return "Busy; wait or cancel"
+        source = self._session.source
+        if source is None:
+            return "Open an exam first"
+        roles = self._session.roles or source.layers
+        if "pre" not in roles or not any(role.startswith("post") for role in roles):
+            return "The exam has no phase before contrast, or none after"
+        return ""
+
+    def _why_no_alignment(self) -> str:
+        if why_not := self._why_no_maps():
+            return why_not
+        source = self._session.source
+        if source is not None and source.is_foreign:
+            return "Open the exam in this tab to align its phases"
+        if self._session.record is not None:
+            return "The case is being corrected; align the phases of an exam before"
+        return ""
+
+    def _refresh(self, event: object = None) -> None:
+        set_ready(self.maps_button, self._why_no_maps())
+        set_ready(self.align_button, self._why_no_alignment())
+
+
+def _align(exam: Exam, has_maps: bool) -> Job[tuple[Exam, str, Maps]]:
+    aligned = yield from dce.align_phases(exam)
+    yield Progress("Measuring movement", 0, 0)
+    mark = fingerprint(aligned)
+    if has_maps:
+        return aligned, mark, (yield from compute_maps(aligned))
+    return aligned, mark, Maps({}, (yield from dce.estimate_shifts(aligned)))

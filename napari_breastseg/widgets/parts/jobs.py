@@ -1,0 +1,248 @@
+"""Engine jobs in a thread of the window: progress, cancel, errors a user can read.
+
+A job is a generator (see `progress`). It runs and is closed in the worker's thread, so that
+what it saves when canceled does not hold the window. No torch, no layers here.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from napari.qt.threading import create_worker
+from napari.utils.notifications import (
+    ErrorNotification,
+    notification_manager,
+    show_error,
+    show_info,
+)
+from qtpy.QtCore import QObject, Qt, Signal
+
+from ...core.errors import InputError
+from ...core.progress import Job, Progress
+
+__all__ = ["JobError", "JobRunner", "as_job", "errors_shown", "message_of", "show", "show_info"]
+
+T = TypeVar("T")
+
+_WINDOW_WORDS = (
+    ("name the phases with --phases", "name the phases in the Open tab"),
+    ("for example --phases pre,post1,post2", "for example pre,post1,post2, in the Open tab"),
+    ("(--stack)", "(tick 'One volume' in the Open tab)"),
+    ("Use --device auto", "Choose the device auto"),
+    ("another --output", "another name"),
+)
+_SERIES = re.compile(r": --phases \w+=[\w.]*\w(,\w+=[\w.]*\w)*")
+_FLAG = re.compile(r"--([a-z-]+)")
+
+
+class JobError(InputError):
+    """A job that broke inside a library."""
+
+
+def message_of(error: BaseException) -> str:
+    """The three-part text of an error, in the window's words instead of the command line's."""
+    text = str(error) or type(error).__name__
+    for on_the_command_line, in_the_window in _WINDOW_WORDS:
+        text = text.replace(on_the_command_line, in_the_window)
+    text = _SERIES.sub(" in the Open tab's table of series", text)
+    return _FLAG.sub(r"\1", text)
+
+
+def show(error: BaseException) -> None:
+    """Show an error as a notification; one nobody foresaw comes with its traceback."""
+    if isinstance(error, InputError):
+        show_error(message_of(error))
+    else:
+        notification_manager.dispatch(ErrorNotification(error))
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """Show what the block raises over bad input, and go on."""
+    try:
+        yield
+    except InputError as error:
+        show(error)
+
+
+def as_job(stage: str, work: Callable[[], T]) -> Job[T]:
+    """A short piece of work as a job that cannot be canceled half way."""
+    yield Progress(stage, 0, 0)
+    return work()
+
+
+class JobRunner(QObject):
+    """Runs one job at a time and tells the window how it goes."""
+
+    started = Signal(str)
+    progressed = Signal(object)
+    canceling = Signal()
+    ended = Signal(str)
+    """With "done", "canceled" or "failed", once the thread is free again."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._run: _Run | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job has not yet ended; a canceled one still may be saving its state."""
+        return self._run is not None
+
+    def start(
+        self,
+        title: str,
+        make_job: Callable[[], Job[T]],
+        *,
+        on_result: Callable[[T], object],
+        on_progress: Callable[[Progress], object] | None = None,
+    ) -> bool:
+        """Start a job; False, and a word to the user, while another one runs.
+
+        Parameters
+        ----------
+        title : str
+            What it does, such as "Segmenting".
+        make_job : callable
+            Gives the job; called in the worker's thread.
+        on_result, on_progress : callable
+            Called in the window's thread. Nothing comes after a cancel but the result of a job
+            that had come to its end. The result comes when the thread is free, so that
+            `on_result` may start the next job.
+        """
+        if self._run is not None:
+            show_info(f"{self._run.title} is still going on; wait for it or cancel it first.")
+            return False
+        run = self._run = _Run(self, title, make_job, on_result, on_progress)
+        worker = create_worker(run.pump, _start_thread=False, _ignore_errors=True)
+        worker.yielded.connect(run.take_progress)
+        worker.returned.connect(run.take_result)
+        worker.errored.connect(run.take_error)
+        worker.finished.connect(run.finish)
+        worker.aborted.connect(run.close, Qt.ConnectionType.DirectConnection)
+        self.started.emit(title)
+        worker.start()
+        return True
+
+    def cancel(self) -> None:
+        """Ask the job to stop; it does so at its next step, and no result comes of it then."""
+        if self._run is not None and not self._run.cancel_asked.is_set():
+            self._run.cancel_asked.set()
+            self.canceling.emit()
+
+    def abandon(self) -> None:
+        """Cancel, and hear nothing more of it: the window is closing."""
+        if self._run is not None:
+            self._run.cancel_asked.set()
+            self._run.let_go()
+            self._run = None
+
+    def _free(self, run: _Run) -> None:
+        if self._run is run:
+            self._run = None
+
+
+class _Run:
+    """One job on its way through a worker.
+
+    napari's task list keeps every worker for good, and a worker keeps what its signals are
+    connected to: `finish` lets go of exam, result and panel.
+    """
+
+    def __init__(
+        self,
+        runner: JobRunner,
+        title: str,
+        make_job: Callable[[], Job[Any]],
+        on_result: Callable[[Any], object],
+        on_progress: Callable[[Progress], object] | None,
+    ) -> None:
+        self.title = title
+        self.cancel_asked = threading.Event()
+        self._runner: JobRunner | None = runner
+        self._on_result: Callable[[Any], object] | None = on_result
+        self._on_progress = on_progress
+        self._generator: Any = _drive(title, make_job, self.cancel_asked)
+        self._outcome = "canceled"
+        self._result: Any = None
+
+    def pump(self) -> Generator[Progress, None, Any]:
+        """What the worker steps through."""
+        return (yield from self._generator)
+
+    def take_progress(self, progress: Progress) -> None:
+        if self._runner is None or self.cancel_asked.is_set():
+            return
+        self._runner.progressed.emit(progress)
+        if progress.message:
+            show_info(progress.message)
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def take_result(self, result: Any) -> None:
+        # A job that could not be cut short has done its work, cancel or not.
+        if result is not _CANCELED:
+            self._outcome, self._result = "done", result
+
+    def take_error(self, error: BaseException) -> None:
+        self._outcome = "failed"
+        show(error)
+
+    def finish(self) -> None:
+        runner, on_result, result = self._runner, self._on_result, self._result
+        self.let_go()
+        self._generator = None
+        if runner is None or on_result is None:
+            return
+        runner._free(self)
+        runner.ended.emit(self._outcome)
+        if self._outcome == "done":
+            with errors_shown():
+                on_result(result)
+
+    def let_go(self) -> None:
+        """Forget who asked and what came of it."""
+        self._runner = self._on_result = self._on_progress = self._result = None
+
+    def close(self) -> None:
+        """Close the job in the worker's thread after napari's own cancel, as at the window's end.
+
+        The worker would leave it hanging, its `finally` run whenever it is freed. Nobody is left
+        to read an error here.
+        """
+        self.cancel_asked.set()
+        with suppress(Exception):
+            self._generator.close()
+
+
+_CANCELED = object()
+
+
+def _drive(
+    title: str, make_job: Callable[[], Job[Any]], cancel_asked: threading.Event
+) -> Generator[Progress, None, Any]:
+    """Step a job until it ends or is canceled; it is closed here, in the worker's thread."""
+    job = make_job()
+    try:
+        while not cancel_asked.is_set():
+            try:
+                progress = next(job)
+            except StopIteration as stop:
+                return stop.value
+            yield progress
+        return _CANCELED
+    except RuntimeError as error:
+        # superqt takes a RuntimeError for a deleted Qt object and never reports it; torch raises
+        # them for wrong shapes and full memory.
+        raise JobError(
+            f"{title} could not be finished",
+            str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error),
+            "Try the device 'cpu', a smaller region or another model; if it comes again, report "
+            "it with this text",
+        ) from error
+    finally:
+        job.close()

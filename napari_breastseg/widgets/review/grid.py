@@ -1,0 +1,189 @@
+"""Many cases at a time as small pictures, gone through with the keyboard: the arrows, A and F."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QIdentityProxyModel, QModelIndex, QRectF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPen, QPixmap, QTextOption
+from qtpy.QtWidgets import QAbstractItemView, QListView
+
+from ...dataset import Status, WorklistRow
+from ..state.session import IDLE_S
+from .thumbnails import SIDE, Thumbnail, Thumbnails
+from .worklist import WorklistModel, status_words
+
+__all__ = ["GridView", "is_enter", "is_of_dock"]
+
+_BAND = 16
+_BANDS = {Status.ACCEPTED: "#009e73", Status.FLAGGED: "#d55e00"}
+_OTHER = "#56606b"
+_FRAME = "#f0e442"
+
+
+class GridView(QListView):
+    """Small pictures of the worklist's rows.
+
+    Parameters
+    ----------
+    model : WorklistModel
+    thumbnails : Thumbnails
+    clock : callable, optional
+        Seconds that only rise; tests give their own.
+    """
+
+    accept_asked = Signal(object, object, float)
+    """Row, its `Thumbnail`, and the seconds it was looked at."""
+
+    flag_asked = Signal(object)
+    open_asked = Signal(object)
+
+    def __init__(
+        self,
+        model: WorklistModel,
+        thumbnails: Thumbnails,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._worklist = model
+        self._thumbnails = thumbnails
+        self._clock = clock
+        self._since = clock()
+        self._pictures = _Pictures(model, thumbnails)
+        self.setModel(self._pictures)
+        self.setViewMode(QListView.ViewMode.IconMode)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setMovement(QListView.Movement.Static)
+        self.setUniformItemSizes(True)
+        self.setIconSize(QSize(SIDE, SIDE + _BAND))
+        self.setGridSize(QSize(SIDE + 8, SIDE + _BAND + 26))
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setMinimumHeight(2 * (SIDE + _BAND + 26))
+        self.doubleClicked.connect(lambda index: self.open_asked.emit(model.rows[index.row()]))
+
+    def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
+        """Start the clock for the picture now looked at."""
+        super().currentChanged(current, previous)
+        self._since = self._clock()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """A accepts, F flags, Enter opens; the arrows walk."""
+        row = self._current()
+        if is_of_dock(event):
+            event.ignore()
+        elif row is None or event.modifiers() != Qt.KeyboardModifier.NoModifier:
+            super().keyPressEvent(event)
+        elif event.key() == Qt.Key.Key_A:
+            made = self._thumbnails.get(row)
+            seconds = min(self._clock() - self._since, IDLE_S)
+            self.accept_asked.emit(row, made, seconds)
+        elif event.key() == Qt.Key.Key_F:
+            self.flag_asked.emit(row)
+        elif is_enter(event):
+            self.open_asked.emit(row)
+        else:
+            super().keyPressEvent(event)
+
+    def go_on(self) -> None:
+        """Go to the next picture."""
+        index = self.currentIndex()
+        if index.isValid() and index.row() + 1 < len(self._worklist.rows):
+            self.setCurrentIndex(self._pictures.index(index.row() + 1, 0))
+
+    def _current(self) -> WorklistRow | None:
+        index = self.currentIndex()
+        rows = self._worklist.rows
+        return rows[index.row()] if index.isValid() and index.row() < len(rows) else None
+
+
+def is_enter(event: QKeyEvent) -> bool:
+    """Whether a key is Enter, alone."""
+    is_plain = event.modifiers() in (
+        Qt.KeyboardModifier.NoModifier,
+        Qt.KeyboardModifier.KeypadModifier,
+    )
+    return is_plain and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
+
+
+def is_of_dock(event: QKeyEvent) -> bool:
+    """Whether a key may be one of the dock's: Shift with a letter or Enter, or a page key."""
+    if event.key() in (Qt.Key.Key_PageDown, Qt.Key.Key_PageUp):
+        return True
+    is_shift = event.modifiers() == Qt.KeyboardModifier.ShiftModifier
+    is_letter = Qt.Key.Key_A <= event.key() <= Qt.Key.Key_Z
+    return is_shift and (is_letter or event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter))
+
+
+class _Pictures(QIdentityProxyModel):
+    """The worklist with a picture for each row, asked for as it comes in sight."""
+
+    def __init__(self, model: WorklistModel, thumbnails: Thumbnails) -> None:
+        super().__init__()
+        self._worklist = model
+        self._thumbnails = thumbnails
+        self._drawn: dict[str, tuple[Thumbnail | None, WorklistRow, QIcon]] = {}
+        self.setSourceModel(model)
+        thumbnails.made.connect(self._on_made)
+
+    def data(self, index: QModelIndex, role: int = 0) -> Any:
+        """A picture where an icon is asked for."""
+        if role == Qt.ItemDataRole.DecorationRole and index.isValid():
+            rows = self._worklist.rows
+            return self._icon(rows[index.row()]) if index.row() < len(rows) else None
+        return super().data(index, role)
+
+    def _icon(self, row: WorklistRow) -> QIcon:
+        made = self._thumbnails.get(row)
+        drawn = self._drawn.get(row.case_id)
+        if drawn is None or drawn[0] is not made or drawn[1] != row:
+            pixmap = _draw(row, made)
+            icon = QIcon(pixmap)
+            # A frame instead of Qt's tint, which would lie over what is being judged.
+            icon.addPixmap(_framed(pixmap), QIcon.Mode.Selected)
+            drawn = made, row, icon
+            self._drawn[row.case_id] = drawn
+        return drawn[2]
+
+    def _on_made(self, case_ids: list[str]) -> None:
+        for case_id in case_ids:
+            if (place := self._worklist.place(case_id)) is not None:
+                index = self.index(place, 0)
+                self.dataChanged.emit(index, index)
+
+
+def _framed(pixmap: QPixmap) -> QPixmap:
+    framed = pixmap.copy()
+    painter = QPainter(framed)
+    painter.setPen(QPen(QColor(_FRAME), 4))
+    painter.drawRect(1, 1, framed.width() - 3, framed.height() - 3)
+    painter.end()
+    return framed
+
+
+def _draw(row: WorklistRow, made: Thumbnail | None) -> QPixmap:
+    pixmap = QPixmap(SIDE, SIDE + _BAND)
+    pixmap.fill(QColor("#000000"))
+    painter = QPainter(pixmap)
+    center = QTextOption(Qt.AlignmentFlag.AlignCenter)
+    if made is not None and made.image is not None:
+        left, top = (SIDE - made.image.width()) // 2, (SIDE - made.image.height()) // 2
+        painter.drawImage(left, top, made.image)
+    else:
+        painter.setPen(QColor("#cccccc"))
+        text = "…" if made is None else "cannot be read"
+        painter.drawText(QRectF(0, 0, SIDE, SIDE), text, center)
+    color = _OTHER if row.is_blinded else _BANDS.get(row.status, _OTHER)
+    painter.fillRect(0, SIDE, SIDE, _BAND, QColor(color))
+    painter.setPen(QColor("#ffffff"))
+    small = painter.font()
+    small.setPointSizeF(8.0)
+    painter.setFont(small)
+    words = painter.fontMetrics().elidedText(
+        status_words(row), Qt.TextElideMode.ElideRight, SIDE - 6
+    )
+    painter.drawText(QRectF(0, SIDE, SIDE, _BAND), words, center)
+    painter.end()
+    return pixmap

@@ -1,0 +1,1 @@
+"""What the window knows and decides. No Qt, so that it is tested without a window."""

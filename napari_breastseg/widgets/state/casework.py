@@ -1,0 +1,227 @@
+"""What Correct does to a dataset folder: begin, reopen, accept. Runs in a worker; no Qt.
+
+Each function is short and cannot be canceled half way; the dataset's own commits keep the folder
+whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import InputError
+from ...core.volume import TUMOR, Exam, LabelMap
+from ...dataset import CaseRecord, Dataset, SecondRead, Status
+from ...imaging.intensity import grey_window
+from .session import Draft
+from .sources import fingerprint
+
+__all__ = ["Begun", "Loaded", "accept", "accepted_words", "begin", "desk_of", "load", "reopen"]
+
+IMPORTED_MODEL = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A case that is now held for correction."""
+
+    record: CaseRecord
+    exam: Exam
+    lock: ExitStack
+    on_disk: LabelMap | None
+    """What the dataset would go on with: accepted or earlier mask, or draft; None without any."""
+
+    recovered: LabelMap | None
+    """Work in progress that is newer than that; None when there is none."""
+
+    draft: Draft | None
+    desk: Dataset | SecondRead
+    """Where the work is kept: the dataset, or a second read that must not see the first."""
+
+    limits: tuple[float, float] | None = None
+    mark: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A case read from the disk, to be shown at once when it is opened."""
+
+    record: CaseRecord
+    exam: Exam
+    limits: tuple[float, float]
+    """Its `grey_window`."""
+
+    mark: str
+    """Its `fingerprint`."""
+
+    kept: LabelMap | None
+    draft: Draft | None
+
+
+def desk_of(dataset: Dataset, record: CaseRecord, annotator: str) -> Dataset | SecondRead:
+    """Where `annotator` works on a case: in the dataset, or blind to the first read."""
+    if dataset.reads.is_blinded(record, annotator):
+        return dataset.reads.second(record.case_id, annotator)
+    return dataset
+
+
+def load(dataset: Dataset, case_id: str, annotator: str) -> Loaded:
+    """Read a case as `annotator` may see it, with all that showing it needs."""
+    desk = desk_of(dataset, dataset.case(case_id), annotator)
+    record, exam = desk.case(case_id), desk.exam(case_id)
+    kept, draft = desk.draft(case_id), None
+    if kept is not None:
+        draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
+    return Loaded(record, exam, grey_window(exam), fingerprint(exam), desk.kept_map(case_id), draft)
+
+
+def begin(
+    dataset: Dataset, exam: Exam, *, patient_id: str, annotator: str, draft: Draft | None
+) -> Begun:
+    """Enter an exam into a dataset unless it is there, and hold it for correction.
+
+    Raises
+    ------
+    InputError
+        If the dataset knows the case with another grid, patient or voxels, a channel is missing,
+        or somebody else holds the case.
+    """
+    known = {record.case_id: record for record in dataset.cases()}
+    record = known.get(exam.case_id)
+    if record is None:
+        record = dataset.add(exam, patient_id=patient_id)
+    elif not record.grid.grid.matches(exam.grid):
+        raise InputError(
+            f"Expected exam {exam.case_id} on the grid dataset {dataset.name} has for it, "
+            f"{record.grid.grid.describe()}",
+            f"found {exam.grid.describe()}",
+            "Open the case from the dataset, or give the other exam another file name",
+        )
+    elif role := _other_phase(exam, dataset.exam(exam.case_id)):
+        raise InputError(
+            f"Expected the exam that dataset {dataset.name} knows as case {exam.case_id}",
+            f"found another exam of that name: phase {role} differs",
+            "Give the other exam's file another name, or open the case from the dataset",
+        )
+    elif patient_id and patient_id != record.patient_id:
+        raise InputError(
+            f"Expected the patient id with which case {exam.case_id} entered dataset "
+            f"{dataset.name}",
+            "found another one",
+            "Leave the field empty for a case the dataset knows, or rename the exam's file",
+        )
+    return _hold(dataset, record, exam, annotator, draft)
+
+
+def _other_phase(exam: Exam, known: Exam) -> str:
+    """The first channel of a case whose voxels are not the exam's; empty when all are."""
+    for role, volume in known.phases.items():
+        if role not in exam.phases:
+            continue
+        # A dataset keeps floating point numbers in single precision.
+        for mine, its in zip(exam.phases[role].data, volume.data, strict=True):
+            if not np.array_equal(np.asarray(mine, np.float32), np.asarray(its, np.float32)):
+                return role
+    return "" if any(role in exam.phases for role in known.phases) else next(iter(known.phases))
+
+
+def reopen(
+    dataset: Dataset, case_id: str, *, annotator: str, loaded: Loaded | None = None
+) -> Begun:
+    """Hold a case of a dataset for correction; read it unless it was, and is as it was then."""
+    desk = desk_of(dataset, dataset.case(case_id), annotator)
+    with ExitStack() as stack:
+        stack.enter_context(desk.lock(case_id, annotator))
+        record = desk.case(case_id)
+        if loaded is None or loaded.record != record:
+            loaded = load(dataset, case_id, annotator)
+        return Begun(
+            record=record,
+            exam=loaded.exam,
+            lock=stack.pop_all(),
+            on_disk=loaded.kept,
+            recovered=desk.recover(case_id),
+            draft=loaded.draft,
+            desk=desk,
+            limits=loaded.limits,
+            mark=loaded.mark,
+        )
+
+
+def accept(
+    dataset: Dataset | SecondRead,
+    case_id: str,
+    label_map: LabelMap,
+    *,
+    reviewed_slices: Sequence[int] | None,
+    annotator: str,
+    seconds: float,
+    draft: Draft | None,
+    strokes: int | None = None,
+) -> CaseRecord:
+    """Keep the draft for comparison and accept the mask.
+
+    Raises
+    ------
+    InputError
+        If the mask would take the place of a first read that `annotator` read second.
+    """
+    if isinstance(dataset, Dataset) and dataset.reads.is_second_reader(
+        dataset.case(case_id), annotator
+    ):
+        raise InputError(
+            f"Expected the first reader of case {case_id} to accept another mask of it",
+            f"it is {annotator}'s for a second read",
+            "Open the case to read it, or make a consensus of what was read",
+        )
+    if draft is not None and dataset.case(case_id).status is not Status.ACCEPTED:
+        dataset.save_draft(case_id, draft.label_map, model=draft.model)
+    return dataset.accept(
+        case_id,
+        label_map,
+        reviewed_slices=reviewed_slices,
+        annotator=annotator,
+        seconds=seconds,
+        strokes=strokes,
+    )
+
+
+def accepted_words(record: CaseRecord, labels: NDArray[np.uint8]) -> str:
+    """What was accepted, in a sentence; and a second one where marks were never looked at."""
+    mask = record.accepted
+    assert mask is not None
+    depth = record.grid.shape[0]
+    seen = depth if mask.reviewed_slices is None else len(mask.reviewed_slices)
+    voxel_ml = record.grid.grid.voxel_ml
+    size = f"{mask.tumor_voxels:,} px"
+    if voxel_ml is not None:
+        size = f"{mask.tumor_voxels * voxel_ml:.2f} mL"
+    words = f"tumor {size}" if mask.tumor_voxels else "no tumor"
+    text = f"Accepted {record.case_id}: {words}, {seen} of {depth} slices reviewed."
+    unseen = set(np.flatnonzero((labels == TUMOR).any(axis=(1, 2))).tolist())
+    unseen -= set(range(depth) if mask.reviewed_slices is None else mask.reviewed_slices)
+    if unseen:
+        places = "a slice" if len(unseen) == 1 else f"{len(unseen)} slices"
+        text += f" Marks in {places} never looked at count as not reviewed."
+    return text
+
+
+def _hold(
+    dataset: Dataset, record: CaseRecord, exam: Exam, annotator: str, draft: Draft | None
+) -> Begun:
+    case_id = record.case_id
+    if isinstance(desk_of(dataset, record, annotator), SecondRead):
+        return reopen(dataset, case_id, annotator=annotator)
+    with ExitStack() as stack:
+        stack.enter_context(dataset.lock(case_id, annotator))
+        if draft is not None and record.status not in (Status.ACCEPTED, Status.FLAGGED):
+            record = dataset.save_draft(case_id, draft.label_map, model=draft.model)
+        if draft is None and (kept := dataset.draft(case_id)) is not None:
+            draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
+        on_disk = dataset.kept_map(case_id)
+        recovered = dataset.recover(case_id)
+        return Begun(record, exam, stack.pop_all(), on_disk, recovered, draft, dataset)

@@ -1,0 +1,78 @@
+"""Which models there are to choose from, and what each one is. No Qt, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...core.errors import InputError
+from ...model.checkpoint import STARTER, ModelInfo, read_info
+from ...registry.models import Registry
+
+__all__ = ["ModelChoice", "describe", "list_models"]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model as a picker shows it."""
+
+    title: str
+    folder: Path
+    problem: str = ""
+    """Why it cannot be used; empty when it can."""
+
+
+def list_models(registry: Registry, folders: Iterable[Path] = ()) -> list[ModelChoice]:
+    """Models to choose from, the one used by default first.
+
+    Parameters
+    ----------
+    registry : Registry
+    folders : iterable of Path
+        Checkpoint folders chosen by hand.
+    """
+    entries = registry.list()
+    choices = [
+        ModelChoice(f"{e.name} (default)" if e.is_promoted else e.name, e.path, e.problem)
+        for e in sorted(entries, key=lambda e: not e.is_promoted)
+    ]
+    place = 1 if any(e.is_promoted for e in entries) else 0
+    choices.insert(place, ModelChoice("Starter model", STARTER))
+    known = {choice.folder for choice in choices}
+    for folder in folders:
+        if folder in known:
+            continue
+        try:
+            choices.append(ModelChoice(read_info(folder).name, folder))
+        except InputError as error:
+            choices.append(ModelChoice(folder.name, folder, str(error)))
+    return choices
+
+
+def describe(info: ModelInfo) -> str:
+    """A model in one line: phases it takes, dimensions, validation Dice.
+
+    Examples
+    --------
+    >>> from napari_breastseg.model.unet import ModelSpec
+    >>> describe(ModelInfo(name="a", spec=ModelSpec(inputs=("pre", "post1"))))
+    'Needs pre and post1 · 2D'
+    >>> either = ModelSpec(inputs=("pre", "post1"), missing="zero")
+    >>> describe(ModelInfo(name="a", spec=either))
+    'Takes pre or post1, or both · 2D'
+    """
+    spec = info.spec
+    kind = "3D" if spec.dims == 3 else "2.5D" if spec.context_slices else "2D"
+    *others, last = spec.phases
+    if spec.missing == "zero" and others:
+        needs = f"Takes {', '.join(others)} or {last}, or both"
+    else:
+        needs = f"Needs {', '.join(others)} and {last}" if others else f"Needs {last}"
+    parts = [needs, kind]
+    dice = info.metrics.get("val_dice")
+    if dice is not None and info.training.is_validated_on_its_own:
+        parts.append("validated on its own training cases only")
+    elif dice is not None:
+        parts.append(f"validation Dice {dice:.2f}")
+    return " · ".join(parts)

@@ -1,0 +1,112 @@
+"""A tour of five steps through the tabs, offered once and remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+
+from .state.settings import recall, remember
+
+__all__ = ["STEPS", "Tour"]
+
+STEPS = (
+    (
+        "Open",
+        "Open an exam",
+        "Choose or drop a DICOM folder, a NIfTI or NRRD file, or slices. The table shows which "
+        "phase is which. No exam at hand? File > Open Sample has a synthetic one.",
+    ),
+    (
+        "Segment",
+        "Let a model draft the outline",
+        "Press Segment, for all of it, the breasts, a slice or a box. Move the threshold to mark "
+        "more or less. To read without the draft first, tick 'Hide the draft'.",
+    ),
+    (
+        "Correct",
+        "Correct it, accept it",
+        "Choose a dataset folder and press Start correcting: brush and tools are in your hand, and "
+        "every edit is on the disk within seconds. Accept writes the mask into the dataset; slices "
+        "you never looked at teach nothing, unless you stand for them.",
+    ),
+    (
+        "Review",
+        "Go through your cases",
+        "Page Down opens the next case of the worklist. Flag what cannot be decided, take an "
+        "acceptance back, ask a second reader, who sees nothing of the first.",
+    ),
+    (
+        "Train",
+        "Make the model better",
+        "Fine-tune on what you accepted, and use the new model for the next exam. Press ? for all "
+        "keys. This is research software, not a medical device.",
+    ),
+)
+"""Tab, title and words of each step."""
+
+_SETTING = "tour"
+
+
+class Tour(QFrame):
+    """A card above the tabs that walks through them.
+
+    Parameters
+    ----------
+    show_tab : callable
+        Brings a tab to the front by the start of its title.
+    """
+
+    def __init__(self, show_tab: Callable[[str], object]) -> None:
+        super().__init__()
+        self._show_tab = show_tab
+        self._step = 0
+        self.setFrameShape(QFrame.Shape.StyledPanel)
+        self.title = QLabel()
+        self.title.setStyleSheet("QLabel { font-weight: bold; }")
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        self.skip_button = QPushButton("Skip the tour")
+        self.skip_button.clicked.connect(lambda: self.end())
+        self.back_button = QPushButton("Back")
+        self.back_button.clicked.connect(lambda: self._go(self._step - 1))
+        self.next_button = QPushButton("Next")
+        self.next_button.clicked.connect(lambda: self._go(self._step + 1))
+        row = QHBoxLayout()
+        row.addWidget(self.skip_button)
+        row.addStretch(1)
+        row.addWidget(self.back_button)
+        row.addWidget(self.next_button)
+        column = QVBoxLayout(self)
+        column.addWidget(self.title)
+        column.addWidget(self.words)
+        column.addLayout(row)
+        self.setVisible(False)
+
+    def offer(self) -> None:
+        """Start the tour unless it was taken or skipped before."""
+        if not recall(_SETTING):
+            self.start()
+
+    def start(self) -> None:
+        """Start the tour at its first step."""
+        self.setVisible(True)
+        self._go(0)
+
+    def end(self) -> None:
+        """Put the card away; it is not offered again."""
+        remember(_SETTING, "seen")
+        self.setVisible(False)
+
+    def _go(self, step: int) -> None:
+        if step >= len(STEPS):
+            self.end()
+            return
+        self._step = step
+        tab, title, words = STEPS[step]
+        self._show_tab(tab)
+        self.title.setText(f"{step + 1} of {len(STEPS)}: {title}")
+        self.words.setText(words)
+        self.back_button.setEnabled(step > 0)
+        self.skip_button.setVisible(step + 1 < len(STEPS))
+        self.next_button.setText("Next" if step + 1 < len(STEPS) else "Done")

@@ -1,0 +1,193 @@
+"""Which model is used by default: judged and promoted, promoted by hand, or rolled back.
+
+Shows what the gate says; decides nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from ...core.errors import InputError
+from ...core.progress import Job, Progress
+from ...dataset import Dataset
+from ...model.checkpoint import STARTER
+from ...registry.gate import Judgment
+from ...registry.models import Registry
+from ...registry.promotion import Promotion, promote, registered
+from ..parts.fields import button, heading, note, set_ready
+from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
+from ..parts.model_picker import ModelPicker
+from ..state.session import Session
+
+__all__ = ["GateBox"]
+
+
+class GateBox(QWidget):
+    """A model to choose, what the locked patients say of it, and three buttons.
+
+    Parameters
+    ----------
+    session : Session
+        Whose dataset's locked patients judge.
+    runner : JobRunner
+        Runs the work; the one of the panel the box stands in.
+    """
+
+    promoted = Signal(object)
+    """Folder of the model that is the default now; the starter's when none is promoted."""
+
+    def __init__(self, session: Session, runner: JobRunner) -> None:
+        super().__init__()
+        self._session = session
+        self._runner = runner
+        self.model = ModelPicker()
+        self.model.valueChanged.connect(lambda _: self._show_model())
+        self.promote_button = button(
+            "Make it the default",
+            self.promote,
+            "Score it and the default on the dataset's locked patients; use it wherever no model "
+            "is named if it is better, or not worse",
+            "Shift-PageUp",
+        )
+        self.by_hand_button = button(
+            "By hand",
+            self.promote_by_hand,
+            "Make it the default on your word, whatever the locked patients say",
+        )
+        self.back_button = button(
+            "Go back",
+            self.roll_back,
+            "Use the model again that was the default before",
+            "Shift-PageDown",
+        )
+        self.judgment_line = note()
+        row = QHBoxLayout()
+        row.addWidget(self.promote_button, 1)
+        row.addWidget(self.by_hand_button)
+        row.addWidget(self.back_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(heading("Default model"))
+        column.addWidget(self.model)
+        column.addLayout(row)
+        column.addWidget(self.judgment_line)
+        runner.started.connect(lambda _: self.refresh())
+        runner.ended.connect(lambda _: self.refresh())
+        self._show_model()
+
+    def reset_choices(self) -> None:
+        """Read the registry again."""
+        self.model.reset_choices()
+        self.refresh()
+
+    def promote(self) -> None:
+        """Judge the chosen model, and promote it if it passes."""
+        with errors_shown():
+            folder, dataset = self.model.value(), self._session.dataset
+            why_not = self._why_not() or self._no_dataset()
+            if folder is None or dataset is None or why_not:
+                raise InputError(
+                    "Expected a model to judge and a dataset", why_not, "Then judge it"
+                )
+            self._runner.start(
+                "Judging",
+                lambda: _judge(folder, dataset),
+                on_result=self._take_promotion,
+            )
+
+    def promote_by_hand(self) -> None:
+        """Promote the chosen model without asking the gate."""
+        with errors_shown():
+            if (folder := self.model.value()) is None:
+                raise InputError("Expected a model", "none is chosen", "Choose one first")
+            self._runner.start(
+                "Promoting the model",
+                lambda: as_job("Promoting the model", lambda: _by_hand(folder)),
+                on_result=self._take_default,
+            )
+
+    def roll_back(self) -> None:
+        """Go back to the model promoted before, or to the starter."""
+        self._runner.start(
+            "Going back",
+            lambda: as_job("Going back", lambda: Registry().rollback() or STARTER),
+            on_result=self._take_default,
+        )
+
+    def _take_promotion(self, promotion: Promotion) -> None:
+        entry = promotion.entry
+        if entry.is_promoted:
+            self._take_default(entry.path)
+        else:
+            self.model.setValue(entry.path)
+            self.reset_choices()
+            show_info(f"Model {entry.name} is not made the default; the Train tab says why.")
+        self._show_judgment(promotion.judgment)
+
+    def _take_default(self, folder: Path) -> None:
+        self.model.setValue(folder)
+        self.reset_choices()
+        name = "The starter" if folder == STARTER else f"Model {folder.name}"
+        show_info(f"{name} is the default now.")
+        self.promoted.emit(folder)
+
+    def _show_model(self) -> None:
+        folder, registry = self.model.value(), Registry()
+        is_known = folder is not None and folder.parent == registry.folder
+        judgment = registry.judgment(folder.name) if folder is not None and is_known else None
+        self._show_judgment(judgment)
+        self.refresh()
+
+    def _show_judgment(self, judgment: Judgment | None) -> None:
+        """The verdict and why; all figures in the tooltip."""
+        self.judgment_line.setText("" if judgment is None else judgment.describe())
+        figures = () if judgment is None else judgment.figures
+        self.judgment_line.setToolTip("\n".join(str(figure) for figure in figures))
+
+    def _why_not(self) -> str:
+        if self._runner.is_running:
+            return "Busy; wait a moment"
+        if problem := self.model.problem:
+            return problem
+        folder = self.model.value()
+        if folder == STARTER:
+            return "The starter is used when you have gone back from every other model"
+        with errors_shown():
+            if folder == Registry().promoted():
+                return "It is the default already"
+        return ""
+
+    def _no_dataset(self) -> str:
+        return "" if self._session.dataset is not None else "Open a dataset folder first"
+
+    def refresh(self) -> None:
+        """Enable what can be done now."""
+        why_not = self._why_not()
+        set_ready(self.promote_button, why_not or self._no_dataset())
+        set_ready(self.by_hand_button, why_not)
+        busy = "Busy; wait a moment" if self._runner.is_running else ""
+        set_ready(self.back_button, busy or ("" if _has_promoted() else "The starter is in use"))
+
+
+def _judge(folder: Path, dataset: Dataset) -> Job[Promotion]:
+    """In the worker's thread: torch and MONAI are loaded here."""
+    yield Progress("Loading torch", 0, 0)
+    registry = Registry()
+    entry = registered(registry, folder)
+    return (yield from promote(registry, entry.name, [dataset]))
+
+
+def _by_hand(folder: Path) -> Path:
+    registry = Registry()
+    entry = registered(registry, folder)
+    return registry.promote(entry.name, force=True).path
+
+
+def _has_promoted() -> bool:
+    try:
+        return Registry().promoted() is not None
+    except InputError:  # it is gone; going back mends that
+        return True

@@ -1,0 +1,87 @@
+"""`export-seg`: what it prints, writes and refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from dicom_files import NEEDED, exam, some_mask, write_series
+
+from napari_breastseg import formats
+from napari_breastseg.cli import main
+from napari_breastseg.formats import DicomExam
+
+__all__ = ["exam"]  # the fixture
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Callable[..., tuple[int, str, str]]:
+    def call(*words: Any) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["napari-breastseg", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capfd.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+def test_export_seg_on_the_command_line(exam: DicomExam, tmp_path: Path, run: Any) -> None:
+    mask, out = tmp_path / "m.nii.gz", tmp_path / "o.dcm"
+    formats.write_label_map(mask, some_mask(exam))
+    code, said, told = run("export-seg", exam.root, mask, "--output", out)
+    assert code == 0
+    assert "2 frames on post1 of P1" in said
+    assert "The side is left out" in told
+    code, said, _ = run("export-seg", exam.root, mask, "--output", out, "--side", "left", "--json")
+    assert code == 0
+    assert json.loads(said) == {
+        "case_id": "P1",
+        "output": str(out),
+        "role": "post1",
+        "frames": 2,
+        "voxels": 6,
+        "side": "left",
+    }
+    code, said, _ = run(
+        *("export-seg", exam.root, mask, "--output", out, "--phase", "pre"),
+        *("--type", "mass", "--made-with", "ward=3", "--side", "none", "--json"),
+    )
+    assert code == 0
+    assert json.loads(said)["role"] == "pre"
+    assert pydicom.dcmread(out).SegmentSequence[0].SegmentAlgorithmName == "ward"
+
+
+def test_export_seg_errors_have_three_parts_and_exit_with_2(
+    exam: DicomExam, tmp_path: Path, run: Any
+) -> None:
+    mask, out = tmp_path / "m.nii.gz", tmp_path / "o.dcm"
+    formats.write_label_map(mask, some_mask(exam))
+    source = exam.phases["post1"].frames[0].file
+    before = source.read_bytes()
+    for words, match in (
+        ((mask, mask, "--output", out), "one DICOM exam"),
+        ((exam.root, mask, "--output", source), "apart from the inputs"),
+        ((exam.root, mask, "--output", out, "--made-with", "x"), "name and version"),
+        ((exam.root, tmp_path / "no.nii.gz", "--output", out), "no.nii.gz"),
+    ):
+        code, _, told = run("export-seg", *words)
+        assert code == 2
+        assert match in told
+        assert told.index("Expected") < told.index("Found") < told.index("Fix  ")
+    assert source.read_bytes() == before
+    assert not out.exists()
+    write_series(tmp_path / "Q", 3, 1000, **NEEDED, AcquisitionTime="1000")
+    write_series(tmp_path / "Q", 4, 2000, **NEEDED, AcquisitionTime="1000")
+    code, _, told = run("export-seg", tmp_path / "Q", mask, "--output", out)
+    assert code == 2
+    assert "--phases" in told
+    code, _, _ = run(
+        "export-seg", tmp_path / "Q", mask, "--output", out, "--phases", "pre=3,post1=4"
+    )
+    assert code == 0

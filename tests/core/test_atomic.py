@@ -1,0 +1,66 @@
+"""A file is the old one or the new one."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from napari_breastseg.core.atomic import atomic_path, write_json, write_text
+from napari_breastseg.core.errors import StorageError
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    target = tmp_path / "mask.nii.gz"
+    target.write_bytes(b"old")
+
+    def fail():
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(b"half")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["mask.nii.gz"]
+
+
+def test_the_temporary_file_has_the_same_endings(tmp_path):
+    with atomic_path(tmp_path / "a.nii.gz") as temporary:
+        assert temporary.name.endswith(".nii.gz")
+        assert temporary.parent == tmp_path
+
+
+def test_a_full_disk_is_said_in_three_parts_and_loses_nothing(tmp_path, monkeypatch):
+    target = tmp_path / "note.txt"
+    write_text(target, "old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"Expected to write .*No space left.*Free disk space"):
+        write_text(target, "new")
+    monkeypatch.undo()
+    assert target.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_is_a_file_is_a_storage_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="Expected to write"):
+        write_text(tmp_path / "file" / "below.txt", "x")
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"dice": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+def test_files_get_the_mode_other_programs_give(tmp_path):
+    (tmp_path / "plain").write_text("")
+    write_text(tmp_path / "ours", "")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -1,0 +1,405 @@
+"""Correction tools on anisotropic grids: what they change, what they leave, what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.imaging.correction import (
+    IN,
+    OUT,
+    Edit,
+    Growth,
+    Scope,
+    copy_slice,
+    drop_lesion,
+    edited_slices,
+    fill_holes,
+    gap_around,
+    gaps,
+    grow,
+    growth_map,
+    interpolate,
+    keep_lesion,
+    merge_prediction,
+    percent_map,
+    revert,
+    settle,
+    smooth,
+    threshold_dab,
+    unit_of,
+)
+
+GRID = Grid((20, 60, 64), np.diag([3.0, 0.7, 0.7, 1.0]))
+VOLUME = Scope("volume")
+
+
+def ball(center, radius_mm, grid=GRID):
+    places = np.indices(grid.shape).astype(float)
+    steps = grid.spacing_mm or (1.0, 1.0, 1.0)
+    far = sum(((p - c) * s) ** 2 for p, c, s in zip(places, center, steps, strict=True))
+    return far <= radius_mm**2
+
+
+def masked(*masks, grid=GRID):
+    return LabelMap(np.any(masks, axis=0).astype(np.uint8), grid)
+
+
+def dice(a, b):
+    a, b = np.asarray(a) == 1, np.asarray(b) == 1
+    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+def after(label_map, edit):
+    assert edit.fits(label_map.data)
+    return edit.applied(label_map.data)
+
+
+def test_growing_takes_what_lies_within_so_many_mm():
+    label_map = masked(ball((10, 30, 30), 6))
+    grown = after(label_map, grow(label_map, VOLUME, 3.0))
+    wanted = np.zeros(GRID.shape, bool)
+    for z, y, x in np.argwhere(label_map.data):  # the slow way
+        wanted |= ball((z, y, x), 3.0 + 1e-6)
+    assert np.array_equal(grown == 1, wanted)
+    # One slice is 3 mm away: 2 mm reach no other slice
+    assert not after(label_map, grow(label_map, VOLUME, 2.0))[7].any()
+    back = LabelMap(grown, GRID)
+    assert dice(after(back, grow(back, VOLUME, -3.0)), label_map.data) > 0.99
+
+
+def test_a_slice_grows_within_itself_along_any_axis():
+    label_map = masked(ball((10, 30, 30), 6))
+    for axis, index in ((0, 10), (1, 30), (2, 30)):
+        grown = after(label_map, grow(label_map, Scope("slice", axis, index), 3.0))
+        changed = np.unique(np.nonzero(grown != label_map.data)[axis])
+        assert changed.tolist() == [index]
+
+
+def test_the_lesion_nearest_to_the_pointer_is_the_one_changed():
+    near, far = ball((10, 20, 20), 5), ball((10, 40, 48), 5)
+    label_map = masked(near, far)
+    scope = Scope("lesion", 0, 10, (10, 24, 30))
+    shrunk = after(label_map, grow(label_map, scope, -1.0))
+    assert np.array_equal(shrunk[far], label_map.data[far])
+    assert 0 < np.count_nonzero(shrunk[near]) < np.count_nonzero(near)
+    with pytest.raises(InputError, match="Expected a lesion in the slice in sight; it holds no"):
+        grow(label_map, Scope("lesion", 0, 0, (0, 2, 2)), 1.0)
+
+
+def test_a_long_lesion_is_taken_whole():
+    grid = Grid((6, 40, 400), np.diag([3.0, 0.7, 0.7, 1.0]))
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[3, 20, 5:390] = 1
+    mask[3, 30, 5:390] = 1
+    label_map = LabelMap(mask, grid)
+    left = after(label_map, drop_lesion(label_map, Scope("lesion", 0, 3, (3, 20, 100))))
+    assert np.unique(np.nonzero(left)[1]).tolist() == [30]
+
+
+@pytest.mark.parametrize(
+    ("distance", "came"), [(0.0, "found 0"), (float("nan"), "found nan"), (0.5, "found 0.5 mm")]
+)
+def test_a_distance_that_moves_nothing_is_refused(distance, came):
+    with pytest.raises(InputError, match=f"Expected a distance.*{came}"):
+        grow(masked(ball((10, 30, 30), 6)), VOLUME, distance)
+
+
+def test_without_spacing_distances_are_pixels():
+    grid = Grid((1, 40, 40))
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[0, 20, 20] = 1
+    assert unit_of(grid) == "px"
+    assert unit_of(GRID) == "mm"
+    grown = after(LabelMap(mask, grid), grow(LabelMap(mask, grid), VOLUME, 2.0))
+    assert np.count_nonzero(grown) == 13  # a disk of radius 2
+    with pytest.raises(InputError, match="at least one voxel, 1 px"):
+        grow(LabelMap(mask, grid), VOLUME, 0.5)
+
+
+def test_filling_closes_a_ring_and_nothing_else():
+    ring = ball((10, 30, 30), 8) & ~ball((10, 30, 30), 4)
+    other = ball((3, 15, 15), 3)
+    label_map = masked(ring, other)
+    filled = after(label_map, fill_holes(label_map, VOLUME))
+    assert np.array_equal(filled == 1, ball((10, 30, 30), 8) | other)
+    one = after(label_map, fill_holes(label_map, Scope("slice", 0, 10)))
+    assert np.unique(np.nonzero(one != label_map.data)[0]).tolist() == [10]
+
+
+def test_smoothing_keeps_the_volume_and_removes_spikes():
+    rng = np.random.default_rng(0)
+    truth = ball((10, 30, 30), 11)
+    rough = truth ^ ((rng.random(GRID.shape) < 0.25) & ball((10, 30, 30), 12.5))
+    label_map = masked(rough)
+    smoothed = after(label_map, smooth(label_map, VOLUME, 1.5))
+    assert dice(smoothed, truth) > dice(rough, truth) + 0.1
+    assert abs(np.count_nonzero(smoothed) / np.count_nonzero(rough) - 1) < 0.01
+    # mm, not voxels: thick slices are hardly mixed, the same blur in voxels would mix them
+    single = np.zeros(GRID.shape, bool)
+    single[10, 20:40, 20:40] = True
+    label_map = masked(single)
+    assert not after(label_map, smooth(label_map, VOLUME, 1.0))[[9, 11]].any()
+
+
+def test_a_wandering_lesion_is_interpolated_better_than_copied():
+    truth = np.zeros(GRID.shape, bool)
+    for z in range(4, 15):
+        radius = 9 - 0.5 * abs(z - 9)
+        truth[z] = ball((z, 24 + 1.2 * (z - 4), 20 + 2 * (z - 4)), radius)[z]
+    drawn = truth.copy()
+    drawn[5:9] = drawn[10:14] = False
+    label_map = masked(drawn)
+    keys = edited_slices(label_map.data, None)
+    assert keys == (4, 9, 14)
+    result = after(label_map, interpolate(label_map, gaps(keys)))
+    scores = [dice(result[z], truth[z]) for z in range(5, 14)]
+    assert min(scores) > 0.93
+    copied = [dice(truth[9], truth[z]) for z in range(5, 14) if z != 9]
+    assert min(scores) > max(0.5, np.mean(copied))
+
+
+def test_interpolation_splits_and_leaves_other_lesions_alone():
+    first = np.zeros(GRID.shape, bool)
+    first[5, 20:40, 20:44] = True
+    first[9, 20:40, 20:28] = first[9, 20:40, 36:44] = True
+    bystander = ball((7, 50, 55), 3)
+    draft_between = np.zeros(GRID.shape, bool)
+    draft_between[7, 25:50, 25:30] = True  # the model's, and wrong
+    label_map = masked(first, bystander, draft_between)
+    result = after(label_map, interpolate(label_map, [(5, 9)]))
+    assert np.array_equal(result[7] & bystander[7], bystander[7])
+    assert not result[7, 42:50, 25:30].any()
+    assert result[6, 25:35, 22:42].mean() > result[8, 25:35, 22:42].mean() > 0.3
+    assert np.array_equal(result[[5, 9]], label_map.data[[5, 9]])
+    # Far-apart marks are no lesion together: nothing between is drawn or wiped away
+    apart = np.zeros(GRID.shape, bool)
+    apart[5, 5:15, 5:15] = apart[9, 45:55, 45:55] = True
+    label_map = masked(apart, bystander)
+    assert interpolate(label_map, [(5, 9)]).count == 0
+
+
+def test_interpolation_along_another_axis():
+    truth = ball((10, 30, 30), 12)
+    drawn = truth & (np.arange(64) % 6 == 0)
+    label_map = masked(drawn)
+    keys = edited_slices(label_map.data, None, axis=2)
+    result = after(label_map, interpolate(label_map, gaps(keys), axis=2))
+    inner = slice(min(keys), max(keys) + 1)
+    assert dice(result[..., inner], truth[..., inner]) > 0.95
+
+
+def test_slices_count_as_edited_against_the_draft_but_not_when_interpolated():
+    draft = masked(ball((10, 30, 30), 9)).data
+    labels = draft.copy()
+    labels[8, 5, 5] = labels[12, 5, 5] = 1
+    assert edited_slices(labels, draft) == (8, 12)
+    written = {z: labels[z].copy() for z in range(9, 13)}
+    written[8] = labels[8].copy()
+    assert edited_slices(labels, draft, written=written) == ()
+    labels[10, 5, 5] = 1
+    assert edited_slices(labels, draft, written=written) == (10,)
+    assert gaps((8, 9, 12)) == ((9, 12),)
+    assert gap_around((8, 12), 7) == ()
+
+
+def test_a_slice_is_copied_whole_or_by_the_mark():
+    one, two = ball((5, 20, 20), 5), ball((5, 45, 45), 5)
+    label_map = masked(one & (np.arange(20)[:, None, None] == 5), two, ball((6, 22, 22), 2))
+    result = after(label_map, copy_slice(label_map, 5, 1))
+    assert np.array_equal(result[6], label_map.data[5])
+    result = after(label_map, copy_slice(label_map, 5, 1, at=(20, 20)))
+    assert np.array_equal(result[6] & ~two[6], one[5])
+    assert np.array_equal(result[6][two[6]], label_map.data[6][two[6]])
+    with pytest.raises(InputError, match="Expected a slice to copy to; slice 20 is the last of 20"):
+        copy_slice(label_map, 19, 1)
+    with pytest.raises(InputError, match="Expected tumor in the slice in sight"):
+        copy_slice(label_map, 0, 1)
+
+
+def noisy(*masks, grid=GRID, contrast=200.0, noise=20.0, seed=0):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(0, noise, grid.shape) + contrast * np.any(masks, axis=0)).astype(np.float32)
+
+
+def test_a_click_grows_to_half_the_enhancement_and_no_farther():
+    one, two = ball((10, 28, 28), 8), ball((10, 50, 55), 4)
+    values = noisy(one, two)
+    growth = Growth(values, GRID, (10, 28, 28))
+    labels = np.zeros(GRID.shape, np.uint8)
+    edit = growth.edit(labels, 0.5)
+    assert dice(edit.applied(labels), one) > 0.97
+    flat = Growth(values, GRID, (10, 28, 28), axis=0).edit(labels, 0.5)
+    assert np.unique(flat.voxels[0]).tolist() == [10]
+    assert dice(flat.applied(labels)[10], one[10]) > 0.97
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_more_tolerance_never_grows_less(a, b):
+    values = noisy(ball((5, 20, 20), 6, SMALL), grid=SMALL, noise=40.0)
+    growth = Growth(values, SMALL, (5, 20, 20))
+    less, more = (growth.mask(t) for t in sorted((a, b)))
+    assert not (less & ~more).any()
+    assert less[tuple(p - s.start for p, s in zip((5, 20, 20), growth.box, strict=True))]
+
+
+SMALL = Grid((10, 40, 40), np.diag([3.0, 0.7, 0.7, 1.0]))
+
+
+def test_maps_come_from_the_exam_with_and_without_pre():
+    tumor = ball((10, 30, 30), 8)
+    pre = np.full(GRID.shape, 100, np.int16)
+    post = (pre * (1 + tumor)).astype(np.int16)
+    exam = Exam("P001", {"pre": Volume(pre, GRID), "post1": Volume(post, GRID)})
+    assert np.array_equal(np.asarray(growth_map(exam)) == 100, tumor)
+    assert np.array_equal(np.asarray(percent_map(exam)) == 100, tumor)
+    single = Exam("P001", {"post1": Volume(post, GRID)})
+    assert growth_map(single) is post
+    brightness = np.asarray(percent_map(single))
+    assert brightness[tumor].min() > 90
+    assert brightness[~tumor].max() < 10
+
+
+def test_a_dab_paints_only_where_it_enhances():
+    tumor = ball((10, 30, 30), 8)
+    values = noisy(tumor, noise=0.0)
+    labels = np.zeros(GRID.shape, np.uint8)
+    spacing = GRID.spacing_mm
+    edit = threshold_dab(labels, values, 100.0, (10, 30, 20), (10, 30, 44), 3.5, spacing=spacing)
+    painted = edit.applied(labels)
+    z, y, x = np.indices(GRID.shape)
+    along = np.clip(x, 20, 44)
+    capsule = (z == 10) & (((y - 30) * 0.7) ** 2 + ((x - along) * 0.7) ** 2 <= 3.5**2)
+    assert np.array_equal(painted == 1, capsule & tumor)
+    assert threshold_dab(labels, values, 100, (10, -99, 0), (10, -90, 0), 2).count == 0
+
+
+def test_a_lesion_is_kept_or_dropped():
+    one, two, three = ball((5, 15, 15), 5), ball((5, 45, 45), 5), ball((14, 15, 50), 4)
+    label_map = masked(one, two, three)
+    scope = Scope("lesion", 0, 5, (5, 16, 17))
+    assert np.array_equal(after(label_map, drop_lesion(label_map, scope)) == 1, two | three)
+    assert np.array_equal(after(label_map, keep_lesion(label_map, scope)) == 1, one)
+    in_slice = Scope("slice", 0, 5, (5, 16, 17))
+    kept = after(label_map, keep_lesion(label_map, in_slice)) == 1
+    assert np.array_equal(kept[5], one[5])
+    assert np.array_equal(np.delete(kept, 5, 0), np.delete(label_map.data == 1, 5, 0))
+    dropped = after(label_map, drop_lesion(label_map, in_slice)) == 1
+    assert np.array_equal(dropped[5], two[5])
+    assert np.array_equal(dropped[4], label_map.data[4] == 1)
+    box = (slice(3, 8), slice(0, 60), slice(0, 64))
+    kept = after(label_map, keep_lesion(label_map, Scope("box", 0, 5, (5, 16, 17), box))) == 1
+    assert np.array_equal(kept, one | three)
+    with pytest.raises(InputError, match="Expected a box to work in; none is drawn yet"):
+        keep_lesion(label_map, Scope("box", 0, 5, (5, 16, 17)))
+
+
+def test_reverting_brings_the_draft_back_where_asked():
+    draft = masked(ball((5, 15, 15), 5), ball((12, 45, 45), 5))
+    worked = masked(ball((12, 45, 45), 3), ball((16, 10, 50), 2))  # one lesion erased altogether
+    back = after(worked, revert(worked, draft, Scope("lesion", 0, 5, (5, 15, 15))))
+    assert np.array_equal(back[:9], draft.data[:9])
+    assert np.array_equal(back[9:], worked.data[9:])
+    back = after(worked, revert(worked, draft, Scope("slice", 0, 12)))
+    assert np.unique(np.nonzero(back != worked.data)[0]).tolist() == [12]
+    assert np.array_equal(back[12], draft.data[12])
+    assert np.array_equal(after(worked, revert(worked, draft, VOLUME)), draft.data)
+    box = (slice(0, 20), slice(0, 30), slice(0, 30))
+    back = after(worked, revert(worked, draft, Scope("box", box=box)))
+    assert np.array_equal(back[box], draft.data[box])
+    other = LabelMap(draft.data[:5], Grid((5, 60, 64)))
+    with pytest.raises(InputError, match="Expected a mask on the grid"):
+        revert(worked, other, VOLUME)
+
+
+def test_a_new_prediction_leaves_corrections_as_they_are():
+    rng = np.random.default_rng(0)
+    draft, labels, predicted = (rng.integers(0, 2, GRID.shape, np.uint8) for _ in range(3))
+    box = (slice(2, 9), slice(5, 40), slice(8, 50))
+    edit, redraft = merge_prediction(labels, draft, predicted, box)
+    merged, newer = edit.applied(labels), redraft.applied(draft)
+    is_corrected = labels != draft
+    inside = np.zeros(GRID.shape, bool)
+    inside[box] = True
+    assert np.array_equal(merged[is_corrected], labels[is_corrected])
+    assert np.array_equal(merged[inside & ~is_corrected], predicted[inside & ~is_corrected])
+    assert np.array_equal(merged[~inside], labels[~inside])
+    # The same voxels are corrections still: another model leaves them as they are too
+    assert np.array_equal(merged != newer, is_corrected)
+
+
+def test_scribbles_settle_a_missing_and_a_leaking_part():
+    truth = ball((10, 30, 30), 9)
+    values = noisy(truth, noise=30.0)
+    leak = ball((10, 30, 48), 5) & ~truth
+    lacking = truth & (np.arange(64) < 24)
+    label_map = masked((truth & ~lacking) | leak)
+    marks = np.zeros(GRID.shape, np.uint8)
+    marks[10, 28:32, 20:24] = IN
+    marks[10, 28:32, 47:50] = OUT
+    edit = settle(label_map, values, marks)
+    assert np.unique(edit.voxels[0]).tolist() == [10]
+    assert dice(label_map.data[10], truth[10]) < 0.85
+    assert dice(after(label_map, edit)[10], truth[10]) > 0.95
+    marks[9, 28:32, 20:24] = marks[11, 28:32, 20:24] = IN
+    marks[9, 28:32, 47:50] = marks[11, 28:32, 47:50] = OUT
+    solid = after(label_map, settle(label_map, values, marks))
+    assert dice(solid, truth) > dice(label_map.data, truth) + 0.05
+
+
+def test_scribbles_reach_no_farther_than_they_say():
+    truth = ball((10, 30, 30), 9)
+    label_map = masked(truth)
+    marks = np.zeros(GRID.shape, np.uint8)
+    marks[10, 30, 30] = OUT
+    edit = settle(label_map, noisy(truth), marks, reach=3.0)
+    far = np.hypot(edit.voxels[1] - 30, edit.voxels[2] - 30) * 0.7
+    assert edit.count > 0
+    assert far.max() <= 3.0
+
+
+def test_scribbles_of_one_kind_alone_are_asked_for_the_other():
+    label_map = LabelMap(np.zeros(GRID.shape, np.uint8), GRID)
+    marks = np.zeros(GRID.shape, np.uint8)
+    with pytest.raises(InputError, match="Expected scribbles; none is drawn yet"):
+        settle(label_map, noisy(ball((10, 30, 30), 9)), marks)
+    marks[10, 30, 30] = OUT
+    with pytest.raises(InputError, match=r"nothing near the scribbles is in.*Draw a scribble 'in'"):
+        settle(label_map, noisy(ball((10, 30, 30), 9)), marks)
+
+
+def test_many_open_voxels_are_settled_on_a_coarser_grid():
+    grid = Grid((24, 160, 160), np.diag([1.0, 0.7, 0.7, 1.0]))
+    truth = ball((12, 80, 80), 10, grid)
+    marks = np.zeros(grid.shape, np.uint8)
+    marks[10:15, 75:85, 40:121] = OUT
+    marks[10:15, 75:85, 70:90] = IN
+    label_map = LabelMap(np.zeros(grid.shape, np.uint8), grid)
+    result = after(label_map, settle(label_map, noisy(truth, grid=grid), marks, reach=12.0))
+    assert dice(result, truth) > 0.8
+
+
+def test_an_edit_knows_when_the_mask_has_changed_under_it():
+    label_map = masked(ball((10, 30, 30), 6))
+    edit = Edit.joined([grow(label_map, VOLUME, 1.0)])
+    changed = label_map.data.copy()
+    changed[0, 0, 0] = 1
+    assert edit.fits(changed)  # elsewhere: no matter
+    changed[tuple(axis[0] for axis in edit.voxels)] = 1
+    assert not edit.fits(changed)
+    assert Edit.joined([]).count == 0
+
+
+def test_tools_on_an_empty_mask_change_nothing():
+    empty = LabelMap(np.zeros(GRID.shape, np.uint8), GRID)
+    assert grow(empty, VOLUME, 2.0).count == 0
+    assert smooth(empty, VOLUME, 2.0).count == 0
+    assert fill_holes(empty, Scope("slice", 1, 30)).count == 0
+    full = LabelMap(np.ones(GRID.shape, np.uint8), GRID)
+    assert grow(full, VOLUME, -2.0).count == 0
+    assert smooth(full, VOLUME, 1.0).count == 0

@@ -1,0 +1,112 @@
+"""Joint normalization keeps enhancement; resampling is undone to the exam's own grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.volume import Exam, Grid, Volume
+from napari_breastseg.imaging.intensity import intensity_window
+from napari_breastseg.imaging.preprocessing import (
+    prepare,
+    prepare_labels,
+    resample,
+    stack_inputs,
+    working_shape,
+)
+
+
+def test_phases_are_normalized_by_one_and_the_same_line(sphere_exam):
+    exam, truth = sphere_exam
+    prepared = prepare(exam, ("pre", "post1"))
+    low, high = intensity_window([v.data for v in exam.phases.values()])
+    expected = (exam.phases["post1"].data - exam.phases["pre"].data) / (high - low)
+    found = (prepared.phases[1] - prepared.phases[0]).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert found[truth.tumor].mean() > 10 * abs(found[~truth.tumor]).mean()
+
+
+def test_a_scanner_that_counts_ten_times_higher_gives_the_same_input(sphere_exam):
+    exam, _ = sphere_exam
+    scaled = Exam("P002", {r: Volume(v.data * 10 + 500, v.grid) for r, v in exam.phases.items()})
+    torch.testing.assert_close(
+        prepare(scaled, ("pre", "post1")).phases,
+        prepare(exam, ("pre", "post1")).phases,
+        atol=1e-4,
+        rtol=0,
+    )
+
+
+def test_a_constant_image_is_refused(oblique_grid):
+    flat = Exam("P003", {"post1": Volume(np.full(oblique_grid.shape, 7), oblique_grid)})
+    with pytest.raises(InputError, match="every voxel has the value 7"):
+        prepare(flat, ("post1",))
+
+
+def test_a_few_bright_pixels_on_black_are_no_constant_image():
+    picture = np.zeros((1, 100, 100))
+    picture[0, 50, 50] = 9
+    assert intensity_window([picture]) == (0.0, 9.0)
+
+
+def test_resampling_and_back_gives_the_exams_shape_and_place(oblique_grid):
+    # A bright box must come back where it was, whatever the spacing in between.
+    image = np.zeros(oblique_grid.shape, np.float32)
+    image[4:8, 10:30, 12:28] = 1
+    exam = Exam("P004", {"post1": Volume(image, oblique_grid)})
+    for spacing in [(3.0, 1.0, 1.0), (2.0, 0.5, 0.9), (None, 1.4, 1.4)]:
+        prepared = prepare(exam, ("post1",), spacing_mm=spacing)
+        back = prepared.restore(prepared.phases)[0].numpy() > 0.5
+        assert back.shape == oblique_grid.shape
+        truth = image > 0.5
+        dice = 2 * (back & truth).sum() / (back.sum() + truth.sum())
+        assert dice > 0.9, (spacing, dice)
+        center = np.argwhere(back).mean(0) - np.argwhere(truth).mean(0)
+        assert np.abs(center).max() < 0.35, (spacing, center)
+
+
+def test_resampling_to_the_same_shape_changes_nothing():
+    array = torch.rand(2, 3, 8, 9)
+    torch.testing.assert_close(resample(array, (3, 8, 9)), array)
+
+
+def test_unknown_spacing_is_never_resampled():
+    assert working_shape(Grid((1, 227, 227)), (None, 1.0, 1.0)) == (1, 227, 227)
+
+
+def test_working_shape_follows_the_spacing(oblique_grid):
+    assert working_shape(oblique_grid, (1.5, 1.4, 0.7)) == (24, 24, 40)
+    assert working_shape(oblique_grid, (None, 0.7, 0.7)) == (12, 48, 40)
+
+
+def test_labels_are_resampled_without_new_values(sphere_exam):
+    _, truth = sphere_exam
+    data = np.array(truth.data)
+    data[0] = 2
+    labels = prepare_labels(type(truth)(data, truth.grid), (3.0, 1.0, 1.0))
+    assert labels.shape == (12, 34, 28)
+    assert set(np.unique(labels)) == {0, 1, 2}
+
+
+def test_differences_are_made_of_the_named_phases():
+    phases = torch.rand(2, 1, 4, 4)
+    stacked = stack_inputs(phases, ("pre", "post1"), ("post1", "post1-pre"))
+    torch.testing.assert_close(stacked[0], phases[1])
+    torch.testing.assert_close(stacked[1], phases[1] - phases[0])
+
+
+def test_a_missing_phase_leaves_its_inputs_at_zero():
+    post = torch.rand(1, 1, 4, 4)
+    stacked = stack_inputs(post, ("post1",), ("pre", "post1", "post1-pre"))
+    assert not stacked[0].any()
+    torch.testing.assert_close(stacked[1], post[0])
+    assert not stacked[2].any()
+
+
+def test_a_ready_made_subtraction_takes_the_place_of_the_difference():
+    sub = torch.rand(1, 1, 4, 4)
+    stacked = stack_inputs(sub, ("sub1",), ("pre", "post1", "post1-pre"))
+    assert not stacked[:2].any()
+    torch.testing.assert_close(stacked[2], sub[0])

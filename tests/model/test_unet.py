@@ -1,0 +1,111 @@
+"""A spec decides the network, and a spec that contradicts itself is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.volume import Exam, Grid, Volume
+from napari_breastseg.model.unet import ModelSpec, build, folded
+
+SPECS = {
+    "2D": ModelSpec(features=(4, 8)),
+    "2.5D": ModelSpec(features=(4, 8), context_slices=2, inputs=("pre", "post1")),
+    "3D": ModelSpec(features=(4, 8, 16), dims=3, patch_size=(16, 32, 32)),
+    "half resolution": ModelSpec(features=(4, 8), stem_stride=2),
+    "instance norm": ModelSpec(features=(4, 8), norm="instance"),
+    "group norm": ModelSpec(features=(4, 8), norm="group"),
+}
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_logits_have_the_inputs_size_and_a_channel_per_label(spec):
+    size = (16, 32, 32)[-spec.dims :]
+    logits = build(spec)(torch.rand(2, spec.in_channels, *size))
+    assert logits.shape == (2, 2, *size)
+
+
+def test_channels_are_inputs_times_slices():
+    assert SPECS["2.5D"].in_channels == 2 * 5
+
+
+def test_differences_need_both_phases():
+    spec = ModelSpec(inputs=("post1", "post2-pre"))
+    assert spec.phases == ("post1", "post2", "pre")
+
+
+def test_a_fresh_network_believes_tumor_is_rare():
+    torch.manual_seed(0)
+    share = build(SPECS["2D"])(torch.rand(2, 1, 64, 64)).softmax(1)[:, 1].mean()
+    assert share < 0.15
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"dims": 3, "context_slices": 1, "patch_size": (16, 32, 32)}, "context_slices is for"),
+        ({"patch_size": (100, 100)}, "multiple of 8"),
+        ({"patch_size": (16, 64, 64)}, "patch_size needs 2 numbers"),
+        ({"labels": {"background": 0, "tumor": 2}}, "tumor = 1"),
+        ({"widht": 3}, "Extra inputs"),
+        ({"scales": ()}, "at least 1 item"),
+        ({"scales": (1.0, 0.1)}, r"scales must lie between 0.25 and 4"),
+        ({"dims": 3, "scales": (1.0, 0.9), "patch_size": (16, 32, 32)}, "scales are for dims 2"),
+    ],
+)
+def test_a_spec_that_contradicts_itself_is_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        ModelSpec(**fields)
+
+
+def exam_of(*roles):
+    volume = Volume(np.arange(8.0).reshape(2, 2, 2), Grid((2, 2, 2)))
+    return Exam("P", dict.fromkeys(roles, volume))
+
+
+@pytest.mark.parametrize(
+    ("roles", "used"),
+    [
+        (("pre", "post1", "post2"), ("pre", "post1")),
+        (("post1",), ("post1",)),
+        (("sub1",), ("sub1",)),
+    ],
+)
+def test_a_model_that_bears_missing_phases_says_which_it_uses(roles, used):
+    spec = ModelSpec(inputs=("pre", "post1", "post1-pre"), missing="zero")
+    assert spec.require(exam_of(*roles), "starter") == used
+
+
+def test_even_that_model_needs_something():
+    spec = ModelSpec(inputs=("post1", "post1-pre"), missing="zero")
+    with pytest.raises(InputError, match="Model starter needs phase post1"):
+        spec.require(exam_of("pre"), "starter")
+
+
+def test_other_models_need_every_phase():
+    with pytest.raises(InputError, match="Model plain needs phase pre"):
+        ModelSpec(inputs=("pre", "post1")).require(exam_of("post1"), "plain")
+
+
+@pytest.mark.parametrize("fields", [{"stem_stride": 2}, {"dims": 3, "patch_size": (16, 16, 16)}])
+def test_folding_the_batch_norms_changes_no_logit(fields):
+    torch.manual_seed(0)
+    network = build(ModelSpec(features=(4, 8, 12), **{"patch_size": (32, 32), **fields})).train()
+    shape = (2, 1, 16, 16, 16)[: 2 + fields.get("dims", 2)]
+    for _ in range(3):  # running means and variances that are not those of a fresh network
+        network(2 * torch.randn(shape) + 1)
+    network.eval()
+    x = torch.randn(shape)
+    fast = folded(network)
+    assert not any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in fast.modules())
+    assert any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in network.modules())
+    torch.testing.assert_close(fast(x), network(x), rtol=1e-4, atol=1e-4)
+
+
+def test_folding_leaves_instance_norm_as_it_is():
+    network = build(ModelSpec(features=(4, 8), norm="instance", patch_size=(32, 32))).eval()
+    x = torch.randn(1, 1, 32, 32)
+    torch.testing.assert_close(folded(network)(x), network(x))

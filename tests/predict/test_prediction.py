@@ -1,0 +1,296 @@
+"""Probability and label map lie on the exam's own grid, whole, by slice and by box."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import Exam, Grid, Volume
+from napari_breastseg.imaging.breast_region import near_breasts
+from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
+from napari_breastseg.model.unet import ModelSpec
+from napari_breastseg.phantom import Tissue, breast_phantom
+from napari_breastseg.predict.prediction import (
+    BREASTS_FIELD_MM,
+    choose_device,
+    predict,
+    slices_with_context,
+)
+
+
+class Bright(torch.nn.Module):
+    """Calls bright what is above the middle of the first channel: an oracle without training."""
+
+    def __init__(self, channel: int = 0) -> None:
+        super().__init__()
+        self.channel = channel
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        value = 20 * (x[:, self.channel : self.channel + 1] - 0.5)
+        return torch.cat([-value, value], 1)
+
+
+def oracle(channel=0, **fields):
+    spec = ModelSpec(features=(4, 8), **{"patch_size": (32, 32), **fields})
+    return Checkpoint(ModelInfo(name="oracle", spec=spec), Bright(channel).eval())
+
+
+def test_the_enhancing_sphere_is_found_on_the_exams_grid(sphere_exam):
+    exam, truth = sphere_exam
+    prediction = drain(predict(oracle(inputs=("post1-pre", "post1")), exam, device="cpu"))
+    assert prediction.label_map.grid is exam.grid
+    assert prediction.phases == ("post1", "pre")
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+    assert prediction.probability.data.dtype == np.float32
+
+
+def test_resampling_comes_back_to_the_exams_grid(sphere_exam):
+    exam, truth = sphere_exam
+    checkpoint = oracle(inputs=("post1-pre",), spacing_mm=(None, 1.0, 1.0))
+    tumor = drain(predict(checkpoint, exam, device="cpu")).label_map.tumor
+    dice = 2 * (tumor & truth.tumor).sum() / (tumor.sum() + truth.tumor.sum())
+    assert tumor.shape == truth.grid.shape
+    assert dice > 0.93
+
+
+def test_three_dimensions_tile_by_tile_give_what_one_look_gives(sphere_exam):
+    exam, truth = sphere_exam
+    checkpoint = oracle(inputs=("post1-pre",), dims=3, patch_size=(8, 16, 16))
+    prediction = drain(predict(checkpoint, exam, device="cpu"))
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+
+
+def test_a_patch_larger_than_the_exam_is_no_problem(sphere_exam):
+    exam, truth = sphere_exam
+    checkpoint = oracle(inputs=("post1-pre",), dims=3, patch_size=(32, 64, 64))
+    prediction = drain(predict(checkpoint, exam, device="cpu"))
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+
+
+def test_a_slice_beyond_the_largest_side_goes_in_tiles(monkeypatch, sphere_exam):
+    exam, truth = sphere_exam
+    monkeypatch.setattr("napari_breastseg.predict.prediction.MAX_SLICE_SIDE", 32)
+    prediction = drain(predict(oracle(inputs=("post1-pre",)), exam, device="cpu"))
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_outside_the_region_nothing_is_marked(sphere_exam, dims):
+    exam, _truth = sphere_exam
+    size = {"patch_size": (8, 16, 16)} if dims == 3 else {}
+    checkpoint = oracle(inputs=("post1-pre",), dims=dims, **size)
+    region = (slice(5, 6), slice(10, 25), slice(0, 40))
+    whole = drain(predict(checkpoint, exam, device="cpu")).label_map.tumor
+    part = drain(predict(checkpoint, exam, device="cpu", region=region)).label_map.tumor
+    expected = np.zeros_like(whole)
+    expected[region] = whole[region]
+    assert expected.any()
+    np.testing.assert_array_equal(part, expected)
+
+
+def test_a_region_outside_the_exam_is_refused(sphere_exam):
+    exam, _ = sphere_exam
+    region = (slice(50, 60), slice(0, 5), slice(0, 5))
+    with pytest.raises(InputError, match="region inside exam P001"):
+        drain(predict(oracle(), exam, region=region))
+
+
+@pytest.fixture(scope="module")
+def phantom():
+    return breast_phantom(7, shape=(24, 128, 128), spacing_mm=(6.0, 2.7, 2.7))
+
+
+def test_only_near_the_breasts_marks_no_heart(phantom):
+    exam, near = phantom.exam, near_breasts(phantom.exam)
+    checkpoint = oracle(inputs=("post1-pre", "post1"), percentiles=(0.5, 90.0))
+    everywhere = drain(predict(checkpoint, exam, device="cpu"))
+    assert everywhere.label_map.tumor[phantom.anatomy.data == Tissue.HEART].mean() > 0.5
+    found = drain(predict(checkpoint, exam, device="cpu", breasts_only=True))
+    assert not found.label_map.tumor[phantom.anatomy.data == Tissue.HEART].any()
+    np.testing.assert_array_equal(found.label_map.tumor, everywhere.label_map.tumor & near)
+    assert found.label_map.tumor[phantom.truth.tumor].mean() > 0.5
+    # Another threshold brings nothing back
+    assert not found.at_threshold(0.01).tumor[~near].any()
+    # A slice of it
+    region = (slice(10, 11), slice(None), slice(None))
+    part = drain(predict(checkpoint, exam, device="cpu", region=region, breasts_only=True))
+    np.testing.assert_array_equal(part.label_map.tumor[10], found.label_map.tumor[10])
+    assert not np.delete(part.label_map.tumor, 10, axis=0).any()
+
+
+class Seeing(Bright):
+    """Keeps the size of what it sees."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen = tuple(x.shape[2:])
+        return super().forward(x)
+
+
+def test_for_the_breasts_alone_a_model_sees_them_and_what_is_around(phantom, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("napari_breastseg.predict.prediction.folded", lambda network: network)
+    for breasts_only in (False, True):
+        network = Seeing().eval()
+        model = Checkpoint(oracle().info, network)
+        drain(predict(model, phantom.exam, device="cpu", breasts_only=breasts_only))
+        seen[breasts_only] = network.seen
+    assert seen[False] == (128, 128)
+    box = np.ptp(np.argwhere(near_breasts(phantom.exam)), axis=0)[1:] + 1
+    around = 2 * BREASTS_FIELD_MM / 2.7 + 1
+    assert all(n <= s for n, s in zip(box, seen[True], strict=True))
+    assert all(s <= min(128, n + around + 2) for n, s in zip(box, seen[True], strict=True))
+    assert seen[True][0] < 128  # the back is left out
+
+
+def test_breasts_that_cannot_be_found_are_no_silent_guess(sphere_exam):
+    with pytest.raises(InputError, match="Expected both breasts in the field of view"):
+        drain(predict(oracle(), sphere_exam[0], device="cpu", breasts_only=True))
+
+
+def test_a_missing_phase_is_named_before_any_work(sphere_exam):
+    exam, _ = sphere_exam
+    with pytest.raises(InputError, match=r"Model oracle needs phase post2; exam P001 has pre, pos"):
+        next(predict(oracle(inputs=("post2",)), exam))
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.5, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused(sphere_exam, threshold):
+    with pytest.raises(InputError, match="threshold above 0"):
+        next(predict(oracle(), sphere_exam[0], threshold=threshold))
+
+
+def test_another_threshold_needs_no_second_run(sphere_exam):
+    exam, _ = sphere_exam
+    checkpoint = oracle(inputs=("post1",))
+    prediction = drain(predict(checkpoint, exam, device="cpu"))
+    strict = drain(predict(checkpoint, exam, device="cpu", threshold=0.9))
+    np.testing.assert_array_equal(prediction.at_threshold(0.9).data, strict.label_map.data)
+
+
+def test_mirroring_averages_both_views(sphere_exam):
+    exam, truth = sphere_exam
+    prediction = drain(predict(oracle(inputs=("post1-pre",)), exam, device="cpu", mirror=True))
+    np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
+
+
+class Small(Bright):
+    """Calls everything tumor in what is smaller than it is told, and nothing else."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        value = torch.full_like(x[:, :1], 20.0 if x.shape[-1] < self.channel else -20.0)
+        return torch.cat([-value, value], 1)
+
+
+def test_several_sizes_are_averaged_where_none_is_known(sphere_exam):
+    exam, truth = sphere_exam
+    grid = Grid(exam.grid.shape)
+    exam = Exam("P", {role: Volume(volume.data, grid) for role, volume in exam.phases.items()})
+    spec = {"inputs": ("post1-pre",), "scales": (1.0, 0.9, 0.8)}
+    tumor = drain(predict(oracle(**spec), exam, device="cpu")).label_map.tumor
+    assert 2 * (tumor & truth.tumor).sum() / (tumor.sum() + truth.tumor.sum()) > 0.95
+    # One of three views answers yes; mirrored, two of six
+    width = exam.grid.shape[2]
+    below = Small(round(0.85 * width) // 2 * 2)
+    for fields in ({}, {"mirrored": True}):
+        checkpoint = Checkpoint(oracle(**spec, **fields).info, below.eval())
+        probability = drain(predict(checkpoint, exam, device="cpu")).probability.data
+        np.testing.assert_allclose(probability, 1 / 3, atol=1e-5)
+        known = drain(predict(checkpoint, sphere_exam[0], device="cpu")).probability.data
+        np.testing.assert_allclose(known, 0, atol=1e-5)
+
+
+def test_what_one_thin_slice_alone_shows_is_smoothed_away():
+    data = np.zeros((9, 32, 32), np.float32)
+    data[:, 4:10, 4:10] = 1.0  # through all slices
+    data[4, 20:26, 20:26] = 1.0  # in one
+    grid = Grid(data.shape, np.diag([1.0, 1.0, 1.0, 1.0]))
+    exam = Exam("P", {"post1": Volume(data, grid)})
+    alone = drain(predict(oracle(), exam, device="cpu")).label_map.tumor
+    joined = drain(predict(oracle(through_plane_mm=1.2), exam, device="cpu")).label_map.tumor
+    assert alone[4, 22, 22]
+    assert not joined[:, 20:26, 20:26].any()
+    np.testing.assert_array_equal(joined[:, :16], alone[:, :16])
+    # Thick slices see enough of a tumor each; one slice on its own has no neighbors to ask.
+    thick = Grid(data.shape, np.diag([6.0, 1.0, 1.0, 1.0]))
+    there = Exam("P", {"post1": Volume(data, thick)})
+    kept = drain(predict(oracle(through_plane_mm=1.2), there, device="cpu")).label_map.tumor
+    np.testing.assert_array_equal(kept, alone)
+    region = (slice(4, 5), slice(0, 32), slice(0, 32))
+    single = drain(predict(oracle(through_plane_mm=1.2), exam, device="cpu", region=region))
+    np.testing.assert_array_equal(single.label_map.tumor[4], alone[4])
+
+
+def test_neighbors_stand_in_order_and_ends_repeat():
+    inputs = torch.arange(4.0).reshape(1, 4, 1, 1)
+    batch = slices_with_context(inputs, [0, 2], 1)
+    assert batch[:, :, 0, 0].tolist() == [[0, 0, 1], [1, 2, 3]]
+
+
+def test_a_device_that_is_not_there_is_refused():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(InputError, match=r"device 'cuda'.*offers cpu"):
+        choose_device("cuda")
+    assert choose_device("auto").type in ("cpu", "mps")
+
+
+def test_when_the_gpu_is_full_the_cpu_goes_on_and_says_so(monkeypatch, sphere_exam):
+    exam, truth = sphere_exam
+    from napari_breastseg.predict import prediction as module
+
+    real = module.predict_working
+    asked = []
+
+    def first_out_of_memory(network, spec, prepared, device, **how):
+        asked.append(device.type)
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return (yield from real(network, spec, prepared, device, **how))
+
+    monkeypatch.setattr(module, "choose_device", lambda name: torch.device("meta"))
+    monkeypatch.setattr(module, "predict_working", first_out_of_memory)
+    said = []
+    result = drain(
+        predict(oracle(inputs=("post1-pre",)), exam, device="cuda"),
+        lambda progress: said.append(progress.message),
+    )
+    assert asked == ["meta", "cpu"]
+    assert any("out of memory; going on with the CPU" in message for message in said)
+    assert result.device == "cpu"
+    np.testing.assert_array_equal(result.label_map.tumor, truth.tumor)
+
+
+def test_closing_the_job_between_batches_stops_it(monkeypatch):
+    monkeypatch.setattr("napari_breastseg.predict.prediction.BATCH_PIXELS", 1)
+    rng = np.random.default_rng(0)
+    exam = Exam("P", {"post1": Volume(rng.random((50, 16, 16)), Grid((50, 16, 16)))})
+    seen = []
+    checkpoint = oracle()
+    forward = checkpoint.network.forward
+    checkpoint.network.forward = lambda x: (seen.append(1), forward(x))[1]
+    job = predict(checkpoint, exam, device="cpu")
+    while len(seen) < 3:
+        next(job)
+    job.close()
+    assert len(seen) == 3
+
+
+def test_a_kept_probability_is_cut_as_the_whole_one() -> None:
+    from napari_breastseg.core.volume import Grid, Volume
+    from napari_breastseg.predict.thresholding import ProbabilitySteps, marked
+
+    rng = np.random.default_rng(0)
+    data = rng.random((6, 20, 20)).astype(np.float32) ** 3
+    data[:, :, 9:11] = 0  # two findings that do not touch
+    data[2:4, 2:15, 2:8] = 1
+    volume = Volume(data, Grid(data.shape))
+    for least_share in (0.0, 0.2):
+        kept = ProbabilitySteps.of(volume, least_share)
+        assert kept.steps.nbytes * 4 == data.nbytes
+        for threshold in (0.01, 0.33, 0.5, 0.71, 1.0):
+            wanted, _ = marked(volume, threshold, least_share)
+            np.testing.assert_array_equal(kept.at_threshold(threshold).data, wanted.data)

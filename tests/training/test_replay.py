@@ -1,0 +1,190 @@
+"""What keeps a model from forgetting: replayed phantoms, kept statistics, shares of the base."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from test_training import CASES, SPEC, config, weights_of
+
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import IGNORE, TUMOR, Exam, Grid, Volume
+from napari_breastseg.model import checkpoint
+from napari_breastseg.model.unet import ModelSpec
+from napari_breastseg.predict.prediction import predict
+from napari_breastseg.predict.thresholding import marked
+from napari_breastseg.training import train
+from napari_breastseg.training.cases import ENOUGH_CASES, LEAST_SHARE, TrainingCase, least_share
+from napari_breastseg.training.patches import MixedSource, PatchSource
+from napari_breastseg.training.planning import plan_config
+from napari_breastseg.training.replay import PhantomCase, can_replay, replay_cases
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base") / "base"
+    drain(train(CASES[:2], folder, spec=SPEC, config=config(steps=3)))
+    return checkpoint.load(folder)
+
+
+def tuned(base, folder, **settings):
+    settings = {"steps": 3, "averaging": 0.0, **settings}
+    drain(train(CASES[2:], folder, base=base, config=config(**settings)))
+    return weights_of(folder / "last")
+
+
+def test_a_phantom_is_the_same_each_time_and_has_the_phases_asked_for():
+    case = PhantomCase(0, ("post1", "post2"))
+    again = PhantomCase(0, ("post1", "post2"))
+    assert list(case.exam().phases) == ["post1", "post2"]
+    assert np.array_equal(case.exam().phases["post2"].data, again.exam().phases["post2"].data)
+    assert case.label_map().grid.shape == (2, 448, 448)
+    assert (case.label_map().data == TUMOR).any()
+    assert not (PhantomCase(1).label_map().data == TUMOR).any()
+
+
+def test_models_of_other_images_get_no_phantoms():
+    assert not can_replay(ModelSpec(inputs=("t2",)))
+    assert not can_replay(ModelSpec(inputs=("post",)))
+    assert replay_cases(ModelSpec(inputs=("t2",)), patches=100) == ()
+    assert replay_cases(SPEC, patches=0) == ()
+
+
+def test_a_short_run_draws_few_phantoms_and_a_long_one_no_more_than_are_enough():
+    counts = [len(replay_cases(SPEC, patches)) for patches in (2, 100, 100_000)]
+    assert counts == [2, 25, 64]
+    deep = ModelSpec(dims=3, features=(4, 8), patch_size=(16, 32, 32), inputs=("pre", "post1"))
+    assert {case.slices for case in replay_cases(deep, 100_000)} == {16}
+    assert len(replay_cases(deep, 100_000)) == 8
+
+
+def source_of(value: float) -> PatchSource:
+    phases = np.full((1, 1, 32, 32), value, np.float16)
+    labels = np.zeros((1, 32, 32), np.uint8)
+    return PatchSource([TrainingCase("A", "A", phases, ("post1",), labels)], (1, 32, 32), 0.5)
+
+
+def test_the_last_patches_of_each_step_are_replayed():
+    source = MixedSource(source_of(1), source_of(2), own_patches=3)
+    rng = np.random.default_rng(0)
+    assert [source.draw(rng, n)[0].max() for n in range(4)] == [1, 1, 1, 2]
+
+
+def test_replayed_phantoms_change_what_is_learned(base, tmp_path):
+    without = tuned(base, tmp_path / "without", batch_size=4)
+    replayed = tuned(base, tmp_path / "with", batch_size=4, replay=0.25)
+    assert any(not torch.equal(without[key], replayed[key]) for key in without)
+    # Phantoms are no cases of anybody: the record names the reader's own only.
+    info = checkpoint.read_info(tmp_path / "with")
+    assert info.training.training_cases == ["C2", "C3"]
+
+
+def test_kept_statistics_stay_those_of_the_base(base, tmp_path):
+    learned = tuned(base, tmp_path / "learned")
+    kept = tuned(base, tmp_path / "kept", norm_statistics="base")
+    before = base.network.state_dict()
+    statistics = [key for key in before if "running" in key]
+    assert statistics
+    assert all(torch.equal(kept[key], before[key]) for key in statistics)
+    assert not all(torch.equal(learned[key], before[key]) for key in statistics)
+
+
+def test_a_frozen_encoder_stays_as_it_is(base, tmp_path):
+    frozen = tuned(base, tmp_path / "m", encoder_rate=0.0, norm_statistics="base")
+    before = base.network.state_dict()
+    encoder = [key for key in before if key.startswith(("stem", "downs"))]
+    assert all(torch.equal(frozen[key], before[key]) for key in encoder)
+    assert not torch.equal(frozen["head.0.conv.weight"], before["head.0.conv.weight"])
+
+
+def test_the_share_of_the_base_is_averaged_into_what_is_saved(base, tmp_path):
+    alone = tuned(base, tmp_path / "alone")
+    half = tuned(base, tmp_path / "half", base_share=0.5)
+    before = base.network.state_dict()
+    for key, value in half.items():
+        if value.is_floating_point():
+            assert torch.allclose(value, (alone[key] + before[key]) / 2, atol=1e-6)
+
+
+def test_a_resumed_run_saves_the_same_average(base, tmp_path):
+    settings = config(steps=4, save_every=1, base_share=0.5, replay=0.5, batch_size=2)
+    drain(train(CASES[2:], tmp_path / "whole", base=base, config=settings))
+    job = train(CASES[2:], tmp_path / "cut", base=base, config=settings)
+    while next(job).done != 2:
+        pass
+    job.close()
+    drain(train(CASES[2:], tmp_path / "cut", base=base, config=settings, resume=True))
+    whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
+    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+
+
+def test_fine_tuning_replays_and_stays_near_the_base_unless_told_otherwise():
+    usual = plan_config(is_fine_tuning=True, cases=8)
+    assert (usual.replay, usual.base_share, usual.norm_statistics) == (0.25, 0.65, "base")
+    assert plan_config(is_fine_tuning=True, cases=8, base_share=0.0).base_share == 0.0
+    assert plan_config(is_fine_tuning=False, cases=8).base_share == 0.0
+
+
+def case_with(*sizes: int, patient: str = "A", depth: int = 2, seen: bool = True) -> TrainingCase:
+    labels = np.zeros((depth, 40, 40), np.uint8)
+    for number, size in enumerate(sizes):
+        labels[0, 2 * number, :size] = TUMOR
+    if not seen:
+        labels[1] = IGNORE
+    phases = np.zeros((1, depth, 40, 40), np.float16)
+    return TrainingCase("A", patient, phases, ("post1",), labels)
+
+
+def test_a_model_of_many_exams_with_one_finding_each_leaves_small_ones_out():
+    def share(cases):
+        return least_share(cases)["least_share"]
+
+    many = [case_with(30, patient=f"P{n}") for n in range(ENOUGH_CASES)]
+    assert least_share(many) == {"least_share": LEAST_SHARE, "least_share_in": "volumes"}
+    assert share(many[1:]) == 0.0
+    assert share([case_with(30)] * ENOUGH_CASES) == 0.0  # one patient says little of others
+    assert share([*many, case_with(30, 5)]) == 0.0
+    assert share([*many, case_with(30, 10)]) == LEAST_SHARE
+    assert share([*many[1:], case_with(30, seen=False)]) == 0.0
+    assert share([case_with(patient=f"P{n}") for n in range(ENOUGH_CASES)]) == 0.0
+    slices = [case_with(30, patient=f"P{n}", depth=1) for n in range(ENOUGH_CASES)]
+    assert least_share(slices)["least_share_in"] == "slices"
+
+
+def test_the_trained_model_says_how_small_a_finding_it_marks(tmp_path):
+    many = [replace(CASES[0], case_id=f"N{n}", patient_id=f"N{n}") for n in range(ENOUGH_CASES)]
+    result = drain(train(many, tmp_path / "many", spec=SPEC, config=config(steps=1)))
+    assert (result.info.spec.least_share, result.info.spec.least_share_in) == (
+        LEAST_SHARE,
+        "slices",
+    )
+    result = drain(train(CASES, tmp_path / "few", spec=SPEC, config=config(steps=1)))
+    assert result.info.spec.least_share == 0.0
+
+
+def test_a_box_a_slice_or_another_kind_of_exam_loses_no_finding(base):
+    spec = SPEC.model_copy(update={"least_share": 1.0})
+    leaving = checkpoint.Checkpoint(base.info.model_copy(update={"spec": spec}), base.network)
+    image = np.random.default_rng(0).normal(100, 10, (2, 48, 40)).astype(np.float32)
+    image[0, 10:20, 10:20] += 120
+    image[0, 30:36, 25:31] += 120
+    exam = Exam("P001", {"post1": Volume(image, Grid(image.shape))})
+    region = (slice(0, 1), slice(0, 48), slice(0, 40))
+    assert drain(predict(leaving, exam, device="cpu")).least_share == 1.0
+    assert drain(predict(leaving, exam, device="cpu", region=region)).least_share == 0.0
+    single = Exam("P002", {"post1": Volume(image[:1], Grid((1, 48, 40)))})
+    assert drain(predict(leaving, single, device="cpu")).least_share == 0.0
+
+
+def test_small_findings_are_left_out_across_slices_not_within():
+    probability = np.zeros((3, 12, 12), np.float32)
+    probability[:, 2:6, 2:6] = 0.9  # 48 voxels in three slices
+    probability[2, 9, 9] = 0.9
+    volume = Volume(probability, Grid(probability.shape))
+    everything, none = marked(volume, 0.5)
+    kept, left_out = marked(volume, 0.5, 0.2)
+    assert (none, left_out) == (0, 1)
+    assert everything.tumor.sum() == 49
+    assert kept.tumor.sum() == 48
+    assert not kept.tumor[2, 9, 9]
+    assert marked(volume, 0.95, 0.2)[0].tumor.sum() == 0

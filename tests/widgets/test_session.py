@@ -1,0 +1,167 @@
+"""`Session`: one viewer's state, without a window."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.volume import Exam, LabelMap, Volume
+from napari_breastseg.dataset import Dataset
+from napari_breastseg.widgets.state.casework import begin
+from napari_breastseg.widgets.state.session import Draft, Session
+from napari_breastseg.widgets.state.sources import Source
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source("P001", "P001 (pre, post1)", {"pre": "P001 pre", "post1": "P001 post1"})
+
+
+def test_time_away_counts_as_a_minute(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path, source: Source
+) -> None:
+    exam, truth = sphere_exam
+    dataset = Dataset.create(tmp_path / "set")
+    record = dataset.add(exam, patient_id="A")
+    clock = Clock()
+    session = Session(clock)
+    session.source = source
+    session.enter_case(record, ExitStack(), truth.data.copy())
+    clock.now += 10
+    session.touch()
+    clock.now += 3600
+    session.touch()
+    assert session.seconds == 70.0
+
+
+def test_leaving_a_case_gives_its_lock_back_and_forgets_the_count(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path, source: Source
+) -> None:
+    exam, truth = sphere_exam
+    dataset = Dataset.create(tmp_path / "set")
+    record = dataset.add(exam, patient_id="A")
+    session = Session()
+    session.source = source
+    lock = ExitStack()
+    lock.enter_context(dataset.lock("P001", "AB"))
+    session.enter_case(record, lock, truth.data.copy())
+    session.look_at([3, 4])
+    other = Dataset.open(tmp_path / "set")
+    assert other.lock_holder("P001").owner == "AB"
+    records = []
+    session.record_changed.connect(records.append)
+    session.source = Source("P002", "P002", {"post1": "P002 post1"})
+    assert other.lock_holder("P001") is None
+    assert (session.reviewed, session.seconds, session.record) == ((), 0.0, None)
+    assert records == [None]
+
+
+def test_another_direction_counts_once_all_its_slices_were_seen(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path, source: Source
+) -> None:
+    exam, truth = sphere_exam
+    record = Dataset.create(tmp_path / "set").add(exam, patient_id="A")
+    session = Session()
+    session.source = source
+    session.enter_case(record, ExitStack(), truth.data.copy())
+    session.look_at(range(39), axis=2)
+    assert session.reviewed == ()
+    session.look_at([2])
+    assert session.reviewed == (2,)
+    session.look_at([39], axis=2)
+    assert session.reviewed == tuple(range(12))
+
+
+def test_the_same_case_with_other_layers_stays_open(source: Source) -> None:
+    session = Session()
+    session.source = source
+    session.look_at([1])
+    session.source = Source("P001", "P001 (post1)", {"post1": "P001 post1"})
+    assert session.reviewed == (1,)
+
+
+def test_roles_chosen_for_a_foreign_source_stay_with_it(source: Source) -> None:
+    session = Session()
+    session.source = Source("scan", "scan (image layer)", {"post1": "scan"}, True)
+    session.choose_roles({"pre": "before", "post1": "scan"})
+    session.source = source
+    assert session.roles is None
+    session.source = Source("scan", "scan (image layer)", {"post1": "scan"}, True)
+    assert session.roles == {"pre": "before", "post1": "scan"}
+
+
+def test_another_exam_of_the_same_name_inherits_nothing(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path
+) -> None:
+    exam, truth = sphere_exam
+    dataset = Dataset.create(tmp_path / "set")
+    record = dataset.add(exam, patient_id="A")
+    layers = {"post1": "P001 post1"}
+    session = Session()
+    session.source = Source("P001", "P001", layers, fingerprint="one")
+    session.enter_case(record, ExitStack(), truth.data.copy())
+    session.keep_draft(Draft("P001", truth, "a@1"))
+    session.look_at([3])
+    session.source = Source("P001", "P001", layers, fingerprint="two")
+    assert (session.record, session.draft, session.reviewed) == (None, None, ())
+
+
+def test_begin_refuses_another_exam_of_a_known_name(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path
+) -> None:
+    exam, _ = sphere_exam
+    dataset = Dataset.create(tmp_path / "set")
+    dataset.add(exam, patient_id="A")
+    with begin(dataset, exam, patient_id="A", annotator="AB", draft=None).lock:
+        pass  # the same exam is taken up again
+    changed = exam.phases["post1"].data.copy()
+    changed[5, 6, 7] += 1
+    other = Exam("P001", {"pre": exam.phases["pre"], "post1": Volume(changed, exam.grid)})
+    message = (
+        r"Expected the exam .* case P001.*another exam of that name: phase post1.*another name"
+    )
+    with pytest.raises(InputError, match=message):
+        begin(dataset, other, patient_id="A", annotator="AB", draft=None)
+    assert dataset.lock_holder("P001") is None
+
+
+def test_a_draft_of_a_region_leaves_the_rest_of_the_earlier_one(
+    sphere_exam: tuple[Exam, LabelMap], source: Source
+) -> None:
+    _, truth = sphere_exam
+    session = Session()
+    session.source = source
+    session.keep_draft(Draft("P001", truth, "a@1"))
+    empty = LabelMap(np.zeros_like(truth.data), truth.grid)
+    region = (slice(6, 7), slice(0, 48), slice(0, 40))
+    session.keep_draft(Draft("P001", empty, "b@2"), region)
+    assert session.draft.model == "b@2"
+    assert not session.draft.label_map.data[6].any()
+    assert np.array_equal(session.draft.label_map.data[5], truth.data[5])
+    assert truth.data[6].any()  # the earlier prediction itself is untouched
+
+
+def test_unsaved_is_decided_by_the_arrays(
+    sphere_exam: tuple[Exam, LabelMap], source: Source
+) -> None:
+    _, truth = sphere_exam
+    session = Session()
+    assert not session.is_unsaved(truth.data)  # nothing was ever opened
+    session.saved = truth.data.copy()
+    edited = truth.data.copy()
+    edited[0, 0, 0] = 1
+    assert session.is_unsaved(edited)
+    edited[0, 0, 0] = 0
+    assert not session.is_unsaved(edited)
