@@ -56,7 +56,7 @@ class Ranks:
 
     def whole(self, share: torch.Tensor) -> torch.Tensor:
         """The shares of all processes, joined along the first axis; gradients flow back."""
-        return share if self.count == 1 else _functions().Whole.apply(share, self)
+        return share if self.count == 1 else _functions().Whole.apply(share)
 
     def every(self, values: list[Any]) -> list[Any]:
         """Values of a list that the processes hold in turns: rank 0 the first, rank 1 the next."""

@@ -5,15 +5,12 @@ torch's own SyncBatchNorm runs on GPUs only. Imports torch: load it late.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
 from torch.autograd import Function
-
-if TYPE_CHECKING:
-    from .ranks import Ranks
 
 __all__ = ["SharedBatchNorm", "Sum", "Whole"]
 
@@ -22,22 +19,21 @@ class Whole(Function):
     """Shares of all processes joined; the gradient of a share is the sum of what all give it."""
 
     @staticmethod
-    def forward(ctx: Any, share: torch.Tensor, ranks: Ranks) -> torch.Tensor:
+    def forward(ctx: Any, share: torch.Tensor) -> torch.Tensor:
         """Concatenate in the order of ranks."""
-        ctx.ranks = ranks
         parts = [
             torch.empty_like(share, memory_format=torch.contiguous_format)
-            for _ in range(ranks.count)
+            for _ in range(dist.get_world_size())
         ]
         dist.all_gather(parts, share.contiguous())
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
         """Sum over the processes, and cut out this one's share."""
         total = gradients[0].contiguous().clone()
         dist.all_reduce(total)
-        return total.chunk(ctx.ranks.count)[ctx.ranks.rank], None
+        return total.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 class Sum(Function):
