@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .correct.tool_list import ToolActions
+from .correct.tool_actions import ToolActions
 from .parts.shortcuts import ShortcutSheet
 
 __all__ = ["KEYS", "SHEET_KEY", "Actions"]

@@ -428,7 +428,8 @@ def test_a_mask_that_changed_meanwhile_is_left_alone(reader):
 
 
 def test_every_tool_has_a_button_and_a_key_and_pixels_where_no_mm_are_known(reader):
-    from napari_breastseg.widgets.correct.tool_list import BUTTONS, ToolActions
+    from napari_breastseg.widgets.correct.tool_actions import ToolActions
+    from napari_breastseg.widgets.correct.tool_list import BUTTONS
 
     actions = [name for name in vars(ToolActions) if not name.startswith("_")]
     keyed = {action: key for key, action in KEYS.items()}
