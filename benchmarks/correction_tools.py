@@ -98,8 +98,9 @@ def tools(
         ("keep a lesion", "slice", lambda: correction.keep_lesion(label_map, scopes["slice"])),
         ("keep a lesion", "volume", lambda: correction.keep_lesion(label_map, scopes["lesion"])),
         ("drop a lesion", "volume", lambda: correction.drop_lesion(label_map, scopes["lesion"])),
-        ("settle scribbles", "slice", lambda: correction.settle(draft, growth, flat)),
-        ("settle scribbles, 9 slices", "volume", lambda: correction.settle(draft, growth, thick)),
+        ("apply scribbles", "slice", lambda: correction.apply_scribbles(draft, growth, flat)),
+        ("apply scribbles, 9 slices", "volume",
+         lambda: correction.apply_scribbles(draft, growth, thick)),
         ("find edited slices", "volume", lambda: correction.edited_slices(worked, draft.data)),
         ("interpolate, every 8th edited", "volume", lambda: correction.interpolate(
             LabelMap(worked, GRID), correction.gaps(edited))),

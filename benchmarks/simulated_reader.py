@@ -321,7 +321,7 @@ def scribbles(reading: Reading) -> Iterator[Action]:
         for kind in kinds:
             marks[drawn[kind]] = kind
         try:
-            edit = correction.settle(reading.label_map, reading.case.growth, marks)  # type: ignore[arg-type]
+            edit = correction.apply_scribbles(reading.label_map, reading.case.growth, marks)  # type: ignore[arg-type]
         except InputError:
             continue
         yield reading.action(edit, len(kinds) + 1)

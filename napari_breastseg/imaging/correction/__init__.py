@@ -10,7 +10,7 @@ from .clicking import Growth, drop_lesion, keep_lesion, threshold_dab
 from .drafts import merge_prediction, revert
 from .enhancement import growth_map, percent_map
 from .regions import Box, Edit, Scope, nearest_tumor, unit_of
-from .scribbles import IN, OUT, settle
+from .scribbles import IN, OUT, apply_scribbles
 from .shaping import fill_holes, grow, smooth
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "Edit",
     "Growth",
     "Scope",
+    "apply_scribbles",
     "copy_slice",
     "drop_lesion",
     "edited_slices",
@@ -34,7 +35,6 @@ __all__ = [
     "nearest_tumor",
     "percent_map",
     "revert",
-    "settle",
     "smooth",
     "threshold_dab",
     "unit_of",

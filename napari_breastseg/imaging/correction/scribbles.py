@@ -1,10 +1,8 @@
-"""Scribbles "in" and "out", settled by a random walk in the image around them.
+"""Scribbles "in" and "out", applied to the mask by a random walk in the image around them.
 
 References
 ----------
 Grady, IEEE Transactions on Pattern Analysis and Machine Intelligence 28, 1768-1783 (2006).
-
-Imports `errors`, `regions` and `volume` only.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from ...core.volume import BACKGROUND, TUMOR, LabelMap
 from .clicking import Readable
 from .regions import Edit, Mask, spacing_of, tight_box, widened
 
-__all__ = ["IN", "OUT", "settle"]
+__all__ = ["IN", "OUT", "apply_scribbles"]
 
 IN, OUT = 1, 2
 """Values of a scribble: this is tumor, this is none."""
@@ -29,12 +27,12 @@ REACH = 8.0
 """How far from a scribble the mask is open to change, in mm (pixels)."""
 
 _MOST_OPEN = 60_000
-"""Voxels that can be settled in time; beyond this the work is done on a coarser grid."""
+"""Voxels a random walk decides in time; with more of them it runs on a coarser grid."""
 
 _BETA = 60.0
 
 
-def settle(
+def apply_scribbles(
     label_map: LabelMap,
     values: Readable,
     marks: NDArray[Any],
@@ -42,7 +40,7 @@ def settle(
     axis: int = 0,
     reach: float = REACH,
 ) -> Edit:
-    """Redraw the mask near scribbles: each voxel goes where a random walk from it ends.
+    """Redraw the mask near scribbles: each voxel joins the side its random walk reaches first.
 
     Parameters
     ----------
@@ -52,10 +50,10 @@ def settle(
     marks : array, shape (Z, Y, X)
         1 in, 2 out, 0 elsewhere.
     axis : int
-        Array axis one looks along. Scribbles in one slice change that slice only.
+        Array axis the reader looks along. Scribbles in one slice change that slice only.
     reach : float
-        Farther than this from every scribble the mask stays as it is and, like the scribbles,
-        says what is in and what is out. In mm, pixels where spacing is unknown.
+        The mask farther than this from every scribble stays as it is and, like the scribbles,
+        marks what is in and what is out. In mm, or pixels where spacing is unknown.
 
     Raises
     ------

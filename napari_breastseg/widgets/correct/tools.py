@@ -258,7 +258,7 @@ class ToolSection(QWidget):
             "Settling scribbles",
             layer,
             None,
-            lambda label_map: correction.settle(label_map, values, marks, axis=axis),
+            lambda label_map: correction.apply_scribbles(label_map, values, marks, axis=axis),
             then=lambda: self.scribbles.remove(layer),
         )
 
