@@ -63,7 +63,7 @@ def test_the_breasts_alone_are_segmented(
     segment.model.setValue(tiny_model)
     segment.device.setCurrentText("cpu")
     segment.threshold.setValue(0.05)
-    window.qtbot.mouseClick(segment.breasts, Qt.MouseButton.LeftButton)
+    window.qtbot.mouseClick(segment.region.breasts, Qt.MouseButton.LeftButton)
     window.dock.segment()
     idle(segment.runner)
     mask = viewer.layers["P017 tumor"].data

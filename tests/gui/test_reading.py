@@ -224,13 +224,13 @@ def test_a_new_draft_takes_no_unfinished_work_away_unasked(
     painted = layer.data.copy()
     assert painted[5, 10, 60] == 1
     # A slice in which nothing was painted is nobody's work
-    dock.segment_panel.slice.setChecked(True)
+    dock.segment_panel.region.slice.setChecked(True)
     viewer.dims.set_current_step(0, 9)
     dock.segment()
     idle(runner)
     assert asked == []
     assert np.array_equal(tumor_layer(viewer, "P001").data, painted)
-    dock.segment_panel.whole.setChecked(True)
+    dock.segment_panel.region.whole.setChecked(True)
     dock.segment()
     idle(runner)
     assert np.array_equal(tumor_layer(viewer, "P001").data, painted)

@@ -119,7 +119,7 @@ def test_regions_and_layers_of_other_readers(
     segment.model.setValue(tiny_model)
     segment.device.setCurrentText("cpu")
     viewer.dims.set_current_step(0, 2)
-    segment.slice.setChecked(True)
+    segment.region.slice.setChecked(True)
     window.dock.segment()
     idle(segment.runner)
     layer = viewer.layers["from_elsewhere tumor"]
@@ -129,15 +129,15 @@ def test_regions_and_layers_of_other_readers(
     one_slice = layer.data.copy()
 
     # A box over the marked part, one slice either side; what was there outside stays
-    segment.box.setChecked(True)
-    segment.draw_box.click()
+    segment.region.box.setChecked(True)
+    segment.region.draw_box.click()
     box = viewer.layers["from_elsewhere box"]
     assert box.mode == "add_rectangle"
     ys, xs = np.nonzero(one_slice[2])
     top, bottom, left, right = int(ys.mean()), ys.max() + 3, xs.min() - 3, xs.max() + 3
     corners = [(3, top, left), (3, top, right), (3, bottom, right), (3, bottom, left)]
     box.add_rectangles(np.array(corners, float))
-    segment.beside.setValue(1)
+    segment.region.beside.setValue(1)
     window.dock.segment()
     idle(segment.runner)
     inside = np.zeros(stack.shape, bool)
@@ -151,18 +151,18 @@ def test_regions_and_layers_of_other_readers(
     viewer.layers.selection.active = viewer.layers["from elsewhere"]
     viewer.add_image(stack + 1, name="before", scale=(3, 0.5, 0.5), translate=(1, 2, 3))
     viewer.layers.selection.active = viewer.layers["from elsewhere"]
-    segment.whole.setChecked(True)
+    segment.region.whole.setChecked(True)
     segment.model.setValue(two_phase_model)
-    assert segment.role_rows.isVisibleTo(segment)
+    assert segment.phases.isVisibleTo(segment)
     assert segment.run_button.toolTip() == "Choose the layer of phase pre"
     assert not segment.run_button.isEnabled()
-    segment._roles["pre"].setCurrentText("before")
+    segment.phases.fields["pre"].setCurrentText("before")
     assert segment.run_button.isEnabled()
     before = layer.data.copy()
     window.dock.segment()
     window.dock.cancel()
     idle(segment.runner)
-    assert segment.result.text() == "Canceled; the mask is as it was."
+    assert segment.result.text() == "Canceled; the mask is unchanged."
     assert np.array_equal(layer.data, before)
 
     # The same layers make the exam that is corrected

@@ -1,0 +1,208 @@
+"""The last prediction in the viewer: put there, and cut again as the threshold moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtWidgets import QWidget
+from superqt import QLabeledDoubleSlider
+
+from ...core.errors import InputError
+from ...core.region import Region
+from ...core.volume import LabelMap
+from ...predict.prediction import Prediction
+from ...predict.thresholding import ProbabilitySteps
+from ..canvas.layers import show_labels, tumor_layer, volume_of
+from ..canvas.view import go_to_tumor
+from ..parts import fields as _fields
+from ..parts.fields import note
+from ..parts.job_bar import time_words
+from ..parts.jobs import JobRunner
+from ..state.drafting import (
+    HIDDEN,
+    Cut,
+    ShownDraft,
+    cut_for,
+    draft_words,
+    with_region,
+    would_replace_work,
+)
+from ..state.session import Draft, Session, is_same
+from ..state.sources import Source, is_open
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+__all__ = ["DraftView"]
+
+_FOLLOW_MS, _ASK_MS = 60, 600
+
+
+class DraftView(QObject):
+    """The threshold slider, the line that describes the draft, and the mask they belong to.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    panel : QWidget
+        Asks the questions.
+    runner : JobRunner
+        Runs the predictions; the mask stays as it is while one is under way.
+    """
+
+    def __init__(self, viewer: Viewer, session: Session, panel: QWidget, runner: JobRunner) -> None:
+        super().__init__(panel)
+        self._viewer = viewer
+        self._session = session
+        self._panel = panel
+        self._runner = runner
+        self._shown: ShownDraft | None = None
+        self.line = note()
+        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
+        self.threshold.setRange(0.01, 1.0)
+        self.threshold.setSingleStep(0.01)
+        self.threshold.setPageStep(0.05)
+        self.threshold.setDecimals(2)
+        self.threshold.setValue(0.5)
+        self.threshold.setToolTip(
+            "Probability from which a voxel counts as tumor. A higher threshold marks less.\n"
+            "The last draft follows at once, as one undo step. If the mask was edited since,\n"
+            "you are asked first."
+        )
+        self._soon = _single_shot(self, _FOLLOW_MS, self._follow_threshold)
+        self._ask_soon = _single_shot(self, _ASK_MS, self._ask_about_threshold)
+        self.threshold.valueChanged.connect(lambda _: self._soon.start())
+        session.draft_changed.connect(self._on_draft_changed)
+
+    def show_prediction(
+        self, source: Source, prediction: Prediction, region: Region | None
+    ) -> None:
+        """Put a prediction into the viewer as its exam's draft; ask before it replaces work.
+
+        Raises
+        ------
+        InputError
+            If the exam was closed in the meantime.
+        """
+        if not is_open(self._viewer, source):
+            raise InputError(
+                f"Expected exam {source.case_id} in the viewer to show its result",
+                "it was closed in the meantime",
+                "Open it and segment it again",
+            )
+        if self._would_replace_work(source, region) and not self._may_replace(
+            "The current mask holds work that has not been accepted. Replace it with the new draft?"
+        ):
+            return
+        probability = ProbabilitySteps.of(prediction.probability, prediction.least_share)
+        draft = Draft(source.case_id, prediction.label_map, prediction.model, probability)
+        took = f"{time_words(prediction.seconds)} on {prediction.device}"
+        shown = self._show(source, draft, region, prediction.threshold, took)
+        if not self._session.is_draft_hidden:
+            go_to_tumor(self._viewer, source, shown.labels)
+
+    def _would_replace_work(self, source: Source, region: Region | None) -> bool:
+        mask, draft = self._mask(source), self._session.draft
+        if mask is None or self._session.is_draft_hidden:
+            return False
+        own = draft if draft is not None and draft.case_id == source.case_id else None
+        return would_replace_work(mask, region, draft=own, saved=self._session.saved)
+
+    def _may_replace(self, question: str) -> bool:
+        return _fields.ask(
+            self._panel,
+            "The mask was edited",
+            f"{question} (Ctrl+Z brings your mask back.)",
+            "Replace it",
+            "Keep my mask",
+        )
+
+    def _show(
+        self, source: Source, draft: Draft, region: Region | None, threshold: float, took: str
+    ) -> ShownDraft:
+        self._session.keep_draft(draft, region, source=source)
+        predicted, grid = draft.label_map.data, draft.label_map.grid
+        if self._session.is_draft_hidden:
+            labels = predicted
+            self.line.setText(HIDDEN)
+            if self._mask(source) is None:
+                show_labels(self._viewer, source, LabelMap(np.zeros(grid.shape, np.uint8), grid))
+        else:
+            labels = with_region(self._mask(source), predicted, region)
+            show_labels(self._viewer, source, LabelMap(labels, grid))
+            self.line.setText(draft_words(draft.label_map, threshold, took))
+        self._shown = ShownDraft(source, draft, region, labels, threshold, took)
+        return self._shown
+
+    def _mask(self, source: Source) -> NDArray[np.generic] | None:
+        """The exam's mask (Z, Y, X) as it is in the viewer, None without one."""
+        layer = tumor_layer(self._viewer, source.case_id)
+        return None if layer is None else volume_of(layer)
+
+    # The threshold
+
+    def _changeable_mask(self) -> NDArray[np.generic] | None:
+        """The mask of the last prediction, while another threshold may change it."""
+        shown = self._shown
+        is_fixed = self._runner.is_running or self._session.is_draft_hidden
+        if shown is None or is_fixed or not is_open(self._viewer, shown.source):
+            return None
+        return self._mask(shown.source)
+
+    def _follow_threshold(self) -> None:
+        """Cut the last probability at the new threshold; an edited mask is asked about first."""
+        cut = cut_for(self._shown, self._changeable_mask(), self.threshold.value())
+        if cut is Cut.AT_ONCE:
+            self._cut_again()
+        elif cut is Cut.AFTER_ASKING:
+            self._ask_soon.start()
+
+    def _ask_about_threshold(self) -> None:
+        shown = self._shown
+        cut = cut_for(shown, self._changeable_mask(), self.threshold.value())
+        if shown is None or cut is Cut.NOTHING:
+            return
+        if self.threshold.isSliderDown():
+            self._ask_soon.start()
+        elif self._may_replace(
+            "The mask was edited since it was segmented. Replace it with the draft at the new "
+            "threshold?"
+        ):
+            self._shown = replace(shown, is_undo_step=False)
+            self._cut_again()
+        else:
+            self.threshold.setValue(shown.threshold)
+
+    def _cut_again(self) -> None:
+        shown, threshold = self._shown, self.threshold.value()
+        layer = None if shown is None else tumor_layer(self._viewer, shown.source.case_id)
+        if shown is None or layer is None or shown.draft.probability is None:
+            return
+        if shown.is_undo_step:  # however far the slider moves it is one step
+            layer.undo()
+            self._session.settle(0, 1)
+        before = volume_of(layer).copy()
+        draft = replace(shown.draft, label_map=shown.draft.probability.at_threshold(threshold))
+        now = self._show(shown.source, draft, shown.region, threshold, shown.took)
+        self._shown = replace(now, is_undo_step=not is_same(before, now.labels))
+
+    def _on_draft_changed(self) -> None:
+        """Describe the draft once it is no longer hidden."""
+        shown = self._shown
+        was_hidden = self.line.text() == HIDDEN
+        if shown is not None and was_hidden and not self._session.is_draft_hidden:
+            self.line.setText(draft_words(shown.draft.label_map, shown.threshold, shown.took))
+
+
+def _single_shot(parent: QObject, after_ms: int, act: Callable[[], object]) -> QTimer:
+    timer = QTimer(parent)
+    timer.setSingleShot(True)
+    timer.setInterval(after_ms)
+    timer.timeout.connect(act)
+    return timer
