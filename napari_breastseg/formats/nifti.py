@@ -37,8 +37,12 @@ _UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
 _NIFTI1_LONGEST = 32767
 _CHUNK = 1 << 24
 _DEFLATE_MOST = 1040  # deflate shrinks 1032-fold at most; a header that claims more is false
-_SHEAR_MM = 1e-4
-"""Largest error at which a rotation (qform) still stands for the affine."""
+_QFORM_VOXELS = 0.01
+"""By how much a corner of the grid may lie elsewhere by the qform than by the affine, in voxels.
+
+A qform holds a rotation as three 32-bit numbers. Near half a turn, as in an axial exam turned a
+little in its plane, their rounding moves a far corner by up to half a voxel; a sheared grid it
+cannot say at all."""
 
 
 def read_nifti(path: Path) -> list[Volume]:
@@ -126,8 +130,8 @@ def write_nifti(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> N
         header = image.header
         header.set_sform(affine, code=1)
         header.set_qform(affine, code=1, strip_shears=True)
-        if not np.allclose(header.get_qform(), affine, rtol=0, atol=_SHEAR_MM):
-            header["qform_code"] = 0  # a sheared grid: only the sform can say it
+        if _off_voxels(header.get_qform(), affine, data.T.shape) > _QFORM_VOXELS:
+            header["qform_code"] = 0  # readers then take the sform, which says it exactly
         header.set_xyzt_units("mm")
     else:
         image = image_class(data.T, None, dtype=data.dtype)
@@ -168,6 +172,14 @@ def stored(data: NDArray[Any], dtype: DTypeLike | None) -> NDArray[Any]:
             "Write them as float32",
         )
     return out
+
+
+def _off_voxels(
+    one: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]
+) -> float:
+    """Largest distance between both places of a corner along an axis, in voxels of the other."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1])).reshape(4, -1)
+    return float(np.abs(np.linalg.inv(other) @ (one - other) @ corners).max())
 
 
 def _opened(path: Path) -> BinaryIO:
