@@ -61,7 +61,7 @@ def corrected(
     stroke(layer, (4, 50, 20), (4, 50, 40))
     stroke(layer, (4, 10, 20), (4, 10, 40))
     settle()
-    assert window.dock.session.strokes == 2
+    assert window.dock.session.effort.strokes == 2
     return window
 
 
@@ -99,19 +99,19 @@ def test_work_is_counted_when_its_mask_was_refused(
     corrected: SimpleNamespace, folder: Dataset, held: Held, settle: Callable[[], None]
 ) -> None:
     session = corrected.dock.session
-    seconds = session.seconds
+    seconds = session.effort.seconds
     held.is_disk_full = True
     begin_to_accept(corrected, held)
     held.go.set()
     settle()
     assert "the disk is full" in messages(corrected)
-    assert session.strokes == 2
-    assert session.seconds >= seconds
+    assert session.effort.strokes == 2
+    assert session.effort.seconds >= seconds
     held.is_disk_full = False
     press(corrected, ENTER, SHIFT)
     settle()
     assert folder.case("P001").accepted.strokes == 2
-    assert session.strokes == 0
+    assert session.effort.strokes == 0
     # The window closes while a mask is refused: the work is noted in the record.
     layer = corrected.viewer.layers["P001 tumor"]
     layer.data_setitem((np.array([4]), np.array([5]), np.array([5])), 1)

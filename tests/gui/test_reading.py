@@ -192,7 +192,7 @@ def test_the_threshold_slider_counts_as_one_stroke_however_far_it_moves(
         dock.segment_panel.threshold.setValue(value)
         QTest.qWait(120)
     assert not tumor_layer(reading.viewer, "P001").data.any()
-    assert dock.session.strokes == 1
+    assert dock.session.effort.strokes == 1
 
 
 def test_a_new_draft_takes_no_unfinished_work_away_unasked(

@@ -104,7 +104,7 @@ def test_accept_goes_on_and_can_be_taken_back(
     layer = viewer.layers["P001 tumor"]
     stroke(layer, (4, 50, 20), (4, 50, 40))
     stroke(layer, (4, 10, 20), (4, 10, 40))
-    assert session.strokes == 2
+    assert session.effort.strokes == 2
     wanted = layer.data.copy()
     window.dock.correct_panel.rest.setChecked(True)
     click(review.accept_button)

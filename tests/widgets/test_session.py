@@ -40,10 +40,10 @@ def test_time_away_counts_as_a_minute(
     session.source = source
     session.enter_case(record, ExitStack(), truth.data.copy())
     clock.now += 10
-    session.touch()
+    session.effort.touch()
     clock.now += 3600
-    session.touch()
-    assert session.seconds == 70.0
+    session.effort.touch()
+    assert session.effort.seconds == 70.0
 
 
 def test_leaving_a_case_gives_its_lock_back_and_forgets_the_count(
@@ -57,14 +57,14 @@ def test_leaving_a_case_gives_its_lock_back_and_forgets_the_count(
     lock = ExitStack()
     lock.enter_context(dataset.lock("P001", "AB"))
     session.enter_case(record, lock, truth.data.copy())
-    session.look_at([3, 4])
+    session.mark_reviewed([3, 4])
     other = Dataset.open(tmp_path / "set")
     assert other.lock_holder("P001").owner == "AB"
     records = []
     session.record_changed.connect(records.append)
     session.source = Source("P002", "P002", {"post1": "P002 post1"})
     assert other.lock_holder("P001") is None
-    assert (session.reviewed, session.seconds, session.record) == ((), 0.0, None)
+    assert (session.reviewed, session.effort.seconds, session.record) == ((), 0.0, None)
     assert records == [None]
 
 
@@ -76,18 +76,18 @@ def test_another_direction_counts_once_all_its_slices_were_seen(
     session = Session()
     session.source = source
     session.enter_case(record, ExitStack(), truth.data.copy())
-    session.look_at(range(39), axis=2)
+    session.mark_reviewed(range(39), axis=2)
     assert session.reviewed == ()
-    session.look_at([2])
+    session.mark_reviewed([2])
     assert session.reviewed == (2,)
-    session.look_at([39], axis=2)
+    session.mark_reviewed([39], axis=2)
     assert session.reviewed == tuple(range(12))
 
 
 def test_the_same_case_with_other_layers_stays_open(source: Source) -> None:
     session = Session()
     session.source = source
-    session.look_at([1])
+    session.mark_reviewed([1])
     session.source = Source("P001", "P001 (post1)", {"post1": "P001 post1"})
     assert session.reviewed == (1,)
 
@@ -113,7 +113,7 @@ def test_another_exam_of_the_same_name_inherits_nothing(
     session.source = Source("P001", "P001", layers, fingerprint="one")
     session.enter_case(record, ExitStack(), truth.data.copy())
     session.keep_draft(Draft("P001", truth, "a@1"))
-    session.look_at([3])
+    session.mark_reviewed([3])
     session.source = Source("P001", "P001", layers, fingerprint="two")
     assert (session.record, session.draft, session.reviewed) == (None, None, ())
 
@@ -151,17 +151,3 @@ def test_a_draft_of_a_region_leaves_the_rest_of_the_earlier_one(
     assert not session.draft.label_map.data[6].any()
     assert np.array_equal(session.draft.label_map.data[5], truth.data[5])
     assert truth.data[6].any()  # the earlier prediction itself is untouched
-
-
-def test_unsaved_is_decided_by_the_arrays(
-    sphere_exam: tuple[Exam, LabelMap], source: Source
-) -> None:
-    _, truth = sphere_exam
-    session = Session()
-    assert not session.is_unsaved(truth.data)  # nothing was ever opened
-    session.saved = truth.data.copy()
-    edited = truth.data.copy()
-    edited[0, 0, 0] = 1
-    assert session.is_unsaved(edited)
-    edited[0, 0, 0] = 0
-    assert not session.is_unsaved(edited)

@@ -78,7 +78,7 @@ class SliceMarks(QWidget):
         if record is None or seen is None or record.grid.shape[seen[0]] == 1:
             return []
         axis = seen[0]
-        looked = self._session.seen_slices(axis)
+        looked = self._session.reviewed_along(axis)
         tumor = frozenset(self._tumor_slices()) if axis == 0 else frozenset()
         return [
             "looked" if index in looked else "tumor" if index in tumor else ""

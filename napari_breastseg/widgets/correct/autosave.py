@@ -246,8 +246,8 @@ class Keeper(QObject):
             Takes the newer record, in the window's thread.
         """
         session = self._session
-        cost = _Cost(dataset, record.case_id, session.seconds, session.strokes)
-        session.settle(cost.seconds, cost.strokes)
+        cost = _Cost(dataset, record.case_id, session.effort.seconds, session.effort.strokes)
+        session.effort.deduct(cost.seconds, cost.strokes)
         self._owed.append(cost)  # without `_disk`: an autosave may hold it for long
 
         def work() -> CaseRecord:
@@ -282,7 +282,7 @@ class Keeper(QObject):
         record = self._session.record
         for cost in owed:
             if record is not None and record.case_id == cost.case_id:
-                self._session.settle(-cost.seconds, -cost.strokes)
+                self._session.effort.add(cost.seconds, cost.strokes)
             else:
                 with suppress(InputError):  # as when a case is left
                     cost.dataset.note_work(cost.case_id, seconds=cost.seconds, strokes=cost.strokes)
@@ -372,7 +372,7 @@ class Keeper(QObject):
 
     def _work(self) -> _Work | None:
         """What to write, its copy brought up to date; None when nothing of it is new."""
-        dataset, record = self._session.desk, self._session.record
+        dataset, record = self._session.workspace, self._session.record
         layer = tumor_layer(self._viewer, self._session.case_id)
         if dataset is None or record is None or layer is None:
             return None

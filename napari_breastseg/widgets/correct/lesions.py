@@ -201,9 +201,9 @@ class LesionSection(QWidget):
             # A copy: the reader may go on painting.
             label_map = LabelMap(volume_of(layer).astype(np.uint8), exam.grid)
             previous = self.report if source.is_same_exam(self._source) else None
-            desk = None if self._session.record is None else self._session.desk
+            workspace = None if self._session.record is None else self._session.workspace
             # A second reader's lesions are no business of the case's record.
-            dataset = desk if isinstance(desk, Dataset) else None
+            dataset = workspace if isinstance(workspace, Dataset) else None
             self._follow(layer)
             edits = self._edits
             prior, percent = self.prior.value(), float(self.pe_threshold.value())

@@ -45,7 +45,7 @@ from ..parts.fields import (
 )
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
-from ..state.casework import Begun, Loaded, accept, accepted_words, begin, reopen
+from ..state.casework import HeldCase, Loaded, accept, accepted_words, begin, reopen
 from ..state.session import Session
 from ..state.settings import recall, remember
 from ..state.sources import Source, exam_of, sources
@@ -242,7 +242,7 @@ class CorrectPanel(QWidget):
             on_result=self._take_case,
         )
 
-    def _take_case(self, begun: Begun) -> None:
+    def _take_case(self, begun: HeldCase) -> None:
         self.keeper.close_case()  # what was painted while this one was read is kept
         source = self._session.source
         leaving = None if source is None or source.is_foreign else source.case_id
@@ -272,7 +272,7 @@ class CorrectPanel(QWidget):
             self._pending.close()  # the case was being opened, and will not be
         self._refresh()
 
-    def _take_mask(self, begun: Begun, source: Source, labels: LabelMap) -> None:
+    def _take_mask(self, begun: HeldCase, source: Source, labels: LabelMap) -> None:
         remove_hidden(self._viewer)
         if source.is_same_exam(self._session.source):
             show_labels(self._viewer, source, labels)
@@ -310,27 +310,29 @@ class CorrectPanel(QWidget):
                 on_result=lambda begun: self._take_begun(begun, source),
             )
 
-    def _take_begun(self, begun: Begun, source: Source) -> None:
+    def _take_begun(self, begun: HeldCase, source: Source) -> None:
         if not source.is_same_exam(self._session.source):  # another one was opened meanwhile
             begun.lock.close()
             return
-        if isinstance(begun.desk, SecondRead) and begun.draft is None:
+        if isinstance(begun.workspace, SecondRead) and begun.draft is None:
             self._session.forget_drafts()
         layer = tumor_layer(self._viewer, source.case_id)
         on_disk = self._start_from(begun)
-        if layer is not None and isinstance(begun.desk, SecondRead):
+        if layer is not None and isinstance(begun.workspace, SecondRead):
             # Neither a mask seen before nor what undo would bring back is this reader's own.
             self._viewer.layers.remove(layer.name)
             layer = None
         if layer is None:
             layer = show_labels(self._viewer, source, on_disk)
         lock = begun.lock.pop_all()
-        self._session.enter_case(begun.record, lock, on_disk.data, begun.desk)
+        self._session.enter_case(begun.record, lock, on_disk.data, begun.workspace)
         if begun.draft is not None:
             self._session.keep_draft(begun.draft)
         if (kept := begun.record.kept_mask) is not None:
             reviewed = kept.reviewed_slices
-            self._session.look_at(range(on_disk.data.shape[0]) if reviewed is None else reviewed)
+            self._session.mark_reviewed(
+                range(on_disk.data.shape[0]) if reviewed is None else reviewed
+            )
         is_wanted = True
         if begun.recovered is not None and not np.array_equal(
             begun.recovered.data, volume_of(layer)
@@ -354,7 +356,7 @@ class CorrectPanel(QWidget):
         self._follow_edit()
         self._reload_cases()
 
-    def _start_from(self, begun: Begun) -> LabelMap:
+    def _start_from(self, begun: HeldCase) -> LabelMap:
         """What correcting goes on from: accepted mask or draft; nothing, for a hidden draft."""
         is_hidden = False
         if self._session.is_draft_hidden and begun.draft is not None:
@@ -381,12 +383,12 @@ class CorrectPanel(QWidget):
         with errors_shown():
             if why_not := self._why_no_accept():
                 raise InputError("Expected a case to accept", why_not, "Then accept")
-            dataset, record = self._session.desk, self._session.record
+            dataset, record = self._session.workspace, self._session.record
             layer = tumor_layer(self._viewer, self._session.case_id)
             assert dataset is not None  # `_why_no_accept` said so
             assert record is not None
             assert layer is not None
-            self._session.touch()
+            self._session.effort.touch()
             labels = volume_of(layer).copy()
             label_map = LabelMap(labels, record.grid.grid)
             reviewed = None if self.rest.isChecked() else self._session.reviewed
@@ -413,7 +415,7 @@ class CorrectPanel(QWidget):
             self._session.saved = labels
             self.keeper.note_kept(labels)
             if (kept := record.kept_mask) is not None and kept.reviewed_slices is None:
-                self._session.look_at(range(len(labels)))
+                self._session.mark_reviewed(range(len(labels)))
             self._session.update_record(record)
         self._reload_cases()
         show_info(accepted_words(record, labels))
@@ -456,9 +458,9 @@ class CorrectPanel(QWidget):
         if self._session.record is not None:
             seen = through(self._viewer, self._session.source)
             if seen is not None:
-                self._session.look_at([seen[1]], axis=seen[0])
+                self._session.mark_reviewed([seen[1]], axis=seen[0])
             elif self._session.record.grid.shape[0] == 1:
-                self._session.look_at([0])
+                self._session.mark_reviewed([0])
         if self.difference.isChecked():
             self._difference.refresh()
 
@@ -473,8 +475,8 @@ class CorrectPanel(QWidget):
         text += f"; {unseen} with tumor not yet." if unseen else "."
         axis = self._axis()
         if axis != 0 and len(seen) < depth:
-            size = record.grid.shape[axis]
-            text = f"Looked at {self._session.seen(axis)} of {size} slices in this direction."
+            size, along = record.grid.shape[axis], len(self._session.reviewed_along(axis))
+            text = f"Looked at {along} of {size} slices in this direction."
         self.reviewed_line.setText(text)
         set_ready(self.accept_button, self._why_no_accept())
 

@@ -151,7 +151,7 @@ class ToolSection(QWidget):
                     raise InputError("Expected a mask to correct", why_not, "Then try again")
                 layer = tumor_layer(self._viewer, self._session.case_id)
                 assert layer is not None  # `why_not` said so
-                self._session.touch()
+                self._session.effort.touch()
                 if name in IN_HAND:
                     self._take_in_hand(name, layer)
                 else:

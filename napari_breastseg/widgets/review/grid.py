@@ -11,7 +11,7 @@ from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPen, QPixmap, QTextO
 from qtpy.QtWidgets import QAbstractItemView, QListView
 
 from ...dataset import Status, WorklistRow
-from ..state.session import IDLE_S
+from ..state.effort import IDLE_S
 from .thumbnails import SIDE, Thumbnail, Thumbnails
 from .worklist import WorklistModel, status_words
 

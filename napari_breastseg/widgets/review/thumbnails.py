@@ -20,7 +20,7 @@ from ...imaging.intensity import intensity_window
 from ...imaging.pictures import shown_role
 from ..canvas.orientation import radiological_order, view_of
 from ..parts.jobs import JobRunner
-from ..state.casework import desk_of
+from ..state.casework import workspace_of
 
 __all__ = ["SIDE", "Thumbnail", "Thumbnails", "thumbnail"]
 
@@ -141,11 +141,11 @@ def thumbnail(
     dataset: Dataset, row: WorklistRow, annotator: str, hides_drafts: bool = False
 ) -> Thumbnail:
     """Picture of a case's slice with the most tumor, outlined as this reader may see it."""
-    desk = desk_of(dataset, dataset.case(row.case_id), annotator)
-    exam = desk.exam(row.case_id)
-    mask = desk.recover(row.case_id)
-    if mask is None and not (hides_drafts and desk.case(row.case_id).kept_mask is None):
-        mask = desk.kept_map(row.case_id)
+    workspace = workspace_of(dataset, dataset.case(row.case_id), annotator)
+    exam = workspace.exam(row.case_id)
+    mask = workspace.recover(row.case_id)
+    if mask is None and not (hides_drafts and workspace.case(row.case_id).kept_mask is None):
+        mask = workspace.kept_map(row.case_id)
     order = radiological_order(exam.grid)
     tumor = None if mask is None else mask.tumor
     z = exam.grid.shape[order[0]] // 2

@@ -186,7 +186,7 @@ class DraftView(QObject):
             return
         if shown.is_undo_step:  # however far the slider moves it is one step
             layer.undo()
-            self._session.settle(0, 1)
+            self._session.uncount_stroke()
         before = volume_of(layer).copy()
         draft = replace(shown.draft, label_map=shown.draft.probability.at_threshold(threshold))
         now = self._show(shown.source, draft, shown.region, threshold, shown.took)

@@ -20,13 +20,22 @@ from ...imaging.intensity import grey_window
 from .session import Draft
 from .sources import fingerprint
 
-__all__ = ["Begun", "Loaded", "accept", "accepted_words", "begin", "desk_of", "load", "reopen"]
+__all__ = [
+    "HeldCase",
+    "Loaded",
+    "accept",
+    "accepted_words",
+    "begin",
+    "load",
+    "reopen",
+    "workspace_of",
+]
 
 IMPORTED_MODEL = "unknown"
 
 
 @dataclass(frozen=True, eq=False)
-class Begun:
+class HeldCase:
     """A case that is now held for correction."""
 
     record: CaseRecord
@@ -39,7 +48,7 @@ class Begun:
     """Work in progress that is newer than that; None when there is none."""
 
     draft: Draft | None
-    desk: Dataset | SecondRead
+    workspace: Dataset | SecondRead
     """Where the work is kept: the dataset, or a second read that must not see the first."""
 
     limits: tuple[float, float] | None = None
@@ -62,7 +71,7 @@ class Loaded:
     draft: Draft | None
 
 
-def desk_of(dataset: Dataset, record: CaseRecord, annotator: str) -> Dataset | SecondRead:
+def workspace_of(dataset: Dataset, record: CaseRecord, annotator: str) -> Dataset | SecondRead:
     """Where `annotator` works on a case: in the dataset, or blind to the first read."""
     if dataset.reads.is_blinded(record, annotator):
         return dataset.reads.second(record.case_id, annotator)
@@ -71,17 +80,19 @@ def desk_of(dataset: Dataset, record: CaseRecord, annotator: str) -> Dataset | S
 
 def load(dataset: Dataset, case_id: str, annotator: str) -> Loaded:
     """Read a case as `annotator` may see it, with all that showing it needs."""
-    desk = desk_of(dataset, dataset.case(case_id), annotator)
-    record, exam = desk.case(case_id), desk.exam(case_id)
-    kept, draft = desk.draft(case_id), None
+    workspace = workspace_of(dataset, dataset.case(case_id), annotator)
+    record, exam = workspace.case(case_id), workspace.exam(case_id)
+    kept, draft = workspace.draft(case_id), None
     if kept is not None:
         draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
-    return Loaded(record, exam, grey_window(exam), fingerprint(exam), desk.kept_map(case_id), draft)
+    return Loaded(
+        record, exam, grey_window(exam), fingerprint(exam), workspace.kept_map(case_id), draft
+    )
 
 
 def begin(
     dataset: Dataset, exam: Exam, *, patient_id: str, annotator: str, draft: Draft | None
-) -> Begun:
+) -> HeldCase:
     """Enter an exam into a dataset unless it is there, and hold it for correction.
 
     Raises
@@ -131,22 +142,22 @@ def _other_phase(exam: Exam, known: Exam) -> str:
 
 def reopen(
     dataset: Dataset, case_id: str, *, annotator: str, loaded: Loaded | None = None
-) -> Begun:
+) -> HeldCase:
     """Hold a case of a dataset for correction; read it unless it was, and is as it was then."""
-    desk = desk_of(dataset, dataset.case(case_id), annotator)
+    workspace = workspace_of(dataset, dataset.case(case_id), annotator)
     with ExitStack() as stack:
-        stack.enter_context(desk.lock(case_id, annotator))
-        record = desk.case(case_id)
+        stack.enter_context(workspace.lock(case_id, annotator))
+        record = workspace.case(case_id)
         if loaded is None or loaded.record != record:
             loaded = load(dataset, case_id, annotator)
-        return Begun(
+        return HeldCase(
             record=record,
             exam=loaded.exam,
             lock=stack.pop_all(),
             on_disk=loaded.kept,
-            recovered=desk.recover(case_id),
+            recovered=workspace.recover(case_id),
             draft=loaded.draft,
-            desk=desk,
+            workspace=workspace,
             limits=loaded.limits,
             mark=loaded.mark,
         )
@@ -212,9 +223,9 @@ def accepted_words(record: CaseRecord, labels: NDArray[np.uint8]) -> str:
 
 def _hold(
     dataset: Dataset, record: CaseRecord, exam: Exam, annotator: str, draft: Draft | None
-) -> Begun:
+) -> HeldCase:
     case_id = record.case_id
-    if isinstance(desk_of(dataset, record, annotator), SecondRead):
+    if isinstance(workspace_of(dataset, record, annotator), SecondRead):
         return reopen(dataset, case_id, annotator=annotator)
     with ExitStack() as stack:
         stack.enter_context(dataset.lock(case_id, annotator))
@@ -224,4 +235,4 @@ def _hold(
             draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
         on_disk = dataset.kept_map(case_id)
         recovered = dataset.recover(case_id)
-        return Begun(record, exam, stack.pop_all(), on_disk, recovered, draft, dataset)
+        return HeldCase(record, exam, stack.pop_all(), on_disk, recovered, draft, dataset)

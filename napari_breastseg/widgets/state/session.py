@@ -1,4 +1,4 @@
-"""State of one viewer: exam, model, draft, dataset, case, slices looked at, time spent.
+"""State of one viewer: exam, model, draft, dataset, and the case held for correction.
 
 One `Session` per dock, handed to each panel. Values in, events out; no Qt, no napari, no torch.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,36 +16,14 @@ from psygnal import Signal
 
 from ...core.errors import InputError
 from ...core.region import Region
-from ...core.volume import LabelMap
 from ...dataset import CaseRecord, Dataset, SecondRead
 from ...formats import DicomExam
-from ...predict.thresholding import ProbabilitySteps
+from .drafts import Draft
+from .effort import Effort
+from .reviewed import ReviewedSlices
 from .sources import Source
 
 __all__ = ["Draft", "Session", "is_same"]
-
-IDLE_S = 60.0
-"""A pause longer than this counts as this long: the reader was away."""
-
-
-@dataclass(frozen=True, eq=False)
-class Draft:
-    """A model's untouched prediction of a case, kept for comparison."""
-
-    case_id: str
-    label_map: LabelMap
-    model: str
-    """Name and weights hash of the model that made it."""
-
-    probability: ProbabilitySteps | None = None
-    """What it was cut from, where this window made it; of the last region only."""
-
-    def updated(self, region: Region, newer: Draft) -> Draft:
-        """The same draft with the voxels of `region` taken from a newer one of its case."""
-        data = self.label_map.data.copy()
-        data[region] = newer.label_map.data[region]
-        label_map = LabelMap(data, self.label_map.grid)
-        return Draft(self.case_id, label_map, newer.model, newer.probability)
 
 
 class Session:
@@ -59,7 +36,7 @@ class Session:
     """
 
     source_changed = Signal(object)
-    """The exam or layer at work, a `Source`, or None."""
+    """The current exam or layer, a `Source`, or None."""
 
     model_changed = Signal(object)
     """The model to segment with: its folder, or None."""
@@ -69,7 +46,7 @@ class Session:
     """The open `Dataset`, or None."""
 
     record_changed = Signal(object)
-    """The dataset's record of the exam at work, or None while it has none."""
+    """The dataset's record of the case held, or None while no case is."""
 
     reviewed_changed = Signal()
 
@@ -84,19 +61,21 @@ class Session:
         self._roles: dict[str, dict[str, str]] = {}
         self._dicom: dict[str, DicomExam] = {}
         self._dataset: Dataset | None = None
-        self._desk: Dataset | SecondRead | None = None
+        self._workspace: Dataset | SecondRead | None = None
         self._record: CaseRecord | None = None
-        self._seen: dict[int, set[int]] = {}
-        self._seconds = 0.0
-        self._strokes = 0
-        self._last_touch: float | None = None
         self._lock = ExitStack()
+        self._reviewed = ReviewedSlices()
+        self.effort = Effort(clock)
+        """What was spent on the current case and is not recorded yet."""
+
         self.saved: NDArray[np.uint8] | None = None
         """Labels as they were when last accepted or opened; None before."""
 
+    # The current exam
+
     @property
     def source(self) -> Source | None:
-        """The exam or layer at work."""
+        """The current exam or layer."""
         return self._source
 
     @source.setter
@@ -114,8 +93,32 @@ class Session:
 
     @property
     def case_id(self) -> str | None:
-        """Case id of the exam at work."""
+        """Case id of the current exam."""
         return None if self._source is None else self._source.case_id
+
+    @property
+    def roles(self) -> dict[str, str] | None:
+        """Role to layer name as the user chose for a foreign source; None where nobody did."""
+        if self._source is None or not self._source.is_foreign:
+            return None
+        return self._roles.get(self._source.case_id)
+
+    def choose_roles(self, roles: Mapping[str, str]) -> None:
+        """Keep which layer of another reader is which phase of the current source."""
+        if self._source is not None and self._source.is_foreign and roles:
+            self._roles[self._source.case_id] = dict(roles)
+
+    def dicom(self, case_id: str | None) -> DicomExam | None:
+        """The source files of an exam that was opened from DICOM here, slice by slice."""
+        return self._dicom.get(case_id or "")
+
+    def keep_dicom(self, case_id: str, exam: DicomExam | None) -> None:
+        """Note where an exam's slices came from; None for one that is not from DICOM."""
+        self._dicom.pop(case_id, None)
+        if exam is not None:
+            self._dicom[case_id] = exam
+
+    # The model and its draft
 
     @property
     def model(self) -> Path | None:
@@ -130,7 +133,7 @@ class Session:
 
     @property
     def draft(self) -> Draft | None:
-        """Draft of the exam at work."""
+        """Draft of the current exam."""
         return None if self._source is None else self._drafts.get(_key(self._source))
 
     @property
@@ -146,16 +149,16 @@ class Session:
 
     @property
     def is_draft_hidden(self) -> bool:
-        """Whether a draft of the exam at work would be hidden, should there be one."""
+        """Whether a draft of the current exam would be hidden, should there be one."""
         return self._hides_drafts and self._revealed_after_s is None
 
     @property
     def revealed_after_s(self) -> float | None:
-        """Seconds from the opening of the exam to the reader's asking for its draft."""
+        """Seconds from opening the exam until the reader asked for its draft."""
         return self._revealed_after_s
 
     def reveal_draft(self) -> None:
-        """Hide the draft of the exam at work no longer, and note when that was."""
+        """Stop hiding the draft of the current exam, and note when that was."""
         if self.is_draft_hidden:
             self._revealed_after_s = self._clock() - self._opened_at
             self.draft_changed.emit()
@@ -165,7 +168,7 @@ class Session:
     ) -> None:
         """Keep a draft of its case; with a region, only that part of an earlier one is replaced.
 
-        It is the draft of `source`, of the one at work when none is given.
+        It is the draft of `source`, or of the current exam when none is given.
         """
         source = self._source if source is None else source
         if source is None or source.case_id != draft.case_id:
@@ -182,35 +185,15 @@ class Session:
         self.draft_changed.emit()
 
     def forget_drafts(self) -> None:
-        """Keep no draft any more: a second reader must not see one."""
+        """Drop all drafts: a second reader must not see one."""
         self._drafts = {}
         self.draft_changed.emit()
 
-    def dicom(self, case_id: str | None) -> DicomExam | None:
-        """The source files of an exam that was opened from DICOM here, slice by slice."""
-        return self._dicom.get(case_id or "")
-
-    def keep_dicom(self, case_id: str, exam: DicomExam | None) -> None:
-        """Note where an exam's slices came from; None for one that is no DICOM."""
-        self._dicom.pop(case_id, None)
-        if exam is not None:
-            self._dicom[case_id] = exam
-
-    @property
-    def roles(self) -> dict[str, str] | None:
-        """Role to layer name as the user chose for a foreign source; None where nobody did."""
-        if self._source is None or not self._source.is_foreign:
-            return None
-        return self._roles.get(self._source.case_id)
-
-    def choose_roles(self, roles: Mapping[str, str]) -> None:
-        """Keep which layer of another reader is which phase of the source at work."""
-        if self._source is not None and self._source.is_foreign and roles:
-            self._roles[self._source.case_id] = dict(roles)
+    # The dataset and the case held for correction
 
     @property
     def dataset(self) -> Dataset | None:
-        """The dataset folder at work."""
+        """The open dataset folder."""
         return self._dataset
 
     @dataset.setter
@@ -221,126 +204,86 @@ class Session:
 
     @property
     def record(self) -> CaseRecord | None:
-        """The dataset's record of the exam at work, once correcting has begun."""
+        """The dataset's record of the current case, once correcting has started."""
         return self._record
 
     @property
-    def desk(self) -> Dataset | SecondRead | None:
-        """Where the case at work is kept: the dataset, or a second read blind to the first."""
-        return self._dataset if self._desk is None else self._desk
+    def workspace(self) -> Dataset | SecondRead | None:
+        """Where work on the current case is kept: the dataset, or a blinded second read."""
+        return self._dataset if self._workspace is None else self._workspace
 
     @property
     def is_second_read(self) -> bool:
-        """Whether the case at work is read blind to an earlier outline."""
-        return isinstance(self._desk, SecondRead)
+        """Whether the current case is read without sight of the first read."""
+        return isinstance(self._workspace, SecondRead)
 
     def enter_case(
         self,
         record: CaseRecord,
         lock: ExitStack,
         saved: NDArray[np.uint8] | None,
-        desk: Dataset | SecondRead | None = None,
+        workspace: Dataset | SecondRead | None = None,
     ) -> None:
-        """Begin correcting: take over the lock, start the clock, note what is on disk."""
+        """Start correcting: take over the lock, start the clock, note what is on disk."""
         self.leave_case()
-        self._desk = desk
+        self._workspace = workspace
         self._record, self._lock, self.saved = record, lock, saved
-        self.touch()
+        self._reviewed = ReviewedSlices(record.grid.shape)
+        self.effort.touch()
         self.record_changed.emit(record)
 
     def update_record(self, record: CaseRecord) -> None:
-        """Take a newer record of the case being corrected."""
+        """Replace the record of the current case by a newer one."""
         self._record = record
         self.record_changed.emit(record)
 
     def leave_case(self) -> None:
-        """Give the lock back; what was counted and not accepted is noted in the case's record."""
-        self._note_work()
+        """Release the lock; effort that no accepted mask covers goes into the case's record."""
+        self._record_effort()
         self._lock.close()
         self._lock = ExitStack()
-        had_record, self._record, self._desk = self._record, None, None
+        had_record, self._record, self._workspace = self._record, None, None
         self.saved = None
-        self._seconds, self._strokes, self._last_touch = 0.0, 0, None
-        self._seen = {}
+        self.effort, self._reviewed = Effort(self._clock), ReviewedSlices()
         if had_record is not None:
             self.record_changed.emit(None)
         self.reviewed_changed.emit()
 
-    def touch(self) -> None:
-        """Note that the reader does something now."""
-        now = self._clock()
-        if self._last_touch is not None:
-            self._seconds += min(now - self._last_touch, IDLE_S)
-        self._last_touch = now
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of work on the case, pauses cut to a minute."""
-        return self._seconds
-
-    @property
-    def strokes(self) -> int:
-        """Edits of the mask, one per undo step."""
-        return self._strokes
-
     def count_stroke(self) -> None:
-        """Count an edit of the mask."""
+        """Count an edit of the mask, if a case is held."""
         if self._record is not None:
-            self._strokes += 1
+            self.effort.strokes += 1
 
-    def settle(self, seconds: float, strokes: int) -> None:
-        """Take off what is accounted for elsewhere, as by an accepted mask; less than 0 adds."""
-        self._seconds = max(0.0, self._seconds - seconds)
-        self._strokes = max(0, self._strokes - strokes)
-
-    def _note_work(self) -> None:
-        record, desk = self._record, self.desk
-        is_work = self._strokes > 0 or self._seconds >= 1.0
-        if record is None or desk is None or not is_work:
-            return
-        # Who only looks at an accepted case has done no work on it.
-        if not record.is_accepted or self._strokes:
-            with suppress(InputError):  # the count is no reason to keep anybody from leaving
-                desk.note_work(record.case_id, seconds=self._seconds, strokes=self._strokes)
+    def uncount_stroke(self) -> None:
+        """Take back a stroke: an edit replaced the one before it."""
+        self.effort.deduct(0.0, 1)
 
     @property
     def reviewed(self) -> tuple[int, ...]:
-        """Indices along Z of the slices that were looked at."""
-        shape = None if self._record is None else self._record.grid.shape
-        if shape is not None and any(self.seen(axis) == shape[axis] for axis in (1, 2)):
-            return tuple(range(shape[0]))
-        return tuple(sorted(self._seen.get(0, ())))
+        """Indices along z of the slices that were reviewed."""
+        return tuple(sorted(self._reviewed.along(0)))
 
-    def look_at(self, indices: Iterable[int], *, axis: int = 0) -> None:
-        """Count slices as looked at.
+    def reviewed_along(self, axis: int) -> frozenset[int]:
+        """Slices along an array axis (0 z, 1 y, 2 x) that were reviewed."""
+        return self._reviewed.along(axis)
 
-        Parameters
-        ----------
-        indices : iterable of int
-            Slices along `axis`.
-        axis : int
-            Array axis one looks along: 0 z, 1 y, 2 x. Along y or x every slice must have been
-            seen before the slices along z count, all at once.
+    def mark_reviewed(self, indices: Iterable[int], *, axis: int = 0) -> None:
+        """Count slices along an array axis as reviewed.
+
+        Along y or x every slice must have been seen before the slices along z count, all at once.
         """
-        self.touch()
-        seen = self._seen.setdefault(axis, set())
-        new = {int(index) for index in indices} - seen
-        if new:
-            seen |= new
+        self.effort.touch()
+        if self._reviewed.add(indices, axis=axis):
             self.reviewed_changed.emit()
 
-    def seen(self, axis: int) -> int:
-        """How many slices along an array axis were looked at."""
-        return len(self._seen.get(axis, ()))
-
-    def seen_slices(self, axis: int) -> frozenset[int]:
-        """Slices along an array axis that were looked at."""
-        return frozenset(self.reviewed if axis == 0 else self._seen.get(axis, ()))
-
-    def is_unsaved(self, labels: NDArray[np.generic]) -> bool:
-        """Whether `labels` differ from what is on disk."""
-        # Undo and redo tell nobody that they painted; only the arrays know.
-        return self.saved is not None and not is_same(self.saved, labels)
+    def _record_effort(self) -> None:
+        record, workspace, effort = self._record, self.workspace, self.effort
+        if record is None or workspace is None or not effort.is_worth_recording:
+            return
+        # Looking at an accepted case is not work on it.
+        if not record.is_accepted or effort.strokes:
+            with suppress(InputError):  # a count that cannot be written must not hold anybody here
+                workspace.note_work(record.case_id, seconds=effort.seconds, strokes=effort.strokes)
 
 
 def _key(source: Source) -> tuple[str, str]:

@@ -1,0 +1,47 @@
+"""Which slices of a case the reader has seen. No Qt, no napari."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["ReviewedSlices"]
+
+
+class ReviewedSlices:
+    """Slices seen along each axis of one case.
+
+    Parameters
+    ----------
+    shape : tuple of int, optional
+        Voxels of the case along (z, y, x); None while no case is held.
+
+    Examples
+    --------
+    >>> reviewed = ReviewedSlices((4, 2, 9))
+    >>> reviewed.add([1]), reviewed.add([1]), sorted(reviewed.along(0))
+    (True, False, [1])
+    >>> reviewed.add([0, 1], axis=1), sorted(reviewed.along(0))  # all coronal slices were seen
+    (True, [0, 1, 2, 3])
+    """
+
+    def __init__(self, shape: tuple[int, int, int] | None = None) -> None:
+        self._shape = shape
+        self._seen: dict[int, set[int]] = {}
+
+    def add(self, indices: Iterable[int], *, axis: int = 0) -> bool:
+        """Count slices along an array axis (0 z, 1 y, 2 x) as seen; whether any of them is new."""
+        seen = self._seen.setdefault(axis, set())
+        new = {int(index) for index in indices} - seen
+        seen |= new
+        return bool(new)
+
+    def along(self, axis: int) -> frozenset[int]:
+        """Slices along an axis that were seen.
+
+        Who has seen every slice along y or x has seen all slices along z.
+        """
+        if axis == 0 and self._shape is not None:
+            for other in (1, 2):
+                if len(self._seen.get(other, ())) == self._shape[other]:
+                    return frozenset(range(self._shape[0]))
+        return frozenset(self._seen.get(axis, ()))
