@@ -43,10 +43,10 @@ from ..parts import colors as _colors
 from ..parts.fields import Fold, PathField, button, form, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown, show_info
-from ..parts.kinetic_plot import KineticPlot
 from ..state.edits import EditWatch
 from ..state.session import Session
 from ..state.sources import Source, exam_of, note_of
+from .kinetic_chart import KineticChart
 from .seg_export import write_seg_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class LesionSection(QWidget):
         self.more = Fold("More", more)
         self.table = _lesion_table()
         self.table.itemSelectionChanged.connect(self._go_to_selected)
-        self.plot = KineticPlot()
+        self.plot = KineticChart()
         self.line = note()
         self.outdated = note("The mask has changed since. Measure again for figures of it.")
         self.outdated.hide()

@@ -1,4 +1,4 @@
-"""Colors of marks on grey pictures, told apart by color-blind readers too.
+"""Colors of marks on grey pictures, told apart by color-blind readers too, and of charts.
 
 References
 ----------
@@ -7,7 +7,16 @@ Okabe and Ito, Color Universal Design (2008): the palette.
 
 from __future__ import annotations
 
-__all__ = ["ADDED", "FRAME", "IGNORED", "REMOVED", "TUMOR"]
+__all__ = [
+    "ADDED",
+    "CHART",
+    "CHART_OTHER",
+    "FRAME",
+    "IGNORED",
+    "REMOVED",
+    "TUMOR",
+    "WORSE",
+]
 
 TUMOR = "#d55e00"
 """Vermilion: the mask."""
@@ -23,3 +32,12 @@ FRAME = "#0072b2"
 
 IGNORED = "#80808060"
 """Grey, half transparent: not reviewed."""
+
+CHART = "#4aa3df"
+"""Blue: the curve or dots that a chart is about."""
+
+CHART_OTHER = "#e8833a"
+"""Orange: a second curve beside it, or a median."""
+
+WORSE = "#d64545"
+"""Red: a case that got worse."""

@@ -30,11 +30,11 @@ from ...dataset import (
 )
 from ..canvas.layers import edit_labels, tumor_layer
 from ..correct.panel import CorrectPanel
-from ..parts.effort_plot import EffortPlot
 from ..parts.fields import Fold, button, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown, show, show_info
 from ..state.session import Session
+from .effort_chart import EffortChart
 from .prefetch import Prefetch
 from .readers import ReadersSection
 from .thumbnails import Thumbnail
@@ -100,7 +100,7 @@ class ReviewPanel(QWidget):
         self.reopen_button = button(
             "Reopen", self.reopen, "Take up accepted or flagged cases again", "Ctrl-Shift-E"
         )
-        self.effort = EffortPlot()
+        self.effort = EffortChart()
         self.readers = ReadersSection(session, self._chosen, self.refresh)
 
         self._lay_out()

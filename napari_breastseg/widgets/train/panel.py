@@ -16,8 +16,6 @@ from ...core.progress import Job, Progress
 from ...dataset import Dataset
 from ...registry.models import Registry
 from ...registry.promotion import registered
-from ..parts.case_dice import CaseDice
-from ..parts.curves import Curves
 from ..parts.fields import (
     Fold,
     PathField,
@@ -34,6 +32,7 @@ from ..parts.model_picker import ModelPicker
 from ..segment.panel import DEVICES
 from ..state.session import Session
 from ..state.settings import remember
+from .charts import CaseDice, Curves
 from .gate import GateBox
 
 if TYPE_CHECKING:

@@ -1,0 +1,139 @@
+"""What each accepted case cost, in the order of acceptance: does it fall with better models?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import median
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
+
+from ...dataset import Effort, effort_by_model
+from ..parts.chart import Chart, Inks
+from ..parts.colors import CHART, CHART_OTHER
+from ..parts.fields import counted, note
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["EffortChart"]
+
+
+@dataclass(frozen=True)
+class _Measure:
+    title: str
+    unit: str
+    value: Callable[[Effort], float | None]
+
+    def words(self, value: float) -> str:
+        """A value with its unit."""
+        number = f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return f"{number} {self.unit}".strip()
+
+
+_MEASURES = (
+    _Measure("Seconds of work", "s", lambda row: row.seconds),
+    _Measure("Strokes", "", lambda row: row.strokes),
+    _Measure("Added path length, mm", "mm", lambda row: row.added_path_mm),
+    _Measure("Added path length, px", "px", lambda row: row.added_path_px),
+    _Measure("Voxels changed", "", lambda row: row.voxels_changed),
+    _Measure("Dice of draft and accepted mask", "", lambda row: row.dice_draft),
+)
+
+
+class EffortChart(QWidget):
+    """One dot for each case, a line for the median of each model's cases."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: tuple[Effort, ...] = ()
+        self.measure = QComboBox()
+        self.measure.setToolTip("What to draw")
+        self.measure.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        for measure in _MEASURES:
+            self.measure.addItem(measure.title)
+        self.measure.currentIndexChanged.connect(lambda _: self._show())
+        self.dots = _Dots()
+        self.words = note()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.measure)
+        column.addWidget(self.dots)
+        column.addWidget(self.words)
+        self.set_rows(())
+
+    def set_rows(self, rows: Sequence[Effort]) -> None:
+        """Show what these cases cost; those without a draft are left out."""
+        self.rows = tuple(row for row in rows if row.model is not None)
+        self._show()
+
+    @property
+    def points(self) -> list[tuple[float, str]]:
+        """Value and model of each case drawn, in order."""
+        return [(dot.value, dot.model) for dot in self.dots.dots]
+
+    def _show(self) -> None:
+        measure = _MEASURES[self.measure.currentIndex()]
+        values = ((row, measure.value(row)) for row in self.rows)
+        dots = [
+            _Dot(row.case_id, row.model or "", float(value))
+            for row, value in values
+            if value is not None
+        ]
+        self.dots.show_dots(dots, measure)
+        lines = [
+            f"{row.model}: {counted(row.cases, 'case')}, {row.seconds:.0f} s, "
+            f"Dice of the draft {row.dice_draft:.2f}"
+            for row in effort_by_model(self.rows)
+            if row.dice_draft is not None
+        ]
+        self.words.setText("\n".join(lines) or "No draft has been corrected yet.")
+        self.dots.setVisible(bool(self.rows))
+        self.measure.setVisible(bool(self.rows))
+
+
+@dataclass(frozen=True)
+class _Dot:
+    case_id: str
+    model: str
+    value: float
+
+
+class _Dots(Chart):
+    def __init__(self) -> None:
+        super().__init__("correction-effort", 120, (52, 8, 8, 18))
+        self.dots: list[_Dot] = []
+        self._measure = _MEASURES[0]
+
+    def show_dots(self, dots: list[_Dot], measure: _Measure) -> None:
+        self.dots, self._measure = dots, measure
+        self.redraw()
+
+    def plot(self, axes: Axes, inks: Inks) -> None:
+        """Plot dots and medians; a new model begins at a dashed line."""
+        measure, values = self._measure, [dot.value for dot in self.dots]
+        top = max(values, default=1.0) or 1.0
+        last = max(len(values) - 1, 0)
+        axes.set(xlim=(-0.5, last + 0.5), ylim=(0, top))
+        axes.set_yticks([0, top], [measure.words(value) for value in (0, top)])
+        axes.grid(axis="y", color=inks.faint, clip_on=False)
+        axes.set_xticks([-0.5, last + 0.5], ["first accepted", "last"])
+        first, end = axes.get_xticklabels()
+        first.set_horizontalalignment("left")
+        end.set_horizontalalignment("right")
+        start = 0
+        for model, group in groupby(self.dots, key=lambda dot: dot.model):
+            cases = [dot.value for dot in group]
+            stop = start + len(cases)
+            if start:
+                axes.axvline(start - 0.5, color=inks.faint, linestyle="--", linewidth=0.8)
+            middle = median(cases)
+            axes.plot([start - 0.4, stop - 0.6], [middle, middle], color=CHART_OTHER, linewidth=1.5)
+            text = f"{model}: median {measure.words(middle)}"
+            self.tell(axes, [start - 0.4, stop - 0.6], [middle, middle], [text, text])
+            start = stop
+        axes.plot(range(len(values)), values, "o", color=CHART, markersize=4, clip_on=False)
+        texts = [f"{dot.case_id} ({dot.model}): {measure.words(dot.value)}" for dot in self.dots]
+        self.tell(axes, range(len(values)), values, texts)
