@@ -1,8 +1,51 @@
 """Outline tumors in breast MRI: draft with a U-Net, correct, and train on the corrections.
 
-The engine modules import no Qt and no napari; `widgets` is the window, `cli` the command line.
+Ten calls serve scripts and notebooks, loaded when they are used; `cli` is the command line and
+`widgets` the window.
 """
 
-__all__ = ["__version__"]
+from __future__ import annotations
 
-__version__ = "0.1.0"
+from typing import TYPE_CHECKING, Any
+
+from .core.version import __version__
+
+if TYPE_CHECKING:
+    from .scripting import (
+        accept,
+        draft,
+        evaluate,
+        export_seg,
+        measure,
+        open_exam,
+        promote,
+        save_report,
+        train,
+        write_mask,
+    )
+
+__all__ = [
+    "__version__",
+    "accept",
+    "draft",
+    "evaluate",
+    "export_seg",
+    "measure",
+    "open_exam",
+    "promote",
+    "save_report",
+    "train",
+    "write_mask",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from . import scripting
+
+        return getattr(scripting, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -43,18 +43,8 @@ def phase_list(phases: str | None) -> list[str] | None:
 
 
 def model_folder(model: str | None) -> Path:
-    """Checkpoint folder of the model named, the promoted one, or the starter.
-
-    Raises
-    ------
-    InputError
-        If the one named is not known.
-    """
-    from ..model.checkpoint import STARTER
-
-    if model is None:
-        return Registry().promoted() or STARTER
-    return STARTER if model == "starter" else Registry().resolve(model)
+    """Checkpoint folder of the model named; see `Registry.chosen`."""
+    return Registry().chosen(model)
 
 
 def load_model(model: str | None) -> Checkpoint:

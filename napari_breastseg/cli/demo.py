@@ -13,8 +13,10 @@ import typer
 from .. import formats
 from ..core.atomic import write_text
 from ..core.errors import InputError
+from ..core.home import SAMPLE, sample_folder
 from ..core.volume import Exam, LabelMap
 from ..dataset import Dataset
+from ..scripting import accept
 from ._choices import model_folder
 from ._console import AsJson, print_json, print_table, run, say
 from .doctor import screen_problem
@@ -22,7 +24,6 @@ from .doctor import screen_problem
 if TYPE_CHECKING:
     from ..model.checkpoint import Checkpoint
 
-SAMPLE = "SAMPLE_001"
 FINE_TUNE_STEPS = 100
 
 
@@ -62,19 +63,6 @@ def demo(
     say("Synthetic data: the figures show that the loop runs, not how well it does on patients.")
 
 
-def sample_folder() -> Path:
-    """The sample exam's folder: in the package, or beside it in an editable install."""
-    package = Path(__file__).resolve().parent.parent
-    for folder in (package / "sample_data", package.parent / "sample_data"):
-        if folder.is_dir():
-            return folder
-    raise InputError(
-        "Expected the sample exam that comes with the package",
-        f"there is no sample_data in {package}",
-        "Install the package again",
-    )
-
-
 def read_sample() -> tuple[Exam, LabelMap]:
     """The sample exam and its truth."""
     folder = sample_folder()
@@ -107,16 +95,15 @@ def _loop(
     from ..scoring.figures import loop_picture
     from ..training import train_dataset
 
-    draft = run(predict(checkpoint, exam), quiet=quiet).label_map
+    prediction = run(predict(checkpoint, exam), quiet=quiet)
+    draft = prediction.label_map
     corrected, touched = _simulated_correction(draft, reference)
     formats.write_label_map(folder / f"{exam.case_id}.nii.gz", corrected)
     image = exam.phases["post1"]
     loop_picture(folder / "picture.png", image, reference, draft, corrected)
 
     dataset = Dataset.create(folder / "dataset", tuple(exam.phases))
-    dataset.add(exam, patient_id="SAMPLE")
-    dataset.save_draft(exam.case_id, draft, model=checkpoint.info.identity)
-    dataset.accept(exam.case_id, corrected, reviewed_slices=None, annotator="simulated", seconds=0)
+    accept(dataset, exam, corrected, patient_id="SAMPLE", reader="simulated", draft=prediction)
     result = run(
         train_dataset([dataset], folder / "model", base=checkpoint, steps=FINE_TUNE_STEPS),
         quiet=quiet,

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from ..core.errors import InputError
 from ..dataset import Dataset
 from ._choices import Device, Model, load_model
 from ._console import AsJson, print_json, print_table, run, say
-
-if TYPE_CHECKING:
-    from ..model.checkpoint import TrainingRecord
 
 
 def evaluate(
@@ -41,37 +36,17 @@ def evaluate(
 ) -> None:
     """Score a model on accepted cases: Dice, surface distances, volumes, lesions, curves."""
     from ..predict.prediction import predict
-    from ..scoring.evaluation import evaluate as evaluate_cases
+    from ..scoring.held_out import evaluate_dataset
 
-    opened = Dataset.open(dataset)
     checkpoint = load_model(model)
-    training = checkpoint.info.training
-    case_ids = _chosen(opened, split, training)
-    patient_of = {record.case_id: record.patient_id for record in opened.cases()}
-    trained_on = training.learned_from(patient_of.items()).intersection(case_ids)
-    if trained_on and not include_trained:
-        raise InputError(
-            f"Expected cases of patients that {checkpoint.info.name} and the models it was "
-            "made from "
-            "never learned from",
-            f"{len(trained_on)} of {len(case_ids)} cases were trained on",
-            "Use --split test, or --split val with a model that held them out; "
-            "--include-trained scores them all the same and marks them",
-        )
     result = run(
-        evaluate_cases(
-            [
-                (
-                    case_id,
-                    patient_of[case_id],
-                    partial(opened.exam, case_id),
-                    partial(opened.label_map, case_id),
-                )
-                for case_id in case_ids
-            ],
+        evaluate_dataset(
+            Dataset.open(dataset),
+            checkpoint.info,
             lambda exam: predict(checkpoint, exam, device=device, threshold=threshold),
+            split=split,
+            include_trained=include_trained,
             output=output,
-            trained_on=trained_on,
         ),
         quiet=as_json,
     )
@@ -99,26 +74,6 @@ def evaluate(
     if result.failed:
         say(f"{len(result.failed)} cases failed: {', '.join(result.failed)}")
         raise typer.Exit(1)
-
-
-def _chosen(dataset: Dataset, split: str, training: TrainingRecord) -> tuple[str, ...]:
-    if split == "all":
-        return tuple(record.case_id for record in dataset.cases() if record.is_accepted)
-    if split == "val":
-        accepted = {record.case_id for record in dataset.cases() if record.is_accepted}
-        held_out = [case for case in training.validation_cases if case in accepted]
-        # The fold's number can mean other patients once more have entered; the names cannot.
-        if held_out and dataset.name in training.datasets:
-            return tuple(held_out)
-        return dataset.split(training.fold or 0).val
-    locked = dataset.locked()
-    if not locked:
-        raise InputError(
-            "Expected accepted cases of patients locked for testing",
-            f"dataset {dataset.name} has none; the tenth patient is the first to be locked",
-            "Use --split val, or accept cases of more patients",
-        )
-    return locked
 
 
 def _distance(mm: float | None, px: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The folder where registry and settings live. Imports nothing of this package."""
+"""The folder where registry and settings live, and the one of the sample exam."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import re
 import sys
 from pathlib import Path
 
-__all__ = ["home_folder", "new_training_folder"]
+from .errors import InputError
+
+__all__ = ["SAMPLE", "home_folder", "new_training_folder", "sample_folder"]
+
+SAMPLE = "SAMPLE_001"
+"""Case id of the sample exam."""
 
 
 def home_folder() -> Path:
@@ -53,3 +58,22 @@ def new_training_folder(name: str) -> Path:
     while output.exists():
         output, number = folder / f"{stem}-{number}", number + 1
     return output
+
+
+def sample_folder() -> Path:
+    """Folder of the sample exam: in the package, or beside it in an editable install.
+
+    Raises
+    ------
+    InputError
+        If the package is not whole.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "sample_data", package.parent / "sample_data"):
+        if folder.is_dir():
+            return folder
+    raise InputError(
+        "Expected the sample exam that comes with the package",
+        f"there is no sample_data in {package}",
+        "Install the package again",
+    )

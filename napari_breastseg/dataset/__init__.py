@@ -8,6 +8,7 @@ What each part may import stands at its head; none imports Qt, napari or torch.
 from .checking import Finding, Severity
 from .derived import LABELS, Split
 from .effort import Effort, ModelEffort, effort, effort_by_model
+from .entering import enter_exam
 from .folder import Dataset, import_csv
 from .importing import ImportFailure, ImportResult
 from .locking import LockNote
@@ -52,5 +53,6 @@ __all__ = [
     "arranged",
     "effort",
     "effort_by_model",
+    "enter_exam",
     "import_csv",
 ]

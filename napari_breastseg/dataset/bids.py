@@ -25,10 +25,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import __version__, formats
+from .. import formats
 from ..core.atomic import write_json, write_text
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
+from ..core.version import __version__
 from ..core.volume import BACKGROUND, IGNORE, TUMOR, LabelMap
 from .records import CaseRecord
 from .store import Store

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import __version__, formats
+from .. import formats
 from ..core.errors import InputError
+from ..core.version import __version__
 from ..core.volume import BACKGROUND, IGNORE, TUMOR, Grid, LabelMap
 from .derived import LABELS
 from .effort import added_path_px

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import __version__, formats
+from .. import formats
 from ..core.atomic import atomic_path, storage_errors, write_text
 from ..core.errors import InputError
+from ..core.version import __version__
 from ..core.volume import TUMOR, Exam, LabelMap
 from . import masks
 from .derived import LABELS

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__, formats
+from .. import formats
 from ..core.atomic import storage_errors
 from ..core.errors import InputError
+from ..core.version import __version__
 from ..core.volume import Exam, LabelMap, Volume
 from ..lesions import Lesion
 from .derived import LABELS

@@ -15,7 +15,7 @@ from .cases import (
     holds_exam,
 )
 from .dicom import DicomError, DicomExam
-from .dicom_seg import read_seg, segments_of, write_seg
+from .dicom_seg import WrittenSeg, read_seg, segments_of, write_seg
 from .exams import UnnamedChannelsError, open_exam, read_exam, reading_exam
 from .folders import natural_key
 from .masks import read_label_map, write_label_map, write_volume
@@ -25,6 +25,7 @@ __all__ = [
     "DicomError",
     "DicomExam",
     "UnnamedChannelsError",
+    "WrittenSeg",
     "case_from_files",
     "case_name",
     "dicom_case",

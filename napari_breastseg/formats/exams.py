@@ -69,7 +69,7 @@ READERS: dict[str, Callable[[Sequence[Path]], list[Volume]]] = {
 
 
 def open_exam(
-    path: Path,
+    path: str | Path,
     *,
     phases: Sequence[str] | None = None,
     stack: bool = False,

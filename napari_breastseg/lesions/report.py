@@ -153,7 +153,7 @@ def require_ending(path: Path) -> None:
 
 
 def write_report(
-    path: Path,
+    path: str | Path,
     report: LesionReport,
     *,
     exam: Exam | None = None,
@@ -163,7 +163,7 @@ def write_report(
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         `.csv` one row per lesion and one for the total; `.json` everything, read again by
         `LesionReport.from_json`; `.pdf` one page to look at.
     report : LesionReport
@@ -179,6 +179,7 @@ def write_report(
     StorageError
         If the file cannot be written.
     """
+    path = Path(path)
     require_ending(path)
     ending = path.suffix.lower()
     if ending == ".json":

@@ -174,6 +174,23 @@ class Registry:
             "'models import'",
         )
 
+    def chosen(self, model: str | Path | None) -> Path:
+        """Checkpoint folder of what a user names: a model, "starter", or nothing.
+
+        Parameters
+        ----------
+        model : str, Path or None
+            As for `resolve`; None is the default model, and the starter where none was promoted.
+
+        Raises
+        ------
+        InputError
+            As `resolve` does.
+        """
+        if model is None:
+            return self.promoted() or STARTER
+        return STARTER if model == "starter" else self.resolve(model)
+
     def promote(
         self,
         name: str,

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import formats
 from ..core.errors import InputError
+from ..core.home import SAMPLE, sample_folder
 from ..core.volume import Grid, LabelMap
 from .canvas.layers import LayerTuple, image_tuples
 from .state.sources import plain_grid
@@ -61,20 +62,9 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
 
 def open_sample() -> list[LayerTuple]:
     """The synthetic exam of the package, for File > Open Sample."""
-    files = [file for folder in _sample_folders() for file in sorted(folder.glob("*_0000.nii.gz"))]
-    if not files:
-        raise InputError(
-            "Expected the sample exam of the package",
-            "its folder sample_data is missing",
-            "Install napari-breastseg again",
-        )
+    exam = formats.open_exam(sample_folder() / f"{SAMPLE}_0000.nii.gz")
     _follow_current_viewer()
-    return image_tuples(formats.open_exam(files[0]))
-
-
-def _sample_folders() -> tuple[Path, ...]:
-    package = Path(__file__).resolve().parent.parent
-    return package / "sample_data", package.parent / "sample_data"
+    return image_tuples(exam)
 
 
 def _read(path: str | Sequence[str]) -> list[LayerTuple]:

@@ -7,13 +7,13 @@ and highdicom only when a file is read or written.
 
 from .codes import SIDES, TYPES
 from .reading import Segment, is_seg, read_seg, segments_of
-from .writing import Written, write_seg
+from .writing import WrittenSeg, write_seg
 
 __all__ = [
     "SIDES",
     "TYPES",
     "Segment",
-    "Written",
+    "WrittenSeg",
     "is_seg",
     "read_seg",
     "segments_of",

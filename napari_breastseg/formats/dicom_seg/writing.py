@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import __version__
 from ...core.atomic import atomic_path
 from ...core.errors import InputError, StorageError
+from ...core.version import __version__
 from ...core.volume import Grid, LabelMap
 from ..dicom import DicomExam, Stack
 from ..dicom.elements import quiet
 from .codes import BREAST, CATEGORY, SIDES, TYPES, Coded
 
-__all__ = ["ALGORITHMS", "Written", "write_seg"]
+__all__ = ["ALGORITHMS", "WrittenSeg", "write_seg"]
 
 ALGORITHMS = ("manual", "semiautomatic", "automatic")
 """How a mask came about, as DICOM tells it."""
@@ -58,9 +58,10 @@ _ASKED_FOR = (
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenSeg:
     """What a SEG says that was written."""
 
+    case_id: str
     role: str
     """The phase whose images it names."""
 
@@ -80,7 +81,7 @@ def write_seg(
     side: str | None = None,
     algorithm: str = "semiautomatic",
     made_with: tuple[str, str] = (_MAKER, __version__),
-) -> Written:
+) -> WrittenSeg:
     """Write the tumor of a label map as a binary DICOM SEG of one segment, atomically.
 
     Parameters
@@ -105,7 +106,7 @@ def write_seg(
 
     Returns
     -------
-    Written
+    WrittenSeg
 
     Raises
     ------
@@ -163,7 +164,7 @@ def write_seg(
             f"they are incomplete or not as the standard has them ({type(error).__name__})",
             "Export the exam again from the archive, or write the mask as NIfTI",
         ) from None
-    return Written(role, int(seg.NumberOfFrames), int(tumor.sum()), chosen)
+    return WrittenSeg(exam.case_id, role, int(seg.NumberOfFrames), int(tumor.sum()), chosen)
 
 
 def side_of(tumor: NDArray[np.bool_], grid: Grid) -> str | None:

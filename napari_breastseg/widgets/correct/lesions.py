@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt
@@ -23,6 +23,7 @@ from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam, LabelMap
 from ...dataset import Dataset
+from ...formats import WrittenSeg
 from ...lesions import (
     PE_THRESHOLD_PERCENT,
     Change,
@@ -38,6 +39,7 @@ from ...lesions.report import (
     require_ending,
     write_report,
 )
+from ...lesions.seg import exporting_seg
 from ..canvas.layers import placement, tumor_layer, volume_of
 from ..parts import colors as _colors
 from ..parts.fields import Fold, PathField, button, form, heading, note, set_ready
@@ -47,7 +49,6 @@ from ..state.edits import EditWatch
 from ..state.session import Session
 from ..state.sources import Source, exam_of, note_of
 from .kinetic_chart import KineticChart
-from .seg_export import write_seg_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -174,10 +175,14 @@ class LesionSection(QWidget):
             draft = self._session.draft
             self.runner.start(
                 "Writing the DICOM SEG",
-                lambda: write_seg_of(
-                    path, exam, label_map, dicom, model=None if draft is None else draft.model
+                lambda: exporting_seg(
+                    path,
+                    dicom,
+                    label_map,
+                    exam=exam,
+                    **_made_with(None if draft is None else draft.model),
                 ),
-                on_result=lambda words: show_info(words),
+                on_result=lambda written: show_info(_seg_words(path, written)),
             )
 
     def put_down(self) -> None:
@@ -422,3 +427,16 @@ def _lesion_table() -> QTableWidget:
     table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
     return table
+
+
+def _made_with(model: str | None) -> dict[str, Any]:
+    """How a mask came about, for `exporting_seg`: by hand, or from a draft of a model."""
+    if model is None:
+        return {"algorithm": "manual"}
+    name, _, version = model.partition("@")
+    return {"made_with": (name, version or "unknown")}
+
+
+def _seg_words(path: Path, written: WrittenSeg) -> str:
+    side = "side not known" if written.side is None else f"{written.side} breast"
+    return f"Wrote {path.name}: {written.frames} frames on {written.role}, {side}"

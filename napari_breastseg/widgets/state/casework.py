@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.volume import TUMOR, Exam, LabelMap
-from ...dataset import CaseRecord, Dataset, SecondRead, Status
+from ...dataset import CaseRecord, Dataset, SecondRead, Status, enter_exam
 from ...imaging.intensity import grey_window
 from .session import Draft
 from .sources import fingerprint
@@ -101,43 +101,8 @@ def begin(
         If the dataset knows the case with another grid, patient or voxels, a channel is missing,
         or somebody else holds the case.
     """
-    known = {record.case_id: record for record in dataset.cases()}
-    record = known.get(exam.case_id)
-    if record is None:
-        record = dataset.add(exam, patient_id=patient_id)
-    elif not record.grid.grid.matches(exam.grid):
-        raise InputError(
-            f"Expected exam {exam.case_id} on the grid dataset {dataset.name} has for it, "
-            f"{record.grid.grid.describe()}",
-            f"found {exam.grid.describe()}",
-            "Open the case from the dataset, or give the other exam another file name",
-        )
-    elif role := _other_phase(exam, dataset.exam(exam.case_id)):
-        raise InputError(
-            f"Expected the exam that dataset {dataset.name} knows as case {exam.case_id}",
-            f"found another exam of that name: phase {role} differs",
-            "Give the other exam's file another name, or open the case from the dataset",
-        )
-    elif patient_id and patient_id != record.patient_id:
-        raise InputError(
-            f"Expected the patient id with which case {exam.case_id} entered dataset "
-            f"{dataset.name}",
-            "found another one",
-            "Leave the field empty for a case the dataset knows, or rename the exam's file",
-        )
+    record = enter_exam(dataset, exam, patient_id=patient_id)
     return _hold(dataset, record, exam, annotator, draft)
-
-
-def _other_phase(exam: Exam, known: Exam) -> str:
-    """The first channel of a case whose voxels are not the exam's; empty when all are."""
-    for role, volume in known.phases.items():
-        if role not in exam.phases:
-            continue
-        # A dataset keeps floating point numbers in single precision.
-        for mine, its in zip(exam.phases[role].data, volume.data, strict=True):
-            if not np.array_equal(np.asarray(mine, np.float32), np.asarray(its, np.float32)):
-                return role
-    return "" if any(role in exam.phases for role in known.phases) else next(iter(known.phases))
 
 
 def reopen(

@@ -1,0 +1,93 @@
+"""A mask as a DICOM SEG of the exam it was drawn on; the lesions in it tell the side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .. import formats
+from ..core.errors import InputError
+from ..core.progress import Job, Progress
+from ..core.volume import Exam, LabelMap
+from ..formats import DicomExam, WrittenSeg
+from .report import lesion_side
+
+__all__ = ["exporting_seg"]
+
+
+def exporting_seg(
+    output: Path,
+    source: Path | DicomExam,
+    mask: Path | LabelMap,
+    *,
+    exam: Exam | None = None,
+    phases: list[str] | None = None,
+    side: str | None = None,
+    **options: Any,
+) -> Job[WrittenSeg]:
+    """Write a mask as a DICOM SEG of its exam's study.
+
+    Parameters
+    ----------
+    output : Path
+        The SEG to write; ends in `.dcm`.
+    source : Path or DicomExam
+        The DICOM exam, or its folder.
+    mask : Path or LabelMap
+        On the exam's grid.
+    exam : Exam, optional
+        The exam's voxels, where they have been read already; its breasts tell the side.
+    phases : list of str, optional
+        Roles, as for `formats.find_cases`; for a folder.
+    side : {"right", "left", "both", "none"}, optional
+        By default found from the breasts and the tumor.
+    **options
+        As for `formats.write_seg`.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    WrittenSeg
+        Its `side` is None where the place of the tumor does not tell it.
+
+    Raises
+    ------
+    InputError, StorageError
+        If the folder does not hold one DICOM exam whose phases are known, `output` is one of the
+        inputs, or as `formats.read_label_map` and `formats.write_seg` do.
+    """
+    if not isinstance(source, DicomExam):
+        source = yield from _dicom_exam(source, phases)
+    taken = [*source.files, *([mask] if isinstance(mask, Path) and mask.is_file() else [])]
+    if output.exists() and any(output.samefile(file) for file in taken):
+        raise InputError(
+            "Expected an output apart from the inputs",
+            "it is one of them",
+            "Choose another file name; nothing was written",
+        )
+    if source.decision.question is not None:
+        raise source.decision.question
+    if not isinstance(mask, LabelMap):
+        grid = next(iter(source.phases.values())).grid
+        mask = formats.read_label_map(mask, grid=grid, case_id=source.case_id)
+    if side is None:
+        if exam is None:
+            exam = yield from formats.reading_exam(formats.dicom_case(source))
+        side = yield from lesion_side(exam, mask)
+    yield Progress("Writing the DICOM SEG", 0, 0)
+    return formats.write_seg(output, mask, source, side=side, **options)
+
+
+def _dicom_exam(folder: Path, phases: list[str] | None) -> Job[DicomExam]:
+    cases = yield from formats.finding_cases(folder, phases=phases)
+    found = [case.dicom for case in cases if case.dicom is not None]
+    if len(found) != 1:
+        raise InputError(
+            "Expected one DICOM exam to make a DICOM SEG of",
+            f"found {len(found)}" + (", and files that are no DICOM" if not found else ""),
+            "Choose the folder of the exam the mask was drawn on",
+        )
+    return found[0]
