@@ -185,8 +185,7 @@ def _grid_of(
     affine = np.eye(4)
     try:
         if directions is not None:
-            unit = next(iter(header.get("space units") or ["mm"]))
-            scale = _UNIT_MM.get(str(unit).strip('"').lower(), 1.0)
+            scale = _in_mm(next(iter(header.get("space units") or ["mm"])))
             columns = np.array([np.asarray(directions[axis], np.float64) for axis in axes]).T
             if columns.shape == (3, 3) and space in _TO_RAS:
                 to_ras = np.diag(_TO_RAS[space]) * scale
@@ -197,6 +196,8 @@ def _grid_of(
             lengths = np.linalg.norm(columns, axis=0)[::-1] * scale
         else:
             spacings = np.asarray(header.get("spacings", np.full(max(axes) + 1, np.nan)), float)
+            units = list(header.get("units") or [])[: len(spacings)]
+            spacings[: len(units)] *= [_in_mm(unit) for unit in units]
             lengths = spacings[axes][::-1]
         if not np.isfinite(lengths).all():
             return Grid(size)
@@ -204,3 +205,8 @@ def _grid_of(
         return Grid(size, affine, has_orientation=False)
     except InputError as error:
         raise InputError(f"{error.expected} in {path.name}", error.found, error.fix) from error
+
+
+def _in_mm(unit: object) -> float:
+    """Millimeters in a header's unit of length; a unit that is not known counts as mm."""
+    return _UNIT_MM.get(str(unit).strip('"').lower(), 1.0)

@@ -191,7 +191,8 @@ def prepare(
         values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
         # No enhancement is zero in a subtraction, whatever its darkest voxel.
         offset = 0.0 if roles[channel].startswith("sub") else low
-        phases[channel] = resample(values, shape)[0].sub_(offset).div_(high - low)
+        # Into `phases`, never in place: what is not resampled is still the exam's own array.
+        torch.sub(resample(values, shape)[0], offset, out=phases[channel]).div_(high - low)
     return Prepared(phases, tuple(roles), exam.grid)
 
 

@@ -158,6 +158,8 @@ def test_series_that_are_no_phase_are_left_out_with_a_reason(tmp_path: Path) -> 
         28: {"Modality": "CT"},
         29: {"ImageType": ["ORIGINAL", "PRIMARY", "M", "DIXON", "F"]},
         30: {"ImageType": ["DERIVED", "PRIMARY", "M"]},
+        31: {"RepetitionTime": 5.2},
+        32: {"EchoTime": 2.8},
     }
     for number, elements in others.items():
         write_series(tmp_path / "more", number, 9000, AcquisitionTime="110000", **elements)
@@ -173,12 +175,28 @@ def test_series_that_are_no_phase_are_left_out_with_a_reason(tmp_path: Path) -> 
         "28": "CT, not MR",
         "29": "a Dixon fat image",
         "30": "derived from other images",
+        "31": "another repetition time than the dynamic series: 5.2 ms, not 4.1",
+        "32": "another echo time than the dynamic series: 2.8 ms, not 1.4",
     }
     exam = found(tmp_path)
     assert list(exam.phases) == ["pre", "post1", "post2"]
     assert [row.role for row in exam.rows[3:]] == [None] * len(reasons)
     for handle, reason in reasons.items():
         assert why(exam, handle).startswith(reason)
+
+
+def test_times_that_differ_by_less_than_a_tenth_are_of_one_dynamic_series(tmp_path: Path) -> None:
+    write_exam(tmp_path)
+    write_series(
+        tmp_path / "more",
+        31,
+        9000,
+        AcquisitionTime="110000",
+        ContrastBolusAgent="Gd",
+        RepetitionTime=4.4,
+        EchoTime=1.5,
+    )
+    assert found(tmp_path).phases["post3"].handle == "31"
 
 
 def test_roles_can_be_chosen_by_series(tmp_path: Path) -> None:

@@ -73,6 +73,22 @@ def test_spaces_become_ras(tmp_path: Path, space: str, signs: Any) -> None:
         assert np.allclose((read.grid.affine @ (z, y, x, 1))[:3], there * signs)
 
 
+@pytest.mark.parametrize(
+    ("unit", "mm"), [("um", 0.001), ("micron", 0.001), ("mm", 1.0), ("cm", 10.0), ("m", 1000.0)]
+)
+def test_units_become_millimetres(tmp_path: Path, unit: str, mm: float) -> None:
+    sizes, origin = np.array([0.5, 0.6, 2.0]) / mm, np.array([1.0, 2.0, 3.0]) / mm
+    in_space: Any = {"space_directions": np.diag(sizes), "space_origin": origin}
+    in_space |= {"space": "RAS", "space_units": [unit] * 3}
+    path = write(tmp_path / "a.nrrd", array(2, 3, 4), **in_space)
+    (placed,) = read_nrrd(path)
+    assert np.allclose(placed.grid.affine[:3, 3], [1.0, 2.0, 3.0])
+    path = write(tmp_path / "b.nrrd", array(2, 3, 4), spacings=list(sizes), units=[unit] * 3)
+    (spaced,) = read_nrrd(path)
+    for volume in (placed, spaced):
+        assert np.allclose(volume.grid.voxel_size, [2.0, 0.6, 0.5])
+
+
 @pytest.mark.parametrize("axis", [0, 3])
 def test_phases_stand_on_the_axis_that_is_not_in_space(tmp_path: Path, axis: int) -> None:
     data = np.moveaxis(array(2, 3, 4, 5), 3, axis)  # five phases

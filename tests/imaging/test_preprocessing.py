@@ -105,6 +105,28 @@ def test_a_missing_phase_leaves_its_inputs_at_zero():
     assert not stacked[2].any()
 
 
+def test_preparing_leaves_the_exam_as_it_is(sphere_exam):
+    exam, _ = sphere_exam
+    before = {role: volume.data.copy() for role, volume in exam.phases.items()}
+    assert {data.dtype for data in before.values()} == {np.dtype(np.float32)}
+    for spacing in (None, (3.0, 1.4, 1.4)):
+        prepare(exam, ("pre", "post1"), spacing_mm=spacing)
+        for role, data in before.items():
+            np.testing.assert_array_equal(exam.phases[role].data, data)
+
+
+def test_no_enhancement_is_zero_in_a_ready_made_subtraction(oblique_grid):
+    rise = np.zeros(oblique_grid.shape, np.float32)
+    rise[:, :4] = -40  # the window's darkest value lies below zero
+    rise[:, -4:] = 160
+    exam = Exam("P005", {"sub1": Volume(rise, oblique_grid)})
+    prepared = prepare(exam, ("sub1",)).phases[0].numpy()
+    low, high = intensity_window([rise])
+    assert low < 0
+    np.testing.assert_allclose(prepared, rise / (high - low), atol=1e-6)
+    assert not prepared[:, 4:-4].any()
+
+
 def test_a_ready_made_subtraction_takes_the_place_of_the_difference():
     sub = torch.rand(1, 1, 4, 4)
     stacked = stack_inputs(sub, ("sub1",), ("pre", "post1", "post1-pre"))
