@@ -17,7 +17,7 @@ from ...imaging.correction import Edit
 from ...imaging.intensity import grey_window
 from ...imaging.pictures import shown_role
 from ..parts import colors as _colors
-from ..state.sources import Source, earlier_layers, fingerprint, note_of
+from ..state.sources import Source, earlier_layers, fingerprint, grid_noted, note_of
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -27,6 +27,7 @@ __all__ = [
     "LayerTuple",
     "apply_edit",
     "edit_labels",
+    "grid_of",
     "image_tuples",
     "placement",
     "remove_hidden",
@@ -253,6 +254,11 @@ def volume_of(layer: Labels) -> NDArray[Any]:
     """A Labels layer's array as (Z, Y, X); a view."""
     data: NDArray[Any] = np.asarray(layer.data)
     return data[None] if data.ndim == 2 else data
+
+
+def grid_of(layer: Labels) -> Grid:
+    """A mask's grid; one without spacing where none was noted."""
+    return grid_noted(layer) or Grid(volume_of(layer).shape)
 
 
 def edit_labels(layer: Labels, wanted: NDArray[Any]) -> int:

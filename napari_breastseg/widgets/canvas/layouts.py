@@ -16,7 +16,7 @@ from ...core.volume import Grid
 from ..parts import colors as _colors
 from ..parts.jobs import show_info
 from ..state.session import Session
-from ..state.sources import note_of
+from ..state.sources import grid_noted, note_of
 from .display import Display
 from .layers import placement, tumor_layer
 from .orientation import follow, radiological_order
@@ -181,8 +181,7 @@ class Layouts:
         if source is None:
             return None
         layer = self._viewer.layers[next(iter(source.layers.values()))]
-        grid = note_of(layer).get("grid")
-        return grid if isinstance(grid, Grid) and layer.ndim == 3 else None
+        return grid_noted(layer) if layer.ndim == 3 else None
 
 
 class SideViews(QWidget):

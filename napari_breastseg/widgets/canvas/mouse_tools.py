@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from ...core.volume import Grid
 from ...imaging.correction import Edit, Growth, threshold_dab
 from ..state.sources import note_of
-from .layers import apply_edit, label_colors, placement, volume_of
+from .layers import apply_edit, grid_of, label_colors, placement, volume_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -165,7 +164,7 @@ class MouseTools(QObject):
 
     def _grow(self, layer: Labels, voxel: Voxel, event: Any) -> Iterator[None]:
         """Press to see what grows, turn the wheel to change it, release to keep it."""
-        grid = _grid_of(layer)
+        grid = grid_of(layer)
         self._growth = Growth(self._values, grid, voxel, axis=self._grow_axis())
         self._show_growth()
         yield
@@ -182,7 +181,7 @@ class MouseTools(QObject):
     def _brush(self, layer: Labels, event: Any) -> Iterator[None]:
         """Paint what exceeds the level; the whole stroke is one undo step."""
         axis, level = self._axis(), self._level()
-        grid = _grid_of(layer)
+        grid = grid_of(layer)
         spacing = grid.spacing_mm or (1.0, 1.0, 1.0)
         across = int(self._viewer.dims.displayed[-1]) - self._viewer.dims.ndim
         radius = layer.brush_size / 2 * spacing[across]
@@ -251,8 +250,3 @@ def _place(layer: Labels, position: Any) -> tuple[float, float, float]:
     places = [float(place) for place in layer.world_to_data(position)][-layer.ndim :]
     z, y, x = [0.0] * (3 - len(places)) + places
     return z, y, x
-
-
-def _grid_of(layer: Labels) -> Grid:
-    grid = note_of(layer).get("grid")
-    return grid if isinstance(grid, Grid) else Grid(volume_of(layer).shape)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ...core.volume import Grid
+from ..state.sources import grid_noted
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -159,11 +160,11 @@ class _Follower:
         self._show()
 
     def _find(self, viewer: Viewer) -> Grid | None:
-        grids = [grid for layer in viewer.layers if (grid := _grid_of(layer)) is not None]
+        grids = [grid for layer in viewer.layers if (grid := grid_noted(layer)) is not None]
         active = (
             None
             if viewer.layers.selection.active is None
-            else _grid_of(viewer.layers.selection.active)
+            else grid_noted(viewer.layers.selection.active)
         )
         if active is not None:
             return active
@@ -191,12 +192,6 @@ class _Follower:
         else:
             letters = ("", "", "", _UNKNOWN if grid is not None and view is None else "")
         _write_letters(viewer, letters)
-
-
-def _grid_of(layer: Any) -> Grid | None:
-    note = layer.metadata.get("breastseg")
-    grid = note.get("grid") if isinstance(note, dict) else None
-    return grid if isinstance(grid, Grid) else None
 
 
 def _write_letters(viewer: Viewer, letters: tuple[str, str, str, str]) -> None:

@@ -23,11 +23,11 @@ from qtpy.QtWidgets import (
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.region import Region
-from ...core.volume import Exam, Grid, LabelMap
+from ...core.volume import Exam, LabelMap
 from ...imaging import correction
 from ...imaging.correction import Edit, Scope
 from ...predict.prediction import Prediction
-from ..canvas.layers import apply_edit, tumor_layer, volume_of
+from ..canvas.layers import apply_edit, grid_of, tumor_layer, volume_of
 from ..canvas.mouse_tools import MouseTools, voxel_of
 from ..canvas.scribble_layer import ScribbleLayer
 from ..canvas.view import add_box, box_region, has_box, through
@@ -35,7 +35,7 @@ from ..parts.fields import button, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
 from ..state.session import Draft, Session
-from ..state.sources import exam_of, note_of
+from ..state.sources import exam_of
 from .tool_list import BUTTONS, IN_HAND, SCOPES
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ class ToolSection(QWidget):
         for name, made in self.buttons.items():
             set_ready(made, self.why_not(name))
         set_ready(self.box_button, "" if self._session.source else "Open an exam first")
-        unit = "mm" if layer is None else correction.unit_of(_grid_of(layer))
+        unit = "mm" if layer is None else correction.unit_of(grid_of(layer))
         self.distance.setSuffix(f" {unit}")
         self.line.setText(
             "Pixel size is not known: distances are in pixels." if unit == "px" else ""
@@ -382,7 +382,7 @@ class ToolSection(QWidget):
         then: Callable[[], object] = lambda: None,
     ) -> None:
         """Find an edit, in a thread unless it stays within a slice, and make it."""
-        labels, grid = volume_of(layer), _grid_of(layer)
+        labels, grid = volume_of(layer), grid_of(layer)
         if scope is not None and (grid.shape[0] == 1 or scope.kind == "slice"):
             if self._take(layer, work(LabelMap(labels, grid))):
                 then()
@@ -472,11 +472,6 @@ class ToolSection(QWidget):
         scribble.setChecked(self.scribbles.layer is not None)
         scribble.setText(self.scribbles.words)
         set_ready(self.buttons["settle"], self.why_not("settle"))
-
-
-def _grid_of(layer: Labels) -> Grid:
-    grid = note_of(layer).get("grid")
-    return grid if isinstance(grid, Grid) else Grid(volume_of(layer).shape)
 
 
 def _listed(slices: Sequence[int]) -> str:

@@ -26,6 +26,7 @@ __all__ = [
     "earlier_layers",
     "exam_of",
     "fingerprint",
+    "grid_noted",
     "is_open",
     "note_of",
     "plain_grid",
@@ -39,6 +40,12 @@ def note_of(layer: Any) -> dict[str, Any]:
     """What this package wrote about a layer; empty for layers of other readers."""
     note = layer.metadata.get("breastseg")
     return note if isinstance(note, dict) else {}
+
+
+def grid_noted(layer: Any) -> Grid | None:
+    """The grid this package wrote about a layer; None for layers of other readers."""
+    grid = note_of(layer).get("grid")
+    return grid if isinstance(grid, Grid) else None
 
 
 @dataclass(frozen=True)
@@ -172,9 +179,9 @@ def _volumes(layer: Image, role: str) -> dict[str, Volume]:
             "it is a color image" if layer.rgb else f"it has {data.ndim} axes",
             "Convert it to grey, or open the file through the Open tab",
         )
-    grid = note_of(layer).get("grid")
+    grid = grid_noted(layer)
     volumes = data[None] if data.ndim == 3 else data[None, None] if data.ndim == 2 else data
-    if not isinstance(grid, Grid) or grid.shape != volumes.shape[1:]:
+    if grid is None or grid.shape != volumes.shape[1:]:
         grid = plain_grid(volumes.shape[1:], tuple(layer.scale), layer.units)
     if len(volumes) == 1:
         return {role: Volume(volumes[0], grid)}
