@@ -26,7 +26,7 @@ from ..core.volume import Exam, LabelMap
 from .canvas.display import Display
 from .canvas.layers import set_aside, show_exam, show_labels
 from .canvas.layouts import Layouts
-from .canvas.orientation import follow
+from .canvas.orientation import show_radiologically
 from .canvas.slice_marks import SliceMarks
 from .canvas.view import go_to_tumor
 from .correct.panel import CorrectPanel
@@ -107,7 +107,7 @@ class BreastMRI(Actions, QWidget):
         column.addWidget(self.tour)
         column.addWidget(self.tabs, 1)
         self.setMinimumWidth(330)
-        follow(napari_viewer)
+        show_radiologically(napari_viewer)
         layers = napari_viewer.layers
         layers.events.inserted.connect(self._on_inserted)
         for event in (layers.events.removed, layers.events.renamed):

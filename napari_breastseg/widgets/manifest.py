@@ -115,8 +115,8 @@ def current_window() -> Viewer | None:
 
 
 def _follow_current_viewer() -> None:
-    from .canvas.orientation import follow
+    from .canvas.orientation import show_radiologically
 
     viewer = current_window()
     if viewer is not None:
-        follow(viewer)
+        show_radiologically(viewer)

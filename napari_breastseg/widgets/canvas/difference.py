@@ -14,7 +14,7 @@ from ..parts import colors as _colors
 from ..state.session import Session
 from ..state.sources import note_of
 from .layers import label_colors, placement, tumor_layer, volume_of
-from .view import through
+from .view import current_slice
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -71,7 +71,7 @@ class Difference:
         labels, out = volume_of(mask), volume_of(layer)
         if draft.label_map.data.shape != labels.shape:
             return
-        seen = through(self._viewer, self._session.source)
+        seen = current_slice(self._viewer, self._session.source)
         part: Any = (slice(None),) * 3
         if seen is not None:
             axis, index = seen

@@ -101,9 +101,9 @@ def show_exam(
     draw : callable, optional
         Draws the canvas; called as soon as the phase to look at first is in its layer.
     """
-    from .orientation import follow
+    from .orientation import show_radiologically
 
-    follow(viewer)
+    show_radiologically(viewer)
     leaving = {exam.case_id, instead_of}
     old = [layer for layer in viewer.layers if note_of(layer).get("case_id") in leaving]
     new = {

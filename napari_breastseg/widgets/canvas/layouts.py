@@ -19,7 +19,7 @@ from ..state.session import Session
 from ..state.sources import grid_noted, note_of
 from .display import Display
 from .layers import placement, tumor_layer
-from .orientation import follow, radiological_order
+from .orientation import radiological_order, show_radiologically
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -203,7 +203,7 @@ class SideViews(QWidget):
         for order in ((vertical, through, across), (across, through, vertical)):
             model = ViewerModel()
             model.theme = viewer.theme
-            follow(model)
+            show_radiologically(model)
             self._fill(model)
             model.dims.order = order
             model.reset_view()

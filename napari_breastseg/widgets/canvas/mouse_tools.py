@@ -63,7 +63,7 @@ class MouseTools(QObject):
         self._grow_axis: Callable[[], int | None] = lambda: None
         self._level: Callable[[], float] = lambda: 0.0
 
-    def take(
+    def pick_up(
         self,
         name: str,
         layer: Labels,
@@ -74,7 +74,7 @@ class MouseTools(QObject):
         grow_axis: Callable[[], int | None] = lambda: None,
         level: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Take a tool in hand.
+        """Take a tool in hand, after putting down the one before.
 
         Parameters
         ----------

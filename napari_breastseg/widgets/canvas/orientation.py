@@ -18,7 +18,7 @@ from ..state.sources import grid_noted
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["View", "follow", "radiological_order", "view_of"]
+__all__ = ["View", "radiological_order", "show_radiologically", "view_of"]
 
 _FIRST = "RAH"
 """Letters that belong to the left and upper edges of a picture, as radiologists hang it."""
@@ -122,7 +122,7 @@ def view_of(grid: Grid, order: tuple[int, int, int]) -> View | None:
 _followers: weakref.WeakKeyDictionary[Any, _Follower] = weakref.WeakKeyDictionary()
 
 
-def follow(viewer: Viewer) -> None:
+def show_radiologically(viewer: Viewer) -> None:
     """Show the exams of a viewer radiologically from now on, however they come in."""
     viewer = getattr(viewer, "__wrapped__", viewer)
     if viewer not in _followers:

@@ -42,14 +42,14 @@ class ScribbleLayer(QObject):
         return None
 
     @property
-    def words(self) -> str:
+    def button_text(self) -> str:
         """What the button says: what is drawn now."""
         layer = self.layer
         if layer is None:
             return "Scribble in / out"
         return "Scribbling in" if layer.selected_label == IN else "Scribbling out"
 
-    def take(self, mask: Labels) -> None:
+    def start_or_switch(self, mask: Labels) -> None:
         """Draw what is in; called again, what is out, and so on."""
         layer = self.layer
         if layer is None:

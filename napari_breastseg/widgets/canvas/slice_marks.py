@@ -14,7 +14,7 @@ from qtpy.QtGui import QColor, QPainter, QPaintEvent
 from qtpy.QtWidgets import QScrollBar, QSizePolicy, QWidget
 
 from ..state.session import Session
-from .view import through
+from .view import current_slice
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -74,7 +74,7 @@ class SliceMarks(QWidget):
     def states(self) -> list[str]:
         """Of each slice: "looked", "tumor" where there is some nobody looked at, or ""."""
         record = self._session.record
-        seen = through(self._viewer, self._session.source)
+        seen = current_slice(self._viewer, self._session.source)
         if record is None or seen is None or record.grid.shape[seen[0]] == 1:
             return []
         axis = seen[0]
@@ -91,7 +91,7 @@ class SliceMarks(QWidget):
         is_wanted = (
             self._column is not None
             and self._session.dataset is not None
-            and through(self._viewer, self._session.source) is not None
+            and current_slice(self._viewer, self._session.source) is not None
         )
         if is_wanted == self.isHidden():
             self.setVisible(is_wanted)

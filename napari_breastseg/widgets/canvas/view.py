@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 __all__ = [
     "add_box",
     "box_region",
+    "current_slice",
     "go_to_tumor",
     "has_box",
     "ready_brush",
     "slice_region",
-    "through",
 ]
 
 
-def through(viewer: Viewer, source: Source | None) -> tuple[int, int] | None:
+def current_slice(viewer: Viewer, source: Source | None) -> tuple[int, int] | None:
     """Array axis (0 z, 1 y, 2 x) one looks along, and the slice in sight; None in 3D or for 2D."""
     if source is None or viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
         return None
@@ -49,7 +49,7 @@ def through(viewer: Viewer, source: Source | None) -> tuple[int, int] | None:
 
 def slice_region(viewer: Viewer, source: Source, exam: Exam) -> Region | None:
     """Region of the slice in sight; None where the exam is one slice anyway."""
-    seen = through(viewer, source)
+    seen = current_slice(viewer, source)
     if seen is None or exam.grid.shape[seen[0]] == 1:
         if viewer.dims.ndisplay == 3:
             raise InputError(
@@ -120,7 +120,7 @@ def box_region(viewer: Viewer, source: Source, exam: Exam, slices_beside: int) -
 
 def go_to_tumor(viewer: Viewer, source: Source, labels: Any) -> None:
     """Go to the slice with the most tumor, unless there is some in sight; `labels` is (Z, Y, X)."""
-    seen = through(viewer, source)
+    seen = current_slice(viewer, source)
     if seen is None:
         return
     axis, index = seen

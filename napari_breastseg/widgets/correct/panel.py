@@ -31,7 +31,7 @@ from ..canvas.layers import (
     tumor_layer,
     volume_of,
 )
-from ..canvas.view import go_to_tumor, ready_brush, through
+from ..canvas.view import current_slice, go_to_tumor, ready_brush
 from ..parts import fields as _fields
 from ..parts.fields import (
     PathField,
@@ -456,7 +456,7 @@ class CorrectPanel(QWidget):
 
     def _on_step(self, event: object = None) -> None:
         if self._session.record is not None:
-            seen = through(self._viewer, self._session.source)
+            seen = current_slice(self._viewer, self._session.source)
             if seen is not None:
                 self._session.mark_reviewed([seen[1]], axis=seen[0])
             elif self._session.record.grid.shape[0] == 1:
@@ -524,7 +524,7 @@ class CorrectPanel(QWidget):
 
     def _axis(self) -> int:
         """Array axis one looks along."""
-        seen = through(self._viewer, self._session.source)
+        seen = current_slice(self._viewer, self._session.source)
         return 0 if seen is None else seen[0]
 
     def _is_known(self) -> bool:

@@ -30,7 +30,7 @@ from ...predict.prediction import Prediction
 from ..canvas.layers import apply_edit, grid_of, tumor_layer, volume_of
 from ..canvas.mouse_tools import MouseTools, voxel_of
 from ..canvas.scribble_layer import ScribbleLayer
-from ..canvas.view import add_box, box_region, has_box, through
+from ..canvas.view import add_box, box_region, current_slice, has_box
 from ..parts.fields import button, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
@@ -226,14 +226,14 @@ class ToolSection(QWidget):
             return
         if name == "grow_click":
             values = self._map("growth", correction.growth_map)
-            self.mouse.take(tool, layer, values=values, grow_axis=self._grow_axis)
+            self.mouse.pick_up(tool, layer, values=values, grow_axis=self._grow_axis)
         elif name == "threshold_brush":
             values = self._map("percent", correction.percent_map)
-            self.mouse.take(
+            self.mouse.pick_up(
                 tool, layer, values=values, axis=self._axis, level=lambda: float(self.level.value())
             )
         else:
-            self.mouse.take(tool, layer, act=lambda voxel: self._click(name, voxel))
+            self.mouse.pick_up(tool, layer, act=lambda voxel: self._click(name, voxel))
 
     def _click(self, name: str, voxel: tuple[int, int, int]) -> None:
         with errors_shown():
@@ -248,7 +248,7 @@ class ToolSection(QWidget):
 
     def _scribble(self, layer: Labels, at: object) -> None:
         self.mouse.put_down()
-        self.scribbles.take(layer)
+        self.scribbles.start_or_switch(layer)
 
     def _settle(self, layer: Labels, at: object) -> None:
         marks = self.scribbles.marks()
@@ -421,7 +421,7 @@ class ToolSection(QWidget):
             raise InputError(
                 "Expected a slice in sight", "the viewer shows the exam in 3D", "Switch to 2D"
             )
-        axis, index = through(self._viewer, source) or (0, 0)
+        axis, index = current_slice(self._viewer, source) or (0, 0)
         box = None
         if kind == "box":
             box = box_region(self._viewer, source, self._exam(), self.beside.value())
@@ -437,7 +437,7 @@ class ToolSection(QWidget):
         return self._pressed
 
     def _axis(self) -> int:
-        return (through(self._viewer, self._session.source) or (0, 0))[0]
+        return (current_slice(self._viewer, self._session.source) or (0, 0))[0]
 
     def _grow_axis(self) -> int | None:
         return self._axis() if self.scope.currentData() == "slice" else None
@@ -470,7 +470,7 @@ class ToolSection(QWidget):
                 made.setChecked(self.mouse.name == IN_HAND[name])
         scribble = self.buttons["scribble"]
         scribble.setChecked(self.scribbles.layer is not None)
-        scribble.setText(self.scribbles.words)
+        scribble.setText(self.scribbles.button_text)
         set_ready(self.buttons["settle"], self.why_not("settle"))
 
 
