@@ -31,7 +31,7 @@ from qtpy.QtWidgets import QApplication  # noqa: E402
 from napari_breastseg.core.atomic import write_json, write_text  # noqa: E402
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume  # noqa: E402
 from napari_breastseg.dataset import Dataset, Order, Status, WorklistRow  # noqa: E402
-from napari_breastseg.widgets.review.worklist import WorklistModel  # noqa: E402
+from napari_breastseg.widgets.review.table import WorklistModel  # noqa: E402
 
 SHAPE, QUICK_SHAPE = (160, 448, 448), (40, 160, 160)
 AIM_S = 0.3
@@ -99,7 +99,7 @@ def walking(shape: tuple[int, int, int], cases: int) -> list[dict[str, float]]:
     for number in range(1, cases):
         _wait(dock)
         before = dock.session.case_id
-        wanted = dock.review_panel.prefetch._loaded.exam.phases["post1"].data
+        wanted = dock.review_panel.walk.prefetch._loaded.exam.phases["post1"].data
         drawn: list[tuple[float, float]] = []
 
         def note(event: object, wanted: object = wanted, drawn: list = drawn) -> None:

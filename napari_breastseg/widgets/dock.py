@@ -193,7 +193,7 @@ class BreastMRI(Actions, QWidget):
             self.correct_panel.tools.runner,
             self.review_panel.runner,
             self.review_panel.chores,
-            self.review_panel.prefetch.runner,
+            self.review_panel.walk.prefetch.runner,
             self.review_panel.worklist.thumbnails.runner,
             self.review_panel.readers.runner,
             self.train_panel.runner,

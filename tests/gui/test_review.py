@@ -52,8 +52,8 @@ def test_the_worklist_is_sorted_searched_and_walked(
     assert window.dock.session.record.case_id == "P003"
     assert review.worklist.table.currentIndex().row() == 0
     image = viewer.layers["P003 post1"]
-    window.qtbot.waitUntil(lambda: review.prefetch._loaded is not None, timeout=10_000)
-    loaded = review.prefetch._loaded
+    window.qtbot.waitUntil(lambda: review.walk.prefetch._loaded is not None, timeout=10_000)
+    loaded = review.walk.prefetch._loaded
     press(window, Qt.Key.Key_PageDown, NO_KEYS)
     settle()
     assert window.dock.session.record.case_id == "P004"
@@ -66,7 +66,7 @@ def test_the_worklist_is_sorted_searched_and_walked(
     settle()
     assert window.dock.session.record.case_id == "P003"
     assert not review.previous_button.isEnabled()
-    assert review.previous_button.toolTip() == "This is the first case of the list"
+    assert review.previous_button.toolTip() == "This is the first case in the list"
     # The case left behind is free for others.
     assert Dataset.open(folder.folder).lock_holder("P004") is None
     assert Dataset.open(folder.folder).lock_holder("P003").owner == "AB"
@@ -79,7 +79,7 @@ def test_a_case_changed_since_it_was_read_ahead_is_read_again(
     click_row(review, 0)
     QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
-    window.qtbot.waitUntil(lambda: review.prefetch._loaded is not None, timeout=10_000)
+    window.qtbot.waitUntil(lambda: review.walk.prefetch._loaded is not None, timeout=10_000)
     other = LabelMap(np.roll(folder.draft("P002").data, 9, axis=1), folder.draft("P002").grid)
     Dataset.open(folder.folder).save_draft("P002", other, model="m@2")
     click(review.next_button)
@@ -291,7 +291,7 @@ def test_a_second_read_is_blind_and_is_compared(
     review.readers.compare()
     settle()
     assert review.readers.words.text().startswith("AB – CD: Dice 0.")
-    assert "Model and a reader who did not see it" in review.readers.words.text()
+    assert "Model and a reader who did not see its draft" in review.readers.words.text()
     click_row(review, 1)
     QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()

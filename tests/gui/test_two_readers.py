@@ -98,7 +98,7 @@ def test_no_key_on_a_picture_decides_on_it_either(
     grid.setCurrentIndex(grid.model().index(0, 0))
     QTest.keyClick(grid, Qt.Key.Key_A)
     settle()
-    assert "it is to be read without sight of the first outline" in messages(window)
+    assert "it is yours for a second read, blind to the first" in messages(window)
     QTest.keyClick(grid, Qt.Key.Key_F)
     settle()
     assert YOURS in messages(window)

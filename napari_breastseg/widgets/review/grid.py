@@ -1,4 +1,4 @@
-"""Many cases at a time as small pictures, gone through with the keyboard: the arrows, A and F."""
+"""Many cases at a time as thumbnails, read with the keyboard: arrows, A and F."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from qtpy.QtWidgets import QAbstractItemView, QListView
 
 from ...dataset import Status, WorklistRow
 from ..state.effort import IDLE_S
+from ..state.worklist import status_words
+from .dock_keys import is_dock_key, is_enter
+from .table import WorklistModel
 from .thumbnails import SIDE, Thumbnail, Thumbnails
-from .worklist import WorklistModel, status_words
 
-__all__ = ["GridView", "is_enter", "is_of_dock"]
+__all__ = ["GridView"]
 
 _BAND = 16
 _BANDS = {Status.ACCEPTED: "#009e73", Status.FLAGGED: "#d55e00"}
@@ -24,7 +26,7 @@ _FRAME = "#f0e442"
 
 
 class GridView(QListView):
-    """Small pictures of the worklist's rows.
+    """Thumbnails of the worklist's rows.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ class GridView(QListView):
     """
 
     accept_asked = Signal(object, object, float)
-    """Row, its `Thumbnail`, and the seconds it was looked at."""
+    """Row, its `Thumbnail`, and the seconds it was the current one."""
 
     flag_asked = Signal(object)
     open_asked = Signal(object)
@@ -65,14 +67,14 @@ class GridView(QListView):
         self.doubleClicked.connect(lambda index: self.open_asked.emit(model.rows[index.row()]))
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
-        """Start the clock for the picture now looked at."""
+        """Start the clock for the thumbnail that is current now."""
         super().currentChanged(current, previous)
         self._since = self._clock()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """A accepts, F flags, Enter opens; the arrows walk."""
+        """A accepts, F flags, Enter opens; the arrows move."""
         row = self._current()
-        if is_of_dock(event):
+        if is_dock_key(event):
             event.ignore()
         elif row is None or event.modifiers() != Qt.KeyboardModifier.NoModifier:
             super().keyPressEvent(event)
@@ -87,8 +89,8 @@ class GridView(QListView):
         else:
             super().keyPressEvent(event)
 
-    def go_on(self) -> None:
-        """Go to the next picture."""
+    def go_to_next(self) -> None:
+        """Go to the next thumbnail."""
         index = self.currentIndex()
         if index.isValid() and index.row() + 1 < len(self._worklist.rows):
             self.setCurrentIndex(self._pictures.index(index.row() + 1, 0))
@@ -99,26 +101,8 @@ class GridView(QListView):
         return rows[index.row()] if index.isValid() and index.row() < len(rows) else None
 
 
-def is_enter(event: QKeyEvent) -> bool:
-    """Whether a key is Enter, alone."""
-    is_plain = event.modifiers() in (
-        Qt.KeyboardModifier.NoModifier,
-        Qt.KeyboardModifier.KeypadModifier,
-    )
-    return is_plain and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
-
-
-def is_of_dock(event: QKeyEvent) -> bool:
-    """Whether a key may be one of the dock's: Shift with a letter or Enter, or a page key."""
-    if event.key() in (Qt.Key.Key_PageDown, Qt.Key.Key_PageUp):
-        return True
-    is_shift = event.modifiers() == Qt.KeyboardModifier.ShiftModifier
-    is_letter = Qt.Key.Key_A <= event.key() <= Qt.Key.Key_Z
-    return is_shift and (is_letter or event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter))
-
-
 class _Pictures(QIdentityProxyModel):
-    """The worklist with a picture for each row, asked for as it comes in sight."""
+    """The worklist with a picture for each row, asked for as it scrolls into view."""
 
     def __init__(self, model: WorklistModel, thumbnails: Thumbnails) -> None:
         super().__init__()
@@ -173,7 +157,7 @@ def _draw(row: WorklistRow, made: Thumbnail | None) -> QPixmap:
         painter.drawImage(left, top, made.image)
     else:
         painter.setPen(QColor("#cccccc"))
-        text = "…" if made is None else "cannot be read"
+        text = "…" if made is None else "could not be read"
         painter.drawText(QRectF(0, 0, SIDE, SIDE), text, center)
     color = _OTHER if row.is_blinded else _BANDS.get(row.status, _OTHER)
     painter.fillRect(0, SIDE, SIDE, _BAND, QColor(color))

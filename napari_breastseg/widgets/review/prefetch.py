@@ -1,4 +1,4 @@
-"""The next case of a worklist, read while the reader is at work on this one."""
+"""The next case of the worklist, read while the reader works on the current one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Prefetch(QObject):
         self._wanted = self._loaded = None
         self.runner.cancel()
 
-    def take(self, case_id: str) -> Loaded | None:
+    def pop(self, case_id: str) -> Loaded | None:
         """The case, if it has been read ahead; it is not kept any longer."""
         loaded, self._loaded = self._loaded, None
         self._wanted = None
@@ -49,10 +49,10 @@ class Prefetch(QObject):
             return
         case_id, read = self._wanted
         self.runner.start(
-            f"Reading {case_id} ahead", lambda: _reading(read), on_result=self._take_loaded
+            f"Reading {case_id} ahead", lambda: _reading(read), on_result=self._on_loaded
         )
 
-    def _take_loaded(self, loaded: Loaded | None) -> None:
+    def _on_loaded(self, loaded: Loaded | None) -> None:
         wanted = None if self._wanted is None else self._wanted[0]
         if loaded is not None and loaded.record.case_id == wanted:
             self._loaded = loaded

@@ -1,18 +1,17 @@
-"""Second reads in the Review tab: ask for them, see how readers and model agree, merge them."""
+"""Second reads in the Review tab: ask for them, compare readers and model, make a consensus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
-from ...core.errors import InputError
-from ...core.progress import Job, Progress
 from ...dataset import CaseRecord, Dataset
 from ..parts.fields import button, counted, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, show, show_info
+from ..state.decisions import Changes, changing
 from ..state.session import Session
 
 if TYPE_CHECKING:
@@ -46,10 +45,12 @@ class ReadersSection(QWidget):
         self.ask_button = button(
             "Ask for a second read",
             self.ask,
-            "Let another reader outline the selected accepted cases without seeing this outline",
+            "Another reader outlines the selected accepted cases without seeing the first outline",
         )
         self.compare_button = button(
-            "Compare readers", self.compare, "Dice, distance and volume of each pair of readers"
+            "Compare readers",
+            self.compare,
+            "Dice, distance and volume difference per pair of readers",
         )
         self.method = QComboBox()
         self.method.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -58,7 +59,7 @@ class ReadersSection(QWidget):
         self.merge_button = button(
             "Consensus as draft",
             self.merge,
-            "Make one outline of the readers' own; it is a draft, to be looked at and accepted",
+            "Merge the readers' outlines into one; it becomes a draft to review and accept",
         )
         self.words = note()
         row = QHBoxLayout()
@@ -74,14 +75,16 @@ class ReadersSection(QWidget):
 
     def ask(self) -> None:
         """Choose the selected cases for a second read."""
-        self._each("Asking", lambda dataset, case_id: dataset.reads.ask(case_id))
+        self._change("Asking", lambda dataset, case_id: dataset.reads.ask(case_id))
 
     def merge(self) -> None:
         """Make the readers' consensus the draft of the selected cases."""
         from ...scoring.consensus import Method, propose_consensus
 
         method = Method(self.method.currentData())
-        self._each("Merging", lambda dataset, case_id: propose_consensus(dataset, case_id, method))
+        self._change(
+            "Merging", lambda dataset, case_id: propose_consensus(dataset, case_id, method)
+        )
 
     def compare(self) -> None:
         """Compare all readers of the dataset."""
@@ -102,28 +105,29 @@ class ReadersSection(QWidget):
             set_ready(one, no_dataset or why_not)
         set_ready(self.compare_button, no_dataset)
 
-    def _each(self, title: str, work: Callable[[Dataset, str], CaseRecord]) -> None:
+    def _change(self, title: str, change: Callable[[Dataset, str], CaseRecord]) -> None:
         dataset, case_ids = self._session.dataset, self._chosen()
         if dataset is not None and case_ids:
-            own = self._session.record
-            if own is not None and own.case_id in case_ids:
-                show_info("Close the case first: open another one.")
+            current = self._session.record
+            if current is not None and current.case_id in case_ids:
+                show_info("A selected case is open: open another case first.")
                 return
             self.runner.start(
-                title, lambda: _each(title, dataset, case_ids, work), on_result=self._take
+                title,
+                lambda: changing(title, dataset, case_ids, change),
+                on_result=self._show_changes,
             )
 
-    def _take(self, done: tuple[int, list[InputError]]) -> None:
-        count, errors = done
-        for error in errors:
+    def _show_changes(self, changes: Changes) -> None:
+        for error in changes.errors:
             show(error)
-        if count:
-            show_info(f"Done for {counted(count, 'case')}.")
+        if changes.records:
+            show_info(f"Done for {counted(len(changes.records), 'case')}.")
         self._changed()
 
 
 def agreement_words(found: Agreement) -> str:
-    """The readers' disagreement, and the model's error beside it."""
+    """How well the readers agree, and the model with a reader who did not see its draft."""
     lines = []
     for pair in found.pairs:
         text = f"{pair.first} – {pair.second}: Dice {_words(pair.dice)}"
@@ -134,11 +138,11 @@ def agreement_words(found: Agreement) -> str:
         if pair.difference_ml is not None:
             text += f", volume {pair.difference_ml.mean:+.2f} mL"
         text += f"; {counted(pair.n_cases, 'case')}"
-        lines.append(text + (" (drawn over that draft)" if pair.is_corrected else ""))
+        lines.append(text + (" (corrected from that draft)" if pair.is_corrected else ""))
     if found.readers_dice is not None:
         lines.append(f"Two readers: Dice {_words(found.readers_dice)}")
     if found.model_dice is not None:
-        lines.append(f"Model and a reader who did not see it: {_words(found.model_dice)}")
+        lines.append(f"Model and a reader who did not see its draft: {_words(found.model_dice)}")
     return "\n".join(lines)
 
 
@@ -146,19 +150,3 @@ def _words(mean: Mean) -> str:
     if mean.ci95 is None:
         return f"{mean.mean:.2f}"
     return f"{mean.mean:.2f} ({mean.ci95[0]:.2f} to {mean.ci95[1]:.2f})"
-
-
-def _each(
-    title: str,
-    dataset: Dataset,
-    case_ids: Sequence[str],
-    work: Callable[[Dataset, str], CaseRecord],
-) -> Job[tuple[int, list[InputError]]]:
-    errors: list[InputError] = []
-    for index, case_id in enumerate(case_ids):
-        yield Progress(title, index, len(case_ids))
-        try:
-            work(dataset, case_id)
-        except InputError as error:
-            errors.append(error)
-    return len(case_ids) - len(errors), errors

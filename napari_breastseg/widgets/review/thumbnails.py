@@ -1,4 +1,4 @@
-"""Small pictures of a worklist's cases with the outline of their masks, made as they come in sight.
+"""Thumbnails of a worklist's cases with their masks outlined, made as they scroll into view.
 
 Made in a thread, a few at a time, the ones asked for last first.
 """
@@ -73,8 +73,8 @@ class Thumbnails(QObject):
         """Forget the pictures of another folder, and what this reader may not see in them."""
         folder = None if dataset is None else dataset.folder
         before = None if self._dataset is None else self._dataset.folder
-        sight = (folder, annotator, hides_drafts)
-        is_other = sight != (before, self._annotator, self._hides_drafts)
+        asked_for = (folder, annotator, hides_drafts)
+        is_other = asked_for != (before, self._annotator, self._hides_drafts)
         self._dataset, self._annotator, self._hides_drafts = dataset, annotator, hides_drafts
         if is_other:
             forgotten, self._kept, self._wanted = list(self._kept), {}, {}
@@ -98,21 +98,21 @@ class Thumbnails(QObject):
         for row in rows:
             del self._wanted[row.case_id]
         dataset, annotator, hides_drafts = self._dataset, self._annotator, self._hides_drafts
-        sight = (dataset, annotator, hides_drafts)
+        asked_for = (dataset, annotator, hides_drafts)
         self.runner.start(
-            "Drawing small pictures",
+            "Drawing thumbnails",
             lambda: _making(dataset, rows, annotator, hides_drafts),
-            on_result=lambda made: self._take_if(made, sight),
+            on_result=lambda made: self._on_made(made, asked_for),
         )
 
-    def _take_if(self, made: list[Thumbnail], sight: tuple[Dataset, str, bool]) -> None:
+    def _on_made(self, made: list[Thumbnail], asked_for: tuple[Dataset, str, bool]) -> None:
         # Another reader may not see what the one before was allowed to.
-        if sight == (self._dataset, self._annotator, self._hides_drafts):
-            self._take(made)
+        if asked_for == (self._dataset, self._annotator, self._hides_drafts):
+            self._keep(made)
         else:
             self._start()
 
-    def _take(self, made: list[Thumbnail]) -> None:
+    def _keep(self, made: list[Thumbnail]) -> None:
         for one in made:
             self._kept.pop(one.case_id, None)
             self._kept[one.case_id] = one

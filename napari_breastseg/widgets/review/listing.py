@@ -1,4 +1,4 @@
-"""What the Review tab lists: the choice of cases, as a table or as small pictures, and a selection.
+"""What the Review tab lists: filters, order, a table or thumbnails, and the selection.
 
 Says what is asked for; opens and changes no case.
 """
@@ -9,27 +9,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import QItemSelectionModel, Qt, Signal
-from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QComboBox,
     QGridLayout,
-    QHeaderView,
     QLineEdit,
     QSizePolicy,
     QSpinBox,
     QStackedWidget,
-    QTableView,
     QVBoxLayout,
     QWidget,
 )
 
 from ...dataset import Order, Status
-from ..parts.fields import counted, note
-from .grid import GridView, is_enter, is_of_dock
+from ..parts.fields import note
+from ..state.worklist import ALL, FOR_SECOND_READ, TO_DO, count_words, status_choice
+from .grid import GridView
+from .table import WorklistModel, WorklistTable
 from .thumbnails import Thumbnails
-from .worklist import WorklistModel
 
 __all__ = ["WorklistView"]
 
@@ -38,7 +35,6 @@ _ORDERS = (
     (Order.UNCERTAIN, "least certain first"),
     (Order.RANDOM, "at random"),
 )
-_ALL, _TO_DO, _SECOND = "all cases", "still to do", "for a second read"
 
 
 class WorklistView(QWidget):
@@ -56,23 +52,23 @@ class WorklistView(QWidget):
         self.thumbnails = Thumbnails(self)
         self.status = QComboBox()
         self.status.setToolTip("Which cases to list")
-        for title in (_ALL, _TO_DO, *(s.value.replace("_", " ") for s in Status), _SECOND):
-            self.status.addItem(title)
+        statuses = (status.value.replace("_", " ") for status in Status)
+        self.status.addItems([ALL, TO_DO, *statuses, FOR_SECOND_READ])
         self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.search = QLineEdit()
         self.search.setPlaceholderText("search")
-        self.search.setToolTip("Words of the case id, status, reason, reader or model")
+        self.search.setToolTip("Words from the case ID, status, reason, reader or model")
         self.search.setClearButtonEnabled(True)
         self.order = QComboBox()
-        self.order.setToolTip("In which order; a click on a column sorts by it instead")
+        self.order.setToolTip("Order of the list; click a column heading to sort by it instead")
         self.order.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         for order, title in _ORDERS:
             self.order.addItem(title, order)
         self.seed = QSpinBox()
         self.seed.setRange(0, 9999)
         self.seed.setMaximumWidth(90)
-        self.seed.setToolTip("Seed: the same one gives the same order")
-        self.table = _table(self.model)
+        self.seed.setToolTip("Seed: the same number gives the same order")
+        self.table = WorklistTable(self.model)
         self.table.opened.connect(self.open_asked)
         self.grid = GridView(self.model, self.thumbnails)
         self.grid.open_asked.connect(self.open_asked)
@@ -82,7 +78,7 @@ class WorklistView(QWidget):
         self.pictures = QCheckBox("Pictures")
         self.pictures.setProperty(
             "help",
-            "Small pictures with outlines: arrows walk, A accepts a single slice, F flags, "
+            "Thumbnails with outlines: the arrow keys move, A accepts a single slice, F flags, "
             "Enter opens (Ctrl-Shift-G)",
         )
         self.pictures.setToolTip(self.pictures.property("help"))
@@ -109,11 +105,7 @@ class WorklistView(QWidget):
             self.seed.valueChanged,
         ):
             signal.connect(lambda _: self._choose())
-        self.order.currentIndexChanged.connect(
-            lambda _: self.table.horizontalHeader().setSortIndicator(
-                -1, Qt.SortOrder.AscendingOrder
-            )
-        )
+        self.order.currentIndexChanged.connect(lambda _: self.table.leave_arranged())
         for view in (self.table, self.grid):
             # No lambda: nothing would ever free it, and the window with it.
             view.selectionModel().selectionChanged.connect(self._on_selected)
@@ -130,17 +122,12 @@ class WorklistView(QWidget):
         return [rows[place].case_id for place in sorted(places) if place < len(rows)]
 
     def _choose(self) -> None:
-        title = self.status.currentText()
-        statuses: Any = None
-        if title == _TO_DO:
-            statuses = (Status.NEW, Status.DRAFTED, Status.IN_PROGRESS)
-        elif title not in (_ALL, _SECOND):
-            statuses = (Status(title.replace(" ", "_")),)
+        statuses, only_second_reads = status_choice(self.status.currentText())
         order = self.order.currentData()
         self.seed.setVisible(order is Order.RANDOM)
         self.model.choose(
             statuses=statuses,
-            only_second_reads=title == _SECOND,
+            only_second_reads=only_second_reads,
             text=self.search.text(),
             order=order,
             seed=self.seed.value(),
@@ -150,10 +137,7 @@ class WorklistView(QWidget):
 
     def show_count(self) -> None:
         """Say how many cases are listed."""
-        shown, total = len(self.model.rows), self.model.total
-        text = counted(total, "case") if shown == total else f"{shown:,} of {total:,} cases"
-        hint = "Enter opens one." if total else "Choose a dataset folder in Correct."
-        self.line.setText(f"{text}. {hint}")
+        self.line.setText(count_words(self.model.rows, self.model.total))
 
     def _show_view(self, is_grid: bool) -> None:
         before = self.table if is_grid else self.grid
@@ -193,41 +177,3 @@ class WorklistView(QWidget):
 
     def _on_selected(self, *_: object) -> None:
         self.changed.emit()
-
-
-class _Table(QTableView):
-    """A table whose Enter and double click open a row."""
-
-    opened = Signal(object)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Open the current row; leave the keys of the dock to the window."""
-        index = self.currentIndex()
-        if index.isValid() and is_enter(event):
-            self.opened.emit(self.model().rows[index.row()])
-        elif is_of_dock(event):
-            event.ignore()
-        else:
-            super().keyPressEvent(event)
-
-
-def _table(model: WorklistModel) -> Any:
-    table = _Table()
-    table.setModel(model)
-    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-    table.setShowGrid(False)
-    table.setWordWrap(False)
-    table.setMinimumHeight(200)
-    table.verticalHeader().setVisible(False)
-    table.verticalHeader().setDefaultSectionSize(20)
-    header = table.horizontalHeader()
-    header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-    header.setStretchLastSection(True)
-    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-    for column, width in enumerate((92, 78, 46, 46, 54)):
-        table.setColumnWidth(column, width)
-    header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-    table.setSortingEnabled(True)
-    table.doubleClicked.connect(lambda index: table.opened.emit(model.rows[index.row()]))
-    return table

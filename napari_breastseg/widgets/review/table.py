@@ -10,39 +10,20 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QFont, QKeyEvent
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from ...dataset import Order, Status, WorklistRow, arranged
+from ..state.worklist import COLUMNS, cell_text, row_words, sorted_rows
+from .dock_keys import is_dock_key, is_enter
 
-__all__ = ["COLUMNS", "WorklistModel", "ago"]
+__all__ = ["WorklistModel", "WorklistTable"]
 
-COLUMNS = ("Case", "Status", "Dice?", "Last", "Reader", "Draft by")
-_TIPS = (
-    "Case id; \u25e6 marks a case for a second read",
-    "new, drafted, in progress, accepted or flagged",
-    "The Dice the model expects of its draft; empty where it expects nothing",
-    "When the case changed last",
-    "Who accepted it last; hidden where you are to read it blind",
-    "The model whose draft it has",
-)
-HIDDEN = "hidden"
 _NO_PARENT = QModelIndex()
 _FLAGS = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = _FLAGS.value if hasattr(_FLAGS, "value") else int(_FLAGS)  # PyQt6, PyQt5
-
-
-def ago(seconds: float) -> str:
-    """A time that has passed, as people say it.
-
-    Examples
-    --------
-    >>> ago(20), ago(300), ago(7200), ago(200_000)
-    ('now', '5 min', '2 h', '2 d')
-    """
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit}"
-    return "now"
+_WIDTHS_PX = (92, 78, 46, 46, 54)
 
 
 class WorklistModel(QAbstractTableModel):
@@ -62,7 +43,7 @@ class WorklistModel(QAbstractTableModel):
         self._place: dict[str, int] = {}
         self._choice: dict[str, Any] = {}
         self._sorted: tuple[int, bool] | None = None
-        self.at_work: str | None = None
+        self.current: str | None = None
         """Case id drawn bold."""
 
     @property
@@ -103,12 +84,12 @@ class WorklistModel(QAbstractTableModel):
         }
         self._arrange()
 
-    def set_at_work(self, case_id: str | None) -> None:
+    def set_current(self, case_id: str | None) -> None:
         """Draw another case bold."""
-        for one in (self.at_work, case_id):
+        for one in (self.current, case_id):
             if (row := self.place(one)) is not None:
                 self.dataChanged.emit(self.index(row, 0), self.index(row, len(COLUMNS) - 1))
-        self.at_work = case_id
+        self.current = case_id
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         """Sort by a column, or with column -1 leave the rows as they were arranged."""
@@ -121,7 +102,7 @@ class WorklistModel(QAbstractTableModel):
         rows = arranged(self._all, **self._choice)
         if self._sorted is not None:
             column, is_falling = self._sorted
-            rows.sort(key=lambda row: _key(row, column), reverse=is_falling)
+            rows = sorted_rows(rows, column, is_falling=is_falling)
         if [row.case_id for row in rows] == [row.case_id for row in self._rows]:
             self._rows = rows  # selection and place in the list stay
             if rows:
@@ -135,7 +116,7 @@ class WorklistModel(QAbstractTableModel):
             self._resort(rows)
             return
         self.beginResetModel()
-        self._take(rows)
+        self._set(rows)
         self.endResetModel()
 
     def _resort(self, rows: list[WorklistRow]) -> None:
@@ -143,7 +124,7 @@ class WorklistModel(QAbstractTableModel):
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()
         held = [self._rows[index.row()].case_id for index in before]
-        self._take(rows)
+        self._set(rows)
         after = [
             self.index(self._place[case_id], index.column())
             for case_id, index in zip(held, before, strict=True)
@@ -151,7 +132,7 @@ class WorklistModel(QAbstractTableModel):
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
 
-    def _take(self, rows: list[WorklistRow]) -> None:
+    def _set(self, rows: list[WorklistRow]) -> None:
         self._rows = rows
         self._place = {row.case_id: number for number, row in enumerate(rows)}
 
@@ -170,70 +151,66 @@ class WorklistModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(COLUMNS):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section]
-        return _TIPS[section] if role == Qt.ItemDataRole.ToolTipRole else None
+            return COLUMNS[section][0]
+        return COLUMNS[section][1] if role == Qt.ItemDataRole.ToolTipRole else None
 
     def data(self, index: QModelIndex, role: int = 0) -> Any:
-        """Text, tooltip, alignment; bold for the case at work."""
+        """Text, tooltip, alignment; bold for the current case."""
         if not index.isValid() or index.row() >= len(self._rows):
             return None
         row, column = self._rows[index.row()], index.column()
         if role == Qt.ItemDataRole.DisplayRole:
-            return self._text(row, column)
+            return cell_text(row, column, self._clock())
         if role == Qt.ItemDataRole.ToolTipRole:
-            return _tooltip(row)
+            return row_words(row)
         if role == Qt.ItemDataRole.TextAlignmentRole and column in (2, 3):
             return _RIGHT
-        if role == Qt.ItemDataRole.FontRole and row.case_id == self.at_work:
-            return _bold()
+        if role == Qt.ItemDataRole.FontRole and row.case_id == self.current:
+            font = QFont()
+            font.setBold(True)
+            return font
         return None
 
-    def _text(self, row: WorklistRow, column: int) -> str:
-        if column == 0:
-            return f"\u25e6 {row.case_id}" if row.is_for_second_read else row.case_id
-        if column == 1:
-            return status_words(row)
-        if column == 2:
-            return "" if row.predicted_dice is None else f"{row.predicted_dice:.2f}"
-        if column == 3:
-            return ago(self._clock() - row.changed_s)
-        if column == 4:
-            return HIDDEN if row.is_blinded else row.reader or ""
-        return "" if row.is_blinded else row.model or ""
 
+class WorklistTable(QTableView):
+    """A table whose Enter and double click open a row."""
 
-def status_words(row: WorklistRow) -> str:
-    """Status as a reader says it; a case to be read blind says nothing more."""
-    if row.is_blinded:
-        return "second read"
-    if row.flag_reason is not None:
-        return f"flagged: {row.flag_reason.value.replace('_', ' ')}"
-    return row.status.value.replace("_", " ")
+    opened = Signal(object)
+    """A `WorklistRow`."""
 
+    def __init__(self, model: WorklistModel) -> None:
+        super().__init__()
+        self._worklist = model
+        self.setModel(model)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setMinimumHeight(200)
+        self.verticalHeader().setVisible(False)
+        self.verticalHeader().setDefaultSectionSize(20)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        header.setStretchLastSection(True)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+        for column, width in enumerate(_WIDTHS_PX):
+            self.setColumnWidth(column, width)
+        self.leave_arranged()
+        self.setSortingEnabled(True)
+        self.doubleClicked.connect(self._open)
 
-def _tooltip(row: WorklistRow) -> str:
-    if row.is_blinded:
-        return "To be read without sight of the first outline; opening it begins that read"
-    return f"{row.case_id}: {status_words(row)}" + (f"; {row.model}" if row.model else "")
+    def leave_arranged(self) -> None:
+        """Sort by no column."""
+        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
 
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Open the current row; leave the keys of the dock to the window."""
+        if self.currentIndex().isValid() and is_enter(event):
+            self._open(self.currentIndex())
+        elif is_dock_key(event):
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
 
-def _key(row: WorklistRow, column: int) -> Any:
-    if column == 0:
-        return row.case_id
-    if column == 1:
-        return (list(Status).index(row.status), status_words(row))
-    if column == 2:
-        return 2.0 if row.predicted_dice is None else row.predicted_dice
-    if column == 3:
-        return -row.changed_s
-    if column == 4:
-        return (row.reader or "").casefold()
-    return row.model or ""
-
-
-def _bold() -> Any:
-    from qtpy.QtGui import QFont
-
-    font = QFont()
-    font.setBold(True)
-    return font
+    def _open(self, index: QModelIndex) -> None:
+        self.opened.emit(self._worklist.rows[index.row()])
