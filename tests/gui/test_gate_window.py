@@ -49,7 +49,7 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
     train = dock.train_panel
     gate = train.gate
     dock.show_tab("Train")
-    assert gate.back_button.toolTip() == "The starter is in use"
+    assert gate.back_button.toolTip() == "The starter is the default"
     assert not gate.promote_button.isEnabled()  # the starter is chosen
     registry.register(models["blind"])
     registry.promote("blind", force=True)
@@ -68,9 +68,9 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
     assert gate.model.value() == registry.folder / "right"
     assert "right is better than blind on 5 locked patients" in gate.judgment_line.text()
     assert "lesions missed" in gate.judgment_line.toolTip()
-    assert any("right is the default now" in note.message for note in window.told)
+    assert any("right is now the default" in note.message for note in window.told)
     assert dock.session.model == registry.folder / "right"
-    assert gate.promote_button.toolTip() == "It is the default already"
+    assert gate.promote_button.toolTip() == "It is already the default"
 
     # Worse: not promoted, kept, explained; by hand it can be
     gate.model.setValue(registry.folder / "blind")
@@ -78,7 +78,7 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
     idle(train.chores)
     assert registry.promoted() == registry.folder / "right"
     assert "blind is worse than right" in gate.judgment_line.text()
-    assert any("blind is not made the default" in note.message for note in window.told)
+    assert any("blind was not set as default" in note.message for note in window.told)
     gate.model.setValue(registry.folder / "right")
     assert "right is better" in gate.judgment_line.text()
     gate.model.setValue(registry.folder / "blind")
@@ -102,9 +102,9 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
     idle(train.chores)
     assert registry.promoted() is None
     assert dock.session.model == STARTER
-    assert gate.back_button.toolTip() == "The starter is in use"
+    assert gate.back_button.toolTip() == "The starter is the default"
     dock.promote_model()  # the starter is chosen now
-    assert any("The starter is used when you have gone back" in n.message for n in window.told)
+    assert any("The starter becomes the default when you go back" in n.message for n in window.told)
 
 
 def test_too_few_locked_patients_are_said_and_nothing_is_promoted(

@@ -1,4 +1,4 @@
-"""Which model is used by default: judged and promoted, promoted by hand, or rolled back.
+"""Which model is the default: set after the check on locked patients, without it, or back again.
 
 Shows what the gate says; decides nothing.
 """
@@ -20,6 +20,7 @@ from ...registry.promotion import Promotion, promote, registered
 from ..parts.fields import button, heading, note, set_ready
 from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
 from ..parts.model_picker import ModelPicker
+from ..state.default_model import why_not_go_back, why_not_set_default
 from ..state.session import Session
 
 __all__ = ["GateBox"]
@@ -46,33 +47,33 @@ class GateBox(QWidget):
         self.model = ModelPicker()
         self.model.valueChanged.connect(lambda _: self._show_model())
         self.promote_button = button(
-            "Make it the default",
+            "Set as default",
             self.promote,
-            "Score it and the default on the dataset's locked patients; use it wherever no model "
-            "is named if it is better, or not worse",
+            "Compare it with the default on the dataset's locked patients, and set it as default "
+            "if it is better, or not worse",
             "Shift-PageUp",
         )
         self.by_hand_button = button(
-            "By hand",
+            "Set as default without the check",
             self.promote_by_hand,
-            "Make it the default on your word, whatever the locked patients say",
+            "Set it as default on your own judgment, whatever the locked patients say",
         )
         self.back_button = button(
             "Go back",
             self.roll_back,
-            "Use the model again that was the default before",
+            "Make the previous default model the default again",
             "Shift-PageDown",
         )
         self.judgment_line = note()
         row = QHBoxLayout()
         row.addWidget(self.promote_button, 1)
-        row.addWidget(self.by_hand_button)
         row.addWidget(self.back_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(heading("Default model"))
         column.addWidget(self.model)
         column.addLayout(row)
+        column.addWidget(self.by_hand_button)
         column.addWidget(self.judgment_line)
         runner.started.connect(lambda _: self.refresh())
         runner.ended.connect(lambda _: self.refresh())
@@ -84,54 +85,56 @@ class GateBox(QWidget):
         self.refresh()
 
     def promote(self) -> None:
-        """Judge the chosen model, and promote it if it passes."""
+        """Check the chosen model on the locked patients; set it as default if it passes."""
         with errors_shown():
             folder, dataset = self.model.value(), self._session.dataset
             why_not = self._why_not() or self._no_dataset()
             if folder is None or dataset is None or why_not:
                 raise InputError(
-                    "Expected a model to judge and a dataset", why_not, "Then judge it"
+                    "Expected a model to check and a dataset with locked patients",
+                    "not everything is ready",
+                    why_not or "Choose a model first",
                 )
             self._runner.start(
-                "Judging",
+                "Checking the model",
                 lambda: _judge(folder, dataset),
-                on_result=self._take_promotion,
+                on_result=self._on_judged,
             )
 
     def promote_by_hand(self) -> None:
-        """Promote the chosen model without asking the gate."""
+        """Set the chosen model as default without the check."""
         with errors_shown():
             if (folder := self.model.value()) is None:
                 raise InputError("Expected a model", "none is chosen", "Choose one first")
             self._runner.start(
-                "Promoting the model",
-                lambda: as_job("Promoting the model", lambda: _by_hand(folder)),
-                on_result=self._take_default,
+                "Setting the default",
+                lambda: as_job("Setting the default", lambda: _by_hand(folder)),
+                on_result=self._on_default,
             )
 
     def roll_back(self) -> None:
-        """Go back to the model promoted before, or to the starter."""
+        """Go back to the previous default model, or to the starter."""
         self._runner.start(
             "Going back",
             lambda: as_job("Going back", lambda: Registry().rollback() or STARTER),
-            on_result=self._take_default,
+            on_result=self._on_default,
         )
 
-    def _take_promotion(self, promotion: Promotion) -> None:
+    def _on_judged(self, promotion: Promotion) -> None:
         entry = promotion.entry
         if entry.is_promoted:
-            self._take_default(entry.path)
+            self._on_default(entry.path)
         else:
             self.model.setValue(entry.path)
             self.reset_choices()
-            show_info(f"Model {entry.name} is not made the default; the Train tab says why.")
+            show_info(f"Model {entry.name} was not set as default; the Train tab says why.")
         self._show_judgment(promotion.judgment)
 
-    def _take_default(self, folder: Path) -> None:
+    def _on_default(self, folder: Path) -> None:
         self.model.setValue(folder)
         self.reset_choices()
         name = "The starter" if folder == STARTER else f"Model {folder.name}"
-        show_info(f"{name} is the default now.")
+        show_info(f"{name} is now the default.")
         self.promoted.emit(folder)
 
     def _show_model(self) -> None:
@@ -148,16 +151,13 @@ class GateBox(QWidget):
         self.judgment_line.setToolTip("\n".join(str(figure) for figure in figures))
 
     def _why_not(self) -> str:
-        if self._runner.is_running:
-            return "Busy; wait a moment"
-        if problem := self.model.problem:
-            return problem
-        folder = self.model.value()
-        if folder == STARTER:
-            return "The starter is used when you have gone back from every other model"
         with errors_shown():
-            if folder == Registry().promoted():
-                return "It is the default already"
+            return why_not_set_default(
+                self.model.value(),
+                Registry(),
+                is_running=self._runner.is_running,
+                problem=self.model.problem,
+            )
         return ""
 
     def _no_dataset(self) -> str:
@@ -168,13 +168,12 @@ class GateBox(QWidget):
         why_not = self._why_not()
         set_ready(self.promote_button, why_not or self._no_dataset())
         set_ready(self.by_hand_button, why_not)
-        busy = "Busy; wait a moment" if self._runner.is_running else ""
-        set_ready(self.back_button, busy or ("" if _has_promoted() else "The starter is in use"))
+        set_ready(self.back_button, why_not_go_back(Registry(), is_running=self._runner.is_running))
 
 
 def _judge(folder: Path, dataset: Dataset) -> Job[Promotion]:
     """In the worker's thread: torch and MONAI are loaded here."""
-    yield Progress("Loading torch", 0, 0)
+    yield Progress("Loading PyTorch", 0, 0)
     registry = Registry()
     entry = registered(registry, folder)
     return (yield from promote(registry, entry.name, [dataset]))
@@ -184,10 +183,3 @@ def _by_hand(folder: Path) -> Path:
     registry = Registry()
     entry = registered(registry, folder)
     return registry.promote(entry.name, force=True).path
-
-
-def _has_promoted() -> bool:
-    try:
-        return Registry().promoted() is not None
-    except InputError:  # it is gone; going back mends that
-        return True

@@ -1,8 +1,8 @@
-"""Train & models: learn from the accepted cases, watch it, go on with the better model."""
+"""Train & models: fine-tune on the accepted cases, follow the training, use the new model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,6 @@ from ..parts.fields import (
     Fold,
     PathField,
     button,
-    counted,
     form,
     heading,
     note,
@@ -32,6 +31,7 @@ from ..parts.model_picker import ModelPicker
 from ..segment.panel import DEVICES
 from ..state.session import Session
 from ..state.settings import remember
+from ..state.training import Learnable, TrainingOrder, result_words, run_name, why_not_train
 from .charts import CaseDice, Curves
 from .gate import GateBox
 
@@ -45,63 +45,50 @@ __all__ = ["TrainPanel"]
 _FOLDS = 5
 
 
-@dataclass(frozen=True)
-class _Order:
-    """What a training was asked to do; asked again after a cancel, it is resumed."""
-
-    dataset: Path
-    base: Path | None
-    steps: int | None
-    fold: int | None
-    seed: int
-    device: str
-    output: Path
-
-
 class TrainPanel(QWidget):
     """Dataset, base model, steps; curves while it runs; the new model afterwards."""
 
     used = Signal(object)
-    """Folder of a model that was just taken into use."""
+    """Folder of the model just chosen for segmenting."""
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
         super().__init__()
         self._session = session
-        self._interrupted: _Order | None = None
+        self._interrupted: TrainingOrder | None = None
         self._result: TrainResult | None = None
         self.runner = JobRunner(self)
         self.chores = JobRunner(self)
         self.folder = PathField("Dataset folder")
         self.folder.valueChanged.connect(lambda _: self.open_dataset())
-        self.dataset_line = note("No dataset open.")
+        self.dataset_line = note("No dataset is open.")
         self.base = ModelPicker(with_scratch=True)
         self.base.valueChanged.connect(lambda _: self._refresh())
         self.steps = QSpinBox()
         self.steps.setRange(0, 100_000)
         self.steps.setSingleStep(50)
-        self.steps.setSpecialValueText("as the data needs")
-        self.steps.setToolTip("Optimizer steps; more take longer")
+        self.steps.setSpecialValueText("automatic")
+        self.steps.setToolTip("Optimizer steps; automatic takes as many as suit the amount of data")
         self.name = QLineEdit()
         self.name.setPlaceholderText("dataset and time")
         self.fold = QComboBox()
         for fold in range(_FOLDS):
             self.fold.addItem(f"fold {fold}", fold)
-        self.fold.addItem("none: learn from every case", None)
+        self.fold.addItem("none: train on every case", None)
         self.fold.setToolTip("Patients held out to choose the best step")
         self.seed = QSpinBox()
         self.seed.setRange(0, 10_000)
         self.device = QComboBox()
         self.device.addItems(DEVICES)
-        self.start_button = button("Train", self.start, "Learn from the accepted cases", "Shift-G")
+        self.start_button = button("Train", self.start, "Train on the accepted cases", "Shift-G")
         self.bar = JobBar(self.runner, "Shift-X")
         self.curves = Curves()
         self.case_dice = CaseDice()
         self.result_line = note()
         self.use_button = button(
-            "Use the new model", self.use, "Register it and segment with it", "Shift-M"
+            "Use the new model", self.use, "Register it and choose it in the Segment tab", "Shift-M"
         )
         self.gate = GateBox(session, self.chores)
-        self.gate.promoted.connect(self._take_default)
+        self.gate.promoted.connect(self._on_default)
         self.chores_bar = JobBar(self.chores)
 
         more = QWidget()
@@ -116,7 +103,7 @@ class TrainPanel(QWidget):
             )
         )
         column = QVBoxLayout(self)
-        column.addWidget(heading("Learn from"))
+        column.addWidget(heading("Training data"))
         column.addWidget(self.folder)
         column.addWidget(self.dataset_line)
         column.addLayout(form(("Start from", self.base), ("Steps", self.steps)))
@@ -151,14 +138,16 @@ class TrainPanel(QWidget):
             self.chores.start(
                 "Opening the dataset",
                 lambda: as_job("Opening the dataset", lambda: Dataset.open(folder)),
-                on_result=self._take_dataset,
+                on_result=self._on_dataset_opened,
             )
 
     def start(self) -> None:
-        """Train, or go on with the training that was canceled."""
+        """Train, or resume the training that was canceled."""
         with errors_shown():
             if why_not := self._why_not():
-                raise InputError("Expected cases to learn from", why_not, "Then train")
+                raise InputError(
+                    "Expected accepted cases to train on", "not everything is ready", why_not
+                )
             dataset = self._session.dataset
             assert dataset is not None  # `_why_not` said so
             order = self._order(dataset)
@@ -171,27 +160,25 @@ class TrainPanel(QWidget):
             self.runner.start(
                 "Training",
                 lambda: _train(dataset, order, is_resuming),
-                on_result=self._take_result,
-                on_progress=self._take_progress,
+                on_result=self._on_result,
+                on_progress=self._show_progress,
             )
 
-    def _order(self, dataset: Dataset) -> _Order:
-        """The run the fields ask for; the interrupted one where that is what they ask."""
-        order = _Order(
+    def _order(self, dataset: Dataset) -> TrainingOrder:
+        """The training the fields ask for; the interrupted one where that is what they ask."""
+        order = TrainingOrder(
             dataset=dataset.folder,
             base=self.base.value(),
             steps=self.steps.value() or None,
             fold=self.fold.currentData(),
             seed=self.seed.value(),
             device=self.device.currentText(),
-            output=self._interrupted.output if self._interrupted else Path(),
         )
-        if self._interrupted == order:
-            return order
+        if (interrupted := order.resuming(self._interrupted)) is not None:
+            return interrupted
         self._interrupted = None
-        name = self.name.text().strip() or f"{dataset.name}-{datetime.now():%Y%m%d-%H%M}"
-        output = new_training_folder(name)
-        return _Order(**{**order.__dict__, "output": output})
+        name = run_name(self.name.text(), dataset.name, datetime.now())
+        return replace(order, output=new_training_folder(name))
 
     def use(self) -> None:
         """Register the new model and choose it for segmenting."""
@@ -203,48 +190,41 @@ class TrainPanel(QWidget):
                 lambda: as_job(
                     "Registering the model", lambda: registered(Registry(), result.folder).path
                 ),
-                on_result=self._take_into_use,
+                on_result=self._on_registered,
             )
 
-    def _take_into_use(self, folder: Path) -> None:
+    def _on_registered(self, folder: Path) -> None:
         self._session.model = folder
         self.gate.model.setValue(folder)
         self.reset_choices()
         show_info(f"Model {folder.name} is chosen in the Segment tab.")
         self.used.emit(folder)
 
-    def _take_default(self, folder: Path) -> None:
+    def _on_default(self, folder: Path) -> None:
         self._session.model = folder
         self.base.reset_choices()
 
-    def _take_dataset(self, dataset: Dataset) -> None:
+    def _on_dataset_opened(self, dataset: Dataset) -> None:
         remember("dataset", str(dataset.folder))
         self._session.dataset = dataset
 
-    def _take_progress(self, progress: Progress) -> None:
+    def _show_progress(self, progress: Progress) -> None:
         if progress.stage == "Training":
             loss, dice = progress.metrics.get("loss"), progress.metrics.get("val_dice")
             self.curves.add(progress.done, progress.total, loss, dice)
             if progress.per_case:
                 self.case_dice.add(progress.done, progress.per_case)
 
-    def _take_result(self, result: TrainResult) -> None:
+    def _on_result(self, result: TrainResult) -> None:
         self._interrupted, self._result = None, result
-        training = result.info.training
-        dice = "" if result.val_dice is None else f", validation Dice {result.val_dice:.3f}"
-        if training.is_validated_on_its_own:
-            dice += " on the training cases themselves (a second patient is needed to hold out)"
-        self.result_line.setText(
-            f"{result.info.name}: best at step {result.best_step}{dice}, "
-            f"{time_words(result.seconds)}."
-        )
+        self.result_line.setText(result_words(result, time_words(result.seconds)))
         self.result_line.setToolTip(str(result.folder))
         self.gate.model.setValue(result.folder)
         self._refresh()
 
     def _on_ended(self, outcome: str) -> None:
         if outcome == "canceled":
-            self.result_line.setText("Stopped; what was learned so far is kept.")
+            self.result_line.setText("Stopped; the training so far is saved.")
         elif outcome == "failed":
             self._interrupted = None
         self._refresh()
@@ -252,36 +232,29 @@ class TrainPanel(QWidget):
     def _show_dataset(self, dataset: Dataset | None) -> None:
         if dataset is not None:
             self.folder.setValue(dataset.folder)
-            records = dataset.cases()
-            usable = [r for r in records if r.is_accepted and not r.is_locked]
-            locked = sum(r.is_accepted and r.is_locked for r in records)
-            patients = len({r.patient_id for r in usable})
-            text = f"{counted(len(usable), 'accepted case')} of {counted(patients, 'patient')}"
-            self.dataset_line.setText(text + (f"; {locked} kept for testing" if locked else ""))
+            self.dataset_line.setText(Learnable.of(dataset.cases()).describe())
         self._refresh()
 
     def _why_not(self) -> str:
         dataset = self._session.dataset
-        if self.runner.is_running:
-            return "Training; wait or cancel"
-        if dataset is None:
-            return "Open a dataset folder first"
-        if not any(r.is_accepted and not r.is_locked for r in dataset.cases()):
-            return "Accept a case in the Correct tab first"
-        return self.base.problem
+        return why_not_train(
+            None if dataset is None else Learnable.of(dataset.cases()),
+            is_running=self.runner.is_running,
+            problem=self.base.problem,
+        )
 
     def _refresh(self) -> None:
         set_ready(self.start_button, self._why_not())
-        self.start_button.setText("Go on training" if self._interrupted else "Train")
+        self.start_button.setText("Resume training" if self._interrupted else "Train")
         busy = "Busy; wait a moment" if self.chores.is_running else ""
         no_model = "" if self._result is not None else "Train a model first"
         set_ready(self.use_button, busy or no_model)
         self.gate.refresh()
 
 
-def _train(dataset: Dataset, order: _Order, is_resuming: bool) -> Job[TrainResult]:
+def _train(dataset: Dataset, order: TrainingOrder, is_resuming: bool) -> Job[TrainResult]:
     """In the worker's thread: torch and MONAI are loaded here."""
-    yield Progress("Loading torch", 0, 0)
+    yield Progress("Loading PyTorch", 0, 0)
     from ...model import checkpoint
     from ...training import train_dataset
 
