@@ -63,7 +63,7 @@ KEYS = {
     "F3": "layouts.show_orthogonal",
     "F4": "layouts.show_phases",
     "F6": "display.next_preset",
-    "F7": "display.toggle_crosshair",
+    "F7": "display.crosshair.toggle",
     "F8": "next_lesion",
     "F9": "reveal_draft",
     "?": "show_keys",

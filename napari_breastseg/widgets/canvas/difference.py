@@ -13,7 +13,7 @@ from ...core.volume import TUMOR
 from ..parts import colors as _colors
 from ..state.session import Session
 from ..state.sources import note_of
-from .layers import label_colors, placement, tumor_layer, volume_of
+from .layers import find_layer, label_colors, placement, tumor_layer, volume_of
 from .view import current_slice
 
 if TYPE_CHECKING:
@@ -81,11 +81,8 @@ class Difference:
         layer.refresh()
 
     def _layer(self) -> Any:
-        for layer in self._viewer.layers:
-            note = note_of(layer)
-            if note.get("role") == "difference" and note.get("case_id") == self._session.case_id:
-                return layer
-        return None
+        case_id = self._session.case_id
+        return None if case_id is None else find_layer(self._viewer, "difference", case_id)
 
     def _remove(self) -> None:
         for layer in list(self._viewer.layers):

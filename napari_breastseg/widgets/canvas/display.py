@@ -1,4 +1,4 @@
-"""How the exam at work is looked at: which picture, grey window, outline or fill, crosshair.
+"""How the current exam is shown: which picture, intensity window, outline or fill, crosshair.
 
 Changes what is seen and never a voxel. Each action has its key in the dock's KEYS, which shows the
 first line of its docstring.
@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..parts import colors as _colors
 from ..parts.jobs import show_info
 from ..state.session import Session
 from ..state.sources import Source, note_of
-from .layers import placement, tumor_layer
+from .crosshair import Crosshair
+from .layers import tumor_layer
 from .maps import subtraction_layer
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class Display:
         self._opened: dict[tuple[str, str], tuple[float, float]] = {}
         self._preset = 0
         session.source_changed.connect(self._take_source)
-        viewer.dims.events.point.connect(self._move_crosshair)
+        self.crosshair = Crosshair(viewer, session)
 
     def take_down(self) -> None:
         """Leave the viewer as it was: the window is closing."""
-        self.remove_crosshair()
+        self.crosshair.remove()
 
     # Pictures
 
@@ -141,7 +141,6 @@ class Display:
         """Give all phases one grey window from now on."""
         layers = self._viewer.layers
         self._preset = 0
-        self.remove_crosshair()
         if source is None:
             return
         first = layers[next(iter(source.layers.values()))]
@@ -176,62 +175,6 @@ class Display:
         if layer is not None:
             distances = [abs(layer.opacity - one) for one in OPACITIES]
             layer.opacity = OPACITIES[(int(np.argmin(distances)) + 1) % len(OPACITIES)]
-
-    # The crosshair
-
-    def toggle_crosshair(self) -> None:
-        """Crosshair where the mouse is, in all views; again to take it away."""
-        if self._crosshair() is not None:
-            self.remove_crosshair()
-            return
-        source, viewer = self._session.source, self._viewer
-        if source is None or viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
-            show_info("A crosshair needs an exam of several slices, in 2D.")
-            return
-        under = viewer.layers[next(iter(source.layers.values()))]
-        for axis in viewer.dims.displayed:
-            viewer.dims.set_point(axis, viewer.cursor.position[axis])
-        active = viewer.layers.selection.active
-        note = {**note_of(under), "role": "crosshair"}
-        viewer.add_shapes(
-            self._lines(under),
-            shape_type="line",
-            name=f"{source.case_id} crosshair",
-            edge_color=_colors.FRAME,
-            edge_width=0.5,
-            metadata={"breastseg": note},
-            **placement(under),
-        )
-        viewer.layers.selection.active = active
-
-    def remove_crosshair(self) -> None:
-        """Take the crosshair away."""
-        layer = self._crosshair()
-        if layer is not None:
-            self._viewer.layers.remove(layer.name)
-
-    def _crosshair(self) -> Any:
-        for layer in self._viewer.layers:
-            if note_of(layer).get("role") == "crosshair":
-                return layer
-        return None
-
-    def _move_crosshair(self, event: object = None) -> None:
-        layer, source = self._crosshair(), self._session.source
-        if layer is not None and source is not None:
-            layer.data = self._lines(self._viewer.layers[next(iter(source.layers.values()))])
-
-    def _lines(self, under: Any) -> list[Any]:
-        """Three lines along the axes of a layer, through the viewer's point."""
-        size = under.data.shape[-3:]
-        place = np.asarray(under.world_to_data(self._viewer.dims.point))[-3:]
-        place = np.clip(np.round(place), 0, np.subtract(size, 1))
-        lines = []
-        for axis in range(3):
-            line = np.stack([place, place])
-            line[:, axis] = 0, size[axis] - 1
-            lines.append(line)
-        return lines
 
 
 def _key(source: Source) -> tuple[str, str]:

@@ -27,6 +27,7 @@ __all__ = [
     "LayerTuple",
     "apply_edit",
     "edit_labels",
+    "find_layer",
     "grid_of",
     "image_tuples",
     "placement",
@@ -194,9 +195,14 @@ def set_aside(viewer: Viewer) -> None:
 
 def tumor_layer(viewer: Viewer, case_id: str | None) -> Labels | None:
     """The Labels layer "<case> tumor" of a case."""
+    return None if case_id is None else find_layer(viewer, "tumor", case_id)
+
+
+def find_layer(viewer: Viewer, role: str, case_id: str | None = None) -> Any:
+    """The lowest layer of a role ("tumor", "box", ...) of a case, or of any; None without one."""
     for layer in viewer.layers:
         note = note_of(layer)
-        if note.get("role") == "tumor" and note.get("case_id") == case_id:
+        if note.get("role") == role and case_id in (None, note.get("case_id")):
             return layer
     return None
 

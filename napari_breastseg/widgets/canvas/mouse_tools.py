@@ -1,7 +1,7 @@
 """Tools that are used on the canvas: grow from a click, keep, drop, threshold brush.
 
-One at a time is in hand. While it is, the mask's own mode is pan and zoom, the mouse does not pan,
-and picking any of napari's own tools puts this one down.
+One at a time is in hand. Meanwhile the mask's own mode is pan and zoom, the mouse does not pan, and
+choosing any of napari's own tools puts this one down.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from ...imaging.correction import Edit, Growth, threshold_dab
 from ..state.sources import note_of
-from .layers import apply_edit, grid_of, label_colors, placement, volume_of
+from .layers import apply_edit, find_layer, grid_of, label_colors, placement, volume_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -51,11 +51,12 @@ class MouseTools(QObject):
         self._viewer = viewer
         self._layer: Labels | None = None
         self._growth: Growth | None = None
+        self._preview = _GrowthPreview(viewer)
         self.name = ""
         """The tool in hand; empty when none is."""
 
         self.tolerance = 0.4
-        """As `Growth` takes it. Half way down, vessels between two lesions are taken along."""
+        """As `Growth` takes it. At 0.5 vessels between two lesions are included."""
 
         self._act: Callable[[Voxel], object] = lambda voxel: None
         self._values: Any = None
@@ -87,22 +88,15 @@ class MouseTools(QObject):
         values : map, shape (Z, Y, X)
             Enhancement, for GROW and THRESHOLD.
         axis, grow_axis, level : callable
-            Asked at every press: the axis looked along, the axis to stay within when growing, the
-            level of the threshold brush.
+            Asked at every press: the axis through the slices, that axis if growing stays within
+            one slice, and the level of the threshold brush.
         """
         self.put_down()
         self.name, self._layer = name, layer
         self._act, self._values = act, values
         self._axis, self._grow_axis, self._level = axis, grow_axis, level
         if name == GROW:
-            self._viewer.add_labels(
-                np.zeros(layer.data.shape, np.uint8),
-                name=f"{note_of(layer).get('case_id')} preview",
-                opacity=0.7,
-                colormap=label_colors({1: PREVIEW_COLOR}),
-                metadata={"breastseg": note_of(layer) | {"role": "preview"}},
-                **placement(layer),
-            )
+            self._preview.add(layer)
         self._viewer.layers.selection.active = layer
         layer.visible = True
         layer.mode = "pan_zoom"
@@ -128,15 +122,14 @@ class MouseTools(QObject):
             layer.mouse_pan = layer.mode == "pan_zoom"
             if layer.mode == "pan_zoom":
                 layer.cursor = "standard"
-        for one in list(self._viewer.layers):
-            if note_of(one).get("role") == "preview":
-                self._viewer.layers.remove(one.name)
+        self._preview.remove()
         self.changed.emit()
 
     def set_tolerance(self, tolerance: float) -> None:
-        """Set how much dimmer than the click may be what grows, and show it."""
+        """Set how much dimmer than the click a voxel may be, and show what grows then."""
         self.tolerance = float(np.clip(round(tolerance, 2), 0.0, 1.0))
-        self._show_growth()
+        if self._growth is not None:
+            self._preview.show(self._growth, self.tolerance)
         self.toleranceChanged.emit(self.tolerance)
 
     # The mouse
@@ -166,14 +159,14 @@ class MouseTools(QObject):
         """Press to see what grows, turn the wheel to change it, release to keep it."""
         grid = grid_of(layer)
         self._growth = Growth(self._values, grid, voxel, axis=self._grow_axis())
-        self._show_growth()
+        self._preview.show(self._growth, self.tolerance)
         yield
         while event.type == "mouse_move":
             yield
         growth, self._growth = self._growth, None
         if growth is None:  # put down meanwhile
             return
-        self._clear_preview(growth)
+        self._preview.clear(growth)
         edit = growth.edit(volume_of(layer), self.tolerance)
         apply_edit(layer, edit)
         self.edited.emit(edit)
@@ -217,29 +210,42 @@ class MouseTools(QObject):
             self.set_tolerance(self.tolerance + np.sign(turned) * TOLERANCE_STEP)
         event.handled = True  # the picture stays as it is
 
-    # The preview
 
-    def _preview(self) -> Any:
-        for layer in self._viewer.layers:
-            if note_of(layer).get("role") == "preview":
-                return layer
-        return None
+class _GrowthPreview:
+    """The layer "<case> preview": what would grow from the click, until the button is released."""
 
-    def _show_growth(self) -> None:
-        preview, growth = self._preview(), self._growth
-        if preview is not None and growth is not None:
-            volume_of(preview)[growth.box] = growth.mask(self.tolerance)
-            preview.refresh()
+    def __init__(self, viewer: Viewer) -> None:
+        self._viewer = viewer
 
-    def _clear_preview(self, growth: Growth) -> None:
-        preview = self._preview()
-        if preview is not None:
-            volume_of(preview)[growth.box] = 0
-            preview.refresh()
+    def add(self, mask: Labels) -> None:
+        self._viewer.add_labels(
+            np.zeros(mask.data.shape, np.uint8),
+            name=f"{note_of(mask).get('case_id')} preview",
+            opacity=0.7,
+            colormap=label_colors({1: PREVIEW_COLOR}),
+            metadata={"breastseg": note_of(mask) | {"role": "preview"}},
+            **placement(mask),
+        )
+
+    def show(self, growth: Growth, tolerance: float) -> None:
+        self._fill(growth, growth.mask(tolerance))
+
+    def clear(self, growth: Growth) -> None:
+        self._fill(growth, 0)
+
+    def remove(self) -> None:
+        while (layer := find_layer(self._viewer, "preview")) is not None:
+            self._viewer.layers.remove(layer.name)
+
+    def _fill(self, growth: Growth, labels: Any) -> None:
+        layer = find_layer(self._viewer, "preview")
+        if layer is not None:  # the user may have removed it
+            volume_of(layer)[growth.box] = labels
+            layer.refresh()
 
 
 def voxel_of(layer: Labels, position: Any) -> Voxel | None:
-    """The voxel (z, y, x) of a mask at a place in the world; None outside it."""
+    """The voxel (z, y, x) of a mask at a world position; None outside the mask."""
     z, y, x = (round(place) for place in _place(layer, position))
     shape = volume_of(layer).shape
     is_inside = all(0 <= i < size for i, size in zip((z, y, x), shape, strict=True))

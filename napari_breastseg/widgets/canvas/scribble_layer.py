@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from ...imaging.correction import IN, OUT
 from ..state.session import Session
 from ..state.sources import note_of
-from .layers import label_colors, placement, volume_of
+from .layers import find_layer, label_colors, placement, volume_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -35,11 +35,8 @@ class ScribbleLayer(QObject):
     @property
     def layer(self) -> Labels | None:
         """The layer of the exam at work, None while nothing is scribbled."""
-        for layer in self._viewer.layers:
-            note = note_of(layer)
-            if (note.get("role"), note.get("case_id")) == ("scribbles", self._session.case_id):
-                return layer
-        return None
+        case_id = self._session.case_id
+        return None if case_id is None else find_layer(self._viewer, "scribbles", case_id)
 
     @property
     def button_text(self) -> str:

@@ -13,8 +13,8 @@ from ...core.errors import InputError
 from ...core.region import Region
 from ...core.volume import Exam
 from ..parts import colors as _colors
-from ..state.sources import Source, note_of
-from .layers import placement
+from ..state.sources import Source
+from .layers import find_layer, placement
 
 if TYPE_CHECKING:
     from napari.layers import Labels, Shapes
@@ -66,7 +66,7 @@ def slice_region(viewer: Viewer, source: Source, exam: Exam) -> Region | None:
 
 def add_box(viewer: Viewer, source: Source) -> Shapes:
     """Layer "<case> box" with the rectangle tool in hand."""
-    layer = _box_layer(viewer, source.case_id)
+    layer = find_layer(viewer, "box", source.case_id)
     if layer is None:
         under = viewer.layers[next(iter(source.layers.values()))]
         layer = viewer.add_shapes(
@@ -97,7 +97,7 @@ def box_region(viewer: Viewer, source: Source, exam: Exam, slices_beside: int) -
     InputError
         If no rectangle was drawn.
     """
-    layer = _box_layer(viewer, source.case_id)
+    layer = find_layer(viewer, "box", source.case_id)
     if layer is None or len(layer.data) == 0:
         raise InputError(
             "Expected a box to work in",
@@ -133,16 +133,8 @@ def go_to_tumor(viewer: Viewer, source: Source, labels: Any) -> None:
 
 def has_box(viewer: Viewer, source: Source) -> bool:
     """Whether a rectangle is drawn."""
-    layer = _box_layer(viewer, source.case_id)
+    layer = find_layer(viewer, "box", source.case_id)
     return layer is not None and len(layer.data) > 0
-
-
-def _box_layer(viewer: Viewer, case_id: str) -> Any:
-    for layer in viewer.layers:
-        note = note_of(layer)
-        if note.get("role") == "box" and note.get("case_id") == case_id:
-            return layer
-    return None
 
 
 def ready_brush(viewer: Viewer, layer: Labels) -> None:
