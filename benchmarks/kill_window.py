@@ -340,7 +340,7 @@ def work_in_window(scratch: Path, seed: int) -> None:
     panel.folder.setValue(scratch / "set")
     panel.open_dataset()
     wait()
-    panel.open_case()
+    panel.dataset_box.open_case()
     wait()
     assert dock.session.record is not None
     answering.stop()
@@ -360,7 +360,7 @@ def work_in_window(scratch: Path, seed: int) -> None:
         tell("painted", z=z, state=keep_state())
         until_accept -= 1
         if until_accept == 0:
-            QTest.mouseClick(panel.accept_button, Qt.MouseButton.LeftButton)
+            QTest.mouseClick(panel.accept_box.accept_button, Qt.MouseButton.LeftButton)
             until_accept = rng.randint(3, 7)
 
 

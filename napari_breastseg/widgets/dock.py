@@ -72,16 +72,16 @@ class BreastMRI(Actions, QWidget):
         self.review_panel = ReviewPanel(napari_viewer, self.session, self.correct_panel)
         self.train_panel = TrainPanel(napari_viewer, self.session)
         self.marks = SliceMarks(
-            napari_viewer, self.session, lambda: self.correct_panel.tumor_slices
+            napari_viewer, self.session, lambda: self.correct_panel.accept_box.tumor_slices
         )
         self.display = Display(napari_viewer, self.session)
         self.layouts = Layouts(napari_viewer, self.session, self.display)
-        self.correct_panel.keeper.edited.connect(self.layouts.refresh_masks)
+        self.correct_panel.autosave.edited.connect(self.layouts.refresh_masks)
         self.tour = Tour(self.show_tab)
         self._sheet: ShortcutSheet | None = None
-        self.open_panel.leave = self.correct_panel.keeper.leave
-        self.open_panel.close_case = self.correct_panel.keeper.close_case
-        self.correct_panel.tools.predict_in = self.segment_panel.predict_in
+        self.open_panel.leave = self.correct_panel.opening.leave
+        self.open_panel.close_case = self.correct_panel.autosave.close_case
+        self.correct_panel.tools.predict_with(self.segment_panel.predict_in)
         self.open_panel.opened.connect(self._take_exam)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -147,16 +147,16 @@ class BreastMRI(Actions, QWidget):
         """Keep unsaved work, give the case back, cancel what runs; nothing happens twice."""
         if self._is_over:
             return
-        self.correct_panel.keeper.keep_now()
+        self.correct_panel.autosave.save_now()
         self._is_over = True
-        for runner in (*self._runners(), self.correct_panel.keeper.runner):
+        for runner in (*self._runners(), self.correct_panel.autosave.runner):
             runner.abandon()
         self.correct_panel.tools.put_down()
         self.layouts.take_down()
         self.display.take_down()
         self.marks.take_down()
         self.correct_panel.lesions.put_down()
-        self.correct_panel.keeper.count_again()  # of a mask that will not be accepted any more
+        self.correct_panel.accepting.return_effort()  # of a mask not accepted any more
         self.session.leave_case()
         for key in KEYS.keys() - {SHEET_KEY}:
             self.viewer.bind_key(key, None, overwrite=True)
@@ -242,7 +242,7 @@ class BreastMRI(Actions, QWidget):
             return
         if source.case_id != self.session.case_id:
             # In this thread: the case is left below, and what waits to be written with it.
-            self.correct_panel.keeper.keep_now()
+            self.correct_panel.autosave.save_now()
         self.session.source = source
         self._show_sources(source)
         self._show_phases(source)
@@ -260,7 +260,7 @@ class BreastMRI(Actions, QWidget):
         earlier = earlier_layers(self.viewer)
         if earlier:
             if any(note_of(layer).get("case_id") == self.session.case_id for layer in earlier):
-                self.correct_panel.keeper.close_case()
+                self.correct_panel.autosave.close_case()
             set_aside(self.viewer)
         self.reset_choices()
 

@@ -39,7 +39,7 @@ KEYS = {
     "G": "grow_click",
     "Shift-Z": "threshold_brush",
     "Shift-Q": "scribble",
-    "Q": "settle",
+    "Q": "apply_scribbles",
     "K": "keep_clicked",
     "Shift-K": "drop_clicked",
     "J": "interpolate",
@@ -129,7 +129,7 @@ class Actions(ToolActions):
 
     def mark_clear(self) -> None:
         """No tumor in this exam."""
-        self.correct_panel.mark_clear()
+        self.correct_panel.accept_box.mark_clear()
 
     def accept(self) -> None:
         """Accept the mask into the dataset."""

@@ -152,7 +152,7 @@ def idle(window: SimpleNamespace, qtbot: Any) -> Callable[..., None]:
 
         def is_busy() -> bool:
             # Accepting waits for work that is being kept.
-            is_waiting = correct.runner in runners and correct.keeper.is_writing
+            is_waiting = correct.runner in runners and correct.autosave.is_writing
             return is_waiting or any(runner.is_running for runner in runners)
 
         qtbot.waitUntil(lambda: not is_busy(), timeout=WAIT_MS)
@@ -224,7 +224,7 @@ def settle(window: SimpleNamespace, idle: Callable[..., None]) -> Callable[[], N
 
     def wait() -> None:
         for _ in range(2):
-            idle(*window.dock._runners(), window.dock.correct_panel.keeper.runner)
+            idle(*window.dock._runners(), window.dock.correct_panel.autosave.runner)
 
     return wait
 

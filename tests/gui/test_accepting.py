@@ -132,8 +132,8 @@ def test_accept_waits_for_a_tool_and_for_scribbles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dock, viewer = corrected.dock, corrected.viewer
-    tools, accept_button = dock.correct_panel.tools, dock.correct_panel.accept_button
-    tools.scope.setCurrentText("work on volume")
+    tools, accept_button = dock.correct_panel.tools, dock.correct_panel.accept_box.accept_button
+    tools.settings.scope.setCurrentText("scope: volume")
     go, grow = threading.Event(), correction.grow
 
     def slow(*args: Any) -> Any:
@@ -144,7 +144,7 @@ def test_accept_waits_for_a_tool_and_for_scribbles(
     press(corrected, Qt.Key.Key_Period, NO_KEYS)
     assert tools.runner.is_running
     press(corrected, ENTER, SHIFT)
-    assert "A tool is at work; wait or cancel" in messages(corrected)
+    assert "A tool is running; wait or cancel" in messages(corrected)
     assert not dock.correct_panel.runner.is_running
     go.set()
     settle()
@@ -153,7 +153,7 @@ def test_accept_waits_for_a_tool_and_for_scribbles(
     assert "P001 scribbles" in viewer.layers
     press(corrected, ENTER, SHIFT)
     settle()
-    assert "Settle the scribbles first (Q)" in messages(corrected)
+    assert "Apply the scribbles first (Q)" in messages(corrected)
     assert folder.case("P001").accepted is None
     viewer.layers.remove("P001 scribbles")
     press(corrected, ENTER, SHIFT)

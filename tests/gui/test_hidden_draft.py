@@ -35,7 +35,7 @@ def test_going_back_and_predicting_in_a_box_wait_until_the_draft_is_shown(
     open_row(hiding.panel, 0)
     settle()
     tools, layer = window.dock.correct_panel.tools, window.viewer.layers["P001 tumor"]
-    tools.scope.setCurrentText("work on volume")
+    tools.settings.scope.setCurrentText("scope: volume")
     for key, name in ((Qt.Key.Key_U, "revert"), (Qt.Key.Key_Y, "predict_box")):
         window.told.clear()
         press(window, key, SHIFT)
@@ -66,7 +66,7 @@ def test_interpolating_knows_nothing_of_a_hidden_draft(
     settle()
     layer = window.viewer.layers["P001 tumor"]
     layer.brush_size = 8
-    window.dock.correct_panel.tools.scope.setCurrentText("work on slice")
+    window.dock.correct_panel.tools.settings.scope.setCurrentText("scope: slice")
     for z in (1, 7):
         window.viewer.dims.set_current_step(0, z)
         stroke(layer, (z, 50, 20), (z, 50, 40))

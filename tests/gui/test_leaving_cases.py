@@ -16,7 +16,7 @@ from napari_breastseg.core.volume import LabelMap
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.imaging import correction
 from napari_breastseg.widgets.canvas.layers import show_exam
-from napari_breastseg.widgets.correct import panel as correct_panel
+from napari_breastseg.widgets.correct import opening
 from napari_breastseg.widgets.parts import fields as _fields
 
 
@@ -58,7 +58,7 @@ def test_what_is_painted_while_another_case_is_read_stays_with_its_case(
 ) -> None:
     open_row(opened.panel, 0)
     settle()
-    monkeypatch.setattr(correct_panel, "reopen", gate.before(correct_panel.reopen))
+    monkeypatch.setattr(opening, "reopen", gate.before(opening.reopen))
     open_row(opened.panel, 1)
     window.qtbot.waitUntil(gate.reached.is_set, timeout=20_000)
     layer = window.viewer.layers["P001 tumor"]
@@ -114,7 +114,7 @@ def test_work_on_its_way_to_the_disk_arrives_when_another_exam_is_chosen(
     stroke(layer, (4, 50, 20), (4, 50, 40))
     painted = layer.data.copy()
     assert folder.recover("P001") is None  # it is too early
-    disk = window.dock.correct_panel.keeper._disk
+    disk = window.dock.correct_panel.autosave._writer.disk
     disk.acquire()  # the disk is busy for a while
     threading.Timer(0.3, disk.release).start()
     show_exam(window.viewer, folder.exam("P002"))
@@ -135,13 +135,13 @@ def test_what_a_tool_finds_after_its_case_was_left_is_told_and_not_done(
     settle()
     layer, draft = window.viewer.layers["P001 tumor"], folder.draft("P001").data
     monkeypatch.setattr(correction, "grow", gate.before(correction.grow))
-    window.dock.correct_panel.tools.scope.setCurrentText("work on volume")
+    window.dock.correct_panel.tools.settings.scope.setCurrentText("scope: volume")
     press(window, Qt.Key.Key_Period, NO_KEYS)
     window.qtbot.waitUntil(gate.reached.is_set, timeout=20_000)
     show_exam(window.viewer, folder.exam("P002"))
     gate.go.set()
     settle()
-    assert "The case was left meanwhile; nothing was done." in messages(window)
+    assert "The case was closed meanwhile; nothing was changed." in messages(window)
     np.testing.assert_array_equal(layer.data, draft)
     assert folder.recover("P001") is None
 
@@ -187,7 +187,7 @@ def test_declined_work_stays_on_the_disk_until_new_work_takes_its_place(
     for times in (1, 2):  # leaving the case without a stroke changes nothing
         open_row(opened.panel, 0)
         settle()
-        assert asked == ["Unfinished work found"] * times
+        assert asked == ["Recovered work found"] * times
         np.testing.assert_array_equal(window.viewer.layers["P001 tumor"].data, draft.data)
         open_row(opened.panel, 1)
         settle()

@@ -111,7 +111,7 @@ def test_a_slice_goes_from_file_to_a_better_model(
     correct.difference.setChecked(False)
     assert f"{case_id} difference" not in viewer.layers
     window.qtbot.wait(100)
-    assert correct.saved_line.text().startswith("Change")
+    assert correct.accept_box.saved_line.text().startswith(("Changes autosaved", "Unsaved"))
 
     # Accept
     dock.accept()
@@ -126,7 +126,7 @@ def test_a_slice_goes_from_file_to_a_better_model(
     assert record.accepted.model.startswith("tiny@")
     listed = json.loads((tmp_path / "set" / "dataset.json").read_text())
     assert list(listed["dataset"]) == [case_id]
-    assert correct.saved_line.text() == "Accepted as it is."
+    assert correct.accept_box.saved_line.text() == "Accepted; no changes since."
     assert any("Accepted" in str(note) for note in window.told)
 
     # Fine-tune two steps

@@ -276,7 +276,7 @@ def test_a_second_read_is_blind_and_is_compared(
     layer.brush_size = 12
     stroke(layer, (4, 28, 18), (4, 28, 24))
     outline = layer.data.copy()
-    correct.keeper.keep()
+    correct.autosave.save()
     settle()
     assert folder.recover("P001") is None  # it went to the reader's own place
     correct.rest.setChecked(True)

@@ -122,7 +122,7 @@ class Reader:
         self.layer.undo()
 
     def works_on(self, kind):
-        self.tools.scope.setCurrentText(f"work on {kind}")
+        self.tools.settings.scope.setCurrentText(f"scope: {kind}")
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_keys_fill_smooth_grow_and_shrink_lesion_slice_and_volume(reader):
     reader.layer.mode = "pan_zoom"
     reader.click((7, 60, 70))
     reader.point((7, 30, 30))
-    reader.tools.distance.setValue(2.5)
+    reader.tools.settings.distance.setValue(2.5)
     reader.dock.show_tab("Correct")
     reader.window.qtbot.mouseClick(reader.tools.buttons["enlarge"], LEFT)
     reader.idle(reader.tools.runner)
@@ -166,7 +166,7 @@ def test_keys_fill_smooth_grow_and_shrink_lesion_slice_and_volume(reader):
     reader.made(before, correction.grow(label_map, there, 2.5).applied(before))
     # H goes from scope to scope
     reader.key(Qt.Key.Key_H)
-    assert reader.tools.scope.currentText() == "work on slice"
+    assert reader.tools.settings.scope.currentText() == "scope: slice"
 
 
 def test_a_click_grows_while_the_wheel_sets_the_tolerance(reader):
@@ -186,7 +186,7 @@ def test_a_click_grows_while_the_wheel_sets_the_tolerance(reader):
     assert not reader.layer.data.any()  # nothing is done yet
     for _ in range(4):
         reader.wheel(at, 1)
-    assert reader.tools.tolerance.value() == 60
+    assert reader.tools.settings.tolerance.value() == 60
     assert np.array_equal(preview[growth.box] == 1, growth.mask(0.6))
     reader.wheel(at, -1)
     assert reader.viewer.scene.camera.zoom == zoom
@@ -255,7 +255,7 @@ def test_the_threshold_brush_paints_only_what_enhances(reader):
     assert not painted[~bright].any()
     assert np.unique(np.nonzero(painted)[0]).tolist() == [7]
     reader.made(before, painted)
-    reader.tools.level.setValue(500)
+    reader.tools.settings.level.setValue(500)
     reader.stroke(reader.layer, (7, 30, 10), (7, 30, 55))
     assert np.array_equal(reader.layer.data, before)
     reader.key(Qt.Key.Key_Z, SHIFT)
@@ -316,7 +316,7 @@ def test_scribbles_are_drawn_and_settled(reader):
     lacking = ONE & (np.arange(96) > 26)
     reader.open(lacking | (ball((7, 30, 46), 5)))
     before = reader.layer.data.copy()
-    assert reader.tools.buttons["settle"].toolTip() == "Scribble in or out first"
+    assert reader.tools.buttons["apply_scribbles"].toolTip() == "Scribble in or out first"
     reader.key(Qt.Key.Key_Q, SHIFT)
     scribbles = reader.viewer.layers["P001 scribbles"]
     assert reader.tools.buttons["scribble"].text() == "Scribbling in"
@@ -358,7 +358,7 @@ def test_lesion_slice_and_box_go_back_to_the_draft(reader):
     reader.key(Qt.Key.Key_U, SHIFT)
     assert any("Expected a box" in note.message for note in reader.window.told)
     assert np.array_equal(reader.layer.data, before)
-    reader.tools.beside.setValue(1)
+    reader.tools.settings.beside.setValue(1)
     reader.dock.show_tab("Correct")
     reader.window.qtbot.mouseClick(reader.tools.box_button, LEFT)
     reader.stroke(reader.layer, (7, 15, 20), (7, 40, 40))
@@ -402,7 +402,7 @@ def test_predicting_in_a_box_keeps_corrections(reader, two_phase_model):
 
         return job
 
-    reader.tools.predict_in = predict_in
+    reader.tools.predict_with(predict_in)
     reader.key(Qt.Key.Key_Y, SHIFT)
     edit, redraft = correction.merge_prediction(before, draft, predicted, asked[0])
     reader.made(before, edit.applied(before))
@@ -452,8 +452,8 @@ def test_every_tool_has_a_button_and_a_key_and_pixels_where_no_mm_are_known(read
     reader.layer = show_labels(reader.viewer, reader.dock.session.source, LabelMap(mask, grid))
     reader.viewer.layers.selection.active = reader.layer
     reader.tools.reset_choices()
-    assert reader.tools.distance.suffix() == " px"
-    assert reader.tools.line.text() == "Pixel size is not known: distances are in pixels."
+    assert reader.tools.settings.distance.suffix() == " px"
+    assert reader.tools.line.text() == "Pixel size is unknown: distances are in pixels."
     reader.key(Qt.Key.Key_Comma, at=(0, 15, 15))
     wanted = np.zeros_like(mask)
     wanted[0, 11:19, 11:19] = 1

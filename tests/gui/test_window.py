@@ -225,7 +225,7 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
     layer = start_correcting(window, idle, tmp_path / "set", exam, mask)
     dock.accept()
     idle(correct.runner)
-    assert told(window, "1 of 6 slices reviewed. Marks in a slice never looked at count as not")
+    assert told(window, "1 of 6 slices reviewed. 1 slice with tumor was not reviewed")
     dataset = Dataset.open(tmp_path / "set")
     first = dataset.label_map("P001").data
     assert dataset.case("P001").accepted.reviewed_slices == (3,)
@@ -264,7 +264,7 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
 
     # Somebody else has the case open
     with dataset.lock("P001", "CD"):
-        correct.open_case()
+        correct.dataset_box.open_case()
         idle(correct.runner)
         assert told(window, "Expected case P001 free", "CD has had it open", "Wait until")
 
@@ -284,18 +284,21 @@ def test_work_is_kept_and_offered_again(
     dataset = Dataset.open(tmp_path / "set")
     assert dataset.recover("P001") is None  # the mask is in the viewer, but not kept yet
     layer.data_setitem((np.array([1]), np.array([2]), np.array([3])), 1)
-    correct.keeper.keep()
-    idle(correct.keeper.runner)
+    correct.autosave.save()
+    idle(correct.autosave.runner)
     assert np.array_equal(dataset.recover("P001").data, layer.data)
-    assert correct.saved_line.text() == "Changes kept, not accepted yet."
+    assert correct.accept_box.saved_line.text() == "Changes autosaved, not accepted yet."
     layer.data_setitem((np.array([1]), np.array([2]), np.array([4])), 1)
     window.qtbot.wait(100)
-    assert correct.saved_line.text().startswith("Change")
+    assert correct.accept_box.saved_line.text().startswith("Unsaved changes")
     unfinished = layer.data.copy()
 
     # Slices looked at, and the rest
     viewer.dims.set_current_step(0, 0)
-    assert correct.reviewed_line.text() == "Looked at 2 of 4 slices; 1 with tumor not yet."
+    assert (
+        correct.accept_box.reviewed_line.text()
+        == "Reviewed 2 of 4 slices; 1 with tumor is not reviewed."
+    )
     dock.toggle_rest()
     assert correct.rest.isChecked()
     dock.toggle_rest()
@@ -317,8 +320,8 @@ def test_work_is_kept_and_offered_again(
     assert [each.name for each in viewer.layers] == ["NEXT post1"]
     assert np.array_equal(dataset.recover("P001").data, unfinished)
     assert dataset.lock_holder("P001") is None
-    correct.case.setCurrentIndex(correct.case.findData("P001"))
-    correct.open_case()
+    correct.dataset_box.case.setCurrentIndex(correct.dataset_box.case.findData("P001"))
+    correct.dataset_box.open_case()
     idle(correct.runner)
     assert len(asked) == 1
     assert "never accepted" in asked[0]
@@ -352,7 +355,7 @@ def test_what_is_asked_while_work_is_being_kept_comes_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dock, correct = window.dock, window.dock.correct_panel
-    keeper = correct.keeper
+    autosaver = correct.autosave
     grid = Grid((4, 20, 24), np.diag([3.0, 1.0, 1.0, 1.0]))
     layer = start_correcting(
         window, idle, tmp_path / "set", exam_on(grid), np.zeros(grid.shape, np.uint8)
@@ -378,19 +381,19 @@ def test_what_is_asked_while_work_is_being_kept_comes_after_it(
         layer.data_setitem((np.array([1]), np.array([2]), np.array([x])), 1)
 
     def done() -> bool:
-        return not keeper.is_writing and not keeper.runner.is_running
+        return not autosaver.is_writing and not autosaver.runner.is_running
 
     # Accept waits for the autosave, and nothing is kept after it
     paint(3)
-    keeper.keep()
+    autosaver.save()
     paint(4)
     dock.accept()
     window.qtbot.wait(50)
     assert written == []
     slow.set()
     window.qtbot.waitUntil(lambda: len(written) == 2 and done())
-    keeper.keep()
-    idle(keeper.runner)
+    autosaver.save()
+    idle(autosaver.runner)
     assert written == [("autosave", 1), ("accept", 2)]
     assert dataset.recover("P001") is None
 
@@ -400,7 +403,7 @@ def test_what_is_asked_while_work_is_being_kept_comes_after_it(
     written.clear()
     slow.clear()
     paint(5)
-    keeper.keep()
+    autosaver.save()
     paint(6)
     dock.open_panel.open()
     idle(dock.open_panel.runner)
@@ -432,7 +435,7 @@ def test_another_exam_of_the_same_name_is_another_exam(
     def open_file(path: Path) -> None:
         panel.path.setValue(path)
         panel.open()
-        idle(panel.runner, correct.keeper.runner)
+        idle(panel.runner, correct.autosave.runner)
         window.qtbot.wait(50)
         idle(panel.runner)
 

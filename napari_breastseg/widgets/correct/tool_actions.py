@@ -16,7 +16,7 @@ class ToolActions:
     correct_panel: Any
 
     def next_scope(self) -> None:
-        """Work on lesion, slice, box or volume: the next of them."""
+        """Tool scope: the next of lesion, slice, box and volume."""
         self._tools.next_scope()
 
     def grow_click(self) -> None:
@@ -24,23 +24,23 @@ class ToolActions:
         self._tools.act("grow_click")
 
     def threshold_brush(self) -> None:
-        """Brush that paints only where it enhances."""
+        """Take the brush that paints only where it enhances."""
         self._tools.act("threshold_brush")
 
     def scribble(self) -> None:
         """Scribble in, then out."""
         self._tools.act("scribble")
 
-    def settle(self) -> None:
-        """Settle the scribbles."""
-        self._tools.act("settle")
+    def apply_scribbles(self) -> None:
+        """Apply the scribbles."""
+        self._tools.act("apply_scribbles")
 
     def keep_clicked(self) -> None:
         """Keep only the lesion clicked."""
         self._tools.act("keep")
 
     def drop_clicked(self) -> None:
-        """Drop the lesion clicked."""
+        """Remove the lesion clicked."""
         self._tools.act("drop")
 
     def interpolate(self) -> None:
@@ -68,11 +68,11 @@ class ToolActions:
         self._tools.act("copy_next")
 
     def copy_previous(self) -> None:
-        """Copy the tumor to the slice before."""
+        """Copy the tumor to the previous slice."""
         self._tools.act("copy_previous")
 
     def revert(self) -> None:
-        """Back to the draft."""
+        """Go back to the draft."""
         self._tools.act("revert")
 
     def predict_box(self) -> None:

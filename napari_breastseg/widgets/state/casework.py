@@ -10,11 +10,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...core.errors import InputError
-from ...core.volume import TUMOR, Exam, LabelMap
+from ...core.volume import Exam, LabelMap
 from ...dataset import CaseRecord, Dataset, SecondRead, Status, enter_exam
 from ...imaging.intensity import grey_window
 from .session import Draft
@@ -24,7 +21,6 @@ __all__ = [
     "HeldCase",
     "Loaded",
     "accept",
-    "accepted_words",
     "begin",
     "load",
     "reopen",
@@ -164,26 +160,6 @@ def accept(
         seconds=seconds,
         strokes=strokes,
     )
-
-
-def accepted_words(record: CaseRecord, labels: NDArray[np.uint8]) -> str:
-    """What was accepted, in a sentence; and a second one where marks were never looked at."""
-    mask = record.accepted
-    assert mask is not None
-    depth = record.grid.shape[0]
-    seen = depth if mask.reviewed_slices is None else len(mask.reviewed_slices)
-    voxel_ml = record.grid.grid.voxel_ml
-    size = f"{mask.tumor_voxels:,} px"
-    if voxel_ml is not None:
-        size = f"{mask.tumor_voxels * voxel_ml:.2f} mL"
-    words = f"tumor {size}" if mask.tumor_voxels else "no tumor"
-    text = f"Accepted {record.case_id}: {words}, {seen} of {depth} slices reviewed."
-    unseen = set(np.flatnonzero((labels == TUMOR).any(axis=(1, 2))).tolist())
-    unseen -= set(range(depth) if mask.reviewed_slices is None else mask.reviewed_slices)
-    if unseen:
-        places = "a slice" if len(unseen) == 1 else f"{len(unseen)} slices"
-        text += f" Marks in {places} never looked at count as not reviewed."
-    return text
 
 
 def _hold(

@@ -54,7 +54,7 @@ class EditWatch:
         layer.events.set_data.connect(self._on_set_data)
         layer.events.labels_update.connect(self._on_stroke)
 
-    def take(self) -> tuple[int, ...] | None:
+    def pop_edited(self) -> tuple[int, ...] | None:
         """Slices along z edited since the last call; None when it could be any of them."""
         if self.is_stroke_under_way:  # where it went is told at its end
             self._touched = None
@@ -138,13 +138,13 @@ class SliceStates:
         self.has_tumor: NDArray[np.bool_] = np.zeros(0, bool)
         self.is_unsaved: NDArray[np.bool_] = np.zeros(0, bool)
 
-    def look(
+    def update(
         self,
         labels: NDArray[Any],
         saved: NDArray[Any] | None,
         slices: Iterable[int] | None = None,
     ) -> None:
-        """Look again.
+        """Compare again.
 
         Parameters
         ----------

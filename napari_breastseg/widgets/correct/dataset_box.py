@@ -1,0 +1,122 @@
+"""The dataset folder in the Correct tab: open or create one, and choose a case of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+
+from ...core.errors import InputError
+from ...dataset import Dataset
+from ..parts.fields import PathField, button, counted, heading, note, set_ready
+from ..parts.jobs import JobRunner, as_job, errors_shown
+from ..state.session import Session
+from ..state.settings import recall, remember
+from .autosave import Autosave
+
+__all__ = ["DatasetBox"]
+
+
+class DatasetBox(QWidget):
+    """Folder field, what is in the folder, and its cases.
+
+    Parameters
+    ----------
+    session : Session
+    runner : JobRunner
+        The Correct tab's.
+    autosave : Autosave
+        Work on the current case is saved before another folder is opened.
+    """
+
+    case_chosen = Signal(str)
+    """A case of the folder is to be opened."""
+
+    def __init__(self, session: Session, runner: JobRunner, autosave: Autosave) -> None:
+        super().__init__()
+        self._session = session
+        self._runner = runner
+        self._autosave = autosave
+        self.folder = PathField("New, empty or dataset folder")
+        self.folder.setValue(Path(last) if (last := recall("dataset")) else None)
+        self.folder.valueChanged.connect(lambda _: self.open_dataset())
+        self.open_button = button("Open or create", self.open_dataset, "Open this dataset folder")
+        self.line = note("No dataset open. Accepted cases are saved in a dataset folder.")
+        self.case = QComboBox()
+        self.case.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.open_case_button = button("Open case", self.open_case, "Correct a case of the dataset")
+        row = QHBoxLayout()
+        row.addWidget(self.case, 1)
+        row.addWidget(self.open_case_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for widget in (heading("Dataset folder"), self.folder, self.open_button, self.line):
+            column.addWidget(widget)
+        column.addLayout(row)
+        session.dataset_changed.connect(self.show_dataset)
+        self.show_dataset(None)
+
+    def open_dataset(self) -> None:
+        """Open the dataset folder typed in, or make one where there is nothing yet."""
+        with errors_shown():
+            folder = self.folder.value()
+            if folder is None:
+                raise InputError(
+                    "Expected a dataset folder", "the field is empty", "Choose or type one"
+                )
+            self._autosave.save(lambda: self._open(folder))
+
+    def open_case(self) -> None:
+        """Open the chosen case."""
+        if (case_id := self.case.currentData()) is not None:
+            self.case_chosen.emit(case_id)
+
+    def has_case(self, case_id: str | None) -> bool:
+        """Whether the dataset has a case of this id."""
+        return bool(self.case.findData(case_id) >= 0)
+
+    def reload(self) -> None:
+        """Read the cases again, and choose the current one."""
+        self.show_dataset(self._session.dataset)
+        record = self._session.record
+        if record is not None:
+            self.case.setCurrentIndex(max(0, self.case.findData(record.case_id)))
+
+    def show_dataset(self, dataset: Dataset | None) -> None:
+        """Show what is in a dataset."""
+        chosen = self.case.currentData()
+        self.case.clear()
+        if dataset is not None:
+            self.folder.setValue(dataset.folder)
+            records = dataset.cases()
+            accepted = sum(record.is_accepted for record in records)
+            channels = ", ".join(dataset.channels) or "phases of the first case"
+            self.line.setText(
+                f"{dataset.name}: {channels}; {counted(len(records), 'case')}, {accepted} accepted"
+            )
+            for record in records:
+                status = record.status.value.replace("_", " ")
+                self.case.addItem(f"{record.case_id} ({status})", record.case_id)
+            self.case.setCurrentIndex(max(0, self.case.findData(chosen)))
+        has_cases = self.case.count() > 0
+        self.case.setVisible(has_cases)
+        self.open_case_button.setVisible(has_cases)
+
+    def set_busy(self, why_not: str) -> None:
+        """Enable the buttons, or disable them for this reason."""
+        set_ready(self.open_button, why_not)
+        set_ready(self.open_case_button, why_not)
+
+    def _open(self, folder: Path) -> None:
+        title = "Opening the dataset"
+        self._runner.start(
+            title,
+            lambda: as_job(title, lambda: Dataset.open_or_create(folder)),
+            on_result=self._enter,
+        )
+
+    def _enter(self, dataset: Dataset) -> None:
+        remember("dataset", str(dataset.folder))
+        self._autosave.close_case()  # with what was painted while the folder was read
+        self._session.dataset = dataset
