@@ -167,7 +167,7 @@ class BreastMRI(Actions, QWidget):
         if self._window is None:
             self._window = self.window()
             self._window.installEventFilter(self)
-            self.marks.hang(self._window)
+            self.marks.add_to(self._window)
             self.tour.offer()
         self.reset_choices()
 
@@ -215,7 +215,7 @@ class BreastMRI(Actions, QWidget):
             for key, action in KEYS.items()
             if action.startswith(MOUSE_ONLY)
         }
-        return menu_button("View ▾", "Pictures, grey windows, layouts, outline or fill", rows)
+        return menu_button("View ▾", "Images, window presets, layouts, outline or fill", rows)
 
     def _help_button(self) -> QWidget:
         rows = {"Keys": (SHEET_KEY, self.show_keys), "Guided tour": ("", self.tour.start)}

@@ -93,7 +93,7 @@ def test_one_key_steps_through_the_pictures_under_one_window(reading: SimpleName
         viewer.layers["P001 sub1"].data[5], 80 * reading.probability.data[5], atol=1e-3
     )
 
-    # One grey window for all phases, by keys and by hand; the map keeps its own
+    # One intensity window for all phases, by keys and by hand; the map keeps its own
     phases = [viewer.layers[f"P001 {role}"] for role in ("pre", "post1", "post2")]
     opened = tuple(phases[0].contrast_limits)
     of_map = tuple(viewer.layers["P001 sub1"].contrast_limits)
@@ -372,7 +372,7 @@ def test_layouts_show_the_other_directions_and_the_phases(
     press(reading, Qt.Key.Key_F2)
     QTest.qWait(50)
     assert dock.layouts._side_views is None
-    assert "Other directions" not in viewer.window.dock_widgets
+    assert "Other planes" not in viewer.window.dock_widgets
 
     press(reading, Qt.Key.Key_F4)
     QTest.qWait(50)

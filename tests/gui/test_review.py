@@ -320,10 +320,10 @@ def test_slices_looked_at_are_marked_under_the_slider(
     viewer.dims.set_current_step(0, 0)
     viewer.dims.set_current_step(0, 3)
     window.qtbot.wait(100)
-    looked = {index for index, state in enumerate(marks.states) if state == "looked"}
-    assert {0, 3} <= looked
+    reviewed = {index for index, state in enumerate(marks.states) if state == "reviewed"}
+    assert {0, 3} <= reviewed
     assert [index for index, state in enumerate(marks.states) if state == "tumor"] == [
-        index for index in (2, 3, 4, 5, 6) if index not in looked
+        index for index in (2, 3, 4, 5, 6) if index not in reviewed
     ]
     slider = next(s for s in marks.parent().findChildren(type(marks)) if s is marks)
     image = slider.grab().toImage()
@@ -335,7 +335,7 @@ def test_slices_looked_at_are_marked_under_the_slider(
         return image.pixelColor(x, image.height() - 2).name()
 
     assert color(3) == "#009e73"
-    assert color(5) == ("#009e73" if 5 in looked else "#e69f00")
+    assert color(5) == ("#009e73" if 5 in reviewed else "#e69f00")
     # Below the slider, not over it.
     sliders = [w for w in marks.parent().children() if type(w).__name__ == "QtDimSliderWidget"]
     assert all(marks.y() >= s.y() + s.height() for s in sliders if s.isVisible())

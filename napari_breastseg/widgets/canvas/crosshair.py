@@ -19,7 +19,7 @@ __all__ = ["Crosshair"]
 
 
 class Crosshair:
-    """Lines along the axes of the current exam, taken away when another one is chosen.
+    """Lines along the axes of the current exam, removed when another exam is chosen.
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ class Crosshair:
         viewer.dims.events.point.connect(self._move)
 
     def toggle(self) -> None:
-        """Crosshair where the mouse is, in all views; again to take it away."""
+        """Crosshair at the mouse in all views, on or off."""
         if self._layer() is not None:
             self.remove()
             return
         source, viewer = self._session.source, self._viewer
         if source is None or viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
-            show_info("A crosshair needs an exam of several slices, in 2D.")
+            show_info("The crosshair needs a volume of several slices, shown in 2D.")
             return
         under = viewer.layers[next(iter(source.layers.values()))]
         for axis in viewer.dims.displayed:
@@ -59,7 +59,7 @@ class Crosshair:
         viewer.layers.selection.active = active
 
     def remove(self) -> None:
-        """Take the crosshair away."""
+        """Remove the crosshair."""
         layer = self._layer()
         if layer is not None:
             self._viewer.layers.remove(layer.name)

@@ -1,6 +1,6 @@
-"""The layer "<case> difference": what a correction added to the draft and took from it.
+"""The layer "<case> difference": what was added to the draft and what was removed from it.
 
-Only the slice in sight is compared, so that a stroke on a large exam stays free of it.
+Only the current slice is compared, so that painting on a large exam stays fast.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class Difference:
 
     @property
     def why_not(self) -> str:
-        """Why there is nothing to compare; empty when there is."""
+        """Why there is nothing to compare; empty when there is something."""
         if self._session.is_draft_hidden:
             return "The draft is hidden; show it first"
         if self._session.draft is None:
-            return "No draft to compare with: segment first"
+            return "There is no draft to compare with: segment first"
         if tumor_layer(self._viewer, self._session.case_id) is None:
-            return "No mask to compare with the draft"
+            return "There is no mask to compare with the draft"
         return ""
 
     def show(self, is_shown: bool) -> None:
-        """Add the layer or take it away."""
+        """Add or remove the layer."""
         self._remove()
         if is_shown and not self.why_not:
             active = self._viewer.layers.selection.active
@@ -59,11 +59,11 @@ class Difference:
                 **placement(mask),
             )
             layer.editable = False
-            self._viewer.layers.selection.active = active  # the brush stays in hand
+            self._viewer.layers.selection.active = active  # the brush stays active
             self.refresh()
 
     def refresh(self) -> None:
-        """Compare again, in the slice in sight."""
+        """Compare the current slice again."""
         layer, draft = self._layer(), self._session.draft
         mask = tumor_layer(self._viewer, self._session.case_id)
         if layer is None or draft is None or mask is None:

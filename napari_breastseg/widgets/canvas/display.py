@@ -1,7 +1,7 @@
 """How the current exam is shown: which picture, intensity window, outline or fill, crosshair.
 
-Changes what is seen and never a voxel. Each action has its key in the dock's KEYS, which shows the
-first line of its docstring.
+No voxel is changed. Each action has a key in the dock's KEYS; the list of keys shows the first line
+of its docstring.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PRESETS = {
     "dark tissue": (0.0, 0.5),
     "bright lesions": (0.3, 1.3),
 }
-"""Grey windows as parts of the one an exam was opened with: MR signal has no unit."""
+"""Intensity windows as fractions of the one the exam was opened with: MR signal has no unit."""
 
 OPACITIES = (0.5, 0.25, 0.75, 1.0)
 CONTOUR_PX = 2
@@ -36,7 +36,7 @@ _SHIFT = 0.1
 
 
 class Display:
-    """Looks at the exam at work.
+    """How the current exam is shown.
 
     Parameters
     ----------
@@ -53,13 +53,13 @@ class Display:
         self.crosshair = Crosshair(viewer, session)
 
     def take_down(self) -> None:
-        """Leave the viewer as it was: the window is closing."""
+        """Clean up: the window is closing."""
         self.crosshair.remove()
 
     # Pictures
 
     def pictures(self) -> list[str]:
-        """Layers to look at in turn: the phases in time order, then the subtraction."""
+        """Image layers to step through: the phases in time order, then the subtraction."""
         source = self._session.source
         if source is None:
             return []
@@ -68,16 +68,16 @@ class Display:
         return [*dict.fromkeys(names), subtraction] if subtraction else list(dict.fromkeys(names))
 
     def next_picture(self) -> None:
-        """Next picture: before contrast, after it, subtraction."""
+        """Next image: pre-contrast, post-contrast phases, subtraction."""
         names = self.pictures()
         if len(names) < 2:
-            show_info("This exam is one picture." if names else "Open an exam first.")
+            show_info("This exam has only one image." if names else "Open an exam first.")
             return
         now = [i for i, name in enumerate(names) if self._viewer.layers[name].visible]
         self.show_picture(names[(now[-1] + 1) % len(names)] if now else names[0])
 
     def show_picture(self, name: str) -> None:
-        """Show one picture of the exam at work and hide the others."""
+        """Show one image of the current exam and hide the others."""
         case_id = self._session.case_id
         for layer in self._viewer.layers:
             note = note_of(layer)
@@ -87,37 +87,37 @@ class Display:
         self._viewer.layers[name].visible = True
         self._viewer.status = name
 
-    # The grey window
+    # The intensity window
 
     def widen(self) -> None:
-        """Wider grey window: less contrast."""
+        """Wider window: less contrast."""
         self._window(_STEP, 0.0)
 
     def narrow(self) -> None:
-        """Narrower grey window: more contrast."""
+        """Narrower window: more contrast."""
         self._window(1 / _STEP, 0.0)
 
     def brighten(self) -> None:
-        """Brighter picture."""
+        """Brighter image (lower level)."""
         self._window(1.0, -_SHIFT)
 
     def darken(self) -> None:
-        """Darker picture."""
+        """Darker image (higher level)."""
         self._window(1.0, _SHIFT)
 
     def next_preset(self) -> None:
-        """Next grey window: as opened, for dark tissue, for bright lesions."""
+        """Next window preset: as opened, dark tissue, bright lesions."""
         source, layer = self._session.source, self._picture()
         if source is None or layer is None:
             return
         if layer.name not in source.layers.values():
-            show_info("Presets are for the phases; this is a map.")
+            show_info("Window presets are for the phases; this is a map.")
             return
         self._preset = (self._preset + 1) % len(PRESETS)
         name, (low, high) = list(PRESETS.items())[self._preset]
         start, stop = self._opened.get(_key(source), tuple(layer.contrast_limits))
         layer.contrast_limits = (start + low * (stop - start), start + high * (stop - start))
-        self._viewer.status = f"Grey window {name}"
+        self._viewer.status = f"Window: {name}"
 
     def _window(self, factor: float, shift: float) -> None:
         layer = self._picture()
@@ -127,7 +127,7 @@ class Display:
             layer.contrast_limits = (center - half, center + half)
 
     def _picture(self) -> Any:
-        """The picture in sight, the upper one of several."""
+        """The image shown, the topmost of several."""
         case_id = self._session.case_id
         names = [] if self._session.source is None else self._session.source.layers.values()
         for layer in reversed(self._viewer.layers):
@@ -138,7 +138,7 @@ class Display:
         return None
 
     def _take_source(self, source: Source | None) -> None:
-        """Give all phases one grey window from now on."""
+        """Let all phases share one intensity window from now on."""
         layers = self._viewer.layers
         self._preset = 0
         if source is None:
@@ -149,7 +149,7 @@ class Display:
             layers[name].events.contrast_limits.connect(self._share_window)
 
     def _share_window(self, event: Any) -> None:
-        # Not by napari's linking of layers, which keeps them for ever.
+        # napari's own linking of layers would keep the layers alive for ever.
         source, changed = self._session.source, event.source
         names = () if source is None or source.is_foreign else tuple(source.layers.values())
         if changed.name not in names:
@@ -164,7 +164,7 @@ class Display:
     # The mask
 
     def toggle_outline(self) -> None:
-        """Mask as an outline, or filled."""
+        """Mask as an outline or filled."""
         layer = tumor_layer(self._viewer, self._session.case_id)
         if layer is not None:
             layer.contour = 0 if layer.contour else CONTOUR_PX

@@ -1,7 +1,7 @@
 """Exams and masks as napari layers, and back.
 
 A layer made here carries its case, role and grid in ``layer.metadata["breastseg"]``; layers of
-other readers are taken as they are. Loads no torch and no Qt.
+other readers are used as they are. Loads no torch and no Qt.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units")
 def image_tuples(
     exam: Exam, limits: tuple[float, float] | None = None, mark: str | None = None
 ) -> list[LayerTuple]:
-    """Layers of an exam: one per phase, one grey window for all, the first post phase in sight."""
+    """Layers of an exam: one per phase, one window for all, the first post phase visible."""
     shown = shown_role(exam)
     limits = grey_window(exam) if limits is None else limits
     mark = fingerprint(exam) if mark is None else mark
@@ -71,7 +71,7 @@ def image_tuples(
 
 
 def placement_of_grid(grid: Grid) -> dict[str, Any]:
-    """Scale and units of a layer on a grid: mm, or pixels where spacing is not known."""
+    """Scale and units of a layer on a grid: mm, or pixels where the spacing is unknown."""
     scale = grid.spacing_mm or grid.voxel_size
     return {"scale": scale, "units": ("mm" if grid.has_spacing else "pixel",) * 3}
 
@@ -93,14 +93,14 @@ def show_exam(
     viewer : napari.Viewer
     exam : Exam
     instead_of : str, optional
-        Case id whose layers go; those of `exam.case_id` always do.
+        Case id whose layers are replaced; those of `exam.case_id` always are.
     limits, mark : optional
-        Its `grey_window` and `fingerprint`, where a worker has found them already.
+        Its `grey_window` and `fingerprint`, if a worker has computed them already.
     keeps_masks : bool
-        Only hide the masks that go: taking a layer away takes longer than showing the exam.
-        `remove_hidden` does it when the exam is in sight.
+        Only hide the old masks: removing a layer takes longer than showing the exam.
+        `remove_hidden` removes them once the exam is shown.
     draw : callable, optional
-        Draws the canvas; called as soon as the phase to look at first is in its layer.
+        Draws the canvas; called as soon as the phase shown first is in its layer.
     """
     from .orientation import show_radiologically
 
@@ -126,7 +126,7 @@ def show_exam(
         else:
             viewer.layers.remove(layer.name)
     first, framed = shown_role(exam), None
-    # All get their voxels before one gets its name: names make the dock look again.
+    # All get their voxels before any gets its name: a new name makes the dock refresh.
     for role in sorted(reused, key=lambda role: role != first):
         layer, (data, attributes) = reused[role], new[role]
         layer.metadata = attributes["metadata"]
@@ -144,14 +144,14 @@ def show_exam(
         else:
             viewer.add_image(data, **attributes)
     viewer.layers.selection.active = viewer.layers[f"{exam.case_id} {first}"]
-    # Phases of another size than those before count until all have been replaced.
+    # Old phases of another size count until all of them have been replaced.
     if framed is None or framed != tuple(viewer.dims.range):
         _center(viewer)
         draw()
 
 
 def _center(viewer: Viewer) -> tuple[Any, ...]:
-    """Show the middle of all layers; gives what they span."""
+    """Show the middle of all layers; returns the range they span."""
     viewer.dims.set_point(
         range(viewer.dims.ndim),
         [(bounds.start + bounds.stop) / 2 for bounds in viewer.dims.range],
@@ -161,7 +161,7 @@ def _center(viewer: Viewer) -> tuple[Any, ...]:
 
 
 def remove_hidden(viewer: Viewer) -> None:
-    """Take the masks away that `show_exam` has hidden."""
+    """Remove the masks that `show_exam` has hidden."""
     for layer in list(viewer.layers):
         if note_of(layer).get("role") == _LEAVING:
             viewer.layers.remove(layer.name)
@@ -184,7 +184,7 @@ def _set_window(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any])
 
 
 def set_aside(viewer: Viewer) -> None:
-    """Leave layers that another exam of the same name came after to the user: no longer a case."""
+    """Release layers of an earlier exam of the same name: they stay, but belong to no case."""
     for layer in earlier_layers(viewer):
         layer.metadata = {"breastseg": {"grid": note_of(layer).get("grid")}}
         layer.name = f"{layer.name} (earlier)"
@@ -268,7 +268,7 @@ def grid_of(layer: Labels) -> Grid:
 
 
 def edit_labels(layer: Labels, wanted: NDArray[Any]) -> int:
-    """Change a Labels layer to `wanted` (Z, Y, X) as one undo step; gives the voxels changed."""
+    """Change a mask to `wanted` (Z, Y, X) as one undo step; returns the voxels changed."""
     # Setting `layer.data` would leave an undo history that belongs to other voxels.
     now = volume_of(layer)
     # Slice by slice: an edit touches few of an exam's slices.

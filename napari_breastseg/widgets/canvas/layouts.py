@@ -1,4 +1,4 @@
-"""Layouts: axial alone, with the two other directions below it, or the phases side by side.
+"""Layouts: axial alone, with the two other planes below it, or the phases side by side.
 
 Side by side is napari's grid, in which each phase lies under its own view of the mask.
 """
@@ -27,7 +27,7 @@ MOST_PHASES = 4
 
 
 class Layouts:
-    """Three ways of laying out an exam, each a key and an entry of the View menu.
+    """Three layouts of an exam, each with a key and an entry in the View menu.
 
     Parameters
     ----------
@@ -49,21 +49,21 @@ class Layouts:
         self._leave()
 
     def show_orthogonal(self) -> None:
-        """Layout: axial with the two other directions."""
+        """Layout: axial and the two other planes."""
         self._leave()
         source, grid = self._session.source, self._grid()
         if source is None or grid is None or 1 in grid.shape:
-            show_info("This layout needs an exam of several slices.")
+            show_info("This layout needs a volume of several slices.")
             return
         views = SideViews(self._viewer, self._session, grid)
         self._side_views = views
-        self._viewer.window.add_dock_widget(views, name="Other directions", area="bottom")
+        self._viewer.window.add_dock_widget(views, name="Other planes", area="bottom")
 
     def show_phases(self) -> None:
         """Layout: up to four phases side by side."""
         self._leave()
         pictures = self._display.pictures()
-        if len(pictures) > MOST_PHASES:  # before contrast, first and last after it, subtraction
+        if len(pictures) > MOST_PHASES:  # pre, first and last post-contrast, subtraction
             pictures = [*pictures[:2], *pictures[-2:]]
         if len(pictures) < 2:
             show_info("This layout needs an exam of several phases.")
@@ -92,7 +92,7 @@ class Layouts:
         viewer.reset_view()
 
     def refresh_masks(self) -> None:
-        """Draw the mask again where it is shown a second time, after an edit."""
+        """Refresh the copies of the mask after an edit."""
         if self._side_views is not None:
             self._side_views.refresh_masks()
         if self._before_grid is not None:
@@ -100,7 +100,7 @@ class Layouts:
                 layer.refresh()
 
     def take_down(self) -> None:
-        """Leave the layout: the window is closing."""
+        """Close the layout: the window is closing."""
         self._leave()
 
     def _leave(self, event: object = None) -> None:
@@ -123,7 +123,7 @@ class Layouts:
             self._viewer.reset_view()
 
     def _mirror(self, mask: Any, picture: str) -> str:
-        """Another look at the mask's array, to lie on a picture."""
+        """Another layer of the mask's array, to lie on a phase."""
         name = f"{mask.name} on {self._role(picture)}"
         layer = self._viewer.add_labels(
             mask.data,
@@ -138,7 +138,7 @@ class Layouts:
         return str(layer.name)
 
     def _caption(self, picture: str) -> str:
-        """The phase's name in the upper left corner of its picture, in every slice."""
+        """The phase's name in the upper left corner of its image, in every slice."""
         under = self._viewer.layers[picture]
         order = [axis - (self._viewer.dims.ndim - under.ndim) for axis in self._viewer.dims.order]
         vertical, horizontal = (str(part) for part in self._viewer.scene.camera.orientation[1:])

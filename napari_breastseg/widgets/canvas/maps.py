@@ -1,4 +1,4 @@
-"""Enhancement maps as layers: computed where they are looked at, shown below the mask."""
+"""Enhancement maps as layers below the mask; each slice is computed when it is shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FIXED_LIMITS = {"PE1": (0.0, 200.0), "SER": (0.0, 2.0)}
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """What is shown of an exam: arrays by name with their grey windows, and how phases lie."""
+    """Maps by name, each with its intensity window, and how far the phases are shifted."""
 
     layers: dict[str, tuple[Any, tuple[float, float]]]
     shifts: tuple[dce.Shift, ...]
@@ -41,7 +41,7 @@ def show_map(
     limits: tuple[float, float],
     is_visible: bool,
 ) -> None:
-    """Add a map of an exam as layer "<case> <name>", below the mask, which stays in sight."""
+    """Add a map of an exam as layer "<case> <name>", below the mask."""
     active = viewer.layers.selection.active
     under = viewer.layers[source.layers.get("post1", next(iter(source.layers.values())))]
     layer = viewer.add_image(
@@ -67,7 +67,7 @@ def show_map(
 
 
 def subtraction_layer(viewer: Viewer, source: Source, roles: Mapping[str, str] | None) -> str:
-    """Name of the layer of first post-contrast less pre, added where it is not; "" without both."""
+    """Name of the layer first post-contrast minus pre, added if missing; "" without both phases."""
     name = f"{source.case_id} sub1"
     if name in viewer.layers:
         return name
@@ -80,7 +80,7 @@ def subtraction_layer(viewer: Viewer, source: Source, roles: Mapping[str, str] |
 
 
 def compute_maps(exam: Exam) -> Job[Maps]:
-    """The maps to show of an exam with a pre and a post phase, and how far its phases lie apart."""
+    """Maps of an exam with a pre and a post phase, and how far its phases are shifted."""
     maps = dce.enhancement_maps(exam)
     shifts = yield from dce.estimate_shifts(exam)
     yield Progress("Computing maps", 0, 0)

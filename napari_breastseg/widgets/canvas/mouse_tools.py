@@ -1,6 +1,6 @@
 """Tools that are used on the canvas: grow from a click, keep, drop, threshold brush.
 
-One at a time is in hand. Meanwhile the mask's own mode is pan and zoom, the mouse does not pan, and
+One at a time is active. Meanwhile the mask's own mode is pan and zoom, the mouse does not pan, and
 choosing any of napari's own tools puts this one down.
 """
 
@@ -30,7 +30,7 @@ Voxel = tuple[int, int, int]
 
 
 class MouseTools(QObject):
-    """The tool in hand, and what the mouse does with it.
+    """The active tool, and what the mouse does with it.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class MouseTools(QObject):
     """
 
     changed = Signal()
-    """Another tool is in hand, or none."""
+    """Another tool is active, or none."""
 
     edited = Signal(object)
     """An `Edit` has been made in the mask."""
@@ -53,7 +53,7 @@ class MouseTools(QObject):
         self._growth: Growth | None = None
         self._preview = _GrowthPreview(viewer)
         self.name = ""
-        """The tool in hand; empty when none is."""
+        """The active tool; empty when none is."""
 
         self.tolerance = 0.4
         """As `Growth` takes it. At 0.5 vessels between two lesions are included."""
@@ -75,7 +75,7 @@ class MouseTools(QObject):
         grow_axis: Callable[[], int | None] = lambda: None,
         level: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """Take a tool in hand, after putting down the one before.
+        """Make a tool active, in place of the one before.
 
         Parameters
         ----------

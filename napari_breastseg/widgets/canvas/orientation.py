@@ -1,7 +1,7 @@
-"""Which way round an exam is shown: the patient's right on the left, front up, head up.
+"""How an exam is oriented on the screen: the patient's right on the left, anterior up, head up.
 
-The data and the layers' scales stay as they are. The viewer's axis order and its camera turn the
-picture, so that a stroke lands where it is drawn, and letters stand at the edges.
+Data and layer scales stay as they are. The viewer's axis order and camera turn the image, so that
+a stroke lands where it is drawn. Letters at the edges name the directions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["View", "radiological_order", "show_radiologically", "view_of"]
 
 _FIRST = "RAH"
-"""Letters that belong to the left and upper edges of a picture, as radiologists hang it."""
+"""Letters at the left and upper edges of an image, as radiologists hang it."""
 _THICK = 1.5
 """From this ratio of spacings on, slices are shown as they were acquired."""
 _DEFAULT = ("towards", "down", "right")
@@ -36,22 +36,22 @@ _UNKNOWN = "left/right unknown"
 
 @dataclass(frozen=True)
 class View:
-    """A way of showing an exam."""
+    """Orientation of an exam on the screen."""
 
     depth: Literal["towards", "away"]
     vertical: Literal["up", "down"]
     horizontal: Literal["left", "right"]
-    """Where the displayed axes rise to, as napari's camera names it."""
+    """Where the displayed axes point to, in the terms of napari's camera."""
 
     letters: tuple[str, str, str, str]
     """At the left, right, upper and lower edge."""
 
 
 def radiological_order(grid: Grid) -> tuple[int, int, int]:
-    """Array axes in display order: through the slices, then down the picture, then across it.
+    """Array axes in display order: through the slices, down the image, across the image.
 
-    Axial pictures, unless the exam was acquired in thicker slices along another axis, or is
-    one slice: then that plane, as a reformatted picture would be of stripes.
+    Axial, unless the slices are thicker along another axis or there is only one slice: then the
+    acquired plane, as a reformatted image would be striped.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def radiological_order(grid: Grid) -> tuple[int, int, int]:
 
 
 def view_of(grid: Grid, order: tuple[int, int, int]) -> View | None:
-    """How to show an exam whose array axes are displayed in `order`.
+    """Orientation of an exam whose array axes are displayed in `order`.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def view_of(grid: Grid, order: tuple[int, int, int]) -> View | None:
 
     Examples
     --------
-    A NIfTI array as it lies in the file, rising to the head, the front and the left: shown with
-    its rows upside down, so that the front is up.
+    A NIfTI array as stored, with axes pointing to head, anterior and left: shown with its rows
+    upside down, so that anterior is up.
 
     >>> affine = [[0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
     >>> view = view_of(Grid((9, 8, 7), affine), (0, 1, 2))
@@ -108,7 +108,7 @@ def view_of(grid: Grid, order: tuple[int, int, int]) -> View | None:
     rises_right = ends[across][0] in _FIRST
     left, right = ends[across] if rises_right else ends[across][::-1]
     top, bottom = ends[vertical] if rises_down else ends[vertical][::-1]
-    # Seen in 3D the patient must not be mirrored: right x up has to point at the viewer.
+    # In 3D the patient must not be mirrored: right x up has to point at the viewer.
     columns = grid.affine[:3, [across, vertical, depth]]
     columns = columns * [1 if rises_right else -1, -1 if rises_down else 1, 1]
     return View(
@@ -123,7 +123,7 @@ _followers: weakref.WeakKeyDictionary[Any, _Follower] = weakref.WeakKeyDictionar
 
 
 def show_radiologically(viewer: Viewer) -> None:
-    """Show the exams of a viewer radiologically from now on, however they come in."""
+    """Show all exams of a viewer in radiological orientation, however they are added."""
     viewer = getattr(viewer, "__wrapped__", viewer)
     if viewer not in _followers:
         _followers[viewer] = _Follower(viewer)

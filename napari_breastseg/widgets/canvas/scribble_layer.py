@@ -1,4 +1,4 @@
-"""The layer "<case> scribbles": what the reader draws as in and as out, until it is settled."""
+"""The layer "<case> scribbles": marks inside and outside the tumor, until they are applied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ IN_COLOR, OUT_COLOR = "#f0e442", "#56b4e9"
 
 
 class ScribbleLayer(QObject):
-    """Adds the layer with the brush in hand, switches from in to out, takes it away."""
+    """Adds the layer with the brush active, switches between in and out, removes it."""
 
     changed = Signal()
 
@@ -34,20 +34,20 @@ class ScribbleLayer(QObject):
 
     @property
     def layer(self) -> Labels | None:
-        """The layer of the exam at work, None while nothing is scribbled."""
+        """The layer of the current exam, None while nothing is scribbled."""
         case_id = self._session.case_id
         return None if case_id is None else find_layer(self._viewer, "scribbles", case_id)
 
     @property
     def button_text(self) -> str:
-        """What the button says: what is drawn now."""
+        """The button's text: what is being drawn."""
         layer = self.layer
         if layer is None:
             return "Scribble in / out"
         return "Scribbling in" if layer.selected_label == IN else "Scribbling out"
 
     def start_or_switch(self, mask: Labels) -> None:
-        """Draw what is in; called again, what is out, and so on."""
+        """Start drawing what is inside the tumor; switch to outside and back on later calls."""
         layer = self.layer
         if layer is None:
             layer = self._viewer.add_labels(
@@ -73,7 +73,7 @@ class ScribbleLayer(QObject):
         return marks
 
     def remove(self, mask: Labels) -> None:
-        """Take the layer away and the brush for the mask."""
+        """Remove the layer and return to the brush on the mask."""
         layer = self.layer
         if layer is not None:
             self._viewer.layers.remove(layer.name)

@@ -1,4 +1,4 @@
-"""The two other directions of an exam, each in a small viewer below the main one.
+"""The two other planes of an exam, each in a small viewer below the main one.
 
 The small viewers share the arrays of the main one and follow its point, and it follows theirs.
 """
@@ -27,7 +27,7 @@ _MASK_LOOKS = ("visible", "opacity", "contour")
 
 
 class SideViews(QWidget):
-    """Two small canvases along the axes that the main one does not look along."""
+    """Two small canvases that show the planes the main one does not."""
 
     def __init__(self, viewer: Viewer, session: Session, grid: Grid) -> None:
         from napari.components import ViewerModel
@@ -60,12 +60,12 @@ class SideViews(QWidget):
         self._follow_main()
 
     def showEvent(self, event: QEvent) -> None:
-        """Fit the pictures once the canvases have their size."""
+        """Fit the images once the canvases have their size."""
         super().showEvent(event)
         QTimer.singleShot(0, self._fit)
 
     def close_views(self) -> None:
-        """Let go of both viewers."""
+        """Close both viewers."""
         self._viewer.dims.events.point.disconnect(self._follow_main)
         for emitter, slot in self._followed:
             emitter.disconnect(slot)
@@ -76,7 +76,7 @@ class SideViews(QWidget):
         self._canvases.clear()
 
     def refresh_masks(self) -> None:
-        """Draw the masks again."""
+        """Refresh the masks."""
         for model in self._models:
             for layer in model.layers:
                 if note_of(layer).get("role") == "tumor":
@@ -87,7 +87,7 @@ class SideViews(QWidget):
             model.reset_view()
 
     def _fill(self, model: ViewerModel) -> None:
-        """Lay what belongs to the exam at work into a small viewer; arrays are shared."""
+        """Add the layers of the current exam to a small viewer; arrays are shared."""
         case_id = self._session.case_id
         for layer in self._viewer.layers:
             note = note_of(layer)
@@ -124,6 +124,6 @@ class SideViews(QWidget):
             self._viewer.dims.set_point(range(len(point)), point)
 
     def _on_press(self, model: Any, event: Any) -> None:
-        """Bring all views to the place pressed."""
+        """Move all views to the point clicked."""
         if event.button == 1:
             self._viewer.dims.set_point(range(len(event.position)), event.position)

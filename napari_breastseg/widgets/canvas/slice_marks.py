@@ -1,7 +1,7 @@
-"""A strip under the slice slider: which slices were looked at, which hold tumor nobody looked at.
+"""A strip under the slice slider: which slices were reviewed, which hold tumor and were not.
 
-It hangs in napari's own column of sliders, which is looked up in the window; where a version of
-napari has none the strip is left out and nothing else changes.
+It is added to napari's own column of sliders. In a napari version without that column there is no
+strip, and nothing else changes.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SliceMarks"]
 
-LOOKED_COLOR, TUMOR_COLOR = "#009e73", "#e69f00"
+REVIEWED_COLOR, TUMOR_COLOR = "#009e73", "#e69f00"
 _HEIGHT = 7
 
 
 class SliceMarks(QWidget):
-    """One mark for each slice of the direction one looks along.
+    """One mark for each slice of the plane shown.
 
     Parameters
     ----------
@@ -47,24 +47,24 @@ class SliceMarks(QWidget):
         self.setFixedHeight(_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Slices: green were looked at, orange hold tumor and were not; Accept leaves slices "
-            "that were not looked at out of training"
+            "Slices: green = reviewed, orange = tumor, not reviewed. Slices that were not reviewed "
+            "are left out of training."
         )
         self.setVisible(False)
-        session.reviewed_changed.connect(self.follow)
-        session.record_changed.connect(self.follow)
+        session.reviewed_changed.connect(self.refresh)
+        session.record_changed.connect(self.refresh)
         for event in (viewer.dims.events.order, viewer.dims.events.ndisplay):
-            event.connect(self.follow)
+            event.connect(self.refresh)
         viewer.dims.events.ndim.connect(self._put_last)
 
-    def hang(self, window: QWidget) -> None:
-        """Take a place below the sliders of a window."""
+    def add_to(self, window: QWidget) -> None:
+        """Add the strip below the sliders of a window."""
         found = [w for w in window.findChildren(QWidget) if type(w).__name__ == "QtDims"]
         self._column = found[0] if found else None
         self._put_last()
 
     def take_down(self) -> None:
-        """Leave the window."""
+        """Remove the strip from the window."""
         if self._column is not None:
             self._column.layout().removeWidget(self)
             self._column = None
@@ -72,22 +72,22 @@ class SliceMarks(QWidget):
 
     @property
     def states(self) -> list[str]:
-        """Of each slice: "looked", "tumor" where there is some nobody looked at, or ""."""
+        """Of each slice: "reviewed", "tumor" where it holds tumor and was not reviewed, or ""."""
         record = self._session.record
         seen = current_slice(self._viewer, self._session.source)
         if record is None or seen is None or record.grid.shape[seen[0]] == 1:
             return []
         axis = seen[0]
-        looked = self._session.reviewed_along(axis)
+        reviewed = self._session.reviewed_along(axis)
         tumor = frozenset(self._tumor_slices()) if axis == 0 else frozenset()
         return [
-            "looked" if index in looked else "tumor" if index in tumor else ""
+            "reviewed" if index in reviewed else "tumor" if index in tumor else ""
             for index in range(record.grid.shape[axis])
         ]
 
-    def follow(self, event: object = None) -> None:
+    def refresh(self, event: object = None) -> None:
         """Draw again."""
-        # Between two cases the strip keeps its room: the canvas must not change its size.
+        # The strip stays between two cases: the canvas must not change its size.
         is_wanted = (
             self._column is not None
             and self._session.dataset is not None
@@ -102,7 +102,7 @@ class SliceMarks(QWidget):
             # Sliders that napari makes anew come after what is in the column.
             self._column.layout().removeWidget(self)
             self._column.layout().addWidget(self)
-            self.follow()
+            self.refresh()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw a mark for each slice, as long as the slider's track."""
@@ -114,11 +114,11 @@ class SliceMarks(QWidget):
         step = width / len(states)
         faint = self.palette().windowText().color()
         faint.setAlpha(45)
-        colors = {"looked": QColor(LOOKED_COLOR), "tumor": QColor(TUMOR_COLOR), "": faint}
+        colors = {"reviewed": QColor(REVIEWED_COLOR), "tumor": QColor(TUMOR_COLOR), "": faint}
         gap = 1.0 if step > 3 else 0.0
         for index, state in enumerate(states):
-            # Unlooked slices are lower, so that the state is not told by color alone.
-            top = 0 if state == "looked" else 2 if state == "tumor" else 4
+            # Marks differ in height too, so that the state is not told by color alone.
+            top = 0 if state == "reviewed" else 2 if state == "tumor" else 4
             place = QRectF(left + index * step, top, max(step - gap, 0.8), _HEIGHT - top)
             painter.fillRect(place, colors[state])
         painter.end()

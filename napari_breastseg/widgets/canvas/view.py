@@ -1,6 +1,6 @@
-"""Where the reader is: the slice in sight and a rectangle drawn, in an exam's own voxels.
+"""What the reader is looking at: the current slice and the box drawn, in an exam's own voxels.
 
-Reads the viewer through its public face only; no Qt.
+Uses the viewer's public interface only; no Qt.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def current_slice(viewer: Viewer, source: Source | None) -> tuple[int, int] | None:
-    """Array axis (0 z, 1 y, 2 x) one looks along, and the slice in sight; None in 3D or for 2D."""
+    """Axis (0 z, 1 y, 2 x) and index of the current slice; None in 3D view and for a 2D exam."""
     if source is None or viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
         return None
     name = next(iter(source.layers.values()))
@@ -48,14 +48,14 @@ def current_slice(viewer: Viewer, source: Source | None) -> tuple[int, int] | No
 
 
 def slice_region(viewer: Viewer, source: Source, exam: Exam) -> Region | None:
-    """Region of the slice in sight; None where the exam is one slice anyway."""
+    """Region of the current slice; None where the exam has only one."""
     seen = current_slice(viewer, source)
     if seen is None or exam.grid.shape[seen[0]] == 1:
         if viewer.dims.ndisplay == 3:
             raise InputError(
-                "Expected one slice in sight to segment it",
+                "Expected a current slice to segment",
                 "the viewer shows the exam in 3D",
-                "Switch to 2D, or segment the whole exam",
+                "Switch to 2D or segment the whole exam",
             )
         return None
     axis, index = seen
@@ -65,7 +65,7 @@ def slice_region(viewer: Viewer, source: Source, exam: Exam) -> Region | None:
 
 
 def add_box(viewer: Viewer, source: Source) -> Shapes:
-    """Layer "<case> box" with the rectangle tool in hand."""
+    """Layer "<case> box" with the rectangle tool active."""
     layer = find_layer(viewer, "box", source.case_id)
     if layer is None:
         under = viewer.layers[next(iter(source.layers.values()))]
@@ -90,7 +90,7 @@ def add_box(viewer: Viewer, source: Source) -> Shapes:
 
 
 def box_region(viewer: Viewer, source: Source, exam: Exam, slices_beside: int) -> Region:
-    """Region of the last rectangle drawn, through some slices on both sides of it.
+    """Region of the last rectangle drawn, with some slices on both sides of it.
 
     Raises
     ------
@@ -100,9 +100,9 @@ def box_region(viewer: Viewer, source: Source, exam: Exam, slices_beside: int) -
     layer = find_layer(viewer, "box", source.case_id)
     if layer is None or len(layer.data) == 0:
         raise InputError(
-            "Expected a box to work in",
-            "none is drawn yet",
-            "Press 'Draw box' and drag a rectangle around the finding",
+            "Expected a box on the image",
+            "none has been drawn",
+            "Press 'Draw box' and drag a rectangle around the lesion",
         )
     corners = np.asarray(layer.data[-1])[:, -3:]
     if corners.shape[1] == 2:
@@ -119,7 +119,7 @@ def box_region(viewer: Viewer, source: Source, exam: Exam, slices_beside: int) -
 
 
 def go_to_tumor(viewer: Viewer, source: Source, labels: Any) -> None:
-    """Go to the slice with the most tumor, unless there is some in sight; `labels` is (Z, Y, X)."""
+    """Go to the slice with most tumor unless the current one has some; `labels` is (Z, Y, X)."""
     seen = current_slice(viewer, source)
     if seen is None:
         return
@@ -138,7 +138,7 @@ def has_box(viewer: Viewer, source: Source) -> bool:
 
 
 def ready_brush(viewer: Viewer, layer: Labels) -> None:
-    """Put the brush in hand: the mask active and visible, tumor selected, a fitting size."""
+    """Activate the brush: mask selected and visible, label tumor, a suitable brush size."""
     viewer.layers.selection.active = layer
     layer.visible = True
     layer.selected_label = 1

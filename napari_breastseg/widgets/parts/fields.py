@@ -1,6 +1,6 @@
 """Small Qt parts the panels are made of: notes, a path field, a form, a fold-away section.
 
-Know nothing of exams or jobs.
+They know nothing of exams or jobs.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
 
 
 def counted(number: int, thing: str) -> str:
-    """A number of things in words.
+    """A number of things, with the plural.
 
     Examples
     --------
@@ -51,7 +51,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def note(text: str = "") -> QLabel:
-    """A line of small explaining text that wraps."""
+    """A line of small explanatory text that wraps."""
     label = QLabel(text)
     label.setWordWrap(True)
     label.setStyleSheet("QLabel { font-size: 11px; }")
@@ -98,7 +98,7 @@ def form(*rows: tuple[str, QWidget]) -> QFormLayout:
 
 
 def scrolled(panel: QWidget) -> QScrollArea:
-    """A panel that scrolls where the window is too low for it."""
+    """A panel that scrolls when the window is not high enough."""
     area = QScrollArea()
     area.setWidget(panel)
     area.setWidgetResizable(True)
@@ -108,14 +108,14 @@ def scrolled(panel: QWidget) -> QScrollArea:
 
 
 def draw_now(widget: QWidget) -> None:
-    """Draw the canvas of a widget's window before anything else is done."""
+    """Draw the canvas of a widget's window at once."""
     for canvas in widget.window().findChildren(QWidget):
         if canvas.inherits("QOpenGLWidget"):
             canvas.repaint()
 
 
 def ask(parent: QWidget, title: str, text: str, yes: str, no: str) -> bool:
-    """A question with two answers in words; whether the first was chosen."""
+    """A question with two buttons; whether the first was pressed."""
     box = QMessageBox(QMessageBox.Icon.Question, title, text, parent=parent)
     accept = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
     box.addButton(no, QMessageBox.ButtonRole.RejectRole)
@@ -124,14 +124,14 @@ def ask(parent: QWidget, title: str, text: str, yes: str, no: str) -> bool:
 
 
 class PathField(QWidget):
-    """A path to type, paste or choose; `valueChanged` when it is entered.
+    """A path to type, paste or choose; emits `valueChanged` when it is entered.
 
     Parameters
     ----------
     placeholder : str
-        What belongs here.
+        What to enter here.
     files, folders : bool
-        Which choosers to offer.
+        Which file dialogs to offer.
     """
 
     valueChanged = Signal(object)
@@ -188,7 +188,7 @@ class PathField(QWidget):
 
 
 class Fold(QWidget):
-    """A section hidden behind its title until it is wanted."""
+    """A section that opens when its title is clicked."""
 
     def __init__(self, title: str, content: QWidget) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How a job goes: stage, bar, time left, Cancel. Shows; decides nothing."""
+"""Progress of a job: stage, bar, time left, Cancel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["JobBar", "time_words"]
 
 
 def time_words(seconds: float) -> str:
-    """A time to wait, as people say it.
+    """A duration in words.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Engine jobs in a thread of the window: progress, cancel, errors a user can read.
 
-A job is a generator (see `progress`). It runs and is closed in the worker's thread, so that
-what it saves when canceled does not hold the window. No torch, no layers here.
+A job is a generator (see `core.progress`). It runs and is closed in the worker's thread, so that
+saving its state after a cancel does not block the window. No torch, no layers here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FLAG = re.compile(r"--([a-z-]+)")
 
 
 class JobError(InputError):
-    """A job that broke inside a library."""
+    """A job that failed inside a library."""
 
 
 def message_of(error: BaseException) -> str:
@@ -53,7 +53,7 @@ def message_of(error: BaseException) -> str:
 
 
 def show(error: BaseException) -> None:
-    """Show an error as a notification; one nobody foresaw comes with its traceback."""
+    """Show an error as a notification; an unexpected one comes with its traceback."""
     if isinstance(error, InputError):
         show_error(message_of(error))
     else:
@@ -62,7 +62,7 @@ def show(error: BaseException) -> None:
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """Show what the block raises over bad input, and go on."""
+    """Show the input errors that the block raises, and go on."""
     try:
         yield
     except InputError as error:
@@ -70,13 +70,13 @@ def errors_shown() -> Iterator[None]:
 
 
 def as_job(stage: str, work: Callable[[], T]) -> Job[T]:
-    """A short piece of work as a job that cannot be canceled half way."""
+    """A short function as a job, which cannot be canceled half way."""
     yield Progress(stage, 0, 0)
     return work()
 
 
 class JobRunner(QObject):
-    """Runs one job at a time and tells the window how it goes."""
+    """Runs one job at a time and reports its progress."""
 
     started = Signal(str)
     progressed = Signal(object)
@@ -90,7 +90,7 @@ class JobRunner(QObject):
 
     @property
     def is_running(self) -> bool:
-        """Whether a job has not yet ended; a canceled one still may be saving its state."""
+        """Whether a job has not ended yet; a canceled one may still be saving its state."""
         return self._run is not None
 
     def start(
@@ -101,21 +101,21 @@ class JobRunner(QObject):
         on_result: Callable[[T], object],
         on_progress: Callable[[Progress], object] | None = None,
     ) -> bool:
-        """Start a job; False, and a word to the user, while another one runs.
+        """Start a job; False, with a message to the user, while another one runs.
 
         Parameters
         ----------
         title : str
-            What it does, such as "Segmenting".
+            What the job does, such as "Segmenting".
         make_job : callable
             Gives the job; called in the worker's thread.
         on_result, on_progress : callable
-            Called in the window's thread. Nothing comes after a cancel but the result of a job
-            that had come to its end. The result comes when the thread is free, so that
-            `on_result` may start the next job.
+            Called in the window's thread. After a cancel only the result of a job that had already
+            finished is delivered. The result comes when the thread is free, so that `on_result` may
+            start the next job.
         """
         if self._run is not None:
-            show_info(f"{self._run.title} is still going on; wait for it or cancel it first.")
+            show_info(f"{self._run.title} is still running; wait for it or cancel it first.")
             return False
         run = self._run = _Run(self, title, make_job, on_result, on_progress)
         worker = create_worker(run.pump, _start_thread=False, _ignore_errors=True)
@@ -129,13 +129,13 @@ class JobRunner(QObject):
         return True
 
     def cancel(self) -> None:
-        """Ask the job to stop; it does so at its next step, and no result comes of it then."""
+        """Ask the job to stop at its next step; its result is dropped."""
         if self._run is not None and not self._run.cancel_asked.is_set():
             self._run.cancel_asked.set()
             self.canceling.emit()
 
     def abandon(self) -> None:
-        """Cancel, and hear nothing more of it: the window is closing."""
+        """Cancel and ignore whatever it still reports: the window is closing."""
         if self._run is not None:
             self._run.cancel_asked.set()
             self._run.let_go()
@@ -205,7 +205,7 @@ class _Run:
                 on_result(result)
 
     def let_go(self) -> None:
-        """Forget who asked and what came of it."""
+        """Drop the references to runner, result and callbacks."""
         self._runner = self._on_result = self._on_progress = self._result = None
 
     def close(self) -> None:
@@ -241,7 +241,7 @@ def _drive(
         raise JobError(
             f"{title} could not be finished",
             str(error).strip().splitlines()[0][:200] if str(error).strip() else repr(error),
-            "Try the device 'cpu', a smaller region or another model; if it comes again, report "
+            "Try the device 'cpu', a smaller region or another model; if it happens again, report "
             "it with this text",
         ) from error
     finally:

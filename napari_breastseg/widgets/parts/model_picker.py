@@ -1,4 +1,4 @@
-"""Choosing a model: promoted, starter, registered, or any checkpoint folder."""
+"""Choosing a model: the default, the starter, a registered one, or any checkpoint folder."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _BROWSE = "Choose a folder…"
 
 
 class ModelPicker(QWidget):
-    """A combo box of models with a line that says what the chosen one needs.
+    """A list of models with a line that says what the chosen one needs.
 
     Parameters
     ----------
     with_scratch : bool
-        Offer "From scratch" too, whose value is None.
+        Also offer "From scratch", whose value is None.
     """
 
     valueChanged = Signal(object)
@@ -55,7 +55,7 @@ class ModelPicker(QWidget):
         column.addWidget(self._combo)
         column.addWidget(self._line)
         self._card_button = QPushButton("Model card…")
-        self._card_button.setToolTip("What it is for, its data and licence, how well it does")
+        self._card_button.setToolTip("Intended use, training data, license and performance")
         self._card_button.clicked.connect(lambda: self.show_card())
         column.addWidget(self._card_button)
         self.reset_choices()
@@ -76,7 +76,7 @@ class ModelPicker(QWidget):
 
     @property
     def problem(self) -> str:
-        """Why there is no usable model; empty when there is one."""
+        """Why the choice cannot be used; empty when it can."""
         if self._shown is None:
             return "" if self._with_scratch else "Choose a model first"
         try:
@@ -84,7 +84,7 @@ class ModelPicker(QWidget):
         except InputError as error:
             return str(error)
         if self._with_scratch and spec.foreign is not None:
-            return f"{spec.title} was made with other software and is trained with that"
+            return f"{spec.title} was trained with other software; continue its training there"
         return ""
 
     def show_card(self) -> QDialog | None:
@@ -109,7 +109,7 @@ class ModelPicker(QWidget):
         return dialog
 
     def reset_choices(self, event: object = None) -> None:
-        """Read the registry again; the choice stays where it still can."""
+        """Read the registry again; the choice stays if it is still there."""
         choices = []
         with errors_shown():
             choices = list_models(Registry(), self._folders)
@@ -160,9 +160,9 @@ class ModelPicker(QWidget):
         self._card_button.setVisible(has_card)
         if self._shown is None:
             self._line.setText(
-                "Fresh weights; needs some hundred steps."
+                "Random weights; training takes several hundred steps."
                 if self._with_scratch
-                else "Train one under 'Train & models', or choose a model folder."
+                else "Train one in 'Train & models' or choose a model folder."
             )
             return
         try:

@@ -1,6 +1,6 @@
-"""What the dock can do and by which key: a sheet, and menus for what has no button of its own.
+"""The list of keys, and menus for actions without a button.
 
-All of it is read from the dock's KEYS and its actions' docstrings: there is no second list.
+Both are read from the dock's KEYS and the docstrings of its actions: there is no second list.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def title_of(dock: Any, action: str) -> str:
 
 
 def key_words(key: str) -> str:
-    """A key as it is printed on a keyboard.
+    """A key as printed on a keyboard.
 
     Examples
     --------
@@ -53,11 +53,11 @@ def key_words(key: str) -> str:
 
 
 class ShortcutSheet(QDialog):
-    """All keys of the dock with what they do; typing narrows them down."""
+    """All keys of the dock and what they do; typing filters them."""
 
     def __init__(self, dock: QWidget, keys: Mapping[str, str]) -> None:
         super().__init__(dock)
-        self.setWindowTitle("Keys of Breast MRI")
+        self.setWindowTitle("Breast MRI: keys")
         self.setModal(False)
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search")
@@ -95,7 +95,7 @@ def menu_button(
     ----------
     title, tooltip : str
     rows : mapping of str to (str, callable)
-        Words of each entry to its key, "" for none, and what it does.
+        Text of each entry to its key, "" for none, and its function.
     """
     button = QToolButton()
     button.setText(title)

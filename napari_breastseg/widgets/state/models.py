@@ -1,4 +1,4 @@
-"""Which models there are to choose from, and what each one is. No Qt, no torch."""
+"""The models to choose from, and a line about each. No Qt, no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ModelChoice", "describe", "list_models"]
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model as a picker shows it."""
+    """A model as the picker shows it."""
 
     title: str
     folder: Path
@@ -24,13 +24,13 @@ class ModelChoice:
 
 
 def list_models(registry: Registry, folders: Iterable[Path] = ()) -> list[ModelChoice]:
-    """Models to choose from, the one used by default first.
+    """Models to choose from, the default first.
 
     Parameters
     ----------
     registry : Registry
     folders : iterable of Path
-        Checkpoint folders chosen by hand.
+        Checkpoint folders the user chose.
     """
     entries = registry.list()
     choices = [

@@ -1,4 +1,4 @@
-"""What the window remembers between starts: annotator and last dataset folder. No Qt."""
+"""What the window remembers between starts: reader and last dataset folder. No Qt."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _FILE = "window.json"
 
 
 def recall(key: str) -> str:
-    """A remembered value; empty when there is none."""
+    """A remembered value; empty if there is none."""
     return _read().get(key, "")
 
 
 def remember(key: str, value: str) -> None:
-    """Remember a value; a home that cannot be written is no reason to stop anybody's work."""
+    """Remember a value; if the settings folder cannot be written, work goes on without it."""
     values = _read()
     if values.get(key) != value:
         with suppress(StorageError):
