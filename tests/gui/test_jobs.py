@@ -139,7 +139,7 @@ def test_a_second_job_is_refused_while_one_runs(qtbot: Any, told: list[str]) -> 
     runner, seen = JobRunner(), {}
     assert runner.start("Counting", lambda: endless(seen), on_result=lambda _: None)
     assert not runner.start("Other", lambda: endless({}), on_result=lambda _: None)
-    assert told == ["Counting is still going on; wait for it or cancel it first."]
+    assert told == ["Counting is still running; wait for it or cancel it first."]
     with qtbot.waitSignal(runner.ended):
         runner.cancel()
 
