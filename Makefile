@@ -1,5 +1,5 @@
 # Two commands do everything, their own set-up included: `make demo` and `make test`.
-# The rest: test-slow, test-pyqt6, screenshots, benchmark, format, clean.
+# The rest: test-portable, test-slow, test-pyqt6, coverage, lint, screenshots, benchmark, format, clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,8 +7,12 @@ READY := .venv/.ready
 # A virtual screen for the tests on Linux; macOS has its own.
 SCREEN := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a -s "-screen 0 1600x1000x24",)
 PYTEST := $(SCREEN) $(BIN)/python -m pytest
+WORKERS ?= 2
+IN_PARALLEL := -m "not slow" -n $(WORKERS) --dist worksteal
+# More threads than cores make all of them slower.
+PARALLEL_PYTEST := OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL)
 
-.PHONY: demo test test-slow test-pyqt6 lint screenshots benchmark format clean
+.PHONY: demo test test-portable test-slow test-pyqt6 coverage lint screenshots benchmark format clean
 
 demo: $(READY)
 	@$(BIN)/napari-breastseg demo
@@ -16,13 +20,22 @@ demo: $(READY)
 # dicom3tools validates the DICOM SEG files that a test writes; without it that check skips.
 test: lint
 	@sh .ci/system-packages dicom3tools || echo "Going on without dicom3tools."
-	OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" -n 2 --dist worksteal --cov --cov-report=term
+	$(PARALLEL_PYTEST)
+
+# The same tests with the arithmetic of an older processor: no test may hang on one's rounding.
+test-portable: $(READY)
+	OMP_NUM_THREADS=1 $(SCREEN) .ci/older-processor $(BIN)/python -m pytest $(IN_PARALLEL)
+
+# Measuring it makes the tests a quarter slower.
+coverage: $(READY)
+	$(PARALLEL_PYTEST) --cov --cov-report=term
 
 test-slow: $(READY)
 	$(PYTEST) -m slow
 
 test-pyqt6: $(READY)
-	$(BIN)/pip install -q -c constraints.txt PyQt6
+	@echo "Installing PyQt6 (80 MB) ..."
+	@$(BIN)/pip install -q -c constraints.txt PyQt6
 	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) tests/gui
 
 lint: $(READY)
@@ -49,13 +62,11 @@ format: $(READY)
 clean:
 	rm -rf .venv dist build demo-output
 
-$(READY): pyproject.toml constraints.txt .ci/system-packages
+$(READY): pyproject.toml constraints.txt .ci/system-packages .ci/set-up
 	@sh .ci/system-packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "Needed Python 3.11 or newer; $(PYTHON) is older. Run: make PYTHON=python3.12 ..." >&2; exit 1; }
+		|| { echo "Expected Python 3.11 or newer; $(PYTHON) is older. Run: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(BIN)/python -c 'import pip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null \
 		|| $(PYTHON) -m venv --clear .venv
-	@echo "Setting up .venv: some minutes the first time, nothing after that."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[all,test]"
+	@sh .ci/set-up
 	@touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import os
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -101,6 +102,16 @@ def two_phase_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "two-phase"
     checkpoint.save(folder, build(spec).state_dict(), checkpoint.ModelInfo(name="two", spec=spec))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _nothing_old_is_searched() -> None:
+    """Let the garbage collector pass over what was there before the test.
+
+    napari collects garbage at each removal of a layer, and with torch loaded that takes long.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
