@@ -413,7 +413,7 @@ def test_the_sheet_of_keys_is_the_docks_own_list(reading: SimpleNamespace) -> No
     view = next(b for b in dock.findChildren(QToolButton) if b.text().startswith("View"))
     entries = [entry.text() for entry in view.menu().actions()]
     assert "Layout: one view\tF2" in entries
-    next(e for e in view.menu().actions() if "Next picture" in e.text()).trigger()
+    next(e for e in view.menu().actions() if "Next image" in e.text()).trigger()
     assert in_sight(reading) == ["P001 post2"]
 
 
