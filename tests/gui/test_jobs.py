@@ -117,7 +117,7 @@ def test_a_runtime_error_is_reported_and_the_runner_is_free_again(
     assert not runner.is_running
     assert told == [
         "Segmenting could not be finished; mat1 and mat2 shapes cannot be multiplied. Try the "
-        "device 'cpu', a smaller region or another model; if it comes again, report it with this "
+        "device 'cpu', a smaller region or another model; if it happens again, report it with this "
         "text."
     ]
 
