@@ -1,6 +1,7 @@
 """Make the synthetic exam in `sample_data/`, with its truth and the README beside it.
 
-Run it from the repository: ``python recipes/make_sample.py``. The same seed makes the same bits.
+Run it from the repository: ``python recipes/make_sample.py``. One kind of machine makes the
+same files again; between processors a few gray values differ by one step.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ shared as freely as the program itself.
 | `truth/{case}.nii.gz` | tumor mask: 1 where at least half of a voxel is lesion |
 | `truth/{case}.json` | the lesions: kind, side, volume, diameter, kinetic type; times |
 
-Made by `python recipes/make_sample.py`, which makes the same bits again.
+Made by `python recipes/make_sample.py`, which makes the same exam again.
 
 The sample shows how the program works. It says nothing about how well a model works on patients.
 """

@@ -30,8 +30,9 @@ def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: A
     Parameters
     ----------
     seed : int
-        From 0. The same seed and settings give the same bits; the same seed on another grid
-        gives the same patient, apart from the lesions.
+        From 0. The same seed and settings give the same exam: to the bit on one kind of machine;
+        between processors a few gray values differ by 1. The same seed on another grid gives the
+        same patient, apart from the lesions.
     config : PhantomConfig, optional
         Its defaults when absent.
     **settings

@@ -1,4 +1,4 @@
-"""The phantom keeps what it promises: bits, volumes, curves, places and labels."""
+"""The phantom keeps what it promises: one seed one exam, volumes, curves, places and labels."""
 
 from __future__ import annotations
 
@@ -70,13 +70,13 @@ def clean_exam() -> PhantomExam:
     )
 
 
-def test_same_seed_gives_same_bits_and_another_seed_others() -> None:
+def test_one_seed_gives_one_exam_and_another_seed_another() -> None:
     first, again, other = (breast_phantom(seed, **SMALL) for seed in (5, 5, 6))
     assert digest(first) == digest(again)
     assert digest(first) != digest(other)
 
 
-def test_same_bits_across_processes() -> None:
+def test_every_process_of_a_machine_draws_the_same_exam() -> None:
     outputs = {
         subprocess.run(
             [sys.executable, "-c", DIGEST],
@@ -387,9 +387,18 @@ def test_sample_opens_as_one_exam_and_its_truth_fits() -> None:
 
 
 def test_sample_is_what_its_recipe_makes() -> None:
+    """On any processor: cosines, exponentials and matrix products differ in their last bits.
+
+    Such a difference moves a gray value from one side of a half to the other, so by 1, in about
+    one voxel of 100,000; the shipped values are rounded to multiples of `GRAY_STEP` besides. In the
+    truth it may move a voxel on the border of a lesion in or out.
+    """
     recipe = runpy.run_path(str(REPOSITORY / "recipes" / "make_sample.py"))
     truth = read_label_map(REPOSITORY / "sample_data" / "truth" / f"{recipe['CASE_ID']}.nii.gz")
     phantom = recipe["draw_sample"]()
-    assert np.array_equal(phantom.truth.data, truth.data)
-    shipped = open_exam(REPOSITORY / "sample_data").phases["post1"].data
-    assert np.abs(phantom.exam.phases["post1"].data - shipped).max() <= recipe["GRAY_STEP"] / 2
+    assert np.count_nonzero(phantom.truth.data != truth.data) <= 2
+    shipped = open_exam(REPOSITORY / "sample_data").phases
+    for role, drawn in phantom.exam.phases.items():
+        apart = np.abs(drawn.data.astype(int) - shipped[role].data)
+        assert apart.max() <= recipe["GRAY_STEP"] / 2 + 1
+        assert np.mean(apart > recipe["GRAY_STEP"] / 2) < 1e-4
