@@ -2,8 +2,8 @@
 
 Positions are body millimetres (head, front, left), in array order (z, y, x) and independent of
 the image grid, so that one seed gives one patient however finely it is sampled. Fields are drawn
-on coarse lattices and upsampled with separable weights in a fixed order of additions: quick, and the
-result does not depend on the number of threads.
+on coarse lattices and upsampled with separable weights in a fixed order of additions: quick, and
+the result does not depend on the number of threads.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Training a model from scratch or from a checkpoint: one loop to read from top to bottom.
 
 Every step's patches depend on (seed, step) alone and the whole state is one file replaced
-atomically, so a run that was killed goes on to the same weights as one that was not (CPU, same
-seed). Imports no Qt.
+atomically, so a run that was killed goes on to the same weights as one that was not, within
+rounding and on one kind of machine. Imports no Qt.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def train(
         augmentation = Augmentation(spec.dims, config.augmentation, RANGES[config.variation])
 
         torch.manual_seed(config.seed)
-        network = ranks.synchronized(build(spec))
+        network = ranks.with_shared_norms(build(spec))
         if base is not None:
             network.load_state_dict(base.network.state_dict())
         averaged = build(spec)

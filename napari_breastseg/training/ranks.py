@@ -3,6 +3,10 @@
 Every process makes its share of each step's patches. Batch norm, loss and gradient are those of the
 whole batch, so that the weights are the ones a single process would get, within rounding. Imports
 torch when several processes run; no Qt.
+
+torch's DistributedDataParallel would take the place of `average_gradients` only: it computes the
+loss of a share, in which a small lesion has no Dice, leaves norms on the CPU to each process, and
+the arguments by which it leaves buffers alone differ between the releases of torch that we allow.
 """
 
 from __future__ import annotations
@@ -69,23 +73,7 @@ class Ranks:
         longest = max(len(part) for part in held)
         return [part[i] for i in range(longest) for part in held if i < len(part)]
 
-    def average_gradients(self, network: nn.Module) -> None:
-        """Replace every gradient by its mean over the processes."""
-        if self.count == 1:
-            return
-        import torch
-        import torch.distributed as dist
-
-        gradients = [p.grad for p in network.parameters() if p.grad is not None]
-        flat: torch.Tensor = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        dist.all_reduce(flat)
-        flat /= self.count
-        sizes = [gradient.numel() for gradient in gradients]
-        parts = torch.split(flat, sizes)
-        for gradient, part in zip(gradients, parts, strict=True):
-            gradient.copy_(part.reshape(gradient.shape))
-
-    def synchronized(self, network: nn.Module) -> nn.Module:
+    def with_shared_norms(self, network: nn.Module) -> nn.Module:
         """The network with batch norms over the whole batch; its state dict has the same keys."""
         if self.count == 1:
             return network
@@ -99,8 +87,22 @@ class Ranks:
                 shared.load_state_dict(child.state_dict())
                 setattr(network, name, shared.train(child.training))
             else:
-                self.synchronized(child)
+                self.with_shared_norms(child)
         return network
+
+    def average_gradients(self, network: nn.Module) -> None:
+        """Replace every gradient by its mean over the processes."""
+        if self.count == 1:
+            return
+        import torch
+        import torch.distributed as dist
+
+        gradients = [p.grad for p in network.parameters() if p.grad is not None]
+        flat: torch.Tensor = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(flat)
+        parts = torch.split(flat / self.count, [gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.reshape(gradient.shape))
 
 
 ALONE = Ranks()
