@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.qt.threading import create_worker
 from qtpy.QtCore import QEvent, QPointF, QTimer
 from qtpy.QtGui import QColor, QContextMenuEvent, QImage, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QFileDialog, QMenu, QSizePolicy, QToolTip, QWidget
 
 from ...core.atomic import atomic_path
-from .jobs import errors_shown
+from .jobs import show, show_info
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,10 +110,13 @@ class Chart(QWidget):
             self._timer.start(max(0, round(1000 * wait)))
 
     def save(self, path: Path) -> None:
-        """Write the chart as a picture, black on white; the file's ending says in which format."""
-        figure = self._figure(_PAPER)
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, dpi=_SAVED_DPI, format=path.suffix[1:].lower())
+        """Write the chart as a picture in a thread, black on white, in the format of the ending."""
+        worker = create_worker(
+            _write, self._figure(_PAPER), path, _start_thread=False, _ignore_errors=True
+        )
+        worker.returned.connect(show_info)
+        worker.errored.connect(show)
+        worker.start()
         self._draw_again()  # the points told were the picture's
 
     def text_at(self, place: QPointF) -> str:
@@ -217,8 +221,13 @@ class Chart(QWidget):
         path = Path(chosen)
         if path.suffix.lower() not in (".png", ".svg", ".pdf"):
             path = path.with_name(path.name + kind[kind.index("*") + 1 : kind.index(")")])
-        with errors_shown():
-            self.save(path)
+        self.save(path)
+
+
+def _write(figure: Figure, path: Path) -> str:
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=_SAVED_DPI, format=path.suffix[1:].lower())
+    return f"Chart saved as {path.name}."
 
 
 @cache
