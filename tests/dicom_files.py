@@ -164,7 +164,7 @@ def lossless_jpeg(pixels: np.ndarray) -> bytes:
     left[1:, 0] = values[:-1, 0]  # a row begins from the one above, the picture from mid-grey
     left[0, 0] = 1 << 15
     bits = ""
-    for difference in (values - left).ravel():
+    for difference in ((values - left + (1 << 15)) % (1 << 16) - (1 << 15)).ravel():
         size = int(abs(difference)).bit_length()
         # Every category has the five-bit code of its own number.
         bits += f"{size:05b}"

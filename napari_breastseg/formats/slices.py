@@ -217,14 +217,7 @@ def _read_tiff(path: Path) -> NDArray[Any]:
             )
         is_rgb = page.photometric == tifffile.PHOTOMETRIC.RGB
         is_inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-        try:
-            pixels = series.asarray()
-        except ValueError as error:
-            if "imagecodecs" not in str(error):
-                raise
-            # LZW and the like: tifffile needs a package for it that is no part of ours.
-            pixels = _tiff_pages_with_pillow(path).reshape(shape)
-            is_inverted = False  # Pillow has done it
+        pixels = series.asarray()
         alphas = len(page.extrasamples or ())
     if is_inverted and pixels.dtype.kind in "ub":
         pixels = ~pixels
@@ -249,13 +242,6 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     if "S" in [axes[axis] for axis in channel_axes]:  # only samples may hold an alpha
         pixels = pixels[..., : 3 if is_rgb else max(1, pixels.shape[-1] - alphas)]
     return np.asarray(pixels)
-
-
-def _tiff_pages_with_pillow(path: Path) -> NDArray[Any]:
-    from PIL import Image, ImageSequence
-
-    with Image.open(path) as image:
-        return np.stack([np.array(frame) for frame in ImageSequence.Iterator(image)])
 
 
 def _require_sane_size(path: Path, width: int, height: int) -> None:

@@ -88,6 +88,8 @@ def _planes(
     from pydicom import dcmread
     from pydicom.pixels import iter_pixels
 
+    from . import jpeg  # noqa: F401  registers its decoder
+
     first = frames[0]
     planes: list[NDArray[Any]] = []
     with quiet():

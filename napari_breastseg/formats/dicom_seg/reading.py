@@ -191,6 +191,8 @@ def _planes(path: Path, data: Any, chosen: set[int]) -> list[_Plane]:
     """Frames of the chosen segments with their masks, (rows, columns) each."""
     from pydicom.pixels import pixel_array
 
+    from ..dicom import jpeg  # noqa: F401  registers its decoder
+
     rows, columns = int(data.Rows), int(data.Columns)
     with quiet():
         try:

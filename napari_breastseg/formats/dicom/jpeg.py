@@ -1,0 +1,73 @@
+"""JPEG Lossless, JPEG of more than 8 bits and JPEG 2000: a decoder of grey frames for pydicom.
+
+Importing this module registers it. imagecodecs (BSD) brings libjpeg-turbo and OpenJPEG, which are
+BSD too and refuse a damaged stream. pydicom's own choices are pylibjpeg-libjpeg, which is under the
+GPL, and GDCM, which aborts the whole program on some damaged streams. Baseline JPEG, JPEG-LS and
+RLE are left to Pillow, pyjpegls and pydicom.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+)
+
+__all__ = ["DECODER_DEPENDENCIES", "decode_frame", "is_available"]
+
+_NAME = "napari-breastseg"
+_JPEG = (JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1)
+_JPEG_2000 = (JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL)
+_END = b"\xff\xd9"
+_PADDING = 16
+"""The end of a stream is looked for in so many last bytes: some writers fill up after it."""
+
+DECODER_DEPENDENCIES = dict.fromkeys(_JPEG + _JPEG_2000, ("imagecodecs",))
+"""Packages by transfer syntax, as pydicom asks every decoder for them."""
+
+
+def is_available(uid: str) -> bool:
+    """Whether frames of a transfer syntax can be decoded here."""
+    return uid in DECODER_DEPENDENCIES
+
+
+def decode_frame(src: bytes, runner: Any) -> bytes:
+    """Voxels of one grey frame in row order, each as wide as the stream's own precision asks.
+
+    Parameters
+    ----------
+    src : bytes
+        The frame's stream.
+    runner : pydicom.pixels.decoders.base.DecodeRunner
+        Says what the header holds, and is told the width.
+
+    Raises
+    ------
+    ValueError
+        If the stream is cut short, the frame is in color, or its size is not the header's.
+    """
+    from imagecodecs import jpeg2k_decode, jpeg8_decode
+
+    stream = bytes(src)
+    if _END not in stream[-_PADDING:]:  # libjpeg-turbo would fill what is missing
+        raise ValueError("the stream is cut short")
+    frame = (jpeg8_decode if runner.transfer_syntax in _JPEG else jpeg2k_decode)(stream)
+    if frame.shape != (runner.rows, runner.columns):
+        raise ValueError(f"a frame of {frame.shape} is not {runner.rows} x {runner.columns}")
+    runner.set_option("bits_allocated", 8 * frame.itemsize)
+    decoded: bytes = frame.tobytes()
+    return decoded
+
+
+for _syntax in _JPEG + _JPEG_2000:
+    if _NAME not in get_decoder(_syntax).available_plugins:
+        get_decoder(_syntax).add_plugin(_NAME, (__name__, "decode_frame"))
