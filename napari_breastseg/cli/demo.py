@@ -76,7 +76,7 @@ def _new_folder(output: Path | None) -> Path:
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             raise InputError(
                 "Expected a new or empty --output folder",
-                f"there is something in {output}",
+                f"found other files in {output}",
                 "Choose another folder",
             )
         return output

@@ -153,5 +153,5 @@ def _model() -> Check:
 
         info = load(folder).info
     except InputError as error:
-        return Check("model", "note", error.found, error.fix)
+        return Check("model", "note", error.found.removeprefix("found "), error.fix)
     return Check("model", "ok", f"{info.name}, takes {', '.join(info.spec.inputs)}")

@@ -148,8 +148,9 @@ def _plan(
                 continue  # two phases of one set were named
             if key in planned:
                 raise InputError(
-                    "Expected a name of its own for every case",
-                    f"'{case.case_id}' comes from {planned[key].case.place} and from {case.place}",
+                    "Expected a different name for every case",
+                    f"found '{case.case_id}' twice: from {planned[key].case.place} and from "
+                    f"{case.place}",
                     "Give the exams in separate runs with different --output folders",
                 )
             planned[key] = planned_case
@@ -157,8 +158,8 @@ def _plan(
         for file in (planned_case.mask, planned_case.probability):
             if file.resolve() in inputs:
                 raise InputError(
-                    "Expected an --output folder where no input would be overwritten",
-                    f"{file} is one of the exams",
+                    "Expected an --output folder in which no exam would be overwritten",
+                    f"found {file}, which is one of the exams",
                     "Choose another --output folder",
                 )
     return list(planned.values()), bad_inputs

@@ -77,7 +77,7 @@ def report(
 def _require_no_input(output: Path, *inputs: Path | None) -> None:
     if output.resolve() in {path.resolve() for path in inputs if path is not None}:
         raise InputError(
-            "Expected another name for the report",
-            f"{output.name} is one of the inputs",
+            "Expected an --output file other than the inputs",
+            f"found {output.name}, which is one of them",
             "Choose another --output",
         )

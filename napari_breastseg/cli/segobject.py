@@ -55,8 +55,8 @@ def export_seg(
         name, _, version = made_with.partition("=")
         if not (name.strip() and version.strip()):
             raise InputError(
-                "Expected name and version of the algorithm",
-                "one of them is missing",
+                "Expected the name and the version of the algorithm",
+                f"found '{made_with}'",
                 "Give both, for example --made-with ward-3=2026.1",
             )
         options["made_with"] = name.strip(), version.strip()

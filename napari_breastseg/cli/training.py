@@ -149,8 +149,8 @@ def _why_not_due(context: typer.Context, datasets: list[Dataset], wanted: int) -
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise InputError(
             "Expected a single process for --if-new",
-            "found several, started by torchrun",
-            "Leave --if-new out there, or start the command without torchrun",
+            "found several processes, started by torchrun",
+            "Leave out --if-new, or start the command without torchrun",
         )
     if not context.with_resource(lone_training()):
         return "another training that began by itself is running"
@@ -161,13 +161,13 @@ def _why_not_due(context: typer.Context, datasets: list[Dataset], wanted: int) -
 def _new_folder(datasets: list[Dataset], name: str | None, resume: bool) -> Path:
     if resume:
         raise InputError(
-            "Expected the folder of the training to go on with",
-            "found --resume without --output",
+            "Expected --resume together with the --output folder of the interrupted training",
+            "found no --output",
             "Add --output with the folder that the interrupted training wrote to",
         )
     if "TORCHELASTIC_RUN_ID" in os.environ:  # whose processes might choose different ones
         raise InputError(
-            "Expected an output folder for a training of several processes",
+            "Expected an --output folder for training in several processes",
             "found no --output",
             "Add --output with the folder that becomes the checkpoint",
         )
@@ -191,4 +191,4 @@ def _fold(text: str) -> int | None:
         return None
     if text.isdigit():
         return int(text)
-    raise InputError("Expected a fold: a number from 0, or none", f"found '{text}'", "Use --fold 0")
+    raise InputError("Expected a fold number from 0, or none", f"found '{text}'", "Use --fold 0")

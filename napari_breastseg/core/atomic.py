@@ -27,8 +27,8 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise StorageError(
-            f"Expected to write {path}",
-            f"the system answered '{reason}'",
+            f"Expected {path} to be writable",
+            f"found the system error '{reason}'",
             "Free disk space or choose a folder you may write to, then save again; "
             "what was there before is unchanged",
         ) from error

@@ -16,11 +16,11 @@ class InputError(ValueError):
     Parameters
     ----------
     expected : str
-        What was expected, as a clause or sentence without its final stop.
+        "Expected" and what, as in "Expected a PNG image".
     found : str
-        What was found instead.
+        "found" and what, as in "found 0 bytes"; a whole clause follows "found that".
     fix : str
-        The next thing the reader of the message should do.
+        What the reader of the message should do next, as an order.
 
     Examples
     --------

@@ -74,6 +74,6 @@ def sample_folder() -> Path:
             return folder
     raise InputError(
         "Expected the sample exam that comes with the package",
-        f"there is no sample_data in {package}",
-        "Install the package again",
+        f"found no sample_data in {package}",
+        "Reinstall napari-breastseg",
     )

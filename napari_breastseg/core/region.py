@@ -33,7 +33,7 @@ def checked(region: Region | None, exam: Exam) -> Region:
     if any(step != 1 or stop <= start for start, stop, step in bounds):
         raise InputError(
             f"Expected a region inside exam {exam.case_id}, {exam.grid.describe()}",
-            "the region is empty or outside",
+            "found an empty region, or one outside it",
             "Draw the box on the image, or segment the whole volume",
         )
     z, y, x = (slice(start, stop) for start, stop, _ in bounds)

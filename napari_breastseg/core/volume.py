@@ -63,7 +63,7 @@ class Grid:
         shape = tuple(int(n) for n in self.shape)
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(
-                "Expected an image of three axes (Z, Y, X), none of them empty",
+                "Expected an image with three axes (Z, Y, X), none of them empty",
                 f"found shape {shape}",
                 "Open one phase at a time, or a slice as 1 x Y x X",
             )
@@ -303,9 +303,9 @@ class Exam:
         for role in other_roles:
             if not ordered[role].grid.matches(self.grid):
                 raise InputError(
-                    f"Expected all phases of exam {self.case_id} on one grid; "
-                    f"{first_role} has {self.grid.describe()}",
-                    f"{role} has {ordered[role].grid.describe()}",
+                    f"Expected all phases of exam {self.case_id} on the grid of {first_role}, "
+                    f"{self.grid.describe()}",
+                    f"found {role} on {ordered[role].grid.describe()}",
                     "Resample the phases to one grid, or open them one at a time",
                 )
 
@@ -325,8 +325,8 @@ class Exam:
         missing = [role for role in roles if role not in self.phases]
         if missing:
             raise InputError(
-                f"{wanted_by} needs phase {' and '.join(missing)}",
-                f"exam {self.case_id} has {', '.join(self.phases)}",
+                f"Expected phase {' and '.join(missing)} for {wanted_by}",
+                f"found {', '.join(self.phases)} in exam {self.case_id}",
                 "Open the exam with that phase, name the phases with --phases, "
                 "or choose a model made for the phases at hand",
             )

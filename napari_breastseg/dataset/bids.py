@@ -55,8 +55,8 @@ def writing_bids(store: Store, records: Sequence[CaseRecord], folder: Path) -> J
         If two patients or visits become one, since BIDS labels hold letters and digits only; or
         a file of the dataset is gone.
     """
-    patients = _labels({record.patient_id for record in records}, "patients")
-    visits = _labels({record.visit for record in records if record.visit}, "visits")
+    patients = _labels({record.patient_id for record in records}, "patient ids")
+    visits = _labels({record.visit for record in records if record.visit}, "visit names")
     places: dict[tuple[str, str | None], list[CaseRecord]] = defaultdict(list)
     for record in records:
         places[record.patient_id, record.visit].append(record)
@@ -118,8 +118,9 @@ def _labels(names: Iterable[str], what: str) -> dict[str, str]:
     labels = {name: _plain(name) for name in names}
     if len({label.casefold() for label in labels.values()}) < len(labels) or "" in labels.values():
         raise InputError(
-            f"Expected {what} whose names differ in letters and digits, all that BIDS labels hold",
-            "some do not, or hold none",
+            f"Expected {what} that differ in their letters and digits, all that a BIDS "
+            "label may hold",
+            "found some that do not differ, or hold neither",
             "Export with --format nnunet, or import the cases under other names",
         )
     return labels
@@ -132,8 +133,8 @@ def _plain(name: str) -> str:
 def _copy(source: Path, target: Path) -> None:
     if not source.exists():
         raise InputError(
-            f"Expected {source.name} to export",
-            "the dataset folder no longer holds it",
+            f"Expected {source.name} in the dataset folder",
+            "found no such file",
             "Run `dataset check`, and restore the file from a backup",
         )
     shutil.copyfile(source, target)

@@ -40,8 +40,13 @@ def read_case_folder(folder: Path) -> CaseTable:
     names = [case.case_id.casefold() for case in cases]
     if not shared or len(set(names)) < len(names):
         raise InputError(
-            f"Expected cases of different names with phases that all of them have in {images.name}",
-            "no phase is in every case" if cases and not shared else f"found {len(cases)} cases",
+            f"Expected cases in {images.name} with different names and a phase that all "
+            "of them have",
+            "found no phase that every case has"
+            if cases and not shared
+            else f"found {len(cases)} cases, some with the same name"
+            if cases
+            else "found no case",
             "List the cases in a CSV file for `dataset import`",
         )
     masks: dict[str, list[Path]] = defaultdict(list)
@@ -63,9 +68,9 @@ def _named(folder: Path, name: str) -> Path:
         if path.is_dir() and path.name.casefold() == name:
             return path
     raise InputError(
-        f"Expected folders images and segmentations in {folder.name} to import it",
-        f"there is no {name}",
-        "Choose a folder laid out so, or list the cases in a CSV file",
+        f"Expected the folders images and segmentations in {folder.name}",
+        f"found no {name}",
+        "Choose a folder that has both, or list the cases in a CSV file",
     )
 
 
@@ -85,6 +90,6 @@ def _mask(found: list[Path], case_id: str) -> Path | None:
         raise InputError(
             f"Expected one mask of case {case_id} in segmentations",
             f"found {len(chosen)}",
-            "Keep the one to learn from, or name the masks in a CSV file",
+            "Keep the one to train on, or list the cases with their masks in a CSV file",
         )
     return chosen[0] if chosen else None

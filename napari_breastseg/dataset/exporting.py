@@ -35,22 +35,22 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
     target = dest.resolve()
     if target == source or source in target.parents or target in source.parents:
         raise InputError(
-            "Expected a folder apart from the dataset's to export to",
-            f"{dest} is the dataset's own folder, lies in it or holds it",
+            "Expected an export folder apart from the dataset folder",
+            f"found {dest}, which is the dataset folder, lies in it or holds it",
             "Choose a new folder, such as Dataset501_BreastTumor under nnUNet_raw",
         )
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise InputError(
-            f"Expected a new or empty folder to export to, {dest}",
-            "it holds something already",
-            "Choose another folder; nothing was touched",
+            "Expected a new or empty folder to export to",
+            f"found files in {dest}",
+            "Choose another folder; nothing was changed",
         )
     records = store.cases()
     training, testing = training_cases(records), test_cases(records)
     if not training and not (format == "bids" and testing):
         raise InputError(
-            "Expected accepted cases to export",
-            f"dataset {store.name} has none outside the locked patients",
+            "Expected accepted cases of patients who are not locked for testing",
+            f"found none in dataset {store.name}",
             "Accept or import cases first",
         )
     with storage_errors(dest):
@@ -102,8 +102,8 @@ def _writing_nnunet(
 def _copy(source: Path, target: Path) -> None:
     if not source.exists():
         raise InputError(
-            f"Expected {source.name} to export",
-            "the dataset folder no longer holds it",
+            f"Expected {source.name} in the dataset folder",
+            "found no such file",
             "Run `dataset check`, and restore the file from a backup",
         )
     target.parent.mkdir(exist_ok=True)

@@ -130,7 +130,7 @@ class Dataset:
         if not record.is_accepted:
             raise InputError(
                 f"Expected an accepted mask of case {case_id}",
-                f"the case is {record.status.value}",
+                f"found status '{record.status.value}'",
                 "Accept the case first, or choose an accepted one",
             )
         return masks.read_label_map(self._store.layout.label(case_id), record)
@@ -304,9 +304,9 @@ class Dataset:
         require_word(annotator, "an annotator")
         if not (math.isfinite(seconds) and seconds >= 0):
             raise InputError(
-                "Expected the seconds spent on a case, 0 or more",
+                "Expected the time spent on a case in seconds, 0 or more",
                 f"found {seconds}",
-                "Give the time in s",
+                "Give the time in seconds",
             )
         return work.replace_mask(
             self._store,
@@ -350,7 +350,7 @@ class Dataset:
             raise InputError(
                 f"Expected one of these reasons: {', '.join(FlagReason)}",
                 "found another text",
-                "Choose the nearest; free text could name a patient and is not kept",
+                "Choose the closest one; free text could name a patient and is not kept",
             ) from None
         update = {"status": Status.FLAGGED, "flag_reason": reason}
         return work.withdraw(self._store, case_id, update, "flagging")
@@ -369,8 +369,8 @@ class Dataset:
             if record.status not in (Status.ACCEPTED, Status.FLAGGED):
                 raise InputError(
                     f"Expected case {case_id} to be accepted or flagged to reopen it",
-                    f"it is {record.status.value}",
-                    "Go on with it as it is",
+                    f"found status '{record.status.value}'",
+                    "Continue with the case as it is",
                 )
             update = {"status": Status.IN_PROGRESS, "flag_reason": None}
             return work.withdraw(self._store, case_id, update, "reopening")
@@ -390,9 +390,9 @@ class Dataset:
             record = self.case(case_id)
             if record.accepted is None:
                 raise InputError(
-                    f"Expected case {case_id} to be accepted to take that back",
-                    f"it is {record.status.value}",
-                    "Go on with it as it is",
+                    f"Expected case {case_id} to be accepted to undo that",
+                    f"found status '{record.status.value}'",
+                    "Continue with the case as it is",
                 )
             update: dict[str, Any] = {"status": Status.IN_PROGRESS}
             if record.history and record.history[-1].history_file:
@@ -467,7 +467,7 @@ class Dataset:
                 else "Expected accepted cases to train on",
                 f"found fold {fold}"
                 if all_splits
-                else f"dataset {self.name} has none outside the locked patients",
+                else f"found none in dataset {self.name} outside the locked patients",
                 "Choose one of these folds, or accept cases of further patients"
                 if all_splits
                 else "Accept or import cases first",

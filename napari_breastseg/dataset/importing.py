@@ -151,9 +151,9 @@ def read_table(path: Path) -> CaseTable:
     if problems:
         raise InputError(
             f"Expected columns case_id, patient_id, image and mask, a case per row, in {path.name}",
-            "; ".join(problems),
-            "Correct the table and import it again; nothing was changed. "
-            "A case without a mask has an empty cell",
+            f"found that {'; '.join(problems)}",
+            "Correct the table and import it again; nothing was changed. For a case "
+            "without a mask leave the cell empty",
         )
     return CaseTable(tuple(rows), image_columns, tuple(failures))
 
@@ -222,11 +222,11 @@ def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: Ca
     ]
     if changed:
         raise InputError(
-            f"Expected case {known.case_id} as it was imported",
-            f"its {' and '.join(changed)} changed since"
+            f"Expected case {known.case_id} unchanged since its import",
+            f"found changed {' and '.join(changed)}"
             if recorded
-            else "it entered the dataset in another way",
-            "Import it under another case_id; masks and splits hang on what a case was",
+            else "found a case that was not imported",
+            "Import it under another case_id; masks and splits depend on what a case was",
         )
     if row.mask is None or sources["mask"] == known.source_sha256.get("mask"):
         return "skipped"
@@ -234,8 +234,9 @@ def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: Ca
         known.accepted is not None and known.accepted.is_imported
     ):
         raise InputError(
-            f"Expected case {known.case_id} untouched since its import to replace its mask",
-            f"it is {known.status.value}" + (", corrected here" if known.is_accepted else ""),
+            f"Expected case {known.case_id} untouched since its import, to replace its mask",
+            f"found status '{known.status.value}'"
+            + (" with a mask corrected here" if known.is_accepted else ""),
             "Open the case and correct it there, or import it under another case_id",
         )
     label_map = formats.read_label_map(row.mask, grid=known.grid.grid, case_id=known.case_id)
@@ -285,15 +286,15 @@ def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:
     if missing:
         raise InputError(
             f"Expected a file for every image column of case {row.case_id}",
-            f"{', '.join(missing)} is empty",
-            "Fill the cell or leave the row out",
+            f"found an empty cell in column {', '.join(missing)}",
+            "Fill in the cell or delete the row",
         )
     files = dict(row.images) | ({} if row.mask is None else {"mask": row.mask})
     absent = [column for column, path in files.items() if not path.exists()]
     if absent:
         raise InputError(
-            f"Expected the files of case {row.case_id}",
-            f"the one in column {', '.join(absent)} does not exist",
+            f"Expected the files of case {row.case_id} to exist",
+            f"found no file at the path in column {', '.join(absent)}",
             "Correct the path; it is absolute or relative to the CSV file",
         )
     if len(row.images) == 1:
@@ -307,10 +308,10 @@ def _require_no_sibling(row: CaseRow) -> None:
     second = path.with_name(_FIRST_CHANNEL.sub("_0001", path.name))
     if second.name != path.name and second.exists():
         raise InputError(
-            f"Expected every phase of case {row.case_id}, or one that is no part of several",
-            f"its image is {path.name}, and {second.name} lies beside it",
-            "Name the phases in columns image_0000, image_0001, ...; to import the one after "
-            "contrast alone give that file",
+            f"Expected every phase of case {row.case_id}, or an image that stands alone",
+            f"found {path.name} with {second.name} beside it",
+            "List the phases in columns image_0000, image_0001, ...; to import only the "
+            "post-contrast phase, give that file",
         )
 
 
@@ -318,8 +319,9 @@ def _require_roles(store: Store, table: CaseTable) -> None:
     missing = [role for role in store.channels if role not in (table.roles or store.channels)]
     if missing:
         raise InputError(
-            f"Dataset {store.name} needs channels {', '.join(store.channels)} of every case",
-            f"the table has {', '.join(table.roles or ())}",
+            f"Expected the channels of dataset {store.name}, {', '.join(store.channels)}, "
+            "for every case",
+            f"found {', '.join(table.roles or ())} in the table",
             "Add image columns, or import into another dataset folder; nothing was changed",
         )
 
@@ -335,8 +337,9 @@ def _spacing(row: CaseRow) -> list[float] | None:
         numbers = []
     if len(numbers) not in (1, 2, 3) or not all(math.isfinite(n) and n > 0 for n in numbers):
         raise InputError(
-            f"Expected spacing_mm of case {row.case_id} as one in-plane number or z y x, above 0",
-            "found something else",
+            f"Expected spacing_mm of case {row.case_id} as one in-plane number or three "
+            "(z y x), all above 0",
+            "found another value",
             "Correct the cell, for example 0.7 or 3 0.7 0.7",
         )
     return numbers
@@ -354,9 +357,9 @@ def _contradicts(asked: list[float] | None, has: tuple[float, float, float] | No
 def _failure(row: CaseRow, error: Exception) -> ImportFailure:
     if isinstance(error, OSError):  # its text would name the whole path
         error = InputError(
-            f"Expected to read the files of case {row.case_id}",
-            f"the system answered '{error.strerror or 'an error'}'",
-            "Check that you may read them",
+            f"Expected the files of case {row.case_id} to be readable",
+            f"found the system error '{error.strerror or 'unknown'}'",
+            "Check that you have permission to read them",
         )
     return ImportFailure(row.number, _usable_id(row.case_id), f"Row {row.number}: {error}")
 
@@ -384,10 +387,14 @@ def _read_lines(path: Path) -> csv.DictReader[str]:
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error.strerror
+        reason = (
+            f"could not be read ({error.strerror})"
+            if isinstance(error, OSError)
+            else "is not UTF-8 text"
+        )
         raise InputError(
             "Expected a CSV file of cases",
-            f"{path.name}: {reason}",
+            f"found that {path.name} {reason}",
             "Save the table as CSV (UTF-8)",
         ) from error
     lines = text.splitlines()

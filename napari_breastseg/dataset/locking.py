@@ -126,8 +126,8 @@ class Locks:
                     lock.acquire(timeout=_FOLDER_WAIT_S)
                 except Timeout:
                     raise InputError(
-                        "Expected the dataset folder free for a moment",
-                        f"another program has been writing to it for {_FOLDER_WAIT_S:.0f} seconds",
+                        "Expected the dataset folder to be free",
+                        f"found another program writing to it for {_FOLDER_WAIT_S:.0f} seconds",
                         "Let the other program finish, then try again; nothing was changed",
                     ) from None
             try:
@@ -165,12 +165,12 @@ class Locks:
     def _refusal(self, case_id: str) -> InputError:
         note = self.note(case_id)
         who = (
-            f"{note.owner} has had it open since {note.since} on {note.host}"
+            f"found it open by {note.owner} on {note.host} since {note.since}"
             if note
-            else "somebody has it open"
+            else "found it open elsewhere"
         )
         return InputError(
-            f"Expected case {case_id} free to change it",
+            f"Expected case {case_id} to be free",
             who,
             "Wait until it is closed there, or work on another case; nothing was changed",
         )

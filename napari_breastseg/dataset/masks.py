@@ -144,9 +144,10 @@ def with_ignore(
     reviewed = sorted(set(range(depth) if reviewed_slices is None else reviewed_slices))
     if not reviewed or reviewed[0] < 0 or reviewed[-1] >= depth:
         raise InputError(
-            f"Expected reviewed slices of case {case_id} from 0 to {depth - 1}, one at least",
+            f"Expected indices of reviewed slices of case {case_id} from 0 to "
+            f"{depth - 1}, at least one",
             f"found {', '.join(map(str, reviewed[:12])) or 'none'}",
-            "Mark the slices that were looked at",
+            "Mark the slices that were reviewed",
         )
     data = np.full_like(label_map.data, IGNORE)
     for index in reviewed:

@@ -27,15 +27,15 @@ def create_store(folder: Path, channels: Sequence[str], name: str | None) -> Sto
         c.replace("_", "a").isalnum() for c in channels
     ):
         raise InputError(
-            "Expected channel roles such as pre, post1, post2, each once",
+            "Expected channel roles such as pre, post1, post2, all different",
             f"found {', '.join(map(repr, channels))}",
-            "Name each channel of a case once",
+            "Give each channel its own role",
         )
     if folder.exists() and (not folder.is_dir() or _holds_something(folder)):
         raise InputError(
             f"Expected a new or empty folder at {folder}",
-            "there is a dataset already" if _is_own(folder) else _what_is_there(folder),
-            "Open the dataset that is there, or choose another folder; nothing was touched",
+            "found a dataset" if _is_own(folder) else _what_is_there(folder),
+            "Open the dataset that is there, or choose another folder; nothing was changed",
         )
     name = require_word(folder.resolve().name if name is None else name, "a dataset name")
     store = Store(folder, name, channels)
@@ -59,7 +59,7 @@ def open_store(folder: Path) -> Store:
             raise InputError(
                 f"Expected a dataset folder at {folder}",
                 _what_is_there(folder),
-                "Choose one that `dataset init` or `dataset import` made; nothing was touched",
+                "Choose one that `dataset init` or `dataset import` made; nothing was changed",
             )
         head = (folder.resolve().name, records[0].channels)
     store = Store(folder, *head)
@@ -83,8 +83,8 @@ def _read_head(layout: Layout) -> tuple[str, tuple[str, ...]] | None:
     if not isinstance(value, dict) or OWN_KEY not in value:
         raise InputError(
             f"Expected a dataset folder of napari-breastseg at {layout.folder}",
-            "its dataset.json was made by something else",
-            "Import its cases into a new folder with `dataset import`; nothing was touched",
+            "found a dataset.json made by other software",
+            "Import its cases into a new folder with `dataset import`; nothing was changed",
         )
     channels = value.get("channel_names") or {}
     return str(value.get("name") or layout.folder.name), tuple(
@@ -106,7 +106,7 @@ def _holds_something(folder: Path) -> bool:
 
 def _what_is_there(folder: Path) -> str:
     if not folder.exists():
-        return "there is no such folder"
+        return "found no such folder"
     if not folder.is_dir():
-        return "there is a file"
-    return "it holds files of something else" if _holds_something(folder) else "it is empty"
+        return "found a file"
+    return "found other files in it" if _holds_something(folder) else "found it empty"

@@ -65,16 +65,16 @@ class Reads:
             if mask is None:
                 raise InputError(
                     f"Expected an accepted mask of case {case_id} to ask for a second read",
-                    f"it is {record.status.value}",
+                    f"found status '{record.status.value}'",
                     "Accept the case first",
                 )
             if record.is_for_second_read:
                 return record
             if any(read.kind is ReadKind.SECOND for read in self.of_case(case_id)):
                 raise InputError(
-                    f"Expected case {case_id} without a second read to ask for one",
-                    "it has been read twice already",
-                    "Choose another case; its reads stay as they are",
+                    f"Expected case {case_id} to have no second read yet",
+                    "found one already",
+                    "Choose another case; the reads of this one stay as they are",
                 )
             if record.draft is not None:
                 draft = ReadRecord(
@@ -118,7 +118,7 @@ class Reads:
             except (OSError, ValueError):
                 raise InputError(
                     f"Expected readable records of the reads of case {case_id}",
-                    "one is damaged or of a newer version",
+                    "found one that is damaged or from a newer version",
                     "Restore it from a backup, update napari-breastseg, or move it away",
                 ) from None
         return sorted(found, key=lambda r: (list(ReadKind).index(r.kind), r.reader))
@@ -155,7 +155,9 @@ class Reads:
         record = self._store.case(case_id)
         if record.status is Status.FLAGGED:
             raise InputError(
-                f"Expected case {case_id} open for a consensus", "it is flagged", "Reopen it first"
+                f"Expected case {case_id} not to be flagged, to make a consensus",
+                "found it flagged",
+                "Reopen it first",
             )
         with self._store.writing(case_id, "consensus"):
             if record.is_accepted:
@@ -176,14 +178,14 @@ class Reads:
         first = next((r for r in self.of_case(case_id) if r.kind is ReadKind.FIRST), None)
         if not record.is_for_second_read or first is None:
             raise InputError(
-                f"Expected case {case_id} to be chosen for a second read",
-                "nobody has asked for one",
+                f"Expected a request for a second read of case {case_id}",
+                "found none",
                 "Ask for a second read in the Review tab or with `dataset ask`",
             )
         if _file_name(first.reader) == _file_name(reader):
             raise InputError(
                 f"Expected another reader for the second read of case {case_id}",
-                "this annotator made the first one",
+                "found the reader of the first read",
                 "Let somebody else read it",
             )
         return SecondRead(self, self._store, case_id, reader)
@@ -261,8 +263,8 @@ class SecondRead:
         if own is None:
             raise InputError(
                 f"Expected a read of case {case_id} by this annotator",
-                "there is none",
-                "Accept one",
+                "found none",
+                "Outline and accept the case first",
             )
         return self._reads.label_map(own)
 

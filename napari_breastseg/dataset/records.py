@@ -355,9 +355,10 @@ def _require_printable(value: str, what: str, do: str) -> str:
         or "^" in value
     ):
         raise InputError(
-            f"Expected {what} of 1 to 100 printable characters, without '^' and outer spaces",
+            f"Expected {what} of 1 to 100 printable characters, without '^' and without "
+            "spaces at its ends",
             f"found {len(value)} characters"
-            + (" with others among them" if value.strip() else ", all blank"),
+            + (", some of them not allowed" if value.strip() else ", all blank"),
             do,
         )
     return value

@@ -68,8 +68,8 @@ class Store:
             entries = []
         except OSError as error:
             raise InputError(
-                f"Expected to look into {self.layout.cases}",
-                f"the system answered '{error.strerror}'",
+                f"Expected {self.layout.cases} to be readable",
+                f"found the system error '{error.strerror}'",
                 "Check that you may read the dataset folder",
             ) from error
         for entry in entries:
@@ -101,7 +101,7 @@ class Store:
         if unreadable:
             raise InputError(
                 "Expected readable records in the dataset's cases folder",
-                f"the record of {', '.join(unreadable)} is damaged or of a newer version",
+                f"found the record of {', '.join(unreadable)} damaged or from a newer version",
                 "Restore it from a backup, update napari-breastseg, or move it away",
             )
         return records
@@ -118,7 +118,7 @@ class Store:
         if record is None:
             raise InputError(
                 f"Expected a case of dataset {self.name}",
-                f"it has none called {case_id}",
+                f"found none called {case_id}",
                 "Choose one of those that `dataset status` lists, or add it first",
             )
         return record

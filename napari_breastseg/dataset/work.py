@@ -273,8 +273,8 @@ def _digest(label_map: LabelMap) -> str:
 def _require_not(record: CaseRecord, statuses: tuple[Status, ...], what: str) -> None:
     if record.status in statuses:
         raise InputError(
-            f"Expected case {record.case_id} open for {what}",
-            f"it is {record.status.value}",
+            f"Expected case {record.case_id} to be open for {what}",
+            f"found status '{record.status.value}'",
             "Reopen the case first",
         )
 
@@ -284,14 +284,14 @@ def _require_unused(store: Store, case_id: str, patient_id: str) -> None:
         if record.case_id.lower() == case_id.lower():
             raise InputError(
                 f"Expected a case id that dataset {store.name} does not have yet",
-                f"it has case {record.case_id}",
+                f"found case {record.case_id}",
                 "Work on that case, or give the exam another case id",
             )
         if record.patient_id != patient_id and record.patient_id.lower() == patient_id.lower():
             raise InputError(
-                f"Expected one way of writing the patient id of case {case_id}",
-                f"it differs only in letter case from that of case {record.case_id}",
-                "Write both alike, so that one patient never lands in two folds",
+                f"Expected one spelling of the patient id of case {case_id}",
+                f"found one that differs only in letter case from that of case {record.case_id}",
+                "Spell both alike, so that one patient never lands in two folds",
             )
 
 
@@ -304,8 +304,8 @@ def _require_channels(
 ) -> None:
     if any(role not in exam.phases for role in channels) or written not in (None, channels):
         raise InputError(
-            f"Dataset {store.name} needs channels {', '.join(channels)} of every case",
-            f"case {case_id} has {', '.join(exam.phases)}",
+            f"Expected the channels of dataset {store.name}, {', '.join(channels)}, for every case",
+            f"found {', '.join(exam.phases)} in case {case_id}",
             "Add the exam with those phases, or start another dataset for cases like it",
         )
 
@@ -314,8 +314,8 @@ def _storable(volume: Volume, role: str, case_id: str) -> Volume:
     first = volume.data.flat[0]
     if bool((volume.data == first).all()):
         raise InputError(
-            f"Expected an image with contrast in phase {role} of case {case_id}",
-            f"all its voxels are {first:g}",
+            f"Expected an image with structure in phase {role} of case {case_id}",
+            f"found a constant image (all voxels {first:g})",
             "Choose a slice or series with tissue in it",
         )
     if not np.issubdtype(volume.data.dtype, np.floating):
@@ -325,7 +325,7 @@ def _storable(volume: Volume, role: str, case_id: str) -> Volume:
         raise InputError(
             f"Expected finite grey values in phase {role} of case {case_id}",
             f"found {bad} voxels that are NaN or infinite",
-            "Export the phase again, or replace those voxels",
+            "Export the phase again, or replace those voxels with finite values",
         )
     # Double precision doubles the folder and says nothing more about an MR signal.
     is_double = volume.data.dtype == np.float64

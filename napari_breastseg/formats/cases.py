@@ -146,8 +146,8 @@ def case_from_files(
     if len(kinds) != 1 or None in kinds:
         names = ", ".join(spoken_name(Path(path)) for path in files) or "no file"
         raise InputError(
-            "Expected NIfTI or NRRD files, slices (PNG, JPEG, TIFF) or DICOM, all of one kind, for "
-            f"case {case_id}",
+            f"Expected files of one kind for case {case_id}: NIfTI, NRRD, slices (PNG, "
+            "JPEG, TIFF) or DICOM",
             f"found {names}",
             "Convert the files to one kind, for example NIfTI",
         )
@@ -224,7 +224,7 @@ def finding_cases(
     exams: list[CaseFiles] = []
     if not path.exists():
         raise InputError(
-            "Expected an image file or a folder", f"{path} does not exist", "Check the path"
+            "Expected an image file or a folder", f"found nothing at {path}", "Check the path"
         )
     if path.is_dir():
         yield Progress("Looking for exams", 0, 0)
@@ -252,7 +252,7 @@ def finding_cases(
         found = [case for case in _grouped(family, stack=False, roles=roles) if path in case.files]
     if found and roles is not None and (named := [role for role in roles if "=" in role]):
         raise InputError(
-            "Expected roles alone, such as pre,post1, for files that are no DICOM",
+            "Expected roles alone, such as pre,post1, for files that are not DICOM",
             f"found {', '.join(named)}",
             "Name the roles in the order of the files or channels",
         )
@@ -444,7 +444,7 @@ def _checked_spacing(
         raise InputError(
             "Expected a spacing in mm: one in-plane number, or (z, y, x), all above 0",
             f"found {spacing_mm}",
-            "Give the spacing the scanner's export names",
+            "Give the spacing that the scanner's export states",
         )
     z, y, x = numbers
     return z, y, x

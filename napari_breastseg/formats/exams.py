@@ -53,8 +53,8 @@ def _read_dicom_files(files: Sequence[Path]) -> list[Volume]:
     if len(exams) != 1:
         raise InputError(
             "Expected DICOM files of one exam",
-            f"found those of {len(exams)}",
-            "Keep the files of each exam in a folder of their own",
+            f"found files of {len(exams)} exams",
+            "Keep the files of each exam in a separate folder",
         )
     return list(drain(reading_dicom(exams[0])).phases.values())
 
@@ -148,7 +148,7 @@ def _volumes(case: CaseFiles) -> list[Volume]:
         if len(case.channels) > 1 and len(channel) > 1:
             raise InputError(
                 f"Expected one phase in each file of case {case.case_id}",
-                f"{'one' if case.kind == DICOM else files[0].name} holds {len(channel)}",
+                f"found {len(channel)} in {'one' if case.kind == DICOM else files[0].name}",
                 "Open that file by itself, or save its phases one by one",
             )
         volumes += channel
@@ -167,7 +167,7 @@ def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
         if count > 1 and case.kind == SLICE:
             raise UnnamedChannelsError(
                 f"Expected a grey image, or a name for each channel, in {case.path.name}",
-                f"its {count} channels differ",
+                f"found {count} channels that differ",
                 "Say which phase each channel holds, for red, green, blue for example "
                 "--phases pre,post1,post2, or save the image as grey",
                 count=count,
@@ -177,9 +177,9 @@ def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
         is_file = len(case.channels) == 1
         raise InputError(
             f"Expected {len(case.roles)} phases for case {case.case_id}: {', '.join(case.roles)}",
-            f"{'it' if case.kind == DICOM else case.path.name} holds {count}"
+            f"found {count} in {'it' if case.kind == DICOM else case.path.name}"
             if is_file
-            else f"it has {count} files",
+            else f"found {count} files",
             "Name as many phases as there are, in the order of the files or channels",
         )
     return case.roles
@@ -192,13 +192,13 @@ def _require_picture(case_id: str, role: str, volume: Volume) -> None:
         if bad:
             raise InputError(
                 f"Expected finite values in {role} of case {case_id}",
-                f"{bad:,} of {data.size:,} voxels are NaN or infinite",
+                f"found {bad:,} of {data.size:,} voxels NaN or infinite",
                 "Set them to 0, or export the image again without resampling",
             )
     if (data == data.flat[0]).all():
         raise InputError(
-            f"Expected an image with contrast in {role} of case {case_id}",
-            f"all its {data.size:,} voxels are {data.flat[0]:g}",
+            f"Expected an image with structure in {role} of case {case_id}",
+            f"found a constant image (all {data.size:,} voxels {data.flat[0]:g})",
             "Choose a slice or series with tissue in it, or export it again",
         )
 

@@ -53,9 +53,9 @@ def listed(folder: Path) -> list[Path]:
         )
     except OSError as error:
         raise InputError(
-            f"Expected to look into folder {folder.name}",
-            f"the system answered '{error.strerror or error}'",
-            "Check that you may read it",
+            f"Expected folder {folder.name} to be readable",
+            f"found the system error '{error.strerror or error}'",
+            "Check that you have permission to read it",
         ) from error
 
 

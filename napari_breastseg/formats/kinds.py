@@ -107,14 +107,14 @@ def require_content(path: Path) -> str:
             head = file.read(544)
     except OSError as error:
         raise InputError(
-            f"Expected to read {spoken_name(path)}",
-            f"the system answered '{error.strerror or error}'",
-            "Check the path and that you may read it",
+            f"Expected {spoken_name(path)} to be readable",
+            f"found the system error '{error.strerror or error}'",
+            "Check the path, and that you have permission to read it",
         ) from error
     if not head:
         raise InputError(
             f"Expected {_READABLE}",
-            f"{spoken_name(path)} is empty (0 bytes)",
+            f"found that {spoken_name(path)} is empty (0 bytes)",
             "Export or copy it again",
         )
     is_gzip = head[:2] == b"\x1f\x8b"
@@ -122,22 +122,24 @@ def require_content(path: Path) -> str:
     if found == "DICOM":
         if is_gzip or promised is not None:
             raise InputError(
-                "Expected DICOM files uncompressed, with names that do not say something else",
-                "found a gzip-compressed one" if is_gzip else f"one is named as a {promised} file",
+                "Expected uncompressed DICOM files whose names claim no other kind",
+                "found a gzip-compressed one"
+                if is_gzip
+                else f"found one named as a {promised} file",
                 "Unpack it with gunzip" if is_gzip else "Rename it to end in .dcm",
             )
         return DICOM
     if found is None and may_be_dicom(path):
         raise InputError(
             f"Expected {_READABLE}",
-            "the DICOM file does not begin as one",
+            "found a DICOM file that does not begin as one",
             "Export or copy it again; this copy is damaged or wrongly named",
         )
     if found is None and promised is None:
         found = _UNREADABLE_ENDINGS.get(path.suffix.lower())
         raise InputError(
             f"Expected {_READABLE}",
-            f"{spoken_name(path)} is "
+            f"found that {spoken_name(path)} is "
             + ("a file of another kind" if found is None else f"a {found} file"),
             "Choose an image file" if found is None else _CONVERT,
         )
@@ -145,19 +147,19 @@ def require_content(path: Path) -> str:
     if found is None:
         raise InputError(
             f"Expected {_READABLE}",
-            f"{path.name} begins with bytes of no image format",
+            f"found that {path.name} begins like no image format",
             "Export the image again; this file is damaged or wrongly named",
         )
     if kind != promised or (kind != NIFTI and is_gzip):
         raise InputError(
-            f"Expected a file whose name says what it holds; {path.name} is named as another kind",
-            f"its content is {found}",
+            f"Expected the name of {path.name} to match its content",
+            f"found that it holds {found}",
             f"Rename it to end in {_natural_ending(found, is_gzip)}",
         )
     if kind == NIFTI and is_gzip != ending_of(path).lower().endswith(".gz"):
         raise InputError(
             f"Expected {path.name} {'un' if is_gzip else 'gzip-'}compressed, as its name says",
-            f"it is {'gzip-compressed' if is_gzip else 'not gzip-compressed'}",
+            f"found it {'gzip-compressed' if is_gzip else 'not gzip-compressed'}",
             f"Rename it to end in {_natural_ending(found, is_gzip)}",
         )
     return kind
@@ -175,7 +177,7 @@ def say_what_was_seen(files: Iterable[Path]) -> InputError:
     main = unread.most_common(1)
     return InputError(
         f"Expected a folder with {_READABLE}",
-        f"saw {came} and nothing else" if came else "the folder is empty",
+        f"found {came} and nothing else" if came else "found an empty folder",
         _CONVERT if main else "Choose the folder that holds images",
     )
 

@@ -149,7 +149,7 @@ def _labels(name: str, kind: str, data: NDArray[Any]) -> NDArray[np.uint8]:
     pictures = ", or black and white (0 and 255)" if kind == SLICE else ""
     raise InputError(
         f"Expected a mask of labels 0, 1 and 2{pictures} in {name}",
-        f"it also holds {named}",
+        f"found {named} as well",
         "Save the mask without smoothing and not as JPEG"
         if kind == SLICE
         else "Map its labels to 0 background, 1 tumor, 2 ignore",

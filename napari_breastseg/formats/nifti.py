@@ -79,8 +79,8 @@ def read_nifti(path: Path) -> list[Volume]:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"Expected a whole NIfTI file, {path.name}",
-            f"it is damaged ({error})",
+            f"Expected a complete NIfTI file, {path.name}",
+            f"found it damaged ({error})",
             "Export it again",
         ) from error
 
@@ -204,7 +204,7 @@ def _require_shape(path: Path, header: _Header) -> tuple[int, int, int, int]:
     if not 2 <= len(shape) <= 4 or min(shape) < 1:
         raise InputError(
             f"Expected 2 to 4 axes, none of them empty, in {path.name}",
-            f"its shape is {' x '.join(str(n) for n in shape) or 'not given'}",
+            f"found shape {' x '.join(str(n) for n in shape) or 'not given'}",
             "Save each phase as a 3D file, or all of them along the fourth axis",
         )
     x, y, z, phases = (*shape, 1, 1)[:4]
@@ -217,7 +217,7 @@ def _require_dtype(path: Path, header: _Header) -> np.dtype[Any]:
         kind = "complex numbers" if dtype.kind == "c" else "colors"
         raise InputError(
             f"Expected real grey values in {path.name}",
-            f"it holds {kind}",
+            f"found {kind}",
             "Export the magnitude image" if dtype.kind == "c" else "Export it as grey values",
         )
     return dtype
@@ -244,7 +244,7 @@ def _read_voxels(
     if len(raw) < needed:
         raise InputError(
             f"Expected {needed:,} bytes of voxels in {path.name}, as its header says",
-            f"the file ends before, at {size:,} bytes{' compressed' if is_gzip else ''}",
+            f"found {size:,} bytes{' compressed' if is_gzip else ''}",
             "Copy or export it again; this copy is cut short",
         )
     return raw

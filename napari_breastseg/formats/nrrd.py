@@ -76,22 +76,22 @@ def read_nrrd(path: Path) -> list[Volume]:
     # pynrrd raises its own errors, zlib's, numpy's and those of a dict without the key.
     except Exception as error:
         raise InputError(
-            f"Expected a whole NRRD file, {path.name}",
-            f"it is damaged or of an unusual kind ({type(error).__name__})",
+            f"Expected a complete NRRD file, {path.name}",
+            f"found it damaged or of an unusual kind ({type(error).__name__})",
             "Export it again, or save it as NIfTI (.nii.gz)",
         ) from error
     if data.dtype.kind not in "iuf" or data.ndim != len(sizes):
         raise InputError(
             f"Expected real grey values in {path.name}",
-            f"it holds {data.dtype}",
-            "Export it as such",
+            f"found {data.dtype}",
+            "Export the image as grey values",
         )
     other = [axis for axis in range(len(sizes)) if axis not in axes]
     phases = [axis for axis in other if sizes[axis] > 1]
     if not 2 <= len(axes) <= 3 or len(phases) > 1:
         raise InputError(
-            f"Expected two or three axes in space, and one more at most, in {path.name}",
-            f"its sizes are {' x '.join(map(str, sizes))}, {len(axes)} of them in space",
+            f"Expected two or three axes in space, and at most one other, in {path.name}",
+            f"found sizes {' x '.join(map(str, sizes))}, {len(axes)} of them in space",
             "Save each phase as a 3D file",
         )
     data = data.transpose([*phases, *reversed(axes), *(a for a in other if a not in phases)])
@@ -128,7 +128,7 @@ def write_nrrd(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> No
 
     if path.suffix.lower() != ".nrrd":
         raise InputError(
-            "Expected a file name that ends in .nrrd to write NRRD",
+            "Expected a file name that ends in .nrrd",
             f"found {path.name}",
             "Choose .nrrd: header and data are written as one file",
         )
@@ -152,16 +152,16 @@ def _require_sane(path: Path, header: Any, sizes: list[int]) -> None:
     if odd:
         raise InputError(
             f"Expected real grey values in {path.name}",
-            f"one of its axes holds {odd[0]}",
+            f"found an axis of kind {odd[0]}",
             "Export the grey image, each phase as a file of its own",
         )
     is_inside = "data file" not in header and "datafile" not in header
     most = path.stat().st_size * _SHRINKS_MOST
     if min(sizes, default=0) < 1 or (is_inside and math.prod(sizes) > most):
         raise InputError(
-            f"Expected the voxels that its header promises in {path.name}",
-            f"its sizes are {' x '.join(map(str, sizes)) or 'not given'} and the file has "
-            f"{path.stat().st_size:,} bytes",
+            f"Expected as many voxels in {path.name} as its header says",
+            f"found sizes {' x '.join(map(str, sizes)) or 'not given'} in the header and "
+            f"{path.stat().st_size:,} bytes in the file",
             "Copy or export it again; this copy is cut short",
         )
 

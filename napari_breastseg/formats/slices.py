@@ -80,8 +80,7 @@ def write_slices(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
         return
     if ending != ".png":
         raise InputError(
-            "Expected a file name that ends in .nii.gz, .nii, .nrrd, .png, .tif or .tiff to "
-            "write to",
+            "Expected a file name that ends in .nii.gz, .nii, .nrrd, .png, .tif or .tiff",
             f"found {path.name}",
             "Choose one of these endings; JPEG would change the values",
         )
@@ -103,9 +102,9 @@ def _as_equals(files: Sequence[Path], pages: list[NDArray[Any]]) -> list[NDArray
     for path, page in zip(files, pages, strict=True):
         if len(page) != 1 or page.shape[1:3] != first.shape[1:3] or page.dtype != first.dtype:
             raise InputError(
-                f"Expected slices of one size and type for a stack; {files[0].name} is "
-                f"{_say_page(first)}",
-                f"{path.name} is {_say_page(page)}",
+                f"Expected slices of one size and type for a stack, those of {files[0].name} "
+                f"({_say_page(first)})",
+                f"found {_say_page(page)} in {path.name}",
                 "Keep one series in the folder, or open the slices one by one",
             )
     most = max(page.shape[-1] for page in pages)
@@ -128,8 +127,8 @@ def _read_pixels(path: Path) -> NDArray[Any]:
     # Both libraries raise whatever a damaged byte leads them to: struct.error, KeyError, ...
     except Exception as error:
         raise InputError(
-            f"Expected a whole image, {path.name}",
-            f"it is damaged or of an unusual kind ({str(error) or type(error).__name__})",
+            f"Expected a complete image, {path.name}",
+            f"found it damaged or of an unusual kind ({str(error) or type(error).__name__})",
             "Export it again as PNG or uncompressed TIFF",
         ) from error
     if pixels.dtype == np.bool_:
@@ -137,7 +136,7 @@ def _read_pixels(path: Path) -> NDArray[Any]:
     if pixels.dtype.kind not in "iuf":
         raise InputError(
             f"Expected real grey values in {path.name}",
-            f"it holds {pixels.dtype}",
+            f"found {pixels.dtype}",
             "Export the magnitude image",
         )
     native = pixels.dtype.newbyteorder("=")
@@ -155,7 +154,7 @@ def _read_with_pillow(path: Path) -> NDArray[Any]:
         if image.format == "PNG" and mode not in ("I;16", "I;16B", "I") and _png_bits(path) == 16:
             raise InputError(
                 f"Expected a grey PNG, or a color PNG of 8 bits, in {path.name}",
-                "it holds 16-bit colors, which would lose half of their bits here",
+                "found 16-bit colors, which would lose half of their bits here",
                 "Save its channels as 16-bit TIFF or as grey PNG files",
             )
         if mode in ("P", "PA"):
@@ -171,7 +170,7 @@ def _read_with_pillow(path: Path) -> NDArray[Any]:
             return pixels.astype(np.uint16) if is_png else pixels
         raise InputError(
             f"Expected a grey or RGB image in {path.name}",
-            f"its colors are {mode}",
+            f"found {mode} colors",
             "Save it as grey or RGB",
         )
 
@@ -212,7 +211,7 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         if needed > size * (_SHRINKS_MOST if page.compression != 1 else 1):
             raise InputError(
                 f"Expected {needed:,} bytes of pixels in {path.name}, as its header says",
-                f"the file has {size:,} bytes",
+                f"found {size:,} bytes",
                 "Copy or export it again; this copy is cut short",
             )
         is_rgb = page.photometric == tifffile.PHOTOMETRIC.RGB
@@ -231,7 +230,7 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     if len(other) > 1 or len(channel_axes) > 1:
         raise InputError(
             f"Expected a TIFF of slices (Z, Y, X) in {path.name}",
-            f"its axes are {axes} with sizes {' x '.join(str(n) for n in shape)}",
+            f"found axes {axes} with sizes {' x '.join(str(n) for n in shape)}",
             "Save each phase as its own file",
         )
     order = [*other, axes.index("Y"), axes.index("X"), *channel_axes]
@@ -248,6 +247,6 @@ def _require_sane_size(path: Path, width: int, height: int) -> None:
     if width * height > _MOST_PIXELS:
         raise InputError(
             f"Expected a slice of at most {_MOST_PIXELS:,} pixels in {path.name}",
-            f"its header says {width} x {height}",
+            f"found {width} x {height} in its header",
             "Check that it is an MRI slice, and export it again",
         )

@@ -112,8 +112,8 @@ def near_breasts(exam: Exam, margin_mm: float = MARGIN_MM) -> NDArray[np.bool_]:
     found = _find(exam)
     if not found.coarse.any():
         raise InputError(
-            "Expected breasts in the picture",
-            f"none were found in exam {exam.case_id}",
+            "Expected breasts in the image",
+            f"found none in exam {exam.case_id}",
             "Segment the whole exam",
         )
     away_mm = ndimage.distance_transform_edt(found.coarse == 0, sampling=found.steps_mm)
@@ -159,10 +159,9 @@ def _find(exam: Exam) -> _Found:
     if letters is None or grid.spacing_mm is None:
         raise InputError(
             "Expected an exam with known sides and spacing to find the breasts",
-            f"exam {exam.case_id} has {grid.describe()} and unknown sides"
-            if letters is None
-            else f"exam {exam.case_id} has {grid.describe()}",
-            "Open the DICOM or NIfTI it was made from",
+            f"found exam {exam.case_id} with {grid.describe()}"
+            + (" and unknown sides" if letters is None else ""),
+            "Open the DICOM or NIfTI files it was made from",
         )
     turn = _turn(letters)
     spacing = [grid.voxel_size[axis] for axis in turn.order]
@@ -171,8 +170,8 @@ def _find(exam: Exam) -> _Found:
         raise InputError(
             f"Expected both breasts in the field of view, {_LEAST_FIELD_MM:g} mm from right "
             "to left",
-            f"exam {exam.case_id} is {field_mm:.0f} mm wide",
-            "Go on without a breast region",
+            f"found {field_mm:.0f} mm in exam {exam.case_id}",
+            "Continue without a breast region",
         )
     factors = tuple(max(1, round(step / s)) for step, s in zip(_STEP_MM, spacing, strict=True))
     z, y, x = (s * f for s, f in zip(spacing, factors, strict=True))
@@ -225,9 +224,9 @@ def _region(image: Floats, steps: tuple[float, float, float], case_id: str) -> N
     body = _body(image)
     if not body.any():
         raise InputError(
-            "Expected a body in the picture to find the breasts",
-            f"exam {case_id} shows none that stands out from the air",
-            "Go on without a breast region",
+            "Expected a body in the image to find the breasts",
+            f"found none that stands out from the air in exam {case_id}",
+            "Continue without a breast region",
         )
     dz, dy, dx = steps
     body &= np.maximum.accumulate(body & ~_is_halo(image, steps), axis=1)

@@ -47,8 +47,8 @@ def intensity_window(
     if high <= low:
         raise InputError(
             "Expected an image with structure",
-            f"every voxel has the value {low:g}",
-            "Check the export: the picture is constant",
+            f"found a constant image (all voxels {low:g})",
+            "Check the export",
         )
     return low, high
 

@@ -85,9 +85,9 @@ def measure_lesions(
         breasts.require_grid(exam.grid, exam.case_id)
     if not (np.isfinite(pe_threshold_percent) and pe_threshold_percent > 0):
         raise InputError(
-            "Expected a threshold of enhancement above 0 %",
+            "Expected an enhancement threshold above 0 %",
             f"found {pe_threshold_percent:g}",
-            "Take 70, the usual one",
+            "Use 70, the usual value",
         )
     return _measure(exam, label_map, breasts, previous, injection_s, pe_threshold_percent)
 

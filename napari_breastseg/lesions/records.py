@@ -132,8 +132,8 @@ class LesionReport:
                 return lesion
         names = ", ".join(lesion.id for lesion in self.lesions) or "none"
         raise InputError(
-            f"Expected a lesion of case {self.case_id}",
-            f"found '{lesion_id}'; there are: {names}",
+            f"Expected a lesion of case {self.case_id}: {names}",
+            f"found '{lesion_id}'",
             "Choose one of these",
         )
 
@@ -197,8 +197,8 @@ class LesionReport:
             raise InputError(
                 "Expected a lesion report as 'napari-breastseg report --output FILE.json' "
                 "writes it",
-                f"it lacks or mistakes {error}",
-                "Make the report again",
+                f"found a missing or wrong {error}",
+                "Write the report again",
             ) from None
 
 

@@ -118,7 +118,7 @@ def read_report(path: Path) -> LesionReport:
     except (OSError, ValueError):
         raise InputError(
             "Expected the prior visit's report as a JSON file",
-            f"{path.name} is not there or holds no JSON",
+            f"found {path.name} missing or not JSON",
             "Make it with 'napari-breastseg report ... --output FILE.json'",
         ) from None
     return LesionReport.from_json(value)

@@ -64,8 +64,8 @@ def exporting_seg(
     taken = [*source.files, *([mask] if isinstance(mask, Path) and mask.is_file() else [])]
     if output.exists() and any(output.samefile(file) for file in taken):
         raise InputError(
-            "Expected an output apart from the inputs",
-            "it is one of them",
+            "Expected an --output file other than the inputs",
+            "found one of them",
             "Choose another file name; nothing was written",
         )
     if source.decision.question is not None:
@@ -86,8 +86,8 @@ def _dicom_exam(folder: Path, phases: list[str] | None) -> Job[DicomExam]:
     found = [case.dicom for case in cases if case.dicom is not None]
     if len(found) != 1:
         raise InputError(
-            "Expected one DICOM exam to make a DICOM SEG of",
-            f"found {len(found)}" + (", and files that are no DICOM" if not found else ""),
+            "Expected one DICOM exam to make a DICOM SEG from",
+            f"found {len(found)}" if found else "found no DICOM files",
             "Choose the folder of the exam the mask was drawn on",
         )
     return found[0]

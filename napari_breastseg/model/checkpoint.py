@@ -224,7 +224,7 @@ def save(
         if value.is_floating_point() and not torch.isfinite(value).all():
             raise InputError(
                 "Expected finite weights to save a model",
-                f"'{name}' holds NaN or infinite numbers",
+                f"found NaN or infinite numbers in '{name}'",
                 "Go back to the last good checkpoint and train with a smaller learning rate",
             )
     # safetensors' own writer reports a full disk with an error of its own class.
@@ -248,7 +248,7 @@ def read_info(folder: Path) -> ModelInfo:
     if not is_checkpoint(folder):
         raise InputError(
             f"Expected a checkpoint folder with {WEIGHTS_FILE} and {MODEL_FILE}",
-            f"{folder} is not one",
+            f"found {folder}, which is not one",
             "Give the folder that train wrote, or a name that 'models list' shows",
         )
     try:
@@ -256,8 +256,8 @@ def read_info(folder: Path) -> ModelInfo:
     except (ValidationError, UnicodeDecodeError) as error:
         raise InputError(
             f"Expected a valid {MODEL_FILE} in {folder}",
-            _first_problem(error),
-            "Copy the checkpoint again, or train the model anew",
+            f"found {_first_problem(error)}",
+            "Copy the checkpoint again, or train the model again",
         ) from error
 
 
@@ -281,7 +281,7 @@ def load(folder: Path) -> Checkpoint:
         raise InputError(
             f"Expected the weights with SHA-256 {info.weights_sha256[:12]}... that "
             f"{folder / MODEL_FILE} names",
-            f"{WEIGHTS_FILE} has {digest[:12]}...",
+            f"found {digest[:12]}... in {WEIGHTS_FILE}",
             "Copy the whole checkpoint folder again; one of its files is from another model "
             "or was cut off",
         )
@@ -295,8 +295,8 @@ def load(folder: Path) -> Checkpoint:
     except (SafetensorError, RuntimeError) as error:
         raise InputError(
             f"Expected weights that fit the network of {folder / MODEL_FILE}",
-            str(error).splitlines()[0],
-            "Copy the whole checkpoint folder again, or train the model anew",
+            f"found other ones ({str(error).splitlines()[0]})",
+            "Copy the whole checkpoint folder again, or train the model again",
         ) from error
     card = folder / CARD_FILE
     return Checkpoint(
@@ -345,13 +345,13 @@ def _require_whole_weights(path: Path, digest: str, expected: str) -> None:
         with safe_open(path, framework="numpy"):
             pass
     except SafetensorError as error:
-        problem = f"they cannot be read ({error})"
+        problem = f"a file that could not be read ({error})"
     if expected and digest != expected:
-        problem = f"they have SHA-256 {digest[:12]}... and {MODEL_FILE} names {expected[:12]}..."
+        problem = f"SHA-256 {digest[:12]}... and not {expected[:12]}..."
     if problem:
         raise InputError(
-            f"Expected the whole weights of the model, as {MODEL_FILE} names them",
-            problem,
+            f"Expected the complete weights of the model, as {MODEL_FILE} names them",
+            f"found {problem}",
             "Copy the whole checkpoint folder again; one of its files is from another model or "
             "was cut off",
         )

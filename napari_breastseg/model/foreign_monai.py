@@ -93,8 +93,9 @@ class MonaiNetwork(BaseModel):
         except (TypeError, ValueError, AssertionError, NotImplementedError, ImportError) as error:
             raise InputError(
                 f"Expected arguments that make a {self.title}",
-                " ".join(str(error).split())[:200] or type(error).__name__,
-                "Compare network_def with the class of the MONAI version installed",
+                "found ones that fail "
+                f"({' '.join(str(error).split())[:200] or type(error).__name__})",
+                "Compare network_def with the class in the installed MONAI version",
             ) from error
         return network
 
@@ -110,8 +111,8 @@ class MonaiNetwork(BaseModel):
         """Tumor probability (Z, Y, X) on the exam's grid; canceled between two tiles."""
         if exam.grid.spacing_mm is None and any(name in PLACING for name, _ in self.preprocessing):
             raise InputError(
-                "Expected an exam whose voxel size and orientation are known",
-                f"{exam.case_id} comes without, and the model resamples to its own",
+                "Expected known voxel size and orientation, because the model resamples to its own",
+                f"found exam {exam.case_id} without them",
                 "Open the exam from DICOM, NIfTI or NRRD, or give its pixel size",
             )
         network.to(device).eval()

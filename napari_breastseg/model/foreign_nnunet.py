@@ -76,8 +76,8 @@ class NnunetNetwork(BaseModel):
         spacing_mm = exam.grid.spacing_mm
         if spacing_mm is None and self.plans.get("image_reader_writer") != "NaturalImage2DIO":
             raise InputError(
-                "Expected an exam whose voxel size is known",
-                f"{exam.case_id} comes without, and nnU-Net resamples to its own",
+                "Expected a known voxel size, because nnU-Net resamples to its own",
+                f"found exam {exam.case_id} without it",
                 "Open the exam from DICOM, NIfTI or NRRD, or give its pixel size",
             )
         spacing = [float(n) for n in spacing_mm or SLICE_SPACING]
@@ -149,7 +149,7 @@ def _require_layer(name: str) -> None:
         return
     raise InputError(
         "Expected an nnU-Net model made of layers of torch and dynamic_network_architectures",
-        f"its plans name '{name}'",
+        f"found '{name}' in its plans",
         "Train with one of nnU-Net's own planners",
     )
 
@@ -168,8 +168,8 @@ def _nnunet() -> Any:
             from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
     except ImportError as error:
         raise InputError(
-            "Expected nnU-Net to run this model",
-            f"it is not installed ({error})",
+            "Expected nnU-Net to be installed to run this model",
+            f"found that it is not ({error})",
             "Install it: pip install 'napari-breastseg[nnunet]'",
         ) from error
     return SimpleNamespace(

@@ -72,7 +72,7 @@ def import_model(source: Path, made: Path, *, phases: Sequence[str] | None = Non
         raise InputError(
             "Expected a checkpoint folder, a MONAI bundle (configs/metadata.json) or a trained "
             "nnU-Net v2 configuration (plans.json, dataset.json, fold_0)",
-            f"{source} is none of them" if source.is_dir() else f"{source} is no folder",
+            f"found {source}, which is " + ("none of them" if source.is_dir() else "not a folder"),
             "Give the folder itself, such as "
             "nnUNet_results/Dataset001_X/nnUNetTrainer__nnUNetPlans__3d_fullres",
         )
@@ -91,7 +91,7 @@ def _bundle(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapp
     if name not in get_args(NetworkName):
         raise InputError(
             f"Expected a bundle with one of the networks {', '.join(get_args(NetworkName))}",
-            f"{folder.name} has {name}",
+            f"found {name} in {folder.name}",
             "Export the model with one of these, or run it with MONAI",
         )
     data = metadata.get("network_data_format", {})
@@ -117,8 +117,8 @@ def _bundle(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapp
     if found is None:
         raise InputError(
             "Expected the bundle's weights in models/model.pt or models/model.safetensors",
-            f"{folder.name} holds neither",
-            "Download the bundle whole; a TorchScript file (model.ts) is code and is not run",
+            f"found neither in {folder.name}",
+            "Download the whole bundle; a TorchScript file (model.ts) is code and is not run",
         )
     licence = str(metadata.get("license") or metadata.get("copyright") or "not stated")
     info = ModelInfo(name=str(metadata.get("name") or folder.name), spec=spec, licence=licence)
@@ -131,7 +131,7 @@ def _nnunet(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapp
     if reader not in READERS:
         raise InputError(
             f"Expected an nnU-Net model whose images were read by {', '.join(READERS)}",
-            f"{folder.name} used {reader}, which turns images before they are learned from",
+            f"found {reader} in {folder.name}, which reorients images before training",
             "Train with one of these readers, or predict with nnUNetv2_predict",
         )
     files = sorted(folder.glob("fold_*/checkpoint_final.pth"))
@@ -139,7 +139,7 @@ def _nnunet(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapp
     if not files:
         raise InputError(
             "Expected the weights of a fold, such as fold_0/checkpoint_final.pth",
-            f"{folder} holds none",
+            f"found none in {folder}",
             "Give the folder of a finished nnU-Net training",
         )
     weights: dict[str, torch.Tensor] = {}
@@ -149,7 +149,7 @@ def _nnunet(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapp
         if "network_weights" not in stored or "init_args" not in stored:
             raise InputError(
                 "Expected a checkpoint of nnU-Net v2",
-                f"{file} holds {', '.join(map(str, list(stored)[:5])) or 'nothing'}",
+                f"found {', '.join(map(str, list(stored)[:5])) or 'nothing'} in {file}",
                 "Give the folder of an nnU-Net v2 training",
             )
         weights |= {f"{number}.{key}": value for key, value in stored["network_weights"].items()}
@@ -159,7 +159,7 @@ def _nnunet(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapp
         raise _unsupported(configuration, "a cascade needs the model of its first stage")
     labels = {name: value for name, value in dataset["labels"].items() if name != "ignore"}
     if any(not isinstance(value, int) for value in labels.values()):
-        raise _unsupported("labels", "regions of several labels are not known here")
+        raise _unsupported("labels", "regions of several labels are not supported")
     tumor = _tumor({value: name for name, value in labels.items()}, folder.name)
     axes = stored.get("inference_allowed_mirroring_axes")
     foreign = {
@@ -221,9 +221,9 @@ def _tumor(names: Mapping[int, str], model: str) -> int:
     if len(found) == 1:
         return found[0]
     raise InputError(
-        f"Expected to know which label of {model} is the tumor",
-        f"its labels are {', '.join(foreground.values()) or 'none'}",
-        "Call one label, and one only, tumor or lesion in the model's description",
+        f"Expected one label of {model} to be the tumor",
+        f"found the labels {', '.join(foreground.values()) or 'none'}",
+        "Call exactly one label tumor or lesion in the model's description",
     )
 
 
@@ -239,8 +239,8 @@ def _bundle_config(folder: Path) -> dict[str, Any]:
                 return _read_json(path) if ending == "json" else _read_yaml(path)
     raise InputError(
         "Expected the bundle's configs/inference.json",
-        f"{folder.name} has no configuration",
-        "Download the bundle whole",
+        f"found no configuration in {folder.name}",
+        "Download the whole bundle",
     )
 
 
@@ -249,7 +249,7 @@ def _wanted(config: Mapping[str, Any], key: str, what: str) -> Any:
         return config[key]
     raise InputError(
         f"Expected '{key}' in the bundle's configuration, which describes {what}",
-        f"it has {', '.join(config)}",
+        f"found {', '.join(config)}",
         f"Name it '{key}', as MONAI's bundle specification does",
     )
 
@@ -284,9 +284,8 @@ def _preprocessing(config: Mapping[str, Any], dims: int) -> list[tuple[str, dict
         is_known = name in TRANSFORMS and (dims == 3 or not name.startswith(("Orient", "Spacing")))
         if not is_known:
             raise InputError(
-                f"Expected preprocessing made of {', '.join(TRANSFORMS)} (the first two in 3D "
-                "only)",
-                f"the bundle uses {name or 'a step without a class'}",
+                f"Expected preprocessing by {', '.join(TRANSFORMS)} (the first two in 3D only)",
+                f"found {name or 'a step without a class'}",
                 "Export the model with these, or run it with MONAI",
             )
         how = {k: v for k, v in step.items() if k != "keys" and not k.startswith("_")}
@@ -306,7 +305,7 @@ def _literal_list(config: Mapping[str, Any], chain: Any) -> list[dict[str, Any]]
         return _literal_list(config, chain.get("transforms"))
     if isinstance(chain, list) and all(isinstance(step, dict) for step in chain):
         return chain
-    raise _unsupported("preprocessing", "it is no list of transforms")
+    raise _unsupported("preprocessing", "it is not a list of transforms")
 
 
 def _inferer(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,7 +314,7 @@ def _inferer(config: Mapping[str, Any]) -> dict[str, Any]:
     if name == "SimpleInferer":
         return {}
     if name != "SlidingWindowInferer":
-        raise _unsupported("inferer", f"{name} is not known here")
+        raise _unsupported("inferer", f"{name} is not supported")
     wanted = {key: inferer[key] for key in ("roi_size", "overlap") if key in inferer}
     return dict(_literal(config, wanted, "inferer"))
 
@@ -342,7 +341,7 @@ def _state_dict(stored: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     if not weights:
         raise InputError(
             "Expected a state dict of tensors",
-            f"{path} holds {', '.join(map(str, list(stored)[:5])) or 'nothing'}",
+            f"found {', '.join(map(str, list(stored)[:5])) or 'nothing'} in {path}",
             "Save network.state_dict()",
         )
     return weights
@@ -376,7 +375,8 @@ def _read_weights(path: Path) -> dict[str, Any]:
         named = re.search(r"GLOBAL ([\w.]+)", reason)
         raise InputError(
             "Expected weights that can be read without running code",
-            f"{path} " + (f"would run {named[1]}" if named else f"cannot be read ({reason[:160]})"),
+            f"found that {path} "
+            + (f"would run {named[1]}" if named else f"could not be read ({reason[:160]})"),
             "Ask its maker for a plain state dict or safetensors file, or copy it again",
         ) from error
     return stored if isinstance(stored, dict) else {}
@@ -387,7 +387,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise InputError(
-            f"Expected valid JSON in {path}", str(error), "Copy the model again"
+            f"Expected valid JSON in {path}", f"found an error ({error})", "Copy the model again"
         ) from error
     return value if isinstance(value, dict) else {}
 
@@ -399,14 +399,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         value = yaml.safe_load(path.read_text("utf-8"))
     except yaml.YAMLError as error:
         raise InputError(
-            f"Expected valid YAML in {path}", str(error).splitlines()[0], "Copy the model again"
+            f"Expected valid YAML in {path}",
+            f"found an error ({str(error).splitlines()[0]})",
+            "Copy the model again",
         ) from error
     return value if isinstance(value, dict) else {}
 
 
 def _unsupported(place: str, why: str) -> InputError:
     return InputError(
-        "Expected a model that can be taken over without running its code",
-        f"{place}: {why}",
+        "Expected a model that can be imported without running its code",
+        f"found a problem in {place}: {why}",
         "Write plain values into its configuration, or run it with the software it was made with",
     )

@@ -137,12 +137,12 @@ class ModelSpec(BaseModel):
             If the exam lacks a phase the model cannot do without.
         """
         if self.missing == "refuse":
-            exam.require_phases(self.phases, f"Model {model_name}")
+            exam.require_phases(self.phases, f"model {model_name}")
             return self.phases
         ready_made = [role for role in exam.phases if role.startswith("sub")]
         used = tuple(role for role in (*self.phases, *ready_made) if role in exam.phases)
         if not any(is_available(name, used) for name in self.inputs):
-            exam.require_phases(input_phases([self.inputs[-1]])[:1], f"Model {model_name}")
+            exam.require_phases(input_phases([self.inputs[-1]])[:1], f"model {model_name}")
         return used
 
     def scales_for(self, exam: Exam) -> tuple[float, ...]:

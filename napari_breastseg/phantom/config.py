@@ -245,7 +245,7 @@ class PhantomConfig:
             problems.append(problem)
         if problems:
             raise InputError(
-                "A phantom needs " + "; ".join(needed for needed, _ in problems),
+                "Expected a phantom with " + "; ".join(needed for needed, _ in problems),
                 "found " + "; ".join(came for _, came in problems),
                 "Change these settings of the phantom",
             )

@@ -58,7 +58,7 @@ def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: A
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(
-            "Expected a whole number from 0 as seed", f"found {seed!r}", "Give another seed"
+            "Expected a whole number from 0 as the seed", f"found {seed!r}", "Give another seed"
         )
     known = {field.name for field in fields(PhantomConfig)}
     unknown = sorted(set(settings) - known)

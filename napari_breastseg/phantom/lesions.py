@@ -120,7 +120,7 @@ def draw_lesions(
             raise InputError(
                 f"Expected room for lesion {number + 1} of {spec.volume_ml:g} mL "
                 f"in the {side} breast",
-                "the slices of this phantom have less",
+                "found less in the slices of this phantom",
                 "Ask for fewer or smaller lesions, another seed, or slices through the breasts",
             )
     return lesions

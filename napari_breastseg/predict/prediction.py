@@ -112,7 +112,7 @@ def choose_device(name: str = "auto") -> torch.device:
         there = ", ".join(device for device, is_there in available.items() if is_there)
         raise InputError(
             f"Expected the device '{name}'",
-            f"this machine offers {there}",
+            f"found {there} on this machine",
             "Use --device auto, or see what 'doctor' says about the GPU",
         )
     return torch.device(name)

@@ -230,7 +230,7 @@ class Registry:
         if judgment is None and not force:
             raise InputError(
                 "Expected a model judged better on locked test patients",
-                f"{name} was not judged on locked test patients",
+                f"found {name}, which was not judged on them",
                 f"Judge it with 'napari-breastseg models promote {name} --dataset DATASET', or "
                 "promote it by hand with --force",
             )
@@ -239,8 +239,8 @@ class Registry:
             entry = self._entry(name, is_promoted=True)
             if entry.problem:
                 raise InputError(
-                    f"Expected a whole model to promote '{name}'",
-                    entry.problem,
+                    f"Expected a complete model to promote '{name}'",
+                    f"found it damaged: {entry.problem}",
                     "Import the checkpoint again under another name and promote that",
                 )
             pointer = self._pointer()
@@ -300,7 +300,7 @@ class Registry:
             if current is None:
                 raise InputError(
                     "Expected a promoted model to roll back from",
-                    "none is promoted, the starter is in use",
+                    "found none: the starter is the default model",
                     "See 'models list', and 'models promote' to choose one",
                 )
             known = self._names()
@@ -322,8 +322,8 @@ class Registry:
             return None
         if name not in self._names():
             raise InputError(
-                f"Expected the promoted model '{name}'",
-                f"it is not in {self.folder} any more",
+                f"Expected the promoted model '{name}' in {self.folder}",
+                "found it missing",
                 "Put its folder back, or go back to the model before it with 'models rollback'",
             )
         return self.folder / str(name)
@@ -343,8 +343,8 @@ class Registry:
                 lock.acquire()
             except Timeout as error:
                 raise StorageError(
-                    f"Expected to write the model registry {self.folder}",
-                    f"another program has held it for {_LOCK_TIMEOUT_S:.0f} s",
+                    f"Expected the model registry {self.folder} to be free",
+                    f"found another program holding it for {_LOCK_TIMEOUT_S:.0f} s",
                     "Wait until it is done, or end it, then try again",
                 ) from error
         try:
@@ -387,7 +387,7 @@ class Registry:
             pass
         raise InputError(
             f"Expected the name of the promoted model in {path}",
-            "it cannot be read",
+            "found a file that could not be read",
             "Delete that file and promote a model again; log.jsonl says which it was",
         )
 
@@ -425,8 +425,8 @@ class Registry:
         taken = {known.casefold() for known in self._names()}
         if name.casefold() in taken:
             raise InputError(
-                "Expected a name no registered model has",
-                f"'{name}' is taken",
+                "Expected a name that no registered model has",
+                f"found '{name}', which is taken",
                 "Choose another name; a registered model is never replaced",
             )
 
@@ -444,7 +444,8 @@ class Registry:
         identities = tuple(read_info(folder).identity for folder in (self.folder / name, used))
         if identities != (judgment.candidate, judgment.reference):
             raise InputError(
-                f"Expected a judgment of {identities[0]} against {identities[1]}, which is in use",
+                f"Expected a judgment of {identities[0]} against {identities[1]}, the default "
+                "model",
                 f"found one of {judgment.candidate} against {judgment.reference}",
                 "Judge it again; nothing was promoted",
             )
@@ -463,9 +464,9 @@ def _require_name(name: str) -> None:
     if _NAME.fullmatch(name) and not {name.casefold(), stem} & _RESERVED:
         return
     raise InputError(
-        "Expected a model name of 1 to 64 letters, digits, dots, dashes and underscores that "
-        "begins "
-        "and ends with a letter or digit and is no reserved word",
+        "Expected a model name of 1 to 64 letters, digits, dots, dashes and "
+        "underscores that begins and ends with a letter or digit and is not a "
+        "reserved word",
         f"found '{name[:80]}'",
         "Choose a name such as 'site-a-2'",
     )

@@ -93,8 +93,8 @@ def promote(
     used = registry.promoted() or STARTER
     if folder == used:
         raise InputError(
-            "Expected a model that is not in use yet",
-            f"{name} is the promoted one",
+            "Expected a model that is not the default model yet",
+            f"found {name}, which is",
             "Choose another, or go back to the one before it with 'models rollback'",
         )
     if not folder.is_dir():

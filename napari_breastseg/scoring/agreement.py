@@ -113,7 +113,7 @@ def agreement(dataset: Dataset) -> Job[Agreement]:
     if not chosen:
         raise InputError(
             "Expected cases that two readers outlined",
-            f"dataset {dataset.name} has none",
+            f"found none in dataset {dataset.name}",
             "Ask for second reads in the Review tab or with `dataset ask`, and read them",
         )
     rows: list[CaseAgreement] = []

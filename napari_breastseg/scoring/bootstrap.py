@@ -109,7 +109,7 @@ def paired_bootstrap(
     if only_one or not a:
         raise InputError(
             "Expected both models scored on the same patients",
-            f"{len(only_one)} of {len(set(a) | set(b))} patients have one score only"
+            f"found {len(only_one)} of {len(set(a) | set(b))} patients with one score only"
             if a or b
             else "found no patients",
             "Evaluate both models on the same cases",

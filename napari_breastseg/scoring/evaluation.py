@@ -250,7 +250,7 @@ def evaluate(
             raise InputError(
                 "Expected every case once",
                 f"found {case_id} twice",
-                "Give each case an id of its own",
+                "Give each case its own id",
             )
         try:
             exam, reference = _read(exam_or_reader), _read(reference_or_reader)
@@ -292,10 +292,10 @@ def evaluate(
     if not rows:
         raise InputError(
             "Expected at least one case to score",
-            f"{len(failed)} failed, the first with '{next(iter(failed.values()))}'"
+            f"found that all {len(failed)} failed, the first with '{next(iter(failed.values()))}'"
             if failed
             else "found none",
-            "Mend the cases named" if failed else "Accept or import cases with a mask first",
+            "Fix the cases named" if failed else "Accept or import cases with a mask first",
         )
     curves = None if pooled is None else pooled.curves()
     reliability = None if pooled is None else pooled.reliability()

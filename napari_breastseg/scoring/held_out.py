@@ -64,11 +64,11 @@ def evaluate_dataset(
     trained_on = model.training.learned_from(patient_of.items()).intersection(case_ids)
     if trained_on and not include_trained:
         raise InputError(
-            f"Expected cases of patients that {model.name} and the models it was made from never "
-            "learned from",
-            f"{len(trained_on)} of {len(case_ids)} cases were trained on",
+            f"Expected cases of patients that {model.name} and the models it was made from were "
+            "not trained on",
+            f"found {len(trained_on)} of {len(case_ids)} cases that they were trained on",
             "Use --split test, or --split val with a model that held them out; "
-            "--include-trained scores them all the same and marks them",
+            "--include-trained scores them anyway and marks them",
         )
     cases = [
         (
@@ -96,7 +96,7 @@ def _case_ids(dataset: Dataset, split: SplitName, training: TrainingRecord) -> t
     if not locked:
         raise InputError(
             "Expected accepted cases of patients locked for testing",
-            f"dataset {dataset.name} has none; the tenth patient is the first to be locked",
+            f"found none in dataset {dataset.name}; the tenth patient is the first to be locked",
             "Use --split val, or accept cases of more patients",
         )
     return locked

@@ -84,9 +84,9 @@ class DatasetCase:
     def _require_unlocked(self) -> None:
         if self.dataset.case(self.case_id).is_locked:
             raise InputError(
-                "Expected cases of patients who may be learned from",
-                f"case {self.case_id} is of a patient locked for testing",
-                "Leave it out: locked patients judge models and teach none",
+                "Expected cases of patients who may be trained on",
+                f"found case {self.case_id} of a patient locked for testing",
+                "Leave it out: locked patients are only for judging models",
             )
 
 

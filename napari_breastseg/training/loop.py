@@ -135,8 +135,8 @@ def train(
     assert spec is not None  # for the type checker; the line above raised otherwise
     if spec.foreign is not None:
         raise InputError(
-            "Expected a model of this program to train",
-            f"{spec.title} was made with other software and is trained with that",
+            "Expected a model of napari-breastseg to train",
+            f"found {spec.title}, made with other software and trained there",
             "Start from the starter or from scratch; `dataset export` writes what nnU-Net takes",
         )
     output = Path(output)
@@ -339,14 +339,14 @@ def _require_free(output: Path, resume: bool) -> None:
     if checkpoints.is_checkpoint(output):
         raise InputError(
             "Expected a new folder for the trained model",
-            f"{output} already holds a finished model",
+            f"found a finished model in {output}",
             "Choose another --output, or delete that folder first",
         )
     if not resume and (output / STATE_FILE).is_file():
         raise InputError(
             "Expected a new folder for the trained model",
-            f"{output} holds a training that was interrupted",
-            "Add --resume to go on with it, or choose another --output",
+            f"found an interrupted training in {output}",
+            "Add --resume to continue it, or choose another --output",
         )
 
 
@@ -355,5 +355,5 @@ def _require_cases(cases: Sequence[TrainingCase]) -> None:
         raise InputError(
             "Expected at least one accepted case with tumor to train on",
             f"found {len(cases)} accepted cases, none with a marked tumor",
-            "Correct and accept a case that shows a tumor first",
+            "First correct and accept a case that shows a tumor",
         )

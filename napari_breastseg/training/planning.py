@@ -186,7 +186,8 @@ def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
     if not shared:
         raise InputError(
             "Expected datasets with a channel in common",
-            "; ".join(f"{d.name} has {', '.join(d.channels) or 'none'}" for d in datasets),
+            "found "
+            + "; ".join(f"{', '.join(d.channels) or 'none'} in {d.name}" for d in datasets),
             "Train on datasets with the same phases",
         )
     stride = 2 ** (len(SCRATCH_FEATURES) - 1)
@@ -206,7 +207,7 @@ def _require_channels(dataset: Dataset, base: Checkpoint) -> None:
     missing = [phase for phase in base.spec.phases if phase not in dataset.channels]
     if missing and base.spec.missing == "refuse":
         raise InputError(
-            f"Model {base.info.name} needs phase {' and '.join(missing)}",
-            f"dataset {dataset.name} has {', '.join(dataset.channels)}",
+            f"Expected phase {' and '.join(missing)} for model {base.info.name}",
+            f"found {', '.join(dataset.channels)} in dataset {dataset.name}",
             "Choose a model made for these phases, or train from scratch",
         )

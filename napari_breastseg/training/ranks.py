@@ -54,7 +54,7 @@ class Ranks:
         if batch_size % self.count:
             raise InputError(
                 f"Expected a number of processes that divides the {batch_size} patches of a step",
-                f"torchrun started {self.count}",
+                f"found {self.count}, started by torchrun",
                 "Start 2, or another number that divides them",
             )
 
@@ -139,7 +139,7 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         if local >= cards:
             raise InputError(
                 "Expected a GPU for every process of this machine",
-                f"process {local + 1} came to {cards} GPUs",
+                f"found {cards} GPUs for process {local + 1}",
                 f"Start torchrun with --nproc-per-node {cards}, or train with --device cpu",
             )
         torch.cuda.set_device(local)

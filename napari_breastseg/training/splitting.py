@@ -56,7 +56,7 @@ def split_by_patient(
     learned = [case for case in usable if case.patient_id not in held]
     if not learned:
         raise InputError(
-            "Expected patients to learn from besides those held out and those locked for testing",
+            "Expected patients to train on besides those held out and those locked for testing",
             f"found {len(usable)} cases of patients who are held out in one of the datasets",
             "Choose another fold, or hold out none",
         )

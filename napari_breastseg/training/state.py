@@ -114,7 +114,7 @@ class RunState:
             raise InputError(
                 "Expected the same data, model and settings to resume the training in "
                 f"{path.parent}",
-                "they differ from those it was started with",
+                "found other ones than those it was started with",
                 "Repeat the first command with --resume added, or choose a new --output",
             )
         for key, value in plain.items():

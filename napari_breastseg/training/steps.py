@@ -76,9 +76,9 @@ def more_parts(parts: int, batch_size: int, device: torch.device) -> int:
     """
     if parts >= batch_size:
         raise InputError(
-            "Expected memory for the network and one patch",
-            f"the {device.type} device ran out of it",
-            "Close what else uses the device, or train with --device cpu",
+            "Expected enough memory for the network and one patch",
+            f"found the {device.type} device out of memory",
+            "Close other programs that use the device, or train with --device cpu",
         )
     return min(2 * parts, batch_size)
 
@@ -88,8 +88,8 @@ def unfinite(loss: float, norm: float, step: int, output: Path) -> InputError:
     figure = f"a gradient of {norm}" if math.isfinite(loss) else f"{loss}"
     kept = f"The model before is kept in {output / 'last'}: " if step else ""
     return InputError(
-        "Expected a loss and a gradient that are numbers",
-        f"found {figure} at step {step + 1}",
+        "Expected a finite loss and a finite gradient",
+        f"found {figure} at step {step + 1}: training diverged (NaN loss)",
         f"{kept}train again with a smaller learning rate, and check the images for extreme values",
     )
 

@@ -63,7 +63,7 @@ def test_a_question_is_asked_and_answered_with_phases(run: Run, tmp_path: Path) 
         write_series(tmp_path / "P4", number, 1000 * number, AcquisitionTime="100000")
     code, _, err = run(tmp_path / "P4")
     assert code == 2
-    assert "some were acquired at the same time: series 2, series 3" in err
+    assert "some acquired at the same time: series 2, series 3" in err
     assert "--phases pre=2,post1=3" in err
     code, out, _ = run(tmp_path / "P4", "--phases", "pre=3,post1=2", "--json")
     assert code == 0
@@ -103,4 +103,4 @@ def test_two_exams_of_one_name_are_told_without_their_folders(run: Run, tmp_path
         write_exam(tmp_path / place / "P6")
     code, _, err = run(tmp_path / "a" / "P6", tmp_path / "b" / "P6")
     assert code == 2
-    assert "'P6' comes from a DICOM folder and from a DICOM folder" in err
+    assert "'P6' twice: from a DICOM folder and from a DICOM folder" in err

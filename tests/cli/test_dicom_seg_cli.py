@@ -66,8 +66,8 @@ def test_export_seg_errors_have_three_parts_and_exit_with_2(
     before = source.read_bytes()
     for words, match in (
         ((mask, mask, "--output", out), "one DICOM exam"),
-        ((exam.root, mask, "--output", source), "apart from the inputs"),
-        ((exam.root, mask, "--output", out, "--made-with", "x"), "name and version"),
+        ((exam.root, mask, "--output", source), "other than the inputs"),
+        ((exam.root, mask, "--output", out, "--made-with", "x"), "name and the version"),
         ((exam.root, tmp_path / "no.nii.gz", "--output", out), "no.nii.gz"),
     ):
         code, _, told = run("export-seg", *words)

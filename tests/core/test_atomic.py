@@ -40,7 +40,7 @@ def test_a_full_disk_is_said_in_three_parts_and_loses_nothing(tmp_path, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(StorageError, match=r"Expected to write .*No space left.*Free disk space"):
+    with pytest.raises(StorageError, match=r"to be writable; .*No space left.*Free disk space"):
         write_text(target, "new")
     monkeypatch.undo()
     assert target.read_text() == "old"
@@ -49,7 +49,7 @@ def test_a_full_disk_is_said_in_three_parts_and_loses_nothing(tmp_path, monkeypa
 
 def test_a_folder_that_is_a_file_is_a_storage_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="Expected to write"):
+    with pytest.raises(StorageError, match="to be writable"):
         write_text(tmp_path / "file" / "below.txt", "x")
 
 

@@ -85,7 +85,7 @@ def test_phases_are_kept_in_time_order(oblique_grid):
 
 def test_phases_on_two_grids_are_refused(oblique_grid):
     small = Grid((2, 48, 40), oblique_grid.affine)
-    with pytest.raises(InputError, match=r"on one grid.*post1 has 2 x 48 x 40"):
+    with pytest.raises(InputError, match=r"on the grid of pre.*post1 on 2 x 48 x 40"):
         Exam(
             "P001",
             {
@@ -97,5 +97,5 @@ def test_phases_on_two_grids_are_refused(oblique_grid):
 
 def test_a_missing_phase_is_named(sphere_exam):
     exam, _ = sphere_exam
-    with pytest.raises(InputError, match=r"Model M needs phase post2; exam P001 has pre, post1"):
-        exam.require_phases(("pre", "post2"), "Model M")
+    with pytest.raises(InputError, match=r"phase post2 for model M; found pre, post1 in exam P001"):
+        exam.require_phases(("pre", "post2"), "model M")

@@ -162,11 +162,11 @@ def test_locked_cases_are_exported_for_testing(
 @pytest.mark.parametrize(
     ("place", "match"),
     [
-        (lambda folder: folder, "is the dataset's own folder"),
+        (lambda folder: folder, "is the dataset folder"),
         (lambda folder: folder / "export", "lies in it"),
-        (lambda folder: folder / ".." / folder.name, "own folder"),
+        (lambda folder: folder / ".." / folder.name, "is the dataset folder"),
         (lambda folder: folder.parent, "or holds it"),
-        (lambda folder: folder.parent / "full", "it holds something already"),
+        (lambda folder: folder.parent / "full", "found files in"),
     ],
 )
 def test_an_export_over_something_is_refused(
@@ -186,7 +186,9 @@ def test_a_cancelled_or_failed_export_leaves_nothing(dataset: Dataset, tmp_path:
     job.close()
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
     (dataset.folder / "labelsTr" / "P002.nii.gz").unlink()
-    with pytest.raises(InputError, match=r"Expected P002.nii.gz to export; .* no longer holds it"):
+    with pytest.raises(
+        InputError, match=r"Expected P002.nii.gz in the dataset folder; found no such file"
+    ):
         drain(dataset.export(tmp_path / "raw"))
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
@@ -196,9 +198,7 @@ def test_an_export_of_nothing_or_in_another_format_is_refused(
 ) -> None:
     with pytest.raises(InputError, match="export formats nnunet, bids; found coco"):
         drain(dataset.export(tmp_path / "raw", format="coco"))
-    with pytest.raises(
-        InputError, match="Expected accepted cases to export; dataset empty has none"
-    ):
+    with pytest.raises(InputError, match="not locked for testing; found none in dataset empty"):
         drain(Dataset.create(tmp_path / "empty").export(tmp_path / "raw"))
 
 

@@ -143,13 +143,13 @@ def test_a_changed_mask_does_not_replace_a_correction(tmp_path: Path) -> None:
     dataset.accept("S01", corrected, reviewed_slices=None, annotator="reader", seconds=1)
     iio.imwrite(tmp_path / "m1.png", np.full((24, 20), 255, np.uint8))
     dataset, result = imported(rows, tmp_path)
-    assert "it is accepted, corrected here" in result.failures[0].message
+    assert "found status 'accepted' with a mask corrected here" in result.failures[0].message
     np.testing.assert_array_equal(dataset.label_map("S01").data, corrected.data)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [("image", "its images changed since"), ("patient_id", "its patient changed since")],
+    [("image", "found changed images"), ("patient_id", "found changed patient")],
 )
 def test_a_case_whose_source_changed_is_refused(tmp_path: Path, change: str, said: str) -> None:
     rows = slice_rows(tmp_path)
@@ -182,7 +182,7 @@ def test_bad_cases_are_reported_and_stop_no_other(tmp_path: Path) -> None:
             "grid of exam S01, 1 x 24 x 20 voxels of unknown spacing; found one of 1 x 24 x 21",
             "Row 4: ",
             "labels 0 background, 1 tumor; found labels 2",
-            "the one in column mask does not exist",
+            "no file at the path in column mask",
             "Row 7: Expected a case id of letters, digits",
         ],
         strict=True,
@@ -227,7 +227,7 @@ def test_an_unfit_table_is_refused(tmp_path: Path, text: str, match: str) -> Non
 
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cases.csv").write_bytes(b"\xff\xfe\x00\x80")
-    with pytest.raises(InputError, match="it is not UTF-8 text"):
+    with pytest.raises(InputError, match="is not UTF-8 text"):
         drain(import_csv(tmp_path / "cases.csv", tmp_path / "dataset"))
     with pytest.raises(InputError, match="No such file"):
         drain(import_csv(tmp_path / "none.csv", tmp_path / "dataset"))
@@ -263,7 +263,7 @@ def test_spacing_of_a_slice_comes_from_its_column(tmp_path: Path, cell: str, spa
     _, again = imported([{**row, "spacing_mm": cell} for row in slice_rows(tmp_path, 1)], tmp_path)
     assert again.skipped == ("S00",)
     _, other = imported([{**row, "spacing_mm": "0.9"} for row in slice_rows(tmp_path, 1)], tmp_path)
-    assert "its spacing changed since" in other.failures[0].message
+    assert "found changed spacing" in other.failures[0].message
 
 
 @pytest.mark.parametrize("cell", ["wide", "0", "1 2 3 4", "nan"])
@@ -287,13 +287,12 @@ def test_a_table_without_a_channel_of_the_dataset_is_refused_with_the_names(
         for row in volume_rows(tmp_path, *sphere_exam)
     ]
     with pytest.raises(
-        InputError, match=r"needs channels pre, post1 of every case; the table has post1"
+        InputError,
+        match=r"channels of dataset .*, pre, post1, for every case; found post1 in the table",
     ):
         imported(rows, tmp_path)
     _, result = imported(slice_rows(tmp_path), tmp_path)
-    assert (
-        "needs channels pre, post1 of every case; case S00 has post1" in result.failures[0].message
-    )
+    assert "pre, post1, for every case; found post1 in case S00" in result.failures[0].message
     assert dataset.check() == []
 
 
@@ -339,7 +338,7 @@ def test_colors_without_as_many_channels_ask_for_a_dataset_made_for_them(
     Dataset.create(tmp_path / "dataset", channels)
     dataset, result = imported(color_rows(tmp_path), tmp_path)
     message = result.failures[0].message
-    assert f"its 3 channels differ, and dataset dataset names {named}" in message
+    assert f"found 3 channels that differ, and dataset dataset names {named}" in message
     assert "new dataset with `dataset init DATASET --channels pre,post1,post2` first" in message
     assert "--phases" not in message
     assert dataset.cases() == []
@@ -349,7 +348,10 @@ def test_an_empty_image_cell_is_reported(tmp_path: Path, sphere_exam) -> None:
     rows = volume_rows(tmp_path, *sphere_exam)
     rows[0]["image_0000"] = ""
     dataset, result = imported(rows, tmp_path)
-    assert "every image column of case V0; image_0000 is empty" in result.failures[0].message
+    assert (
+        "every image column of case V0; found an empty cell in column image_0000"
+        in result.failures[0].message
+    )
     assert (dataset.channels, result.imported) == (("pre", "post1"), ("V1", "V2"))
 
 
@@ -367,7 +369,7 @@ def test_a_cancelled_import_keeps_what_is_in(tmp_path: Path) -> None:
 def test_a_foreign_folder_is_not_imported_into(tmp_path: Path) -> None:
     (tmp_path / "dataset").mkdir()
     (tmp_path / "dataset" / "scan.nii.gz").write_bytes(b"x")
-    with pytest.raises(InputError, match="holds files of something else"):
+    with pytest.raises(InputError, match="found other files in it"):
         imported(slice_rows(tmp_path), tmp_path)
     assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["scan.nii.gz"]
 
@@ -412,7 +414,7 @@ def test_the_first_phase_of_several_alone_is_refused(
     result = drain(import_csv(table, tmp_path / "a"))
     (failure,) = result.failures
     assert result.imported == ()
-    assert "its image is v0_0000.nii.gz, and v0_0001.nii.gz lies beside it" in failure.message
+    assert "found v0_0000.nii.gz with v0_0001.nii.gz beside it" in failure.message
     # The one after contrast, and one that has no other beside it, say what they are
     table = write_csv(tmp_path / "b.csv", [alone | {"image": "v0_0001.nii.gz"}])
     assert len(drain(import_csv(table, tmp_path / "b")).imported) == 1

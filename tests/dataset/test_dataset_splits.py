@@ -203,7 +203,7 @@ def test_a_single_patient_trains_and_validates_on_the_same_cases_and_is_told(
 
 def test_a_split_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match="Expected accepted cases to train on; dataset empty has none"
+        InputError, match="Expected accepted cases to train on; found none in dataset empty"
     ):
         Dataset.create(tmp_path / "empty").split(0)
 

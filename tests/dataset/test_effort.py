@@ -126,7 +126,7 @@ def test_undoing_the_first_accept_goes_on_from_that_mask(dataset: Dataset, spher
     assert (record.status, record.accepted, len(record.history)) == ("in_progress", None, 1)
     np.testing.assert_array_equal(dataset.working_map("P001").data, wider(sphere_exam[1]).data)
     assert dataset.check() == []
-    with pytest.raises(Exception, match="to be accepted to take that back; it is in_progress"):
+    with pytest.raises(Exception, match="to be accepted to undo that; found status 'in_progress'"):
         dataset.undo_accept("P001")
 
 

@@ -45,11 +45,13 @@ def read(dataset: Dataset, case_id: str, reader: str, label_map: LabelMap, **cha
 
 def test_only_an_accepted_case_can_be_read_twice(dataset: Dataset, sphere_exam) -> None:
     dataset.add(sphere_exam[0], patient_id="patient-4", case_id="P004")
-    with pytest.raises(InputError, match=r"an accepted mask of case P004 to ask.*it is new"):
+    with pytest.raises(
+        InputError, match=r"an accepted mask of case P004 to ask.*found status 'new'"
+    ):
         dataset.reads.ask("P004")
-    with pytest.raises(InputError, match="P004 to be chosen for a second read; nobody has asked"):
+    with pytest.raises(InputError, match="a request for a second read of case P004; found none"):
         dataset.reads.second("P004", "CD")
-    with pytest.raises(InputError, match=r"another reader.*made the first one"):
+    with pytest.raises(InputError, match=r"another reader.*the reader of the first read"):
         dataset.reads.second("P001", "ab")
 
 
@@ -139,7 +141,7 @@ def test_a_case_read_twice_is_not_asked_for_again(dataset: Dataset, sphere_exam)
     propose_consensus(dataset, "P001", Method.STAPLE)
     dataset.accept("P001", sphere_exam[1], reviewed_slices=None, annotator="EF", seconds=9)
     before = dataset.reads.of_case("P001")
-    with pytest.raises(InputError, match=r"P001 without a second read.*read twice already"):
+    with pytest.raises(InputError, match=r"P001 to have no second read yet; found one"):
         dataset.reads.ask("P001")
     assert dataset.reads.of_case("P001") == before
 
@@ -169,7 +171,7 @@ def test_check_finds_a_changed_read(dataset: Dataset, sphere_exam) -> None:
 
 
 def test_agreement_sets_the_models_error_beside_the_readers(dataset: Dataset, sphere_exam) -> None:
-    with pytest.raises(InputError, match="two readers outlined; dataset set has none"):
+    with pytest.raises(InputError, match="two readers outlined; found none in dataset set"):
         drain(agreement(dataset))
     read(dataset, "P001", "CD", moved(sphere_exam[1], 2))
     read(dataset, "P002", "CD", sphere_exam[1])

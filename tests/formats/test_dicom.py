@@ -216,10 +216,10 @@ def test_roles_can_be_chosen_by_series(tmp_path: Path) -> None:
         (["pre", "post1"], r"Expected 2 phases.*found 3: pre = series 9, post1 = series 7"),
         (
             ["pre=9", "post1=4"],
-            r"series 5, 7, 9 of exam.*found series 4\. .*--phases pre=2,post1=4",
+            r"a different role for each .* 5, 7, 9; found series 4\. .*--phases pre=2,post1=4",
         ),
-        (["pre=9", "post1=9"], r"a series of its own.*found 2 phases and 1 series"),
-        (["pre=9", "post1"], r"a series of its own"),
+        (["pre=9", "post1=9"], r"a series number for each phase.*found 2 phases and 1 series"),
+        (["pre=9", "post1"], r"a series number for each phase"),
     ],
 )
 def test_roles_that_do_not_fit_are_refused(tmp_path: Path, phases: list[str], message: str) -> None:
@@ -230,7 +230,7 @@ def test_roles_that_do_not_fit_are_refused(tmp_path: Path, phases: list[str], me
 
 def test_series_numbers_are_refused_for_other_files(tmp_path: Path, sphere_exam: Any) -> None:
     formats.write_volume(tmp_path / "a.nii.gz", sphere_exam[0].phases["pre"])
-    with pytest.raises(InputError, match=r"roles alone.*files that are no DICOM; found pre=2"):
+    with pytest.raises(InputError, match=r"roles alone.*files that are not DICOM; found pre=2"):
         formats.find_cases(tmp_path / "a.nii.gz", phases=["pre=2"])
 
 
@@ -239,38 +239,40 @@ def test_series_numbers_are_refused_for_other_files(tmp_path: Path, sphere_exam:
     [
         (
             [{"AcquisitionTime": "100000"}, {"AcquisitionTime": "100100"}, {"agent": "100500"}],
-            r"one phase before contrast; several lie before the contrast agent: series 1, series 2",
+            r"one phase before contrast; found several before the contrast agent: series 1, "
+            r"series 2",
         ),
         (
             [{"agent": "100000"}, {"AcquisitionTime": "100100"}, {"agent": "100500"}],
-            r"one phase before contrast; contrast agents come and go",
+            r"one phase before contrast; found contrast agents that come and go",
         ),
         (
             [{"AcquisitionTime": "100000"}, {"agent": "100500"}, {"agent": "100500"}],
-            r"clear order of time; some were acquired at the same time: series 1, series 2, ser",
+            r"clear order of time; found some acquired at the same time: series 1, series 2, ser",
         ),
         (
             [{"ContentTime": "100000"}, {"ContentTime": "100000"}],
-            r"clear order of time; some were made at the same time",
+            r"clear order of time; found some made at the same time",
         ),
         (
             [{"AcquisitionTime": "100000"}, {}],
-            r"clear order of time; only some have a time",
+            r"clear order of time; found only some with a time",
         ),
         (
             [
                 {"AcquisitionTime": "100000", "TemporalPositionIdentifier": 2},
                 {"AcquisitionTime": "100500", "TemporalPositionIdentifier": 1},
             ],
-            r"temporal position and acquisition time say different things",
+            r"found temporal position and acquisition time in conflict",
         ),
         (
             [{"AcquisitionTime": "100000"}, {"AcquisitionTime": "100500", "FlipAngle": 30}],
-            r"one dynamic series; 2 could be it: series 1, series 2",
+            r"one dynamic series; found 2 that could be it: series 1, series 2",
         ),
         (
             [{"ScanningSequence": "SE"}, {"ScanningSequence": "SE", "FlipAngle": 90}],
-            r"Expected a dynamic \(DCE\) series; none looks like one: series 1, series 2",
+            r"Expected a dynamic \(DCE\) series; found none that looks like one: series 1, "
+            r"series 2",
         ),
     ],
 )

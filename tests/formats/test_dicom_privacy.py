@@ -293,7 +293,7 @@ def test_the_key_is_made_once_and_is_the_owners_alone(planted: Path, tmp_path: P
     key.unlink()
     assert formats.open_exam(planted).case_id != first
     key.write_bytes(b"short")
-    with pytest.raises(InputError, match=r"key of pseudonyms, 32 bytes.*holds 5. Restore"):
+    with pytest.raises(InputError, match=r"pseudonym key of 32 bytes.*found 5 bytes in .*Restore"):
         formats.open_exam(planted)
 
 
@@ -314,7 +314,7 @@ def test_a_key_that_cannot_be_kept_is_said(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("BREASTSEG_HOME", str(tmp_path / "file"))
-    with pytest.raises(InputError, match=r"keep the key of pseudonyms.*BREASTSEG_HOME name a fol"):
+    with pytest.raises(InputError, match=r"keep the pseudonym key.*Set BREASTSEG_HOME to a fol"):
         formats.open_exam(planted)
 
 

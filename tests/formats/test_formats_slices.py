@@ -79,9 +79,9 @@ def test_unequal_colors_are_phases_when_named(tmp_path: Path) -> None:
     exam = open_exam(path, phases=("pre", "post1", "post2"))
     for channel, role in enumerate(("pre", "post1", "post2")):
         np.testing.assert_array_equal(exam.phases[role].data, COLOR[None, ..., channel])
-    with pytest.raises(InputError, match=r"3 channels differ.*--phases pre,post1,post2"):
+    with pytest.raises(InputError, match=r"3 channels that differ.*--phases pre,post1,post2"):
         open_exam(path)
-    with pytest.raises(InputError, match=r"Expected 2 phases.*a\.png holds 3"):
+    with pytest.raises(InputError, match=r"Expected 2 phases.*found 3 in a\.png"):
         open_exam(path, phases=("pre", "post1"))
 
 
@@ -157,7 +157,7 @@ def test_a_stack_of_colors_is_phases_of_volumes(tmp_path: Path) -> None:
 def test_a_stack_of_unequal_slices_is_refused(tmp_path: Path, odd: np.ndarray) -> None:
     save(tmp_path / "1.png", GREY)
     save(tmp_path / "2.png", odd)
-    with pytest.raises(InputError, match=r"1\.png is 9 x 13 pixels, uint8; 2\.png is"):
+    with pytest.raises(InputError, match=r"1\.png \(9 x 13 pixels, uint8\); found .* in 2\.png"):
         open_exam(tmp_path, stack=True)
 
 
@@ -195,7 +195,7 @@ def test_tiff_pages_of_two_sizes_and_two_extra_axes_are_refused(tmp_path: Path) 
         open_exam(tmp_path / "a.tif")
     hyper = np.zeros((3, 4, 9, 13), np.uint8)
     tifffile.imwrite(tmp_path / "b.tif", hyper, imagej=True, metadata={"axes": "TZYX"})
-    with pytest.raises(InputError, match=r"slices \(Z, Y, X\) in b\.tif; its axes are TZYX"):
+    with pytest.raises(InputError, match=r"slices \(Z, Y, X\) in b\.tif; found axes TZYX"):
         open_exam(tmp_path / "b.tif")
 
 
@@ -222,7 +222,7 @@ def test_a_16_bit_color_png_is_refused_rather_than_halved(tmp_path: Path) -> Non
         + chunk(b"IDAT", zlib.compress(rows))
         + chunk(b"IEND", b"")
     )
-    with pytest.raises(InputError, match=r"in a\.png; it holds 16-bit colors"):
+    with pytest.raises(InputError, match=r"in a\.png; found 16-bit colors"):
         open_exam(tmp_path / "a.png")
 
 
@@ -237,16 +237,16 @@ def test_slices_cut_short_are_refused(tmp_path: Path, ending: str, part: float) 
 
 def test_cmyk_and_giant_pictures_are_refused(tmp_path: Path) -> None:
     Image.new("CMYK", (9, 9)).save(tmp_path / "a.jpg")
-    with pytest.raises(InputError, match=r"grey or RGB image in a\.jpg; its colors are CMYK"):
+    with pytest.raises(InputError, match=r"grey or RGB image in a\.jpg; found CMYK colors"):
         open_exam(tmp_path / "a.jpg")
     Image.new("1", (8200, 8200)).save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"in b\.png; its header says 8200 x 8200"):
+    with pytest.raises(InputError, match=r"in b\.png; found 8200 x 8200"):
         open_exam(tmp_path / "b.png")
 
 
 def test_files_of_several_channels_share_no_set(tmp_path: Path) -> None:
     files = [save(tmp_path / name, COLOR) for name in ("a.png", "b.png")]
-    with pytest.raises(InputError, match=r"one phase in each file of case P001; a\.png holds 3"):
+    with pytest.raises(InputError, match=r"one phase in each file of case P001; found 3 in a\.png"):
         read_exam(case_from_files("P001", files))
 
 
@@ -287,7 +287,7 @@ def test_palette_masks_hold_labels_or_black_and_white(tmp_path: Path) -> None:
 @pytest.mark.parametrize("values", [(0, 37, 255), (0, 7), (0, 1, 255), (10, 200)])
 def test_pictures_with_other_values_are_no_masks(tmp_path: Path, values: tuple[int, ...]) -> None:
     pixels = np.resize(np.array(values, np.uint8), (3, 4))
-    with pytest.raises(InputError, match=r"0 and 255\) in m\.png; it also holds .*not as JPEG"):
+    with pytest.raises(InputError, match=r"0 and 255\) in m\.png; found .*as well.*not as JPEG"):
         read_label_map(save(tmp_path / "m.png", pixels))
 
 

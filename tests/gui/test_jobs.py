@@ -177,7 +177,7 @@ def test_times_are_said_as_people_say_them(seconds: float, words: str) -> None:
 def test_command_line_advice_becomes_the_windows() -> None:
     error = InputError(
         "Expected a grey image, or a name for each channel, in a.png",
-        "its 3 channels differ",
+        "found 3 channels that differ",
         "Say which phase each channel holds, for example --phases pre,post1,post2",
     )
     assert message_of(error).endswith("for example pre,post1,post2, in the Open tab.")

@@ -233,7 +233,7 @@ def test_lesions_are_kept_and_dropped_by_a_click(reader):
     reader.key(Qt.Key.Key_K)
     reader.viewer.dims.set_current_step(0, 0)
     reader.click((0, 61, 71))
-    assert any("Expected a lesion in the slice in sight" in n.message for n in reader.window.told)
+    assert any("Expected a lesion in the current slice" in n.message for n in reader.window.told)
     assert np.array_equal(reader.layer.data, before)
 
 

@@ -197,7 +197,9 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
     dock.segment()
     idle(segment.runner)
     case_id = slice_case.case_id
-    assert told(window, "Model two needs phase pre", f"exam {case_id} has post1", "Open the exam")
+    assert told(
+        window, "phase pre for model two", f"found post1 in exam {case_id}", "Open the exam"
+    )
     assert tumor_layer(viewer, case_id) is None
 
     # A folder made by something else, and a place that cannot be written
@@ -207,13 +209,13 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
     correct.folder.setValue(foreign)
     correct.open_dataset()
     idle(correct.runner)
-    assert told(window, "Expected a dataset folder of napari-breastseg", "made by something else")
+    assert told(window, "Expected a dataset folder of napari-breastseg", "made by other software")
     assert sorted(p.name for p in foreign.iterdir()) == ["dataset.json"]
     (tmp_path / "file").write_text("")
     correct.folder.setValue(tmp_path / "file" / "set")
     correct.open_dataset()
     idle(correct.runner)
-    assert told(window, "Expected to write", "Not a directory", "folder you may write to")
+    assert told(window, "to be writable", "Not a directory", "folder you may write to")
     assert dock.session.dataset is None
 
     # The disk fills up while a case is accepted
@@ -241,7 +243,7 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
         patch.setattr(os, "fsync", full)
         dock.accept()
         idle(correct.runner)
-    assert told(window, "Expected to write", "No space left on device", "Free disk space")
+    assert told(window, "to be writable", "No space left on device", "Free disk space")
     assert np.array_equal(layer.data, edited)
     assert {p: p.read_bytes() for p in files} == files
     assert np.array_equal(Dataset.open(tmp_path / "set").label_map("P001").data, first)
@@ -266,7 +268,7 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
     with dataset.lock("P001", "CD"):
         correct.dataset_box.open_case()
         idle(correct.runner)
-        assert told(window, "Expected case P001 free", "CD has had it open", "Wait until")
+        assert told(window, "Expected case P001 to be free", "found it open by CD", "Wait until")
 
 
 def test_work_is_kept_and_offered_again(

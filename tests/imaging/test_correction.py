@@ -87,7 +87,7 @@ def test_the_lesion_nearest_to_the_pointer_is_the_one_changed():
     shrunk = after(label_map, grow(label_map, scope, -1.0))
     assert np.array_equal(shrunk[far], label_map.data[far])
     assert 0 < np.count_nonzero(shrunk[near]) < np.count_nonzero(near)
-    with pytest.raises(InputError, match="Expected a lesion in the slice in sight; it holds no"):
+    with pytest.raises(InputError, match="Expected a lesion in the current slice; found no"):
         grow(label_map, Scope("lesion", 0, 0, (0, 2, 2)), 1.0)
 
 
@@ -215,9 +215,11 @@ def test_a_slice_is_copied_whole_or_by_the_mark():
     result = after(label_map, copy_slice(label_map, 5, 1, at=(20, 20)))
     assert np.array_equal(result[6] & ~two[6], one[5])
     assert np.array_equal(result[6][two[6]], label_map.data[6][two[6]])
-    with pytest.raises(InputError, match="Expected a slice to copy to; slice 20 is the last of 20"):
+    with pytest.raises(
+        InputError, match="Expected a slice to copy to; found none beyond slice 20 of 20"
+    ):
         copy_slice(label_map, 19, 1)
-    with pytest.raises(InputError, match="Expected tumor in the slice in sight"):
+    with pytest.raises(InputError, match="Expected tumor in the current slice"):
         copy_slice(label_map, 0, 1)
 
 
@@ -295,7 +297,7 @@ def test_a_lesion_is_kept_or_dropped():
     box = (slice(3, 8), slice(0, 60), slice(0, 64))
     kept = after(label_map, keep_lesion(label_map, Scope("box", 0, 5, (5, 16, 17), box))) == 1
     assert np.array_equal(kept, one | three)
-    with pytest.raises(InputError, match="Expected a box to work in; none is drawn yet"):
+    with pytest.raises(InputError, match="Expected a box to work in; found none"):
         keep_lesion(label_map, Scope("box", 0, 5, (5, 16, 17)))
 
 
@@ -366,10 +368,12 @@ def test_scribbles_reach_no_farther_than_they_say():
 def test_scribbles_of_one_kind_alone_are_asked_for_the_other():
     label_map = LabelMap(np.zeros(GRID.shape, np.uint8), GRID)
     marks = np.zeros(GRID.shape, np.uint8)
-    with pytest.raises(InputError, match="Expected scribbles; none is drawn yet"):
+    with pytest.raises(InputError, match="Expected scribbles; found none"):
         apply_scribbles(label_map, noisy(ball((10, 30, 30), 9)), marks)
     marks[10, 30, 30] = OUT
-    with pytest.raises(InputError, match=r"nothing near the scribbles is in.*Draw a scribble 'in'"):
+    with pytest.raises(
+        InputError, match=r"near the scribbles; found nothing that is in.*Draw a scribble 'in'"
+    ):
         apply_scribbles(label_map, noisy(ball((10, 30, 30), 9)), marks)
 
 

@@ -101,7 +101,7 @@ def test_a_projection_is_the_same_for_a_map_and_its_array(still_exam):
 def test_maps_need_a_phase_before_and_one_after_contrast(still_exam):
     for roles in (("pre",), ("post1", "post2")):
         exam = Exam("P001", {role: still_exam.phases[role] for role in roles})
-        with pytest.raises(InputError, match="Expected a phase before and one after contrast"):
+        with pytest.raises(InputError, match="Expected a pre-contrast and a post-contrast phase"):
             dce.enhancement_maps(exam)
     one = Exam("P001", {role: still_exam.phases[role] for role in ("pre", "post1")})
     assert list(dce.enhancement_maps(one)) == ["sub1", "PE1"]

@@ -126,7 +126,7 @@ def test_bad_input_is_refused_before_work_with_three_parts(run, files, tmp_path)
     exam, mask = files
     for words, needed in (
         (("--output", tmp_path / "r.txt"), "Expected  a file name ending in .csv, .json, .pdf"),
-        (("--pe-threshold", "0"), "Expected  a threshold of enhancement above 0 %"),
+        (("--pe-threshold", "0"), "Expected  an enhancement threshold above 0 %"),
         (("--prior", tmp_path / "none.json"), "Expected  the prior visit's report as a JSON file"),
     ):
         code, out, err = run("report", exam, "--mask", mask, *words)
@@ -138,7 +138,7 @@ def test_bad_input_is_refused_before_work_with_three_parts(run, files, tmp_path)
     kept = before.read_bytes()
     code, _, err = run("report", exam, "--mask", mask, "--prior", before, "--output", before)
     assert code == 2
-    assert "Expected  another name for the report" in err
+    assert "Expected  an --output file other than the inputs" in err
     assert before.read_bytes() == kept
 
 

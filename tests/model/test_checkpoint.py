@@ -68,7 +68,7 @@ def test_truncated_weights_are_refused(saved):
     folder, *_ = saved
     weights = folder / WEIGHTS_FILE
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(InputError, match=r"weights\.safetensors has"):
+    with pytest.raises(InputError, match=r"in weights\.safetensors"):
         checkpoint.load(folder)
 
 

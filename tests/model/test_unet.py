@@ -81,12 +81,12 @@ def test_a_model_that_bears_missing_phases_says_which_it_uses(roles, used):
 
 def test_even_that_model_needs_something():
     spec = ModelSpec(inputs=("post1", "post1-pre"), missing="zero")
-    with pytest.raises(InputError, match="Model starter needs phase post1"):
+    with pytest.raises(InputError, match="phase post1 for model starter"):
         spec.require(exam_of("pre"), "starter")
 
 
 def test_other_models_need_every_phase():
-    with pytest.raises(InputError, match="Model plain needs phase pre"):
+    with pytest.raises(InputError, match="phase pre for model plain"):
         ModelSpec(inputs=("pre", "post1")).require(exam_of("post1"), "plain")
 
 

@@ -362,12 +362,14 @@ def test_all_problems_are_reported_together() -> None:
 
 
 def test_seed_must_be_a_whole_number() -> None:
-    with pytest.raises(InputError, match=r"whole number from 0 as seed; found -1\. Give"):
+    with pytest.raises(InputError, match=r"whole number from 0 as the seed; found -1\. Give"):
         breast_phantom(-1)
 
 
 def test_lesion_without_room_is_refused_by_name() -> None:
-    with pytest.raises(InputError, match=r"room for lesion 1 of 2 mL .*; the slices .*\. Ask for"):
+    with pytest.raises(
+        InputError, match=r"room for lesion 1 of 2 mL .*; found less in the slices .*\. Ask for"
+    ):
         breast_phantom(0, z_center_mm=120.0, lesions=(LesionSpec(volume_ml=2.0),), **SMALL)
 
 

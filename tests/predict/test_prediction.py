@@ -153,7 +153,7 @@ def test_breasts_that_cannot_be_found_are_no_silent_guess(sphere_exam):
 
 def test_a_missing_phase_is_named_before_any_work(sphere_exam):
     exam, _ = sphere_exam
-    with pytest.raises(InputError, match=r"Model oracle needs phase post2; exam P001 has pre, pos"):
+    with pytest.raises(InputError, match=r"phase post2 for model oracle; found pre, pos"):
         next(predict(oracle(inputs=("post2",)), exam))
 
 
@@ -233,7 +233,7 @@ def test_neighbors_stand_in_order_and_ends_repeat():
 def test_a_device_that_is_not_there_is_refused():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with pytest.raises(InputError, match=r"device 'cuda'.*offers cpu"):
+    with pytest.raises(InputError, match=r"device 'cuda'.*found cpu"):
         choose_device("cuda")
     assert choose_device("auto").type in ("cpu", "mps")
 

@@ -48,7 +48,7 @@ def scored(answers, truth=None):
     def predict(exam):
         answer = answers[exam.case_id]
         if answer is None:
-            exam.require_phases(["post9"], "Model m")
+            exam.require_phases(["post9"], "model m")
         return Answer(answer)
 
     image = Volume(np.zeros(GRID.shape, np.float32), GRID)

@@ -126,9 +126,9 @@ def test_a_registered_name_is_never_replaced(registry, make_checkpoint):
     source = make_checkpoint("Site-A")
     registry.register(source)
     for name in ("Site-A", "site-a"):  # one folder on macOS and Windows
-        with pytest.raises(InputError, match=f"'{name}' is taken. Choose another name"):
+        with pytest.raises(InputError, match=f"'{name}', which is taken. Choose another name"):
             registry.register(source, name)
-        with pytest.raises(InputError, match=f"'{name}' is taken. Choose another name"):
+        with pytest.raises(InputError, match=f"'{name}', which is taken. Choose another name"):
             registry.require_free(name)
     with pytest.raises(InputError, match="Expected a model name of 1 to 64 letters"):
         registry.require_free("a/b")
@@ -170,7 +170,9 @@ def test_names_that_are_no_safe_folder_names_are_refused(registry, make_checkpoi
 def test_a_folder_that_lacks_a_file_is_refused(registry, make_checkpoint, missing):
     source = make_checkpoint()
     (source / missing).unlink()
-    with pytest.raises(InputError, match=r"weights.safetensors and model.json; .* is not one"):
+    with pytest.raises(
+        InputError, match=r"weights.safetensors and model.json; .* which is not one"
+    ):
         registry.register(source)
 
 
@@ -184,7 +186,7 @@ def test_a_description_that_is_no_json_is_refused(registry, make_checkpoint):
 def test_weights_of_another_model_are_refused_and_leave_nothing(registry, make_checkpoint):
     source, other = make_checkpoint("a"), make_checkpoint("b")
     (source / "weights.safetensors").write_bytes((other / "weights.safetensors").read_bytes())
-    with pytest.raises(InputError, match=r"they have SHA-256 .* and model\.json names"):
+    with pytest.raises(InputError, match=r"found SHA-256 .* and not"):
         registry.register(source)
     assert registry.list() == ()
     assert registry.log() == ()
@@ -197,7 +199,7 @@ def test_weights_cut_off_are_refused_even_without_a_hash(registry, make_checkpoi
     (source / "model.json").write_text(json.dumps({**info, "weights_sha256": ""}))
     weights = (source / "weights.safetensors").read_bytes()
     (source / "weights.safetensors").write_bytes(weights[:-5])
-    with pytest.raises(InputError, match="they cannot be read"):
+    with pytest.raises(InputError, match="could not be read"):
         registry.register(source)
 
 
@@ -240,7 +242,7 @@ def test_a_model_nobody_judged_is_promoted_by_hand_only(registry, make_checkpoin
     registry.register(make_checkpoint("a"))
     with pytest.raises(
         InputError,
-        match=r"not judged on locked test patients\. "
+        match=r"which was not judged on them\. "
         "Judge it with 'napari-breastseg models promote a --dataset DATASET', or promote it by "
         "hand with --force",
     ):
@@ -352,7 +354,7 @@ def test_rolling_back_goes_through_the_promoted_ones_to_the_starter(registry, ma
     assert registry.promoted() == registry.folder / "a"
     assert registry.rollback() is None
     assert registry.promoted() is None
-    with pytest.raises(InputError, match="none is promoted, the starter is in use"):
+    with pytest.raises(InputError, match="found none: the starter is the default model"):
         registry.rollback()
 
 
@@ -362,7 +364,9 @@ def test_a_promoted_model_that_is_gone_is_said_and_rolled_back_over(registry, ma
         registry.promote(name, force=True)
     for name in ("b", "c"):
         (registry.folder / name).rename(registry.folder.parent / name)
-    with pytest.raises(InputError, match=r"promoted model 'c'; .* 'models rollback'"):
+    with pytest.raises(
+        InputError, match=r"promoted model 'c' in .*; found it missing.* 'models rollback'"
+    ):
         registry.promoted()
     assert registry.rollback() == registry.folder / "a"
 
@@ -373,14 +377,14 @@ def test_a_damaged_model_is_listed_with_its_problem_and_not_promoted(registry, m
     (registry.folder / "a" / "model.json").write_text("{")
     problems = {entry.name: bool(entry.problem) for entry in registry.list()}
     assert problems == {"a": True, "b": False}
-    with pytest.raises(InputError, match="Expected a whole model to promote 'a'"):
+    with pytest.raises(InputError, match="Expected a complete model to promote 'a'"):
         registry.promote("a", force=True)
 
 
 def test_a_pointer_nobody_can_read_is_said(registry, make_checkpoint):
     registry.register(make_checkpoint("a"))
     (registry.folder / "promoted").write_text("{")
-    with pytest.raises(InputError, match=r"it cannot be read. Delete that file"):
+    with pytest.raises(InputError, match=r"could not be read. Delete that file"):
         registry.promoted()
 
 
@@ -457,14 +461,14 @@ def test_a_registry_that_is_held_too_long_is_said(registry, make_checkpoint, mon
     monkeypatch.setattr("napari_breastseg.registry.models._LOCK_TIMEOUT_S", 0.1)
     with (
         FileLock(registry.folder / ".lock"),
-        pytest.raises(StorageError, match="another program has held it"),
+        pytest.raises(StorageError, match="another program holding it"),
     ):
         registry.promote("a", force=True)
 
 
 def test_a_home_that_cannot_be_made_is_said(tmp_path, make_checkpoint):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="Expected to write"):
+    with pytest.raises(StorageError, match="to be writable"):
         Registry(tmp_path / "file").register(make_checkpoint())
 
 

@@ -247,7 +247,7 @@ def test_a_case_that_cannot_be_used_is_named_and_stops_no_other(cases, tmp_path)
     fine = shifted(0)(truths_of(cases))
 
     def predict(exam):
-        exam.require_phases(["post2"] if exam.case_id == "P02_v1" else ["post1"], "Model m")
+        exam.require_phases(["post2"] if exam.case_id == "P02_v1" else ["post1"], "model m")
         return fine(exam)
 
     other = Grid((12, 48, 41))
@@ -259,8 +259,8 @@ def test_a_case_that_cannot_be_used_is_named_and_stops_no_other(cases, tmp_path)
     assert result.failed == ("P01_v1", "P02_v1")
     assert [row.case_id for row in result.cases] == ["P02_v2", "P10_v1"]
     assert "12 x 48 x 41" in result.summary["failed"][0]["message"]
-    assert "needs phase post2" in result.summary["failed"][1]["message"]
-    assert sum("P02_v1: Model m needs phase post2" in message for message in messages) == 1
+    assert "phase post2 for model m" in result.summary["failed"][1]["message"]
+    assert sum("P02_v1: Expected phase post2 for model m" in message for message in messages) == 1
     assert "2 cases not scored" in result.summary["notes"][-1]
 
 
@@ -273,9 +273,11 @@ def test_no_cases_are_refused():
 
 def test_a_run_without_one_scored_case_says_the_first_reason(cases):
     def predict(exam):
-        exam.require_phases(["post9"], "Model m")
+        exam.require_phases(["post9"], "model m")
 
-    with pytest.raises(InputError, match="4 failed, the first with 'Model m needs phase post9"):
+    with pytest.raises(
+        InputError, match="all 4 failed, the first with 'Expected phase post9 for model m"
+    ):
         drain(evaluate(cases, predict))
 
 
@@ -287,7 +289,7 @@ def test_a_case_given_twice_is_refused(cases):
 def test_a_folder_that_cannot_be_written_is_said_before_the_first_prediction(cases, tmp_path):
     (tmp_path / "file").write_text("not a folder")
     called = []
-    with pytest.raises(StorageError, match="Expected to write"):
+    with pytest.raises(StorageError, match="to be writable"):
         drain(evaluate(cases, called.append, output=tmp_path / "file" / "out"))
     assert called == []
 

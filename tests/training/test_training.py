@@ -222,7 +222,7 @@ def test_a_finished_model_is_not_overwritten(tmp_path):
     drain(train(CASES, tmp_path / "m", spec=SPEC, config=config()))
     before = (tmp_path / "m" / "weights.safetensors").read_bytes()
     for resume in (False, True):
-        with pytest.raises(InputError, match="already holds a finished model"):
+        with pytest.raises(InputError, match="found a finished model"):
             drain(train(CASES, tmp_path / "m", spec=SPEC, config=config(), resume=resume))
     assert (tmp_path / "m" / "weights.safetensors").read_bytes() == before
 
@@ -457,7 +457,7 @@ def test_a_locked_patient_is_refused_even_when_given_by_name(dataset, tmp_path):
     cases = [DatasetCase(dataset, "C09", "P09"), DatasetCase(dataset, "C00", "P00")]
     for learned, held_out in ((cases, ()), (cases[1:], cases[:1])):
         job = train(learned, tmp_path / "m", spec=SPEC, config=config(), validation=held_out)
-        with pytest.raises(InputError, match="case C09 is of a patient locked for testing"):
+        with pytest.raises(InputError, match="found case C09 of a patient locked for testing"):
             drain(job)
 
 
@@ -496,7 +496,7 @@ def test_two_patients_held_out_in_one_dataset_each_leave_nothing_to_learn(tmp_pa
                 case.case_id, case.label_map(), reviewed_slices=None, annotator="a", seconds=1
             )
         sets.append(made)
-    with pytest.raises(InputError, match="Expected patients to learn from besides those held out"):
+    with pytest.raises(InputError, match="Expected patients to train on besides those held out"):
         split_by_patient(sets, 0)
 
 
@@ -532,7 +532,9 @@ def test_a_model_for_phases_the_dataset_lacks_is_refused(dataset, tmp_path):
 
     spec = ModelSpec(features=(4, 8), inputs=("pre", "post1"), patch_size=(32, 32))
     base = Checkpoint(ModelInfo(name="two-phase", spec=spec), build(spec))
-    with pytest.raises(InputError, match=r"two-phase needs phase pre; dataset data has post1"):
+    with pytest.raises(
+        InputError, match=r"phase pre for model two-phase; found post1 in dataset data"
+    ):
         drain(train_dataset([dataset], tmp_path / "m", base=base))
 
 

@@ -147,7 +147,7 @@ def test_torchrun_starts_two_processes_that_train_as_one(data, tmp_path):
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused():
-    with pytest.raises(InputError, match=r"divides the 4 patches.*torchrun started 3"):
+    with pytest.raises(InputError, match=r"divides the 4 patches.*found 3, started by torchrun"):
         Ranks(0, 3).require_shares(4)
     Ranks(1, 2).require_shares(4)
 
@@ -165,7 +165,7 @@ def test_more_processes_than_cards_are_refused(monkeypatch):
     for key, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    refused = pytest.raises(InputError, match=r"process 2 came to 1 GPUs.*--nproc-per-node 1")
+    refused = pytest.raises(InputError, match=r"found 1 GPUs for process 2.*--nproc-per-node 1")
     with refused, joined(torch.device("cuda")):
         pass
 

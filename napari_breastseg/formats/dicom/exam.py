@@ -123,8 +123,8 @@ class DicomExam:
             what = f"found series {', '.join(unknown)}" if unknown else ""
             given = ", ".join(f"{role} = series {handle}" for handle, role in chosen.items())
             raise InputError(
-                f"Expected a role for one or more of the series {', '.join(handles)} of "
-                f"{self.case_id}, each another one",
+                f"Expected a different role for each series chosen of {self.case_id}, out of "
+                f"series {', '.join(handles)}",
                 what or f"found {given or 'no role'}",
                 "Say which series is which phase: --phases pre=2,post1=4",
             )
@@ -161,7 +161,7 @@ class DicomExam:
                 handle and role for handle, role in roles.items()
             ):
                 raise InputError(
-                    "Expected each phase with a series of its own, such as pre=2,post1=4",
+                    "Expected a series number for each phase, such as pre=2,post1=4",
                     f"found {len(pairs)} phases and {len(roles)} series",
                     "Give every phase one series number",
                 )
@@ -174,7 +174,8 @@ class DicomExam:
             raise InputError(
                 f"Expected {len(phases)} phases for case {self.case_id}: {', '.join(phases)}",
                 f"found {len(found)}: {names}",
-                "Name as many, or say which series is which phase: --phases pre=2,post1=4",
+                f"Name {len(phases)} phases, or say which series is which phase: --phases "
+                "pre=2,post1=4",
             )
         return self.with_roles({s.handle: role for s, role in zip(found, phases, strict=True)})
 
@@ -227,8 +228,10 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
             yield Progress("Reading headers", done, len(files))
     if not headers:
         raise DicomError(
-            "Expected DICOM files with a readable header",
-            "the only one has none" if unread == 1 else f"none of the {unread} has one",
+            "Expected DICOM files with readable headers",
+            "found one file, without a readable header"
+            if unread == 1
+            else f"found {unread} files, none with a readable header",
             "Copy or export them again; they are cut short or damaged",
         )
     identity = Identity()

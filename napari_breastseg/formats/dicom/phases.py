@@ -70,7 +70,7 @@ def decide(stacks: Sequence[Stack]) -> Decision:
             whys,
             [i for group in largest for i in group],
             "Expected one dynamic series",
-            f"{len(largest)} could be it",
+            f"{len(largest)} that could be it",
         )
     group = largest[0]
     for i in left:
@@ -104,7 +104,11 @@ def _modality(stack: Stack) -> str:
 
 
 def _say_problem(stack: Stack) -> str:
-    return "" if stack.problem is None else f"not readable: {stack.problem.found}"
+    return (
+        ""
+        if stack.problem is None
+        else f"not readable: {stack.problem.found.removeprefix('found ')}"
+    )
 
 
 def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
@@ -116,13 +120,15 @@ def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
         return _in_roles(stacks, whys, groups[0], f"the only image series; {whys[groups[0][0]]}")
     if groups:
         return _asked(
-            stacks, whys, originals, "Expected a dynamic (DCE) series", "none looks like one"
+            stacks, whys, originals, "Expected a dynamic (DCE) series", "none that looks like one"
         )
     problem = next((stack.problem for stack in stacks if stack.problem is not None), None)
     if problem is None:
         named = "; ".join(f"series {s.handle}: {w}" for s, w in zip(stacks, whys, strict=True))
         problem = InputError(
-            "Expected an MR image series", f"saw {named or 'none'}", "Choose the folder of the exam"
+            "Expected an MR image series",
+            f"found {named or 'none'}",
+            "Choose the folder of the exam",
         )
     return Decision((None,) * len(stacks), tuple(whys), problem)
 
@@ -170,7 +176,7 @@ def _asked(
     listed = ", ".join(f"series {name}" for name in names[:8]) + (", ..." if names[8:] else "")
     example = f"pre={names[0]},post1={names[-1]}"
     question = InputError(
-        needed, f"{came}: {listed}", f"Say which series is which phase: --phases {example}"
+        needed, f"found {came}: {listed}", f"Say which series is which phase: --phases {example}"
     )
     return Decision((None,) * len(stacks), tuple(whys), question)
 
@@ -191,8 +197,11 @@ def _in_roles(
     before = agents.index(True) if True in agents else 0
     if before > 1 or (True in agents and not all(agents[before:])):
         doubtful = ordered[:before] if before > 1 else ordered
-        came = "several lie before the contrast agent" if before > 1 else "contrast agents come "
-        came += "" if before > 1 else "and go in the order of time"
+        came = (
+            "several before the contrast agent"
+            if before > 1
+            else "contrast agents that come and go in the order of time"
+        )
         for i in ordered:
             whys[i] = came if i in doubtful else f"contrast agent; {basis}"
         return _asked(stacks, whys, ordered, "Expected one phase before contrast", came)
@@ -227,7 +236,7 @@ def _ordered(stacks: Sequence[Stack], group: list[int]) -> tuple[list[int] | Non
         if is_clear and clock is not None:
             in_time = sorted(clock, key=clock.__getitem__)
             if [i for i in ordered if i in clock] != in_time:
-                return None, f"{what} and acquisition time say different things"
+                return None, f"{what} and acquisition time in conflict"
         return ordered, what
     firsts = list(starts.values())
     whole = {
@@ -241,18 +250,18 @@ def _ordered(stacks: Sequence[Stack], group: list[int]) -> tuple[list[int] | Non
         return joined(sorted(firsts, key=clock.__getitem__)), "acquisition time"
     made = _compared(stacks, firsts, lambda s: s.content_s, is_clock=True)
     if clock is not None and (made is None or len(set(clock.values())) > 1):
-        return None, "some were acquired at the same time"
+        return None, "some acquired at the same time"
     if made is not None:
         order = sorted(firsts, key=made.__getitem__)
         steps = [made[b] - made[a] for a, b in itertools.pairwise(order)]
         if min(steps) >= (_SAME_S if clock is not None else 1e-9):
             return joined(order), "content time"
-        return None, "some were made at the same time"
+        return None, "some made at the same time"
     if any(stacks[i].acquired_s is not None or stacks[i].content_s is not None for i in firsts):
-        return None, "only some have a time"
+        return None, "only some with a time"
     if clock is None and all(stacks[i].handle.partition(".")[0].isdigit() for i in firsts):
         return joined(firsts), "series number, as there is no time"
-    return None, "no header tells the time"
+    return None, "no time in any header"
 
 
 def _compared(

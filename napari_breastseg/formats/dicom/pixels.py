@@ -55,8 +55,8 @@ def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
         raise stack.problem
     if stack.grid is None:
         raise InputError(
-            f"Expected an image for a phase, not series {stack.handle}",
-            "it holds none",
+            "Expected an image series for a phase",
+            f"found series {stack.handle}, which holds no image",
             "Choose another series",
         )
     data: NDArray[Any] | None = None
@@ -110,9 +110,9 @@ def _planes(
     size = (first.rows, first.columns)
     if len(planes) != len(frames) or any(plane.shape != size for plane in planes):
         raise InputError(
-            f"Expected every slice of series {stack.handle} whole",
-            f"slice {done + 1} of {len(stack.frames)} is cut short, damaged or compressed in a "
-            "way that is not read",
+            f"Expected all slices of series {stack.handle} to be readable",
+            f"found slice {done + 1} of {len(stack.frames)} cut short, damaged or "
+            "compressed in an unsupported way",
             "Copy or export the series again, or say which series to read instead: "
             "--phases pre=2,post1=4",
         )

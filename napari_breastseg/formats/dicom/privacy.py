@@ -140,15 +140,15 @@ def _key() -> bytes:
         key = path.read_bytes()
     except OSError as error:
         raise StorageError(
-            "Expected to keep the key of pseudonyms in BREASTSEG_HOME",
-            f"the system answered '{error.strerror or type(error).__name__}'",
-            "Let BREASTSEG_HOME name a folder you may write to",
+            "Expected BREASTSEG_HOME to be writable, to keep the pseudonym key",
+            f"found the system error '{error.strerror or type(error).__name__}'",
+            "Set BREASTSEG_HOME to a folder you may write to",
         ) from None
     if len(key) < _KEY_BYTES:
         raise StorageError(
-            f"Expected the key of pseudonyms, {_KEY_BYTES} bytes, in BREASTSEG_HOME",
-            f"its file {KEY_FILE} holds {len(key)}",
-            f"Restore {KEY_FILE} from a backup; removing it gives every exam another pseudonym",
+            f"Expected a pseudonym key of {_KEY_BYTES} bytes in BREASTSEG_HOME",
+            f"found {len(key)} bytes in {KEY_FILE}",
+            f"Restore {KEY_FILE} from a backup; deleting it gives every exam a new pseudonym",
         )
     return key
 

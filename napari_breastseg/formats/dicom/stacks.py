@@ -151,8 +151,8 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
             _refused(
                 base,
                 frames,
-                "Expected every slice as a picture of its own",
-                "it holds mosaics, all slices tiled in one picture",
+                "Expected every slice as an image of its own",
+                "found mosaics, all slices tiled in one image",
                 "Export it as single slices or multi-frame, or choose another series",
             )
         ]
@@ -162,7 +162,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
                 base,
                 frames,
                 "Expected grey values",
-                "it holds color pictures",
+                "found color images",
                 "Choose the series they were made from",
             )
         ]
@@ -175,7 +175,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
                 base,
                 frames,
                 "Expected the position of every slice",
-                f"{len(frames) - len(placed)} of {len(frames)} have none",
+                f"found {len(frames) - len(placed)} of {len(frames)} without one",
                 "Export the series again, with image position and orientation",
             )
         ]
@@ -188,7 +188,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
                 base,
                 frames,
                 "Expected slices of one orientation",
-                f"it holds slices of {max(count, 2)} orientations",
+                f"found {max(count, 2)} orientations",
                 "Choose a series of parallel slices; this one may be a localizer",
             )
         ]
@@ -206,8 +206,8 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
                 base,
                 frames,
                 "Expected one slice at each position",
-                f"{doubled} of {len(frames)} slices lie where another one lies, and no time "
-                "tells them apart",
+                f"found {doubled} of {len(frames)} slices at the position of another one, "
+                "with no time to tell them apart",
                 "Export the series again, or remove the files that are there twice",
             )
         ]
@@ -235,9 +235,9 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
             return _refused(
                 base,
                 frames,
-                "Expected slices at even distances",
-                f"between slices {wide + 1} and {wide + 2} of {len(frames)} there are "
-                f"{gaps[wide]:.4g} mm, between most {usual:.4g} mm"
+                "Expected evenly spaced slices",
+                f"found {gaps[wide]:.4g} mm between slices {wide + 1} and {wide + 2} of "
+                f"{len(frames)}, and {usual:.4g} mm between most"
                 + (f"; {missing} may be missing there" if missing > 0 else ""),
                 "Export or copy the series again, all of its files",
             )
@@ -248,7 +248,7 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
                 base,
                 frames,
                 "Expected slices that lie straight above each other",
-                f"some are shifted by {off_mm:.3g} mm",
+                f"found some shifted by {off_mm:.3g} mm",
                 "Choose a series of one block of slices",
             )
     affine = np.eye(4)
@@ -269,7 +269,7 @@ def _without_place(base: Stack, frames: list[Frame]) -> Stack:
             base,
             frames,
             "Expected the position of every slice",
-            f"none of its {len(frames)} slices has one",
+            f"found none in its {len(frames)} slices",
             "Export the series again, with image position and orientation",
         )
     frame = frames[0]

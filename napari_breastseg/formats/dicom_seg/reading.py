@@ -113,8 +113,8 @@ def read_seg(
         grid = _grid_of([plane.frame for plane in planes], data)
     elif not (grid.has_spacing and grid.has_orientation):
         raise InputError(
-            f"Expected {_exam(case_id)} with position and spacing to lay a DICOM SEG on",
-            f"it has {grid.describe()} and no position",
+            f"Expected {_exam(case_id)} to have a position and spacing to place a DICOM SEG on",
+            f"found {grid.describe()} and no position",
             "Open the DICOM exam the SEG was drawn on",
         )
     placed = np.zeros(grid.shape, np.uint8)
@@ -139,8 +139,8 @@ def _load(path: Path) -> Any:
             is_whole = False
     if not is_whole:
         raise InputError(
-            "Expected a whole DICOM SEG",
-            "the DICOM file describes no segment, or is cut short",
+            "Expected a complete DICOM SEG",
+            "found a DICOM file that describes no segment or is cut short",
             "Choose a segmentation object, or export it again",
         )
     return data
@@ -168,9 +168,9 @@ def _chosen(found: Sequence[Segment], wanted: Collection[int] | None) -> set[int
     if wanted is not None:
         if not wanted or not numbers.issuperset(wanted):
             raise InputError(
-                f"Expected segments out of {_listed(numbers)} of the DICOM SEG",
+                f"Expected segments of the DICOM SEG, which has {_listed(numbers)}",
                 f"found {_listed(wanted)}",
-                "Choose among its numbers",
+                "Choose from its segment numbers",
             )
         return set(wanted)
     lesions = {segment.number for segment in found if segment.is_lesion}
@@ -178,8 +178,8 @@ def _chosen(found: Sequence[Segment], wanted: Collection[int] | None) -> set[int
         return lesions or numbers
     raise InputError(
         "Expected a DICOM SEG of one segment, or with a segment coded as lesion, mass or neoplasm",
-        f"it has segments {_listed(numbers)}, none of them coded so",
-        "Export the tumor's segment as a SEG of its own",
+        f"found segments {_listed(numbers)}, none of them coded so",
+        "Export the tumor's segment as a separate SEG",
     )
 
 
@@ -218,10 +218,10 @@ def _planes(path: Path, data: Any, chosen: set[int]) -> list[_Plane]:
     ]
     if not planes or not all(has_place):
         raise InputError(
-            "Expected a DICOM SEG whose frames say where in the patient they lie",
-            f"{len(planes) - sum(has_place)} of {len(planes)} do not"
+            "Expected a DICOM SEG whose frames have a position in the patient",
+            f"found {len(planes) - sum(has_place)} of {len(planes)} frames without one"
             if planes
-            else "no frame of its segments can be read",
+            else "found no readable frame of its segments",
             "Export it again from the program it was drawn in",
         )
     return planes
@@ -248,7 +248,7 @@ def _place(placed: NDArray[np.uint8], plane: _Plane, grid: Grid, case_id: str) -
         pixels = f"{frame.rows} x {frame.columns} pixels of {between_rows:.4g} x "
         raise InputError(
             f"Expected a DICOM SEG on the grid of {_exam(case_id)}, {grid.describe()}",
-            f"its frames are {pixels}{between_columns:.4g} mm, of another size or direction",
+            f"found frames of {pixels}{between_columns:.4g} mm, of another size or direction",
             "Export the mask again on the exam's own grid",
         )
     origin = np.rint(start).astype(int)
@@ -257,7 +257,9 @@ def _place(placed: NDArray[np.uint8], plane: _Plane, grid: Grid, case_id: str) -
     if np.abs(start - origin).max() > _OFF_VOXELS or not is_inside:
         raise InputError(
             f"Expected a DICOM SEG that lies within {_exam(case_id)}, voxel on voxel",
-            "part of it lies outside" if not is_inside else "its frames lie between the voxels",
+            "found part of it outside"
+            if not is_inside
+            else "found frames that lie between the voxels",
             "Choose the exam it was drawn on, or export the mask again on this one",
         )
     placed[tuple(where)] = TUMOR
@@ -280,11 +282,11 @@ def _grid_of(frames: Sequence[Frame], data: Any) -> Grid:
         step = stated if stated and _are_multiples(gaps, stated) else float(gaps.min())
     if turned > 0.01 or not _are_multiples(gaps, step):
         raise InputError(
-            "Expected a DICOM SEG of parallel slices at even distances",
-            "its slices are turned against each other"
+            "Expected a DICOM SEG of parallel, evenly spaced slices",
+            "found slices at an angle to each other"
             if turned > 0.01
-            else f"they lie {', '.join(f'{gap:.4g}' for gap in gaps[:4])} mm apart",
-            "Choose the exam it was drawn on as well, or export it as one stack",
+            else f"found slices {', '.join(f'{gap:.4g}' for gap in gaps[:4])} mm apart",
+            "Choose the exam it was drawn on as well, or export the SEG as one stack",
         )
     row, column = plane_directions(first)
     between_rows, between_columns = first.spacing_mm or (1.0, 1.0)

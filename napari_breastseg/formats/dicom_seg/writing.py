@@ -123,24 +123,24 @@ def write_seg(
     if path.suffix.lower() != ".dcm":
         raise InputError(
             "Expected a file name that ends in .dcm for a DICOM SEG",
-            f"it ends in {path.suffix or 'nothing'}",
+            f"found {path.suffix or 'no ending'}",
             "Choose a name such as tumor.dcm",
         )
     role, stack = _phase(exam, role)
     grid = stack.grid
     if grid is None or not (grid.has_orientation and grid.has_spacing):
         raise InputError(
-            f"Expected {role} of exam {exam.case_id} with position and orientation",
-            "its headers do not hold them",
-            "A DICOM SEG cannot be made on such images; write the mask as NIfTI",
+            f"Expected position and orientation in the headers of {role} of exam {exam.case_id}",
+            "found none",
+            "Write the mask as NIfTI; a DICOM SEG needs both",
         )
     label_map.require_grid(grid, exam.case_id)
     tumor = label_map.tumor
     if not tumor.any():
         raise InputError(
-            f"Expected a mask with tumor for a DICOM SEG of exam {exam.case_id}",
-            "it is empty",
-            "A SEG cannot say that there is nothing; keep the mask as NIfTI",
+            f"Expected a mask with tumor for the DICOM SEG of exam {exam.case_id}",
+            "found an empty mask",
+            "Save the mask as NIfTI; a DICOM SEG cannot be empty",
         )
     chosen = side_of(tumor, grid) if side is None else (None if side == "none" else side)
     sources = _sources(stack, exam.case_id)
@@ -161,7 +161,7 @@ def write_seg(
     except Exception as error:
         raise InputError(
             f"Expected headers of {role} of exam {exam.case_id} that a DICOM SEG can be made from",
-            f"they are incomplete or not as the standard has them ({type(error).__name__})",
+            f"found them incomplete or not as the standard has them ({type(error).__name__})",
             "Export the exam again from the archive, or write the mask as NIfTI",
         ) from None
     return WrittenSeg(exam.case_id, role, int(seg.NumberOfFrames), int(tumor.sum()), chosen)
@@ -234,10 +234,12 @@ def _sources(stack: Stack, case_id: str) -> list[Any]:
     needed = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
     lacking = [word for word in needed if not all(source.get(word) for source in sources)]
     if not sources or lacking or (is_multi_frame and len(files) > 1):
-        came = f"some lack the {lacking[0]}" if lacking else "some cannot be read"
+        came = f"some without {lacking[0]}" if lacking else "some that could not be read"
         raise InputError(
             f"Expected the source images of exam {case_id} with what a DICOM SEG refers to",
-            "they are spread over several multi-frame files" if sources and not lacking else came,
+            "found them spread over several multi-frame files"
+            if sources and not lacking
+            else f"found {came}",
             "Export the exam again from the archive, or write the mask as NIfTI",
         )
     return sources

@@ -139,13 +139,13 @@ def copy_slice(
     if not 0 <= index + step < depth:
         raise InputError(
             "Expected a slice to copy to",
-            f"slice {index + 1} is the last of {depth}",
-            "Go back one",
+            f"found none beyond slice {index + 1} of {depth}",
+            "Go back one slice",
         )
     mark = _plane(label_map.data, index, axis) == TUMOR
     if not mark.any():
         raise InputError(
-            "Expected tumor in the slice in sight to copy", "it holds none", "Draw it first"
+            "Expected tumor in the current slice to copy", "found none", "Draw it first"
         )
     there = _plane(label_map.data, index + step, axis) == TUMOR
     old = there

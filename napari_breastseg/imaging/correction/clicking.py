@@ -215,7 +215,9 @@ def _clicked(label_map: LabelMap, scope: Scope) -> tuple[Box, Mask]:
     region = region_of(labels.shape, Scope("volume") if scope.kind == "lesion" else scope)
     if not all(part.start <= place < part.stop for place, part in zip(at, region, strict=True)):
         raise InputError(
-            "Expected a lesion inside the box", "the one meant lies outside", "Click one in the box"
+            "Expected a lesion inside the box",
+            "found the nearest one outside",
+            "Click one in the box",
         )
     inside = labels[region]
     z, y, x = (place - part.start for place, part in zip(at, region, strict=True))

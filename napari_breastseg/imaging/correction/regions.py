@@ -177,8 +177,8 @@ def region_of(shape: tuple[int, ...], scope: Scope) -> Box:
         if scope.box is None:
             raise InputError(
                 "Expected a box to work in",
-                "none is drawn yet",
-                "Draw one, or choose another scope",
+                "found none",
+                "Draw a box, or choose another tool scope",
             )
         sizes = [
             slice(*part.indices(size)[:2]) for part, size in zip(scope.box, shape, strict=True)
@@ -198,7 +198,9 @@ def nearest_tumor(labels: NDArray[Any], scope: Scope) -> Voxel:
     places = np.argwhere(plane)
     if not len(places):
         raise InputError(
-            "Expected a lesion in the slice in sight", "it holds no tumor", "Go to a slice with one"
+            "Expected a lesion in the current slice",
+            "found no tumor in it",
+            "Go to a slice with a lesion",
         )
     at = scope.at or tuple(size // 2 for size in labels.shape)
     wanted = np.delete(np.asarray(at, float), scope.axis)

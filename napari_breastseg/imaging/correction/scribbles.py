@@ -63,7 +63,7 @@ def apply_scribbles(
     drawn = tight_box(marks > 0)
     if drawn is None:
         raise InputError(
-            "Expected scribbles", "none is drawn yet", "Draw over what is tumor, or what is not"
+            "Expected scribbles", "found none", "Draw over what is tumor, or over what is not"
         )
     spacing = spacing_of(label_map.grid)
     more = [math.ceil(reach / step) + 1 for step in spacing]
@@ -79,8 +79,8 @@ def apply_scribbles(
     for kind, word in ((IN, "in"), (OUT, "out")):
         if not (seeds == kind).any():
             raise InputError(
-                "Expected to know what is in and what is out",
-                f"nothing near the scribbles is {word}",
+                "Expected both tumor and background near the scribbles",
+                f"found nothing that is {word}",
                 f"Draw a scribble '{word}' too",
             )
     is_in = _walked(np.asarray(values[box], np.float32), seeds, spacing)

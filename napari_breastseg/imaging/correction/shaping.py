@@ -154,4 +154,4 @@ def _steps(spacing: NDArray[np.float64], distance: float) -> list[int]:
 
 def _require_distance(distance: float) -> None:
     if not (math.isfinite(distance) and distance > 0):
-        raise InputError("Expected a distance above 0", f"found {distance:g}", "Give 1 if in doubt")
+        raise InputError("Expected a distance above 0", f"found {distance:g}", "Use 1 if in doubt")

@@ -215,8 +215,8 @@ def enhancement_maps(exam: Exam) -> dict[str, LazyMap]:
     posts = post_roles(exam)
     if "pre" not in exam.phases or not posts:
         raise InputError(
-            "Expected a phase before and one after contrast for enhancement maps",
-            f"exam {exam.case_id} has {', '.join(exam.phases)}",
+            "Expected a pre-contrast and a post-contrast phase for enhancement maps",
+            f"found {', '.join(exam.phases)} in exam {exam.case_id}",
             "Open the exam with its phase pre, or name the phases with --phases",
         )
     floor = tissue_floor(exam)
