@@ -33,6 +33,7 @@ from skimage.measure import label, regionprops  # noqa: E402
 from napari_breastseg import formats  # noqa: E402
 from napari_breastseg.core.volume import Exam, LabelMap  # noqa: E402
 from napari_breastseg.widgets.canvas.layers import tumor_layer  # noqa: E402
+from napari_breastseg.widgets.canvas.lesion_frame import remove_frame  # noqa: E402
 
 SAMPLE = next(iter(sorted((ROOT / "sample_data").glob("*_0000.nii.gz"))))
 SIZE = (1280, 800)
@@ -118,7 +119,7 @@ def main() -> int:
     scrolled = panel.parentWidget().parentWidget()
     scrolled.verticalScrollBar().setValue(scrolled.verticalScrollBar().maximum())
     snap(viewer, dock, "lesions")
-    panel.lesions._mark(None)
+    remove_frame(viewer)
     dock.show_tab("Review")
     wait(dock)
     snap(viewer, dock, "review")
