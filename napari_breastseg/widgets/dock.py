@@ -12,11 +12,9 @@ import napari.viewer
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QShortcut,
-    QSizePolicy,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -24,7 +22,8 @@ from qtpy.QtWidgets import (
 
 from ..core.volume import Exam, LabelMap
 from .canvas.display import Display
-from .canvas.layers import set_aside, show_exam, show_labels
+from .canvas.exam_picker import ExamPicker
+from .canvas.layers import show_exam, show_labels
 from .canvas.layouts import Layouts
 from .canvas.orientation import show_radiologically
 from .canvas.slice_marks import SliceMarks
@@ -33,12 +32,12 @@ from .correct.panel import CorrectPanel
 from .keys import KEYS, SHEET_KEY, Actions
 from .open.panel import OpenPanel
 from .parts.fields import scrolled
-from .parts.jobs import errors_shown
+from .parts.jobs import JobRunner, errors_shown
 from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
 from .review.panel import ReviewPanel
 from .segment.panel import SegmentPanel
 from .state.session import Draft, Session
-from .state.sources import Source, earlier_layers, exam_of, note_of, sources
+from .state.sources import Source, exam_of
 from .tour import Tour
 from .train.panel import TrainPanel
 
@@ -60,12 +59,8 @@ class BreastMRI(Actions, QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.session = Session()
-        self._sources: list[Source] = []
         self._window: QWidget | None = None
         self._is_over = False
-        self.source = QComboBox()
-        self.source.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.source.activated.connect(self._choose_source)
         self.open_panel = OpenPanel(napari_viewer, self.session)
         self.segment_panel = SegmentPanel(napari_viewer, self.session)
         self.correct_panel = CorrectPanel(napari_viewer, self.session)
@@ -82,9 +77,23 @@ class BreastMRI(Actions, QWidget):
         self.open_panel.leave = self.correct_panel.opening.leave
         self.open_panel.close_case = self.correct_panel.autosave.close_case
         self.correct_panel.tools.predict_with(self.segment_panel.predict_in)
-        self.open_panel.opened.connect(self._take_exam)
+        self.exam_picker = ExamPicker(
+            napari_viewer,
+            self.session,
+            save_work=self.correct_panel.autosave.save_now,
+            close_case=self.correct_panel.autosave.close_case,
+        )
+        self.exam_picker.layers_changed.connect(self.reset_choices)
+        self.exam_picker.exam_changed.connect(self._show_phases)
+        self.open_panel.opened.connect(self._on_opened)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
+        self._lay_out()
+        show_radiologically(napari_viewer)
+        self._bind_keys()
+        self.exam_picker.follow()
+
+    def _lay_out(self) -> None:
         self.tabs.setDocumentMode(True)
         self.tabs.setUsesScrollButtons(False)
         self.tabs.tabBar().setExpanding(True)
@@ -98,7 +107,7 @@ class BreastMRI(Actions, QWidget):
             self.tabs.addTab(scrolled(panel), title)
         row = QHBoxLayout()
         row.addWidget(QLabel("Exam"))
-        row.addWidget(self.source, 1)
+        row.addWidget(self.exam_picker, 1)
         row.addWidget(self._view_button())
         row.addWidget(self._help_button())
         column = QVBoxLayout(self)
@@ -107,28 +116,12 @@ class BreastMRI(Actions, QWidget):
         column.addWidget(self.tour)
         column.addWidget(self.tabs, 1)
         self.setMinimumWidth(330)
-        show_radiologically(napari_viewer)
-        layers = napari_viewer.layers
-        layers.events.inserted.connect(self._on_inserted)
-        for event in (layers.events.removed, layers.events.renamed):
-            event.connect(self.reset_choices)
-        layers.selection.events.active.connect(self._on_active)
-        self._bind_keys()
-        self._on_inserted()
 
     def reset_choices(self, event: object = None) -> None:
         """Bring all pickers up to date; napari calls it when layers come and go."""
         if self._is_over:
             return
-        self._sources = sources(self.viewer)
-        current = next((s for s in self._sources if s.case_id == self.session.case_id), None)
-        if current is None and self._sources:
-            current = self._of_active() or self._sources[-1]
-        self._show_sources(current)
-        is_other = current != self.session.source
-        self.session.source = current
-        if is_other:
-            self._show_phases(current)
+        self.exam_picker.reset_choices()
         for panel in (
             self.segment_panel,
             self.correct_panel,
@@ -144,11 +137,12 @@ class BreastMRI(Actions, QWidget):
                 self.tabs.setCurrentIndex(index)
 
     def shut_down(self) -> None:
-        """Keep unsaved work, give the case back, cancel what runs; nothing happens twice."""
+        """Save unsaved work, give the case back, cancel all jobs; nothing happens twice."""
         if self._is_over:
             return
         self.correct_panel.autosave.save_now()
         self._is_over = True
+        self.exam_picker.stop()
         for runner in (*self._runners(), self.correct_panel.autosave.runner):
             runner.abandon()
         self.correct_panel.tools.put_down()
@@ -162,7 +156,7 @@ class BreastMRI(Actions, QWidget):
             self.viewer.bind_key(key, None, overwrite=True)
 
     def showEvent(self, event: QEvent) -> None:
-        """Watch the window for its end, and look again at registry and layers."""
+        """Watch for the window's end, and read registry and layers again."""
         super().showEvent(event)
         if self._window is None:
             self._window = self.window()
@@ -183,7 +177,7 @@ class BreastMRI(Actions, QWidget):
         if event.type() == QEvent.Type.ParentChange and self._window and self.parent() is None:
             self.shut_down()
 
-    def _runners(self) -> tuple:  # type: ignore[type-arg]
+    def _runners(self) -> tuple[JobRunner, ...]:
         return (
             self.open_panel.runner,
             self.open_panel.dce.runner,
@@ -219,33 +213,7 @@ class BreastMRI(Actions, QWidget):
 
     def _help_button(self) -> QWidget:
         rows = {"Keys": (SHEET_KEY, self.show_keys), "Guided tour": ("", self.tour.start)}
-        return menu_button("?", "Keys, and a tour through the tabs", rows)
-
-    def _show_sources(self, current: Source | None) -> None:
-        self.source.clear()
-        for source in self._sources:
-            self.source.addItem(source.title)
-        if not self._sources:
-            self.source.addItem("none open")
-        self.source.setEnabled(bool(self._sources))
-        if current is not None:
-            self.source.setCurrentIndex(self._sources.index(current))
-        title = f"{current.title}: " if current is not None else ""
-        self.source.setToolTip(f"{title}the exam or image layer that all tabs work on")
-
-    def _choose_source(self, index: int) -> None:
-        if 0 <= index < len(self._sources):
-            self._work_on(self._sources[index])
-
-    def _work_on(self, source: Source) -> None:
-        if source == self.session.source:
-            return
-        if source.case_id != self.session.case_id:
-            # In this thread: the case is left below, and what waits to be written with it.
-            self.correct_panel.autosave.save_now()
-        self.session.source = source
-        self._show_sources(source)
-        self._show_phases(source)
+        return menu_button("?", "Keyboard shortcuts, and a guided tour of the tabs", rows)
 
     def _show_phases(self, source: Source | None) -> None:
         self.open_panel.show_phases(None)
@@ -253,39 +221,9 @@ class BreastMRI(Actions, QWidget):
             with errors_shown():
                 self.open_panel.show_phases(exam_of(self.viewer, source))
 
-    def _on_inserted(self, event: object = None) -> None:
-        """Leave the case when a reader brings another exam of its name, then look again."""
-        if self._is_over:
-            return
-        earlier = earlier_layers(self.viewer)
-        if earlier:
-            if any(note_of(layer).get("case_id") == self.session.case_id for layer in earlier):
-                self.correct_panel.autosave.close_case()
-            set_aside(self.viewer)
+    def _on_opened(self, exam: Exam) -> None:
         self.reset_choices()
-
-    def _on_active(self, event: object = None) -> None:
-        source = None if self._is_over else self._of_active()
-        if source is not None:
-            self._work_on(source)
-
-    def _of_active(self) -> Source | None:
-        """The exam that the active layer belongs to."""
-        active = self.viewer.layers.selection.active
-        if active is None:
-            return None
-        case_id = note_of(active).get("case_id")
-        for source in self._sources:
-            is_foreign_layer = source.is_foreign and active.name in source.layers.values()
-            if is_foreign_layer or (not source.is_foreign and source.case_id == case_id):
-                return source
-        return None
-
-    def _take_exam(self, exam: Exam) -> None:
-        self.reset_choices()
-        source = next((s for s in self._sources if s.case_id == exam.case_id), None)
-        if source is not None:
-            self._work_on(source)
+        self.exam_picker.choose(exam.case_id)
 
 
 def _weakly(dock: BreastMRI, action: str) -> Callable[[object], None]:

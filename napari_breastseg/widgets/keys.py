@@ -1,4 +1,4 @@
-"""What keys do: each is a method of the dock, whose docstring the sheet of keys shows."""
+"""What each key does: a method of the dock, whose docstring the sheet of keys shows."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ KEYS = {
     "F9": "reveal_draft",
     "?": "show_keys",
 }
-"""Key to action of the dock; none of them is one of napari's own."""
+"""Key to action of the dock; none of them is used by napari."""
 
 SHEET_KEY = "?"
-"""napari cannot bind it; it is a shortcut of Qt's."""
+"""A Qt shortcut, because napari cannot bind it."""
 
 
 class Actions(ToolActions):
@@ -94,7 +94,7 @@ class Actions(ToolActions):
         self.show_tab("Open")
 
     def next_case(self) -> None:
-        """Open the next case of the folder."""
+        """Open the next case in the folder."""
         self.open_panel.open_next()
 
     def show_maps(self) -> None:
@@ -113,17 +113,17 @@ class Actions(ToolActions):
         self.segment_panel.run()
 
     def take_brush(self) -> None:
-        """Start correcting, or take the brush again."""
+        """Start correcting, or pick up the brush again."""
         self.show_tab("Correct")
         self.correct_panel.start()
 
     def toggle_difference(self) -> None:
-        """Show or hide the changes to the draft."""
+        """Show or hide the changes from the draft."""
         box = self.correct_panel.difference
         box.setChecked(box.isEnabled() and not box.isChecked())
 
     def toggle_rest(self) -> None:
-        """Count the rest as reviewed, or not."""
+        """Mark the rest of the exam as reviewed, or unmark it."""
         box = self.correct_panel.rest
         box.setChecked(box.isEnabled() and not box.isChecked())
 
@@ -138,30 +138,30 @@ class Actions(ToolActions):
         self.review_panel.accept()
 
     def next_in_list(self) -> None:
-        """Open the next case of the worklist."""
+        """Open the next case in the worklist."""
         self.review_panel.open_next()
 
     def previous_in_list(self) -> None:
-        """Open the case before in the worklist."""
+        """Open the previous case in the worklist."""
         self.review_panel.open_previous()
 
     def flag(self) -> None:
-        """Flag the selected cases of the worklist."""
+        """Flag the selected cases in the worklist."""
         self.show_tab("Review")
         self.review_panel.flag()
 
     def undo_accept(self) -> None:
-        """Take the last acceptance back."""
+        """Undo the last acceptance."""
         self.show_tab("Review")
         self.review_panel.undo_accept()
 
     def reopen(self) -> None:
-        """Take up accepted or flagged cases again."""
+        """Reopen accepted or flagged cases."""
         self.show_tab("Review")
         self.review_panel.reopen()
 
     def toggle_pictures(self) -> None:
-        """Show the worklist as small pictures, or as a table."""
+        """Show the worklist as thumbnails, or as a table."""
         self.show_tab("Review")
         self.review_panel.toggle_pictures()
 
@@ -181,7 +181,7 @@ class Actions(ToolActions):
         self.correct_panel.lesions.export_seg()
 
     def train(self) -> None:
-        """Train with the settings of the last tab."""
+        """Train with the settings of the Train tab."""
         self.show_tab("Train")
         self.train_panel.start()
 
@@ -190,32 +190,32 @@ class Actions(ToolActions):
         self.train_panel.use()
 
     def promote_model(self) -> None:
-        """Judge the model chosen as default, and make it that if it passes."""
+        """Set the chosen model as default, if it passes the check."""
         self.show_tab("Train")
         self.train_panel.gate.promote()
 
     def roll_back(self) -> None:
-        """Use the model again that was the default before."""
+        """Go back to the previous default model."""
         self.show_tab("Train")
         self.train_panel.gate.roll_back()
 
     def next_lesion(self) -> None:
-        """Go to the next lesion, measured first where that was not done."""
+        """Go to the next lesion; measures first if needed."""
         self.show_tab("Correct")
         self.correct_panel.lesions.go_to_next()
 
     def reveal_draft(self) -> None:
-        """Show the draft that is hidden."""
+        """Show the hidden draft."""
         self.correct_panel.hidden_draft.reveal()
 
     def show_keys(self) -> None:
-        """Show all keys."""
+        """Show all keyboard shortcuts."""
         if self._sheet is None:
             self._sheet = ShortcutSheet(self, KEYS)
         self._sheet.show()
         self._sheet.raise_()
 
     def cancel(self) -> None:
-        """Cancel whatever runs."""
+        """Cancel all running jobs."""
         for runner in self._runners():
             runner.cancel()

@@ -108,7 +108,7 @@ def _open_in_dock(path: str | Sequence[str]) -> list[LayerTuple]:
 
 
 def current_window() -> Viewer | None:
-    """The viewer in sight, None where there is no window."""
+    """The current viewer, None where there is no window."""
     from napari import current_viewer
 
     return cast("Viewer | None", current_viewer())

@@ -1,4 +1,4 @@
-"""A tour of five steps through the tabs, offered once and remembered."""
+"""A guided tour of the five tabs, offered once and remembered."""
 
 from __future__ import annotations
 
@@ -14,33 +14,34 @@ STEPS = (
     (
         "Open",
         "Open an exam",
-        "Choose or drop a DICOM folder, a NIfTI or NRRD file, or slices. The table shows which "
-        "phase is which. No exam at hand? File > Open Sample has a synthetic one.",
+        "Choose or drop a DICOM folder, a NIfTI or NRRD file, or image slices. The table shows "
+        "which phase is which. No exam at hand? File > Open Sample has a synthetic one.",
     ),
     (
         "Segment",
         "Let a model draft the outline",
-        "Press Segment, for all of it, the breasts, a slice or a box. Move the threshold to mark "
-        "more or less. To read without the draft first, tick 'Hide the draft'.",
+        "Press Segment for the whole exam, the breasts, a slice or a box. Move the threshold to "
+        "mark more or less. To read without the draft first, tick 'Hide the draft until I ask for "
+        "it'.",
     ),
     (
         "Correct",
-        "Correct it, accept it",
-        "Choose a dataset folder and press Start correcting: brush and tools are in your hand, and "
-        "every edit is on the disk within seconds. Accept writes the mask into the dataset; slices "
-        "you never looked at teach nothing, unless you stand for them.",
+        "Correct and accept",
+        "Choose a dataset folder and press Start correcting: the brush and the tools are ready, "
+        "and every edit is saved within seconds. Accept writes the mask into the dataset. Slices "
+        "you did not review are not used for training, unless you confirm that you reviewed them.",
     ),
     (
         "Review",
         "Go through your cases",
-        "Page Down opens the next case of the worklist. Flag what cannot be decided, take an "
-        "acceptance back, ask a second reader, who sees nothing of the first.",
+        "Page Down opens the next case in the worklist. Flag a case that cannot be decided, undo "
+        "an acceptance, or ask for a second read, blind to the first.",
     ),
     (
         "Train",
         "Make the model better",
-        "Fine-tune on what you accepted, and use the new model for the next exam. Press ? for all "
-        "keys. This is research software, not a medical device.",
+        "Fine-tune on the cases you accepted, and use the new model for the next exam. Press ? for "
+        "all keyboard shortcuts. This is research software, not a medical device.",
     ),
 )
 """Tab, title and words of each step."""
@@ -84,7 +85,7 @@ class Tour(QFrame):
         self.setVisible(False)
 
     def offer(self) -> None:
-        """Start the tour unless it was taken or skipped before."""
+        """Start the tour unless it was finished or skipped before."""
         if not recall(_SETTING):
             self.start()
 
@@ -94,7 +95,7 @@ class Tour(QFrame):
         self._go(0)
 
     def end(self) -> None:
-        """Put the card away; it is not offered again."""
+        """Close the card; it is not offered again."""
         remember(_SETTING, "seen")
         self.setVisible(False)
 
