@@ -14,6 +14,7 @@ from .. import formats
 from ..core.atomic import write_text
 from ..core.errors import InputError
 from ..core.home import SAMPLE, sample_folder
+from ..core.overlap import dice
 from ..core.volume import Exam, LabelMap
 from ..dataset import Dataset
 from ..scripting import accept
@@ -129,7 +130,7 @@ def _simulated_correction(draft: LabelMap, reference: LabelMap) -> tuple[LabelMa
     corrected = np.array(draft.data)
     touched = 0
     for z in range(draft.grid.shape[0]):
-        if _dice(draft.tumor[z], reference.tumor[z]) < 0.8:
+        if dice(draft.tumor[z], reference.tumor[z]) < 0.8:
             corrected[z] = reference.data[z]
             touched += 1
     return LabelMap(corrected, draft.grid), touched
@@ -139,16 +140,11 @@ def _table_row(what: str, mask: LabelMap, reference: LabelMap, touched: int) -> 
     voxel_ml = mask.grid.voxel_ml or 0.0
     return {
         "mask": what,
-        "dice": round(_dice(mask.tumor, reference.tumor), 3),
+        "dice": round(dice(mask.tumor, reference.tumor), 3),
         "tumor_ml": round(float(mask.tumor.sum()) * voxel_ml, 2),
         "reference_ml": round(float(reference.tumor.sum()) * voxel_ml, 2),
         "slices_redrawn": touched,
     }
-
-
-def _dice(mask: np.ndarray, reference: np.ndarray) -> float:
-    size = int(mask.sum() + reference.sum())
-    return 2.0 * int((mask & reference).sum()) / size if size else 1.0
 
 
 def _open_window(checkpoint: Checkpoint, model: Path, exam: Exam, folder: Path) -> None:

@@ -1,11 +1,11 @@
 """Parts of an exam, as slices of voxels along its axes.
 
-Imports no torch, no Qt; scipy where a mask's extent is asked for.
+Imports no torch, no Qt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from .errors import InputError
 from .volume import Exam
 
-__all__ = ["Region", "checked", "grown", "resampled", "smallest", "whole"]
+__all__ = [
+    "Region",
+    "checked",
+    "grown",
+    "resampled",
+    "smallest",
+    "tight_box",
+    "whole",
+    "widened",
+]
 
 Region = tuple[slice, slice, slice]
 """A part of an exam, as slices of voxels along (z, y, x)."""
@@ -42,14 +51,12 @@ def checked(region: Region | None, exam: Exam) -> Region:
 
 def smallest(near: NDArray[np.bool_], box: Region) -> Region:
     """The smallest region that holds what is near inside a box; the box where nothing is."""
-    from scipy import ndimage
-
-    found = ndimage.find_objects(near[box].view(np.uint8))
-    if not found:
+    found = tight_box(near[box])
+    if found is None:
         return box
     z, y, x = (
         slice(part.start + inner.start, part.start + inner.stop)
-        for part, inner in zip(box, found[0], strict=True)
+        for part, inner in zip(box, found, strict=True)
     )
     return z, y, x
 
@@ -73,3 +80,27 @@ def resampled(region: Region, shape: Sequence[int], other: Sequence[int]) -> Reg
         stop = min(working, int(np.ceil(part.stop * scale + 0.5)))
         parts.append(part if scale == 1 else slice(start, max(stop, start + 1)))
     return parts[0], parts[1], parts[2]
+
+
+def widened(box: Region, shape: tuple[int, ...], by: Iterable[int]) -> Region:
+    """A box with so many voxels more on each side, within the array."""
+    z, y, x = (
+        slice(max(0, part.start - more), min(size, part.stop + more))
+        for part, size, more in zip(box, shape, by, strict=True)
+    )
+    return z, y, x
+
+
+def tight_box(mask: NDArray[np.bool_]) -> Region | None:
+    """The smallest box that holds all of a mask (Z, Y, X); None when it is empty."""
+    along_z = np.array([plane.any() for plane in mask])
+    if not along_z.any():
+        return None
+    z = _span(along_z)
+    flat: NDArray[np.bool_] = np.any(mask[z], axis=0)
+    return z, _span(np.any(flat, axis=1)), _span(np.any(flat, axis=0))
+
+
+def _span(is_there: NDArray[np.bool_]) -> slice:
+    places = np.flatnonzero(is_there)
+    return slice(int(places[0]), int(places[-1]) + 1)

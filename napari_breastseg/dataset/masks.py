@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .. import formats
 from ..core.errors import InputError
+from ..core.overlap import dice
 from ..core.version import __version__
 from ..core.volume import BACKGROUND, IGNORE, TUMOR, Grid, LabelMap
 from .derived import LABELS
@@ -111,7 +112,9 @@ def stage_mask(
     require_labels(label_map, LABELS.values(), record.case_id)
     data, slices = with_ignore(label_map, reviewed_slices, record.case_id)
     draft = read_draft(store, record)
-    voxels_changed, dice, path_px = (None,) * 3 if draft is None else _draft_agreement(draft, data)
+    voxels_changed, agreement, path_px = (
+        (None,) * 3 if draft is None else _draft_agreement(draft, data)
+    )
     path = store.layout.pending("labelsTr", record.case_id)
     formats.write_label_map(path, LabelMap(data, label_map.grid))
     return AcceptedMask(
@@ -122,7 +125,7 @@ def stage_mask(
         tumor_voxels=int((data == TUMOR).sum()),
         model=None if record.draft is None else record.draft.model,
         voxels_changed=voxels_changed,
-        dice_draft=dice,
+        dice_draft=agreement,
         strokes=strokes,
         added_path_px=path_px,
         is_imported=is_imported,
@@ -161,6 +164,5 @@ def _draft_agreement(draft: LabelMap, data: NDArray[np.uint8]) -> tuple[int, flo
     """Voxels that differ, Dice, added path in pixels, where the mask is not `ignore`."""
     is_scored = data != IGNORE
     drafted, accepted = draft.tumor & is_scored, data == TUMOR
-    total = int(drafted.sum()) + int(accepted.sum())
-    dice = 1.0 if total == 0 else 2.0 * int((drafted & accepted).sum()) / total
-    return int((drafted != accepted).sum()), dice, added_path_px(drafted, accepted)
+    changed = int((drafted != accepted).sum())
+    return changed, dice(drafted, accepted), added_path_px(drafted, accepted)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.atomic import atomic_path
+from ..core.region import tight_box
 from ..core.volume import Exam, Grid, Volume
 
 if TYPE_CHECKING:
@@ -238,10 +239,11 @@ def _view(grid: Grid) -> _View:
 def _window(mask: NDArray[np.bool_], aspect: float) -> tuple[slice, slice]:
     """Rows and columns around a mask, square to the eye, or the whole slice when it is large."""
     whole = (slice(0, mask.shape[0]), slice(0, mask.shape[1]))
-    if not mask.any():
+    box = tight_box(mask[None])
+    if box is None:
         return whole
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    extent = max((np.ptp(rows) + 1) * aspect, float(np.ptp(columns) + 1))
+    _, rows, columns = box
+    extent = max((rows.stop - rows.start) * aspect, float(columns.stop - columns.start))
     side = max(extent * 2.5, extent + 40, 64)
     if side > 0.75 * min(mask.shape[0] * aspect, mask.shape[1]):
         return whole
@@ -250,7 +252,7 @@ def _window(mask: NDArray[np.bool_], aspect: float) -> tuple[slice, slice]:
         (rows, mask.shape[0], round(side / aspect)),
         (columns, mask.shape[1], round(side)),
     ):
-        start = int((used[0] + used[-1] + 1 - span) // 2)
+        start = (used.start + used.stop - span) // 2
         start = min(max(start, 0), length - span)
         spans.append(slice(start, start + span))
     return (spans[0], spans[1])

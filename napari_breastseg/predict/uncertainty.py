@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.overlap import dice
 from ..core.progress import Job, Progress
 from ..core.volume import Exam, Volume
 from ..model import checkpoint
@@ -129,7 +130,7 @@ def predict_uncertain(
             if asked is mirrored:
                 probability, tumor = (np.flip(a, LEFT_RIGHT) for a in (probability, tumor))
             total += probability
-            agreements.append(_dice(mask, tumor))
+            agreements.append(dice(mask, tumor))
     answers = len(agreements) + (not is_mean)
     mean = total / answers
     return UncertainPrediction(
@@ -188,8 +189,3 @@ def _looking_once(model: Checkpoint) -> Checkpoint:
         return model
     spec = model.spec.model_copy(update={"mirrored": False})
     return replace(model, info=model.info.model_copy(update={"spec": spec}))
-
-
-def _dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    size = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
-    return 2 * int(np.count_nonzero(a & b)) / size if size else 1.0

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InputError
+from ..core.region import tight_box, widened
 from ..core.volume import LabelMap
 from ..dataset import CaseRecord, Dataset, ReadKind
 
@@ -70,8 +71,9 @@ def consensus(reads: Sequence[LabelMap], method: Method, case_id: str) -> LabelM
     if method is Method.MAJORITY:
         out[by_all] = (2 * votes > voters)[by_all]
     else:
-        box = _box(votes > 0)
-        if box is not None:
+        found = tight_box(votes > 0)
+        if found is not None:
+            box = widened(found, votes.shape, (_MARGIN,) * 3)
             inner = by_all[box]
             out[box][inner] = (_staple([mark[box] & inner for mark in marks]) >= 0.5)[inner]
     return LabelMap(out.astype(np.uint8), reads[0].grid)
@@ -102,13 +104,3 @@ def _staple(marks: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:
         return marks[0].astype(np.float64)  # the estimate is not defined without disagreement
     images = [sitk.GetImageFromArray(mark.astype(np.uint8)) for mark in marks]
     return np.asarray(sitk.GetArrayFromImage(sitk.STAPLE(images, 1.0)), np.float64)
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
-    if not mask.any():
-        return None
-    spans = []
-    for axis, size in enumerate(mask.shape):
-        used = np.flatnonzero(mask.any(axis=tuple(i for i in range(3) if i != axis)))
-        spans.append(slice(max(int(used[0]) - _MARGIN, 0), min(int(used[-1]) + _MARGIN + 1, size)))
-    return spans[0], spans[1], spans[2]

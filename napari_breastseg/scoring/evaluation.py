@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from ..core.atomic import storage_errors, write_json, write_text
 from ..core.errors import InputError, StorageError
+from ..core.overlap import dice_of_counts
 from ..core.progress import Job, Progress, relay
 from ..core.volume import Exam, LabelMap, Volume
 from .bootstrap import (
@@ -378,7 +379,7 @@ def _summary(
         for kind in ("true_positive", "false_positive", "false_negative", "true_negative")
     )
     summary |= {
-        "pixel_f1": 2 * tp / (2 * tp + fp + fn) if tp + fp + fn else 1.0,  # pooled Dice
+        "pixel_f1": dice_of_counts(tp, 2 * tp + fp + fn),  # pooled Dice
         "pixel_accuracy": _ratio(tp + tn, tp + fp + fn + tn),
         "pixel_sensitivity": _ratio(tp, tp + fn),
         "pixel_specificity": _ratio(tn, tn + fp),

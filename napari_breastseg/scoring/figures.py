@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..core.overlap import dice
 from ..core.volume import LabelMap, Volume
 from ..imaging.pictures import PREDICTION_COLOR, Outline, Panel, panel_figure, save_picture
 from .scores import Curves, Reliability
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = [
     "case_picture",
@@ -133,15 +130,16 @@ def loop_picture(
     truth = reference.tumor
     z = key_slice(truth, draft.tumor)
     dashed = Outline(truth, REFERENCE_COLOR, "dashed")
+    scores = [dice(mask.tumor, truth, reference.is_scored) for mask in (draft, corrected)]
     panels = (
         Panel("Image"),
         Panel("Reference", (Outline(truth, REFERENCE_COLOR),)),
         Panel(
-            f"Draft, Dice {_dice(draft, reference):.3f}",
+            f"Draft, Dice {scores[0]:.3f}",
             (Outline(draft.tumor, PREDICTION_COLOR), dashed),
         ),
         Panel(
-            f"Corrected, Dice {_dice(corrected, reference):.3f}",
+            f"Corrected, Dice {scores[1]:.3f}",
             (Outline(corrected.tumor, CORRECTED_COLOR), dashed),
         ),
     )
@@ -223,13 +221,6 @@ def reliability_picture(path: Path, reliabilities: Mapping[str, Reliability]) ->
     axes.legend(frameon=False, fontsize=8, loc="upper left")
     axes.set_title("Reliability, all scored pixels; dashed: as often as predicted", fontsize=9)
     save_picture(figure, path)
-
-
-def _dice(mask: LabelMap, reference: LabelMap) -> float:
-    scored = reference.is_scored
-    marked, truth = mask.tumor & scored, reference.tumor
-    total = int(np.count_nonzero(marked)) + int(np.count_nonzero(truth))
-    return 2 * int(np.count_nonzero(marked & truth)) / total if total else 1.0
 
 
 def _shortened(name: str) -> str:

@@ -30,6 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InputError
+from ..core.overlap import dice_of_counts
+from ..core.region import tight_box, widened
 from ..core.volume import LabelMap
 
 __all__ = [
@@ -50,6 +52,7 @@ SURFACE_TOLERANCE_PX = 2.0
 MAIN_SHARE = 0.1
 """Share of a case's largest lesion from which another one is a main lesion."""
 
+_ONE_VOXEL = (slice(0, 1), slice(0, 1), slice(0, 1))
 _SHIFT = 11
 _HALF = 0x3F000000 >> _SHIFT
 _BINS = 2 * _HALF + 1
@@ -298,7 +301,9 @@ def score_case(
     n_scored, n_tumor, n_marked = (int(np.count_nonzero(a)) for a in (scored, tumor, marked))
     n_both = int(np.count_nonzero(tumor & marked))
     n_either = n_tumor + n_marked - n_both
-    box = _bounding_box(tumor | marked)
+    # One voxel of margin, so that a mask's surface is seen from inside.
+    shape = reference.grid.shape
+    box = widened(tight_box(tumor | marked) or _ONE_VOXEL, shape, (1, 1, 1))
 
     grid = reference.grid
     if grid.spacing_mm is None:
@@ -319,7 +324,7 @@ def score_case(
     return CaseScores(
         case_id=case_id,
         patient_id=patient_id,
-        dice=2 * n_both / (n_tumor + n_marked) if n_either else 1.0,
+        dice=dice_of_counts(n_both, n_tumor + n_marked),
         jaccard=n_both / n_either if n_either else 1.0,
         surface_dice_mm=nsd if has_mm else None,
         surface_dice_px=None if has_mm else nsd,
@@ -434,17 +439,6 @@ def _count_lesions(
     touching = np.unique(marked_labels[both]).size
     main_found = np.intersect1d(main, found).size
     return int(n_tumor), found.size, int(n_marked - touching), main.size, main_found
-
-
-def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
-    """Box around a mask with one voxel of margin, so that its surface is seen from inside."""
-    spans = []
-    for axis, length in enumerate(mask.shape):
-        used = np.flatnonzero(mask.any(axis=tuple(i for i in range(3) if i != axis)))
-        if used.size == 0:
-            return (slice(0, 1), slice(0, 1), slice(0, 1))
-        spans.append(slice(max(int(used[0]) - 1, 0), min(int(used[-1]) + 2, length)))
-    return (spans[0], spans[1], spans[2])
 
 
 def _bin_of(probability: NDArray[np.floating]) -> NDArray[np.int64]:

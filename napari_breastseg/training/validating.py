@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..core.overlap import dice
 from ..core.progress import Job, Progress
 from ..core.volume import IGNORE, TUMOR, Grid
 from ..imaging.preprocessing import Prepared
@@ -53,27 +54,25 @@ def dice_of_cases(
                 job = predict_working(network, spec, prepared, device)
             # Every batch is a chance to cancel.
             yield Progress("Validating", number * ranks.count, len(cases), message=message)
-        is_scored = case.labels != IGNORE
-        reference = case.labels == TUMOR
-        overlap = np.count_nonzero(tumor & reference & is_scored)
-        size = np.count_nonzero(tumor & is_scored) + np.count_nonzero(reference & is_scored)
-        scores.append(2 * overlap / size if size else 1.0)
+        scores.append(dice(tumor, case.labels == TUMOR, case.labels != IGNORE))
     place(network.train(), wanted, spec.dims)
     return ranks.every(scores)
 
 
-def mean(dice: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
     """Mean as a plain number."""
-    return float(np.mean(dice))
+    return float(np.mean(values))
 
 
-def validated(progress: Progress, cases: Sequence[TrainingCase], dice: Sequence[float]) -> Progress:
+def validated(
+    progress: Progress, cases: Sequence[TrainingCase], scores: Sequence[float]
+) -> Progress:
     """Progress with the Dice of each case, where they were just validated."""
-    if not dice:
+    if not scores:
         return progress
-    metrics = {**progress.metrics, "val_dice": mean(dice)}
+    metrics = {**progress.metrics, "val_dice": mean(scores)}
     return replace(
         progress,
         metrics=metrics,
-        per_case={case.case_id: value for case, value in zip(cases, dice, strict=True)},
+        per_case={case.case_id: value for case, value in zip(cases, scores, strict=True)},
     )

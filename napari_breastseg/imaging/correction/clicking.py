@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
+from ...core.region import tight_box
 from ...core.volume import BACKGROUND, TUMOR, Grid, LabelMap
 from .regions import (
     Box,
@@ -23,7 +24,6 @@ from .regions import (
     nearest_tumor,
     region_of,
     spacing_of,
-    tight_box,
 )
 
 __all__ = ["Growth", "Readable", "drop_lesion", "keep_lesion", "threshold_dab"]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
+from ...core.region import Region, tight_box
 from ...core.volume import BACKGROUND, TUMOR, Grid, LabelMap
 
 __all__ = [
@@ -24,14 +25,11 @@ __all__ = [
     "nearest_tumor",
     "parts",
     "spacing_of",
-    "tight_box",
     "unit_of",
-    "widened",
     "with_mask",
 ]
 
-Box = tuple[slice, slice, slice]
-"""A part of an exam, as slices of voxels along (z, y, x)."""
+Box = Region
 
 Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
@@ -241,15 +239,6 @@ def component_at(mask_in: Callable[[Box], Mask], shape: tuple[int, ...], at: Vox
         reach *= 2
 
 
-def widened(box: Box, shape: tuple[int, ...], by: Iterable[int]) -> Box:
-    """A box with so many voxels more on each side, within the array."""
-    z, y, x = (
-        slice(max(0, part.start - more), min(size, part.stop + more))
-        for part, size, more in zip(box, shape, by, strict=True)
-    )
-    return z, y, x
-
-
 def placed(part: Part, box: Box) -> Mask:
     """A part's mask in a wider box."""
     mask = np.zeros([b.stop - b.start for b in box], bool)
@@ -266,21 +255,6 @@ def with_mask(labels: NDArray[Any], box: Box, old: Mask, new: Mask) -> Edit:
     wanted[old] = BACKGROUND
     wanted[new] = TUMOR
     return Edit.within(labels, box, wanted)
-
-
-def tight_box(mask: Mask) -> Box | None:
-    """The smallest box that holds all of a mask (Z, Y, X); None when it is empty."""
-    along_z = np.array([plane.any() for plane in mask])
-    if not along_z.any():
-        return None
-    z = _span(along_z)
-    flat: Mask = np.any(mask[z], axis=0)
-    return z, _span(np.any(flat, axis=1)), _span(np.any(flat, axis=0))
-
-
-def _span(is_there: Mask) -> slice:
-    places = np.flatnonzero(is_there)
-    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def _inside(outer: Box, inner: Box) -> Box:

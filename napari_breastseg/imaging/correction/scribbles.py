@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
+from ...core.region import tight_box, widened
 from ...core.volume import BACKGROUND, TUMOR, LabelMap
 from .clicking import Readable
-from .regions import Edit, Mask, spacing_of, tight_box, widened
+from .regions import Edit, Mask, spacing_of
 
 __all__ = ["IN", "OUT", "apply_scribbles"]
 

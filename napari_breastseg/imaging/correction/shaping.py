@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
+from ...core.region import widened
 from ...core.volume import LabelMap
 from .regions import (
     Edit,
@@ -17,7 +18,6 @@ from .regions import (
     placed,
     spacing_of,
     unit_of,
-    widened,
     with_mask,
 )
 
