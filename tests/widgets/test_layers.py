@@ -18,7 +18,7 @@ from napari_breastseg.widgets.canvas.layers import (
     apply_edit,
     edit_labels,
     image_tuples,
-    set_aside,
+    release_earlier_layers,
     show_exam,
     show_labels,
     tumor_layer,
@@ -171,7 +171,7 @@ def test_exams_of_one_name_are_told_apart_by_their_voxels(
     assert not is_open(viewer, second.__class__("P001", "P001", first.layers, False, "else"))
     assert np.array_equal(exam_of(viewer, second).phases["post1"].data, changed)
     assert list(exam_of(viewer, second).phases) == ["post1"]  # no phase of the first
-    set_aside(viewer)
+    release_earlier_layers(viewer)
     assert [s.case_id for s in sources(viewer)] == ["P001"]
     assert tumor_layer(viewer, "P001") is None
     mask = viewer.layers["P001 tumor (earlier)"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_breastseg.core.volume import Grid
-from napari_breastseg.widgets.canvas.orientation import radiological_order, view_of
+from napari_breastseg.widgets.canvas.orientation import radiological_order, screen_orientation
 
 
 def grid_of(
@@ -31,7 +31,7 @@ def test_every_orientation_is_shown_axial_right_on_the_left_and_front_up(
 ) -> None:
     grid = grid_of(order, signs)
     shown = radiological_order(grid)
-    view = view_of(grid, shown)
+    view = screen_orientation(grid, shown)
     assert view.letters == ("R", "L", "A", "P")
     depth, vertical, across = shown
     # Walk one voxel to the right and one up in the picture, and see where that leads in RAS.
@@ -58,14 +58,14 @@ def test_letters_follow_the_displayed_axes(
     shown: tuple[int, int, int], letters: tuple[str, ...]
 ) -> None:
     for signs in product((1, -1), repeat=3):
-        assert view_of(grid_of((2, 1, 0), signs), shown).letters == letters
+        assert screen_orientation(grid_of((2, 1, 0), signs), shown).letters == letters
 
 
 def test_a_sagittal_acquisition_is_shown_in_its_own_slices() -> None:
     grid = grid_of((0, 2, 1), (1, -1, -1), spacing=(3.0, 0.7, 0.7))
     order = radiological_order(grid)
     assert order == (0, 1, 2)
-    assert view_of(grid, order).letters == ("A", "P", "H", "F")
+    assert screen_orientation(grid, order).letters == ("A", "P", "H", "F")
 
 
 def test_a_single_slice_is_shown_as_that_slice() -> None:
@@ -74,10 +74,15 @@ def test_a_single_slice_is_shown_as_that_slice() -> None:
 
 
 def test_an_oblique_exam_gets_the_nearest_letters(oblique_grid: Grid) -> None:
-    assert view_of(oblique_grid, radiological_order(oblique_grid)).letters == ("R", "L", "A", "P")
+    assert screen_orientation(oblique_grid, radiological_order(oblique_grid)).letters == (
+        "R",
+        "L",
+        "A",
+        "P",
+    )
 
 
 def test_without_orientation_nothing_is_claimed() -> None:
     grid = Grid((1, 20, 30))
     assert radiological_order(grid) == (0, 1, 2)
-    assert view_of(grid, (0, 1, 2)) is None
+    assert screen_orientation(grid, (0, 1, 2)) is None

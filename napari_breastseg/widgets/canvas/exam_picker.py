@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QSizePolicy
 from ..state.current_exam import current_exam, exam_of_layer
 from ..state.session import Session
 from ..state.sources import Source, earlier_layers, note_of, sources
-from .layers import set_aside
+from .layers import release_earlier_layers
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -128,7 +128,7 @@ class ExamPicker(QComboBox):
         if any(note_of(layer).get("case_id") == self._session.case_id for layer in earlier):
             self._close_case()  # another reader brought an exam of its name
         if earlier:
-            set_aside(self._viewer)
+            release_earlier_layers(self._viewer)
         self.layers_changed.emit()
 
     def _on_active(self, event: object = None) -> None:

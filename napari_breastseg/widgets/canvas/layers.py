@@ -31,8 +31,8 @@ __all__ = [
     "grid_of",
     "image_tuples",
     "placement",
+    "release_earlier_layers",
     "remove_hidden",
-    "set_aside",
     "show_exam",
     "show_labels",
     "tumor_layer",
@@ -183,7 +183,7 @@ def _set_window(layer: Image, data: NDArray[Any], attributes: Mapping[str, Any])
     layer.contrast_limits = attributes["contrast_limits"]
 
 
-def set_aside(viewer: Viewer) -> None:
+def release_earlier_layers(viewer: Viewer) -> None:
     """Release layers of an earlier exam of the same name: they stay, but belong to no case."""
     for layer in earlier_layers(viewer):
         layer.metadata = {"breastseg": {"grid": note_of(layer).get("grid")}}

@@ -18,7 +18,7 @@ from ..state.sources import grid_noted
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["View", "radiological_order", "show_radiologically", "view_of"]
+__all__ = ["ScreenOrientation", "radiological_order", "screen_orientation", "show_radiologically"]
 
 _FIRST = "RAH"
 """Letters at the left and upper edges of an image, as radiologists hang it."""
@@ -35,7 +35,7 @@ _UNKNOWN = "left/right unknown"
 
 
 @dataclass(frozen=True)
-class View:
+class ScreenOrientation:
     """Orientation of an exam on the screen."""
 
     depth: Literal["towards", "away"]
@@ -76,7 +76,7 @@ def radiological_order(grid: Grid) -> tuple[int, int, int]:
     return (through, vertical, across)
 
 
-def view_of(grid: Grid, order: tuple[int, int, int]) -> View | None:
+def screen_orientation(grid: Grid, order: tuple[int, int, int]) -> ScreenOrientation | None:
     """Orientation of an exam whose array axes are displayed in `order`.
 
     Parameters
@@ -87,7 +87,7 @@ def view_of(grid: Grid, order: tuple[int, int, int]) -> View | None:
 
     Returns
     -------
-    View or None
+    ScreenOrientation or None
         None when the grid's orientation is not known.
 
     Examples
@@ -96,7 +96,7 @@ def view_of(grid: Grid, order: tuple[int, int, int]) -> View | None:
     upside down, so that anterior is up.
 
     >>> affine = [[0, 0, -1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
-    >>> view = view_of(Grid((9, 8, 7), affine), (0, 1, 2))
+    >>> view = screen_orientation(Grid((9, 8, 7), affine), (0, 1, 2))
     >>> view.vertical, view.horizontal, view.letters
     ('up', 'right', ('R', 'L', 'A', 'P'))
     """
@@ -111,7 +111,7 @@ def view_of(grid: Grid, order: tuple[int, int, int]) -> View | None:
     # In 3D the patient must not be mirrored: right x up has to point at the viewer.
     columns = grid.affine[:3, [across, vertical, depth]]
     columns = columns * [1 if rises_right else -1, -1 if rises_down else 1, 1]
-    return View(
+    return ScreenOrientation(
         depth="towards" if np.linalg.det(columns) > 0 else "away",
         vertical="down" if rises_down else "up",
         horizontal="right" if rises_right else "left",
@@ -182,7 +182,7 @@ class _Follower:
         if grid is not None and before >= 0:
             order = tuple(axis - before for axis in viewer.dims.order[-3:])
             if sorted(order) == [0, 1, 2]:
-                view = view_of(grid, order)
+                view = screen_orientation(grid, order)
         camera = viewer.scene.camera
         wanted = _DEFAULT if view is None else (view.depth, view.vertical, view.horizontal)
         if tuple(str(part) for part in camera.orientation) != wanted:

@@ -18,7 +18,7 @@ from ...core.volume import Exam, LabelMap
 from ...dataset import Dataset, WorklistRow
 from ...imaging.intensity import intensity_window
 from ...imaging.pictures import shown_role
-from ..canvas.orientation import radiological_order, view_of
+from ..canvas.orientation import radiological_order, screen_orientation
 from ..parts.jobs import JobRunner
 from ..state.casework import workspace_of
 
@@ -177,7 +177,7 @@ def _picture(
         marked = tumor.transpose(order)[z].astype(np.float32)
         marked = resize(marked, shape, order=1) >= 0.5
         colors[marked & ~ndimage.binary_erosion(marked)] = OUTLINE
-    view = view_of(exam.grid, order)
+    view = screen_orientation(exam.grid, order)
     if view is not None and view.vertical == "up":
         colors = colors[::-1]
     if view is not None and view.horizontal == "left":
