@@ -1,0 +1,16 @@
+"""Tests stand in the rooms they test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE, TESTS = ROOT / "napari_breastseg", ROOT / "tests"
+
+GUI = "gui"  # tests of whole windows; every other folder of tests is a room
+
+
+def test_tests_stand_in_the_rooms_they_test() -> None:
+    rooms = {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
+    folders = {file.parent.name for file in TESTS.glob("*/test_*.py")}
+    assert folders == rooms | {GUI}
