@@ -58,7 +58,7 @@ def test_what_is_painted_while_another_case_is_read_stays_with_its_case(
 ) -> None:
     open_row(opened.panel, 0)
     settle()
-    monkeypatch.setattr(opening, "reopen", gate.before(opening.reopen))
+    monkeypatch.setattr(opening, "hold_case", gate.before(opening.hold_case))
     open_row(opened.panel, 1)
     window.qtbot.waitUntil(gate.reached.is_set, timeout=20_000)
     layer = window.viewer.layers["P001 tumor"]

@@ -65,7 +65,7 @@ def test_a_slice_goes_from_file_to_a_better_model(
     assert correct.start_line.text() == "Type the patient's id (a pseudonym)"
     assert not correct.start_line.isHidden()
     correct.patient.setText("Mrs Smith")
-    assert "may tell who it is" in correct.start_line.text()
+    assert "may identify the patient" in correct.start_line.text()
     assert not correct.start_button.isEnabled()
     correct.patient.setText("P001")
     correct.annotator.setText("AB")

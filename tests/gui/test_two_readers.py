@@ -181,7 +181,7 @@ def test_a_second_reader_accepts_nothing_in_place_of_the_first_read(
         stroke(window.viewer.layers["P001 tumor"], (4, 50, 18), (4, 50, 24))
         press(window, Qt.Key.Key_Return, SHIFT)
         settle()
-        assert "it is CD's for a second read" in messages(window)
+        assert "CD is its second reader" in messages(window)
         assert folder.case("P001").accepted == before.accepted
 
     # The first reader opened the case, and the second one sits down.

@@ -21,7 +21,7 @@ from napari_breastseg.widgets.state.case_rules import (
     why_no_start,
     would_be_lost,
 )
-from napari_breastseg.widgets.state.casework import begin, reopen
+from napari_breastseg.widgets.state.casework import hold_case, hold_exam
 from napari_breastseg.widgets.state.drafts import Draft
 
 MAY_START = {
@@ -102,19 +102,19 @@ def test_correcting_starts_from_what_is_on_disk_unless_it_is_a_hidden_draft(
 ) -> None:
     exam, truth = sphere_exam
     dataset = Dataset.create(tmp_path / "set")
-    with begin(dataset, exam, patient_id="A", annotator="AB", draft=None).lock:
+    with hold_exam(dataset, exam, patient_id="A", annotator="AB", draft=None).lock:
         pass
-    blank = reopen(dataset, "P001", annotator="AB")
+    blank = hold_case(dataset, "P001", annotator="AB")
     blank.lock.close()
     assert not starting_mask(blank, is_draft_hidden=False).data.any()
     dataset.save_draft("P001", truth, model="m@1")
-    drafted = reopen(dataset, "P001", annotator="AB")
+    drafted = hold_case(dataset, "P001", annotator="AB")
     drafted.lock.close()
     assert np.array_equal(starting_mask(drafted, is_draft_hidden=False).data, truth.data)
     assert not starting_mask(drafted, is_draft_hidden=True).data.any()
     mine = LabelMap(np.roll(truth.data, 3, axis=1), truth.grid)
     dataset.accept("P001", mine, reviewed_slices=None, annotator="AB", seconds=1)
-    accepted = reopen(dataset, "P001", annotator="AB")
+    accepted = hold_case(dataset, "P001", annotator="AB")
     accepted.lock.close()
     assert np.array_equal(starting_mask(accepted, is_draft_hidden=True).data, mine.data)
 
@@ -124,13 +124,13 @@ def test_recovered_work_is_offered_unless_it_is_what_is_shown(
 ) -> None:
     exam, truth = sphere_exam
     dataset = Dataset.create(tmp_path / "set")
-    with begin(dataset, exam, patient_id="A", annotator="AB", draft=None).lock:
+    with hold_exam(dataset, exam, patient_id="A", annotator="AB", draft=None).lock:
         pass
-    held = reopen(dataset, "P001", annotator="AB")
+    held = hold_case(dataset, "P001", annotator="AB")
     held.lock.close()
     assert not has_recovered_work(held, np.zeros_like(truth.data))
     dataset.autosave("P001", truth)
-    held = reopen(dataset, "P001", annotator="AB")
+    held = hold_case(dataset, "P001", annotator="AB")
     held.lock.close()
     assert has_recovered_work(held, np.zeros_like(truth.data))
     assert not has_recovered_work(held, truth.data.copy())

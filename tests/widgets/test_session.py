@@ -11,7 +11,7 @@ import pytest
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Exam, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.widgets.state.casework import begin
+from napari_breastseg.widgets.state.casework import hold_exam
 from napari_breastseg.widgets.state.session import Draft, Session
 from napari_breastseg.widgets.state.sources import Source
 
@@ -118,13 +118,13 @@ def test_another_exam_of_the_same_name_inherits_nothing(
     assert (session.record, session.draft, session.reviewed) == (None, None, ())
 
 
-def test_begin_refuses_another_exam_of_a_known_name(
+def test_holding_refuses_another_exam_of_a_known_name(
     sphere_exam: tuple[Exam, LabelMap], tmp_path: Path
 ) -> None:
     exam, _ = sphere_exam
     dataset = Dataset.create(tmp_path / "set")
     dataset.add(exam, patient_id="A")
-    with begin(dataset, exam, patient_id="A", annotator="AB", draft=None).lock:
+    with hold_exam(dataset, exam, patient_id="A", annotator="AB", draft=None).lock:
         pass  # the same exam is taken up again
     changed = exam.phases["post1"].data.copy()
     changed[5, 6, 7] += 1
@@ -133,7 +133,7 @@ def test_begin_refuses_another_exam_of_a_known_name(
         r"Expected the exam .* case P001.*another exam of that name: phase post1.*another name"
     )
     with pytest.raises(InputError, match=message):
-        begin(dataset, other, patient_id="A", annotator="AB", draft=None)
+        hold_exam(dataset, other, patient_id="A", annotator="AB", draft=None)
     assert dataset.lock_holder("P001") is None
 
 

@@ -1,6 +1,6 @@
-"""Reading without the draft first: it is made and kept, and shown when the reader asks for it.
+"""Reading without sight of the draft: it is made, and shown when the reader asks for it.
 
-The reader's own outline is never overwritten: where there is one, the draft is shown as changes.
+The reader's own mask is never overwritten: where there is one, the draft is shown as changes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["HiddenDraft"]
 
 
 class HiddenDraft(QWidget):
-    """A button that shows the hidden draft, in sight only while there is one; and when it did.
+    """A button that shows the hidden draft, and the time at which it was shown.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ class HiddenDraft(QWidget):
         self.button = button(
             "Show the draft",
             self.reveal,
-            "It goes into an empty mask, as one undo step. A mask you have drawn stays as it is, "
-            "and the differences are shown",
+            "An empty mask becomes the draft, as one undo step. A mask you have drawn stays as it "
+            "is, and the changes are shown",
             "F9",
         )
         self.line = note()
@@ -61,7 +61,7 @@ class HiddenDraft(QWidget):
         session, source = self._session, self._session.source
         draft = session.draft
         if not session.is_draft_hidden or draft is None or source is None:
-            show_info("No draft is hidden.")
+            show_info("There is no hidden draft.")
             return
         session.reveal_draft()
         layer = tumor_layer(self._viewer, source.case_id)

@@ -25,7 +25,7 @@ from ..parts import fields as _fields
 from ..parts.fields import draw_now
 from ..parts.jobs import JobRunner, as_job, show_info
 from ..state.case_rules import has_recovered_work, starting_mask, would_be_lost
-from ..state.casework import HeldCase, Loaded, begin, reopen
+from ..state.casework import HeldCase, LoadedCase, hold_case, hold_exam
 from ..state.session import Session
 from ..state.sources import Source, exam_of, sources
 from .autosave import Autosave
@@ -81,13 +81,15 @@ class CaseOpening(QWidget):
             title,
             lambda: as_job(
                 title,
-                lambda: begin(dataset, exam, patient_id=patient_id, annotator=reader, draft=draft),
+                lambda: hold_exam(
+                    dataset, exam, patient_id=patient_id, annotator=reader, draft=draft
+                ),
             ),
             on_result=lambda held: self._hold(held, source),
         )
 
     def open(
-        self, dataset: Dataset, case_id: str, *, reader: str, loaded: Loaded | None = None
+        self, dataset: Dataset, case_id: str, *, reader: str, loaded: LoadedCase | None = None
     ) -> None:
         """Open a case of the dataset, at once where it was read ahead, and hold it."""
         self.leave(lambda: self._read(dataset, case_id, reader, loaded))
@@ -115,7 +117,7 @@ class CaseOpening(QWidget):
             ready_brush(self._viewer, layer)
             self._autosave.watch(layer)
 
-    def _read(self, dataset: Dataset, case_id: str, reader: str, loaded: Loaded | None) -> None:
+    def _read(self, dataset: Dataset, case_id: str, reader: str, loaded: LoadedCase | None) -> None:
         own = self._session.record
         if own is not None and own.case_id == case_id:
             self._autosave.close_case()  # its lock is needed to open it again
@@ -123,7 +125,7 @@ class CaseOpening(QWidget):
         self._runner.start(
             title,
             lambda: as_job(
-                title, lambda: reopen(dataset, case_id, annotator=reader, loaded=loaded)
+                title, lambda: hold_case(dataset, case_id, annotator=reader, loaded=loaded)
             ),
             on_result=self._show,
         )
@@ -133,15 +135,16 @@ class CaseOpening(QWidget):
         self._autosave.close_case()  # with what was painted while this one was read
         source = self._session.source
         leaving = None if source is None or source.is_foreign else source.case_id
-        case_id = held.record.case_id
+        case_id, loaded = held.record.case_id, held.loaded
+        assert loaded is not None  # it was read from disk
         with ExitStack() as lock:  # released should anything below fail
             lock.push(held.lock)
             show_exam(
                 self._viewer,
                 held.exam,
                 instead_of=leaving,
-                limits=held.limits,
-                mark=held.mark,
+                limits=loaded.limits,
+                mark=loaded.fingerprint,
                 keeps_masks=True,
                 draw=lambda: draw_now(self._parent),
             )

@@ -14,7 +14,7 @@ from ..canvas.view import current_slice
 from ..parts.fields import button, form, heading, note, set_ready
 from ..parts.jobs import JobRunner, errors_shown
 from ..state.case_rules import BUSY, why_no_start
-from ..state.casework import Loaded
+from ..state.casework import LoadedCase
 from ..state.session import Session
 from ..state.settings import recall, remember
 from ..state.writing import MaskWriter
@@ -148,7 +148,7 @@ class CorrectPanel(QWidget):
                 reader=self._required_reader(),
             )
 
-    def go_to_case(self, case_id: str, loaded: Loaded | None = None) -> None:
+    def go_to_case(self, case_id: str, loaded: LoadedCase | None = None) -> None:
         """Open a case of the dataset, at once where it was read ahead, and hold it."""
         dataset = self._session.dataset
         with errors_shown():

@@ -10,7 +10,7 @@ from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...dataset import Dataset
 from ..parts.jobs import JobRunner
-from ..state.casework import Loaded, load
+from ..state.casework import LoadedCase, load
 
 __all__ = ["Prefetch"]
 
@@ -21,8 +21,8 @@ class Prefetch(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.runner = JobRunner(self)
-        self._wanted: tuple[str, Callable[[], Loaded]] | None = None
-        self._loaded: Loaded | None = None
+        self._wanted: tuple[str, Callable[[], LoadedCase]] | None = None
+        self._loaded: LoadedCase | None = None
         self.runner.ended.connect(self._on_ended)
 
     def want(self, dataset: Dataset, case_id: str, annotator: str) -> None:
@@ -38,7 +38,7 @@ class Prefetch(QObject):
         self._wanted = self._loaded = None
         self.runner.cancel()
 
-    def pop(self, case_id: str) -> Loaded | None:
+    def pop(self, case_id: str) -> LoadedCase | None:
         """The case, if it has been read ahead; it is not kept any longer."""
         loaded, self._loaded = self._loaded, None
         self._wanted = None
@@ -52,7 +52,7 @@ class Prefetch(QObject):
             f"Reading {case_id} ahead", lambda: _reading(read), on_result=self._on_loaded
         )
 
-    def _on_loaded(self, loaded: Loaded | None) -> None:
+    def _on_loaded(self, loaded: LoadedCase | None) -> None:
         wanted = None if self._wanted is None else self._wanted[0]
         if loaded is not None and loaded.record.case_id == wanted:
             self._loaded = loaded
@@ -64,7 +64,7 @@ class Prefetch(QObject):
             self._wanted = None
 
 
-def _reading(read: Callable[[], Loaded]) -> Job[Loaded | None]:
+def _reading(read: Callable[[], LoadedCase]) -> Job[LoadedCase | None]:
     yield Progress("Reading ahead", 0, 0)
     try:
         return read()

@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from ...dataset import CaseRecord, WorklistRow
 from ..parts.jobs import show_info
-from ..state.casework import Loaded
+from ..state.casework import LoadedCase
 from ..state.session import Session
 from ..state.worklist import neighbor
 from .prefetch import Prefetch
@@ -44,7 +44,7 @@ class CaseWalk(QObject):
         session: Session,
         model: WorklistModel,
         *,
-        open_case: Callable[[str, Loaded | None], object],
+        open_case: Callable[[str, LoadedCase | None], object],
         is_opening: Callable[[], bool],
         reader: Callable[[], str],
         parent: QObject | None = None,

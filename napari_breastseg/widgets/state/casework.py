@@ -1,4 +1,4 @@
-"""What Correct does to a dataset folder: begin, reopen, accept. Runs in a worker; no Qt.
+"""What the Correct tab does to a dataset folder: hold a case, accept it. Runs in a worker; no Qt.
 
 Each function is short and cannot be canceled half way; the dataset's own commits keep the folder
 whole.
@@ -14,56 +14,54 @@ from ...core.errors import InputError
 from ...core.volume import Exam, LabelMap
 from ...dataset import CaseRecord, Dataset, SecondRead, Status, enter_exam
 from ...imaging.intensity import grey_window
-from .session import Draft
+from .drafts import Draft
 from .sources import fingerprint
 
 __all__ = [
     "HeldCase",
-    "Loaded",
+    "LoadedCase",
     "accept",
-    "begin",
+    "hold_case",
+    "hold_exam",
     "load",
-    "reopen",
     "workspace_of",
 ]
 
-IMPORTED_MODEL = "unknown"
+UNKNOWN_MODEL = "unknown"
 
 
 @dataclass(frozen=True, eq=False)
 class HeldCase:
-    """A case that is now held for correction."""
+    """A case that is locked for one reader to correct."""
 
     record: CaseRecord
     exam: Exam
     lock: ExitStack
     on_disk: LabelMap | None
-    """What the dataset would go on with: accepted or earlier mask, or draft; None without any."""
+    """What correcting goes on from: accepted or earlier mask, or draft; None without any."""
 
     recovered: LabelMap | None
-    """Work in progress that is newer than that; None when there is none."""
+    """An autosave that is newer than that; None without one."""
 
     draft: Draft | None
     workspace: Dataset | SecondRead
-    """Where the work is kept: the dataset, or a second read that must not see the first."""
+    """Where the work is kept: the dataset, or a second read without sight of the first."""
 
-    limits: tuple[float, float] | None = None
-    mark: str | None = None
+    loaded: LoadedCase | None = None
+    """The case as it was read from disk; None for an exam that is shown already."""
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
-    """A case read from the disk, to be shown at once when it is opened."""
+class LoadedCase:
+    """A case read from disk, to be shown at once when it is opened."""
 
     record: CaseRecord
     exam: Exam
     limits: tuple[float, float]
     """Its `grey_window`."""
 
-    mark: str
-    """Its `fingerprint`."""
-
-    kept: LabelMap | None
+    fingerprint: str
+    on_disk: LabelMap | None
     draft: Draft | None
 
 
@@ -74,19 +72,21 @@ def workspace_of(dataset: Dataset, record: CaseRecord, annotator: str) -> Datase
     return dataset
 
 
-def load(dataset: Dataset, case_id: str, annotator: str) -> Loaded:
+def load(dataset: Dataset, case_id: str, annotator: str) -> LoadedCase:
     """Read a case as `annotator` may see it, with all that showing it needs."""
     workspace = workspace_of(dataset, dataset.case(case_id), annotator)
     record, exam = workspace.case(case_id), workspace.exam(case_id)
-    kept, draft = workspace.draft(case_id), None
-    if kept is not None:
-        draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
-    return Loaded(
-        record, exam, grey_window(exam), fingerprint(exam), workspace.kept_map(case_id), draft
+    return LoadedCase(
+        record=record,
+        exam=exam,
+        limits=grey_window(exam),
+        fingerprint=fingerprint(exam),
+        on_disk=workspace.kept_map(case_id),
+        draft=_draft_of(workspace, record),
     )
 
 
-def begin(
+def hold_exam(
     dataset: Dataset, exam: Exam, *, patient_id: str, annotator: str, draft: Draft | None
 ) -> HeldCase:
     """Enter an exam into a dataset unless it is there, and hold it for correction.
@@ -98,13 +98,36 @@ def begin(
         or somebody else holds the case.
     """
     record = enter_exam(dataset, exam, patient_id=patient_id)
-    return _hold(dataset, record, exam, annotator, draft)
+    case_id = record.case_id
+    if isinstance(workspace_of(dataset, record, annotator), SecondRead):
+        return hold_case(dataset, case_id, annotator=annotator)
+    with ExitStack() as stack:
+        stack.enter_context(dataset.lock(case_id, annotator))
+        if draft is not None and record.status not in (Status.ACCEPTED, Status.FLAGGED):
+            record = dataset.save_draft(case_id, draft.label_map, model=draft.model)
+        return HeldCase(
+            record=record,
+            exam=exam,
+            on_disk=dataset.kept_map(case_id),
+            recovered=dataset.recover(case_id),
+            draft=_draft_of(dataset, record) if draft is None else draft,
+            workspace=dataset,
+            lock=stack.pop_all(),
+        )
 
 
-def reopen(
-    dataset: Dataset, case_id: str, *, annotator: str, loaded: Loaded | None = None
+def hold_case(
+    dataset: Dataset, case_id: str, *, annotator: str, loaded: LoadedCase | None = None
 ) -> HeldCase:
-    """Hold a case of a dataset for correction; read it unless it was, and is as it was then."""
+    """Hold a case of a dataset for correction.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    case_id, annotator : str
+    loaded : LoadedCase, optional
+        The case as it was read ahead; read again when its record has changed since.
+    """
     workspace = workspace_of(dataset, dataset.case(case_id), annotator)
     with ExitStack() as stack:
         stack.enter_context(workspace.lock(case_id, annotator))
@@ -114,18 +137,17 @@ def reopen(
         return HeldCase(
             record=record,
             exam=loaded.exam,
-            lock=stack.pop_all(),
-            on_disk=loaded.kept,
+            on_disk=loaded.on_disk,
             recovered=workspace.recover(case_id),
             draft=loaded.draft,
             workspace=workspace,
-            limits=loaded.limits,
-            mark=loaded.mark,
+            loaded=loaded,
+            lock=stack.pop_all(),
         )
 
 
 def accept(
-    dataset: Dataset | SecondRead,
+    workspace: Dataset | SecondRead,
     case_id: str,
     label_map: LabelMap,
     *,
@@ -140,19 +162,19 @@ def accept(
     Raises
     ------
     InputError
-        If the mask would take the place of a first read that `annotator` read second.
+        If the mask would replace a first read that `annotator` read second.
     """
-    if isinstance(dataset, Dataset) and dataset.reads.is_second_reader(
-        dataset.case(case_id), annotator
+    if isinstance(workspace, Dataset) and workspace.reads.is_second_reader(
+        workspace.case(case_id), annotator
     ):
         raise InputError(
             f"Expected the first reader of case {case_id} to accept another mask of it",
-            f"it is {annotator}'s for a second read",
-            "Open the case to read it, or make a consensus of what was read",
+            f"{annotator} is its second reader",
+            "Open the case for your own read, or make a consensus of both",
         )
-    if draft is not None and dataset.case(case_id).status is not Status.ACCEPTED:
-        dataset.save_draft(case_id, draft.label_map, model=draft.model)
-    return dataset.accept(
+    if draft is not None and workspace.case(case_id).status is not Status.ACCEPTED:
+        workspace.save_draft(case_id, draft.label_map, model=draft.model)
+    return workspace.accept(
         case_id,
         label_map,
         reviewed_slices=reviewed_slices,
@@ -162,18 +184,10 @@ def accept(
     )
 
 
-def _hold(
-    dataset: Dataset, record: CaseRecord, exam: Exam, annotator: str, draft: Draft | None
-) -> HeldCase:
-    case_id = record.case_id
-    if isinstance(workspace_of(dataset, record, annotator), SecondRead):
-        return reopen(dataset, case_id, annotator=annotator)
-    with ExitStack() as stack:
-        stack.enter_context(dataset.lock(case_id, annotator))
-        if draft is not None and record.status not in (Status.ACCEPTED, Status.FLAGGED):
-            record = dataset.save_draft(case_id, draft.label_map, model=draft.model)
-        if draft is None and (kept := dataset.draft(case_id)) is not None:
-            draft = Draft(case_id, kept, record.draft.model if record.draft else IMPORTED_MODEL)
-        on_disk = dataset.kept_map(case_id)
-        recovered = dataset.recover(case_id)
-        return HeldCase(record, exam, stack.pop_all(), on_disk, recovered, draft, dataset)
+def _draft_of(workspace: Dataset | SecondRead, record: CaseRecord) -> Draft | None:
+    """The draft that is kept of a case."""
+    label_map = workspace.draft(record.case_id)
+    if label_map is None:
+        return None
+    model = record.draft.model if record.draft else UNKNOWN_MODEL
+    return Draft(record.case_id, label_map, model)

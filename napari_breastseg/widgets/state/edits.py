@@ -1,6 +1,6 @@
-"""What a reader's edits touched, slice by slice, so that a stroke costs one slice and not an exam.
+"""Which slices an edit touched, so that a stroke costs one slice and not an exam.
 
-napari says where a stroke or a programmed edit went, and of undo and redo only that something
+napari reports where a stroke or a programmed edit went, but of undo and redo only that something
 changed. Knows the events of a Labels layer and the viewer's dims; no Qt.
 """
 
@@ -22,16 +22,16 @@ __all__ = ["EditWatch", "SliceStates", "slices_of"]
 
 
 class EditWatch:
-    """Follows one Labels layer and tells when it was edited, but not when it was only scrolled.
+    """Watches one Labels layer and reports edits, but not scrolling.
 
     Parameters
     ----------
     viewer : napari.Viewer
     layer : napari.layers.Labels
     on_edit : callable
-        Called with each edit, and whether it is one of a stroke that still goes on.
+        Called after each edit, with whether its stroke is still being drawn.
     on_step : callable, optional
-        Called once for each undo step that is made, before `on_edit`.
+        Called once for each undo step, before `on_edit`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class EditWatch:
         return None if touched is None else tuple(sorted(touched))
 
     def stop(self) -> None:
-        """Follow the layer no longer."""
+        """Stop watching the layer."""
         self.layer.events.paint.disconnect(self._on_paint)
         self.layer.events.set_data.disconnect(self._on_set_data)
         self.layer.events.labels_update.disconnect(self._on_stroke)
