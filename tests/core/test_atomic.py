@@ -59,6 +59,26 @@ def test_json_refuses_nan(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot open a folder for fsync")
+def test_a_power_cut_after_a_write_loses_neither_the_file_nor_its_name(tmp_path, monkeypatch):
+    steps = []
+    fsync, replace = os.fsync, os.replace
+
+    def seen_fsync(descriptor):
+        steps.append(("fsync", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def seen_replace(source, target):
+        steps.append(("rename", os.stat(source).st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(os, "replace", seen_replace)
+    write_text(tmp_path / "note.txt", "new")
+    file, folder = (tmp_path / "note.txt").stat().st_ino, tmp_path.stat().st_ino
+    assert steps == [("fsync", file), ("rename", file), ("fsync", folder)]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
 def test_files_get_the_mode_other_programs_give(tmp_path):
     (tmp_path / "plain").write_text("")

@@ -136,6 +136,29 @@ def test_work_whose_acceptance_was_cut_off_is_recovered(dataset: Dataset, sphere
         np.testing.assert_array_equal(label_map.data, new)
 
 
+def test_an_old_mask_is_on_the_disk_in_the_history_before_it_is_replaced(
+    dataset: Dataset, sphere_exam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[object] = []
+    fsync, replace = os.fsync, os.replace
+
+    def seen_fsync(descriptor: int) -> None:
+        steps.append(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def seen_replace(source: Path, target: Path) -> None:
+        if Path(target).parent == dataset.folder / "labelsTr":
+            steps.append("replaced")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(os, "replace", seen_replace)
+    dataset.accept("P001", sphere_exam[1], reviewed_slices=None, annotator="b", seconds=1)
+    before = steps[: steps.index("replaced")]
+    history = dataset.folder / "history"
+    assert {history.stat().st_ino, (history / "P001").stat().st_ino} <= set(before)
+
+
 def test_a_dataset_folder_can_be_moved_and_copied(dataset: Dataset, tmp_path: Path) -> None:
     shutil.copytree(dataset.folder, tmp_path / "copy")
     dataset.folder.rename(tmp_path / "moved")
