@@ -228,7 +228,7 @@ def test_maps_are_layers_and_alignment_keeps_the_mask_and_its_draft(
     show_exam(viewer, one, instead_of="P017")
     window.qtbot.wait(50)
     assert not any(layer.name.startswith("P017") for layer in viewer.layers)
-    assert section.maps_button.toolTip() == "The exam has no phase before contrast, or none after"
+    assert section.maps_button.toolTip() == "Maps need a pre-contrast and a post-contrast phase"
     dock.show_maps()
     assert told(window, "Expected an exam with phases")
 

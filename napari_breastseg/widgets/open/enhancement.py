@@ -1,4 +1,4 @@
-"""Enhancement of the exam at work: its maps as layers, movement between phases, alignment."""
+"""Enhancement of the current exam: its maps as layers, motion between phases, alignment."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..canvas.maps import Maps, compute_maps, show_map
 from ..parts.fields import button, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown
+from ..state.opening import why_not_align, why_not_map
 from ..state.session import Session
 from ..state.sources import Source, exam_of, fingerprint, note_of
 
@@ -25,7 +26,7 @@ __all__ = ["DceSection"]
 
 
 class DceSection(QWidget):
-    """Two buttons and a line: maps, alignment, how far the phases lie apart."""
+    """Two buttons and a line: maps, alignment, how far the phases moved."""
 
     aligned = Signal(object)
     """The `Exam` whose phases the layers now hold."""
@@ -38,14 +39,14 @@ class DceSection(QWidget):
         self.maps_button = button(
             "Enhancement maps",
             self.show_maps,
-            "Show subtraction, percent enhancement, SER and projection as layers, and measure how "
-            "far the phases lie apart",
+            "Show subtraction, percent enhancement, SER and projection as layers, and measure the "
+            "motion between phases",
             "Shift-E",
         )
         self.align_button = button(
             "Align phases",
             self.align,
-            "Move each phase rigidly onto the first one after contrast. To go back, open the exam "
+            "Align each phase rigidly to the first post-contrast phase. To go back, open the exam "
             "again",
             "Shift-I",
         )
@@ -59,7 +60,7 @@ class DceSection(QWidget):
         column.addLayout(row)
         column.addWidget(JobBar(self.runner, "Shift-X"))
         column.addWidget(self.line)
-        session.source_changed.connect(self._take_source)
+        session.source_changed.connect(self._on_source)
         session.record_changed.connect(self._refresh)
         self.runner.started.connect(lambda _: self._refresh())
         self.runner.ended.connect(lambda _: self._refresh())
@@ -83,13 +84,13 @@ class DceSection(QWidget):
             self.runner.start(
                 "Aligning the phases",
                 lambda: _align(exam, has_maps),
-                on_result=lambda found: self._take_aligned(source, exam, *found),
+                on_result=lambda found: self._show_aligned(source, exam, *found),
             )
 
     def _required(self, why_not: str) -> tuple[Source, Exam]:
         source = self._session.source
         if why_not or source is None:
-            raise InputError("Expected an exam with phases", why_not, "Then press again")
+            raise InputError("Expected an exam with phases", "not everything is ready", why_not)
         return source, exam_of(self._viewer, source, self._session.roles)
 
     def _show(self, source: Source, exam: Exam, maps: Maps) -> None:
@@ -105,7 +106,7 @@ class DceSection(QWidget):
             show_map(viewer, source, exam.grid, name, data, limits, was_visible)
         self._say(maps.shifts)
 
-    def _take_aligned(
+    def _show_aligned(
         self, source: Source, before: Exam, exam: Exam, mark: str, maps: Maps
     ) -> None:
         if not source.is_same_exam(self._session.source) or self._why_no_alignment():
@@ -135,30 +136,19 @@ class DceSection(QWidget):
         ]
         self.line.setText("<br>".join(lines))
 
-    def _take_source(self, source: Source | None) -> None:
+    def _on_source(self, source: Source | None) -> None:
         self.line.setText("")
         self._refresh()
 
     def _why_no_maps(self) -> str:
-        if self.runner.is_running:
-            return "Busy; wait or cancel"
         source = self._session.source
-        if source is None:
-            return "Open an exam first"
-        roles = self._session.roles or source.layers
-        if "pre" not in roles or not any(role.startswith("post") for role in roles):
-            return "The exam has no phase before contrast, or none after"
-        return ""
+        roles = None if source is None else self._session.roles or source.layers
+        return why_not_map(roles, is_running=self.runner.is_running)
 
     def _why_no_alignment(self) -> str:
-        if why_not := self._why_no_maps():
-            return why_not
-        source = self._session.source
-        if source is not None and source.is_foreign:
-            return "Open the exam in this tab to align its phases"
-        if self._session.record is not None:
-            return "The case is being corrected; align the phases of an exam before"
-        return ""
+        return self._why_no_maps() or why_not_align(
+            self._session.source, is_corrected=self._session.record is not None
+        )
 
     def _refresh(self, event: object = None) -> None:
         set_ready(self.maps_button, self._why_no_maps())
@@ -167,7 +157,7 @@ class DceSection(QWidget):
 
 def _align(exam: Exam, has_maps: bool) -> Job[tuple[Exam, str, Maps]]:
     aligned = yield from dce.align_phases(exam)
-    yield Progress("Measuring movement", 0, 0)
+    yield Progress("Measuring motion", 0, 0)
     mark = fingerprint(aligned)
     if has_maps:
         return aligned, mark, (yield from compute_maps(aligned))

@@ -6,16 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QAbstractItemView,
     QCheckBox,
     QHBoxLayout,
-    QHeaderView,
     QLineEdit,
     QListWidget,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -30,9 +26,11 @@ from ..canvas.layers import show_exam
 from ..parts.fields import Fold, PathField, button, form, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown
+from ..state.opening import READING, case_titles, phase_names, spacing_of
 from ..state.session import Session
 from ..state.sources import fingerprint
 from .enhancement import DceSection
+from .phase_table import PhaseTable
 from .series_table import SeriesTable
 
 if TYPE_CHECKING:
@@ -52,10 +50,10 @@ class OpenPanel(QWidget):
         self._viewer = viewer
         self._session = session
         self.leave: Callable[[Callable[[], object]], object] = lambda then: then()
-        """Calls its argument once the exam at work may be replaced; the dock sets it."""
+        """Calls its argument once the current exam may be replaced; the dock sets it."""
 
         self.close_case: Callable[[], object] = lambda: None
-        """Keeps the work on the case that is held and gives it back; the dock sets it."""
+        """Saves the work on the current case and gives it back; the dock sets it."""
 
         self._cases: list[CaseFiles] = []
         self._case: CaseFiles | None = None
@@ -65,16 +63,16 @@ class OpenPanel(QWidget):
         self.phases = QLineEdit()
         self.phases.setPlaceholderText("from the file names")
         self.phases.setToolTip(
-            "Roles in the order of the files or channels, such as pre, post1, post2.\n"
-            "Expected for color pictures whose red, green and blue are phases.\n"
-            "For DICOM the table of series below serves better."
+            "Phases in the order of the files or channels, such as pre, post1, post2.\n"
+            "Needed for color images whose red, green and blue are phases.\n"
+            "For DICOM, use the table of series below."
         )
         self.phases.returnPressed.connect(self.open)
         self.pixel_mm = QLineEdit()
         self.pixel_mm.setPlaceholderText("unknown: measured in pixels")
-        self.pixel_mm.setToolTip("Pixel size in mm of pictures that carry none, such as PNG.")
+        self.pixel_mm.setToolTip("Pixel size in mm of images that do not state it, such as PNG")
         self.pixel_mm.returnPressed.connect(self.open)
-        self.is_stack = QCheckBox("One volume: the folder's slices belong together")
+        self.is_stack = QCheckBox("One volume: the slices in the folder belong together")
         self.open_button = button("Open", self.open, "Read the exam and show it", "Shift-O")
         self.cases = QListWidget()
         self.cases.setMaximumHeight(150)
@@ -85,10 +83,10 @@ class OpenPanel(QWidget):
         self.series = SeriesTable()
         self.series.chosen.connect(self._read_as_chosen)
         self.phases_heading = heading("Phases")
-        self.table = _phase_table()
+        self.table = PhaseTable()
         self.empty = note(
-            "DICOM, NIfTI, PNG, JPEG or TIFF, or a folder of them. Dropping them onto the window "
-            "works too. To try: File > Open Sample > Synthetic breast DCE exam."
+            "DICOM, NIfTI, PNG, JPEG or TIFF, or a folder of them. You can also drop them onto the "
+            "window. To try it out: File > Open Sample > Synthetic breast DCE exam."
         )
         self.bar = JobBar(self.runner, "Shift-X")
         self.dce = DceSection(viewer, session)
@@ -133,15 +131,15 @@ class OpenPanel(QWidget):
                     "the field is empty",
                     "Choose one, or paste its path",
                 )
-            names = [name.strip() for name in self.phases.text().split(",") if name.strip()]
-            spacing = _spacing(self.pixel_mm.text())
+            phases = phase_names(self.phases.text())
+            spacing_mm = spacing_of(self.pixel_mm.text())
             is_stack = self.is_stack.isChecked()
             self.runner.start(
                 "Looking for exams",
                 lambda: formats.finding_cases(
-                    path, stack=is_stack, phases=names or None, spacing_mm=spacing
+                    path, stack=is_stack, phases=phases, spacing_mm=spacing_mm
                 ),
-                on_result=self._take_cases,
+                on_result=self._on_cases,
             )
 
     def open_dropped(self, path: Path) -> None:
@@ -152,31 +150,19 @@ class OpenPanel(QWidget):
         self.open()
 
     def open_next(self) -> None:
-        """Open the case after the one at work."""
+        """Open the case after the current one."""
         row = self.cases.currentRow() + 1
         if row < len(self._cases):
             self.cases.setCurrentRow(row)
             self._open_case(row)
 
     def show_phases(self, exam: Exam | None) -> None:
-        """List the phases of the exam at work."""
-        self.table.setRowCount(0 if exam is None else len(exam.phases))
-        for row, (role, volume) in enumerate(() if exam is None else exam.phases.items()):
-            sizes = volume.grid.shape
-            spacing = volume.grid.spacing_mm
-            words = "unknown" if spacing is None else " x ".join(f"{mm:.3g}" for mm in spacing)
-            for place, text in enumerate((role, " x ".join(map(str, sizes)), words)):
-                item = QTableWidgetItem(text)
-                item.setToolTip(f"{volume.grid.describe()}, {volume.data.dtype}")
-                self.table.setItem(row, place, item)
-        rows = self.table.rowCount()
-        height = self.table.horizontalHeader().height() + rows * self.table.rowHeight(0) + 4
-        self.table.setFixedHeight(max(height, 1))
-        self.table.setVisible(rows > 0)
-        self.phases_heading.setVisible(rows > 0)
-        self.empty.setVisible(rows == 0)
+        """List the phases of the current exam."""
+        self.table.setValue(exam)
+        self.phases_heading.setVisible(exam is not None)
+        self.empty.setVisible(exam is None)
 
-    def _take_cases(self, cases: list[CaseFiles]) -> None:
+    def _on_cases(self, cases: list[CaseFiles]) -> None:
         self._show_cases(cases)
         if len(cases) == 1:
             self._open_case(0)
@@ -184,11 +170,8 @@ class OpenPanel(QWidget):
     def _show_cases(self, cases: list[CaseFiles]) -> None:
         self._cases = cases
         self.cases.clear()
-        ids = [case.case_id for case in cases]
-        for case in cases:
-            is_twice = ids.count(case.case_id) > 1
-            folder = f" ({case.path.parent.name})" if is_twice and case.dicom is None else ""
-            self.cases.addItem(case.case_id + folder)
+        for case, title in zip(cases, case_titles(cases), strict=True):
+            self.cases.addItem(title)
             self.cases.item(self.cases.count() - 1).setToolTip(case.place)
         has_several = len(cases) > 1
         self.cases.setVisible(has_several)
@@ -224,10 +207,10 @@ class OpenPanel(QWidget):
 
     def _read(self, case: CaseFiles) -> None:
         self.runner.start(
-            f"Reading {case.case_id}", lambda: _reading_case(case), on_result=self._take_exam
+            f"Reading {case.case_id}", lambda: _reading_case(case), on_result=self._on_read
         )
 
-    def _take_exam(self, read: _Read) -> None:
+    def _on_read(self, read: _Read) -> None:
         case, exam, limits, mark = read
         self.close_case()
         source = self._session.source
@@ -238,7 +221,7 @@ class OpenPanel(QWidget):
         self._refresh()
 
     def _refresh(self) -> None:
-        busy = "Reading; wait or cancel" if self.runner.is_running else ""
+        busy = READING if self.runner.is_running else ""
         set_ready(self.open_button, busy)
         self.series.set_busy(bool(busy))
         is_last = self.cases.currentRow() + 1 >= len(self._cases)
@@ -246,7 +229,7 @@ class OpenPanel(QWidget):
 
 
 _Read = tuple[CaseFiles, Exam, tuple[float, float], str]
-"""A case and its exam, with the grey window and fingerprint to show it."""
+"""A case and its exam, with the intensity window and fingerprint to show it."""
 
 
 def _reading_case(case: CaseFiles) -> Job[_Read]:
@@ -254,33 +237,7 @@ def _reading_case(case: CaseFiles) -> Job[_Read]:
     import scipy.ndimage  # noqa: F401
 
     exam = yield from formats.reading_exam(case)
-    yield Progress("Preparing the picture", 0, 0)
+    yield Progress("Preparing the image", 0, 0)
     limits = grey_window(exam)
-    yield Progress("Preparing the picture", 0, 0)
+    yield Progress("Preparing the image", 0, 0)
     return case, exam, limits, fingerprint(exam)
-
-
-def _spacing(text: str) -> float | None:
-    if not text.strip():
-        return None
-    try:
-        return float(text.strip().removesuffix("mm"))
-    except ValueError:
-        raise InputError(
-            "Expected the pixel size in mm as one number",
-            f"found '{text.strip()}'",
-            "Type 0.7, say",
-        ) from None
-
-
-def _phase_table() -> QTableWidget:
-    table = QTableWidget(0, 3)
-    table.setHorizontalHeaderLabels(["Phase", "Voxels (z, y, x)", "Spacing, mm"])
-    table.verticalHeader().setVisible(False)
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-    table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
-    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-    table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-    table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-    table.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    return table

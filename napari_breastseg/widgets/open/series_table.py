@@ -1,6 +1,6 @@
-"""The series of a DICOM exam: what each is taken for, when, and why; roles can be changed.
+"""The series of a DICOM exam: the role of each, its time, and why; roles can be changed.
 
-Shows a `DicomExam`, changes none: `roles` says what the user chose. Knows no layers and no jobs.
+Shows a `DicomExam`, changes none: `value` says what the user chose. Knows no layers and no jobs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from ...formats import DicomExam
 from ..parts.fields import button, heading, note, set_ready
+from ..state.opening import READING, phase_time_words, role_choices, why_not_read_as
 
 __all__ = ["SeriesTable"]
 
@@ -58,7 +59,7 @@ class SeriesTable(QWidget):
         self.button = button(
             "Read with these roles",
             lambda: self.chosen.emit(self.value()),
-            "Read the phases again, as chosen in the table",
+            "Read the phases again with the roles chosen in the table",
         )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -85,10 +86,10 @@ class SeriesTable(QWidget):
         self.question.setText(
             "" if asked is None else f"{asked.expected}; {asked.found}. Choose the roles below."
         )
-        choices = [LEFT_OUT, "pre", *(f"post{n + 1}" for n in range(max(1, len(rows) - 1)))]
+        choices = [LEFT_OUT, *role_choices(len(rows))]
         for place, row in enumerate(rows):
             name = f"{row.handle}  {row.stack.description}".strip()
-            time = "" if row.time_s is None else time_words(row.time_s)
+            time = "" if row.time_s is None else phase_time_words(row.time_s)
             grid = row.stack.grid
             size = "no image" if grid is None else grid.describe()
             for line, column, text in (
@@ -110,7 +111,7 @@ class SeriesTable(QWidget):
             field.addItems(choices + own)
             field.setCurrentText(row.role or LEFT_OUT)
             field.setMaximumHeight(field.sizeHint().height())
-            field.setProperty("help", "What this series is read as")
+            field.setProperty("help", "The phase this series is read as")
             problem = row.stack.problem
             set_ready(field, "" if grid is not None else str(problem or "It holds no image"))
             field.currentTextChanged.connect(lambda _: self._refresh())
@@ -121,7 +122,7 @@ class SeriesTable(QWidget):
         self._refresh()
 
     def set_busy(self, is_busy: bool) -> None:
-        """Take no roles while a job runs."""
+        """Accept no roles while a job runs."""
         self._is_busy = is_busy
         self._refresh()
 
@@ -132,15 +133,7 @@ class SeriesTable(QWidget):
             if self._exam is None
             else {stack.handle: role for role, stack in self._exam.phases.items()}
         )
-        twice = sorted({role for role in roles.values() if list(roles.values()).count(role) > 1})
-        why_not = ""
-        if not roles:
-            why_not = "Choose a role for at least one series"
-        elif twice:
-            why_not = f"Two series are {twice[0]}: choose another role for one of them"
-        elif roles == known:
-            why_not = "These are the roles it was read with"
-        set_ready(self.button, "Reading; wait or cancel" if self._is_busy else why_not)
+        set_ready(self.button, READING if self._is_busy else why_not_read_as(roles, known))
 
     def _fit(self) -> None:
         """Rows as high as their words need, the table as high as its rows."""
@@ -159,16 +152,3 @@ class SeriesTable(QWidget):
 def _breakable(text: str) -> str:
     """Text that may wrap at underscores: names of series often hold no space."""
     return text.replace("_", "_\u200b")
-
-
-def time_words(time_s: float) -> str:
-    """Minutes and seconds from the first post phase or the injection.
-
-    Examples
-    --------
-    >>> time_words(-1371.1), time_words(0), time_words(92.4)
-    ('−22:51', '0:00', '+1:32')
-    """
-    whole = abs(round(time_s))
-    sign = "−" if time_s < -0.5 else "+" if whole else ""
-    return f"{sign}{whole // 60}:{whole % 60:02d}"

@@ -1,0 +1,85 @@
+"""What the Open tab decides, without a window and without files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.volume import Exam, Grid, Volume
+from napari_breastseg.widgets.state.opening import (
+    case_titles,
+    phase_rows,
+    spacing_of,
+    why_not_align,
+    why_not_map,
+    why_not_read_as,
+)
+from napari_breastseg.widgets.state.sources import Source
+
+SOURCE = Source("P001", "P001", {"pre": "P001 pre", "post1": "P001 post1"})
+
+
+def case(case_id: str, path: str, dicom: Any = None) -> Any:
+    return SimpleNamespace(case_id=case_id, path=Path(path), dicom=dicom)
+
+
+def test_two_cases_of_one_name_say_their_folders() -> None:
+    cases = [case("scan", "one/scan.nii"), case("scan", "two/scan.nii"), case("other", "two/o.nii")]
+    assert case_titles(cases) == ["scan (one)", "scan (two)", "other"]
+
+
+def test_a_dicom_folder_s_name_is_never_said() -> None:
+    cases = [case("exam-1", "Smith Jane/a", dicom=object())] * 2
+    assert case_titles(cases) == ["exam-1", "exam-1"]
+
+
+def test_a_pixel_size_is_one_number_in_mm() -> None:
+    assert spacing_of("") is None
+    assert spacing_of(" 0.35 ") == spacing_of("0.35mm") == 0.35
+    with pytest.raises(InputError, match="in mm as one number; found '0"):
+        spacing_of("0.7 x 0.7")
+
+
+def test_each_phase_is_a_row_and_unknown_spacing_is_said() -> None:
+    known = Grid((4, 20, 24), np.diag([3.0, 0.75, 0.75, 1.0]))
+    data = np.zeros((4, 20, 24), np.float32)
+    exam = Exam("P001", {"pre": Volume(data, known), "post1": Volume(data, known)})
+    rows = phase_rows(exam)
+    assert [row[:3] for row in rows] == [
+        ("pre", "4 x 20 x 24", "3 x 0.75 x 0.75"),
+        ("post1", "4 x 20 x 24", "3 x 0.75 x 0.75"),
+    ]
+    assert rows[0][3].endswith("float32")
+    bare = Exam("PNG", {"post1": Volume(data, Grid((4, 20, 24)))})
+    assert [row[2] for row in phase_rows(bare)] == ["unknown"]
+    assert phase_rows(None) == []
+
+
+def test_series_are_read_with_roles_that_are_new_and_given_once() -> None:
+    known = {"9": "pre", "7": "post1"}
+    assert why_not_read_as({"9": "pre"}, known) == ""
+    assert why_not_read_as({"7": "pre", "9": "post1"}, known) == ""
+    assert why_not_read_as({}, known) == "Choose a role for at least one series"
+    assert why_not_read_as(dict(known), known) == "The exam was read with these roles"
+    twice = {"9": "pre", "7": "post1", "5": "post1"}
+    assert why_not_read_as(twice, known).startswith("Two series are post1")
+
+
+def test_maps_need_phases_before_and_after_contrast() -> None:
+    assert why_not_map(["pre", "post2"], is_running=False) == ""
+    assert why_not_map(["pre", "post1"], is_running=True) == "Busy; wait or cancel"
+    assert why_not_map(None, is_running=False) == "Open an exam first"
+    for roles in (["pre"], ["post1", "post2"], []):
+        assert "pre-contrast and a post-contrast" in why_not_map(roles, is_running=False)
+
+
+def test_phases_move_only_in_an_exam_opened_here_that_nobody_corrects() -> None:
+    assert why_not_align(SOURCE, is_corrected=False) == ""
+    assert "is being corrected" in why_not_align(SOURCE, is_corrected=True)
+    foreign = Source("scan", "scan", {"pre": "a", "post1": "b"}, is_foreign=True)
+    assert why_not_align(foreign, is_corrected=False).startswith("Open the exam in this tab")
