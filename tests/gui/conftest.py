@@ -130,7 +130,7 @@ def window(
     """
     from napari.utils.notifications import notification_manager
 
-    viewer = make_napari_viewer(show=True)
+    viewer = make_napari_viewer(show=True, strict_qt="raise")
     viewer.window.resize(1300, 850)
     _, dock = viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")
     told: list[Any] = []
