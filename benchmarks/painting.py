@@ -121,7 +121,7 @@ def open_ours(exam: Exam, draft: LabelMap) -> SimpleNamespace:
     _, dock = viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")
     show_exam(viewer, exam)
     show_labels(viewer, dock.session.source, draft)
-    dock.session.keep_draft(Draft(exam.case_id, draft, "none"))
+    dock.session.drafts.keep(Draft(exam.case_id, draft, "none"))
     panel = dock.correct_panel
     panel.folder.setValue(SCRATCH / "set")
     panel.open_dataset()

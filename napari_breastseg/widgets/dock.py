@@ -275,7 +275,7 @@ def show_demo(
     source = dock.session.source
     if draft is not None and source is not None:
         show_labels(viewer, source, draft)
-        dock.session.keep_draft(Draft(source.case_id, draft, model_identity))
+        dock.session.drafts.keep(Draft(source.case_id, draft, model_identity))
         go_to_tumor(viewer, source, draft.data)
     dock.show_tab("Correct" if draft is not None else "Segment")
     napari.run()

@@ -187,7 +187,7 @@ def test_maps_are_layers_and_alignment_keeps_the_mask_and_its_draft(
     exam = Exam("P017", {**phantom.exam.phases, "pre": Volume(shifted, pre.grid)})
     show_exam(viewer, exam)
     mask = show_labels(viewer, dock.session.source, phantom.truth)
-    dock.session.keep_draft(Draft("P017", phantom.truth, "tiny@1"))
+    dock.session.drafts.keep(Draft("P017", phantom.truth, "tiny@1"))
     viewer.layers.selection.active = mask
 
     dock.show_maps()

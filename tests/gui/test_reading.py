@@ -270,7 +270,7 @@ def test_a_hidden_draft_is_shown_when_asked_for(
     assert correct.hidden_draft.button.isVisible()
     dataset = dock.session.dataset
     assert dataset.draft("P001").tumor.any()
-    assert dock.session.revealed_after_s is None
+    assert dock.session.drafts.revealed_after_s is None
 
     # What the reader drew stays; the draft is shown as differences
     viewer.dims.set_current_step(0, 2)
@@ -279,7 +279,7 @@ def test_a_hidden_draft_is_shown_when_asked_for(
     mine = layer.data.copy()
     assert mine.any()
     press(reading, Qt.Key.Key_F9)
-    assert dock.session.revealed_after_s > 0
+    assert dock.session.drafts.revealed_after_s > 0
     assert np.array_equal(layer.data, mine)
     assert correct.difference.isChecked()
     assert "Draft shown after" in correct.hidden_draft.line.text()

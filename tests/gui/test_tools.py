@@ -54,7 +54,9 @@ class Reader:
         source = self.dock.session.source
         self.layer = show_labels(self.viewer, source, LabelMap(mask.astype(np.uint8), GRID))
         if draft is not None:
-            self.dock.session.keep_draft(Draft("P001", LabelMap(draft.astype(np.uint8), GRID), "m"))
+            self.dock.session.drafts.keep(
+                Draft("P001", LabelMap(draft.astype(np.uint8), GRID), "m")
+            )
         self.viewer.layers.selection.active = self.layer
         self.viewer.dims.set_current_step(0, 7)
         self.window.qtbot.wait(50)

@@ -453,7 +453,7 @@ def test_another_exam_of_the_same_name_is_another_exam(
     correct.folder.setValue(tmp_path / "set")
     correct.open_dataset()
     idle(correct.runner)
-    dock.session.keep_draft(Draft("scan", LabelMap(np.ones(grid.shape, np.uint8), grid), "a@1"))
+    dock.session.drafts.keep(Draft("scan", LabelMap(np.ones(grid.shape, np.uint8), grid), "a@1"))
     layer = start()
     layer.data_setitem((np.array([1]), np.array([2]), np.array([3])), 0)
     work = layer.data.copy()

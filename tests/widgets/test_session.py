@@ -112,7 +112,7 @@ def test_another_exam_of_the_same_name_inherits_nothing(
     session = Session()
     session.source = Source("P001", "P001", layers, fingerprint="one")
     session.enter_case(record, ExitStack(), truth.data.copy())
-    session.keep_draft(Draft("P001", truth, "a@1"))
+    session.drafts.keep(Draft("P001", truth, "a@1"))
     session.mark_reviewed([3])
     session.source = Source("P001", "P001", layers, fingerprint="two")
     assert (session.record, session.draft, session.reviewed) == (None, None, ())
@@ -143,11 +143,46 @@ def test_a_draft_of_a_region_leaves_the_rest_of_the_earlier_one(
     _, truth = sphere_exam
     session = Session()
     session.source = source
-    session.keep_draft(Draft("P001", truth, "a@1"))
+    session.drafts.keep(Draft("P001", truth, "a@1"))
     empty = LabelMap(np.zeros_like(truth.data), truth.grid)
     region = (slice(6, 7), slice(0, 48), slice(0, 40))
-    session.keep_draft(Draft("P001", empty, "b@2"), region)
+    session.drafts.keep(Draft("P001", empty, "b@2"), region)
     assert session.draft.model == "b@2"
     assert not session.draft.label_map.data[6].any()
     assert np.array_equal(session.draft.label_map.data[5], truth.data[5])
     assert truth.data[6].any()  # the earlier prediction itself is untouched
+
+
+def test_a_draft_is_hidden_until_it_is_asked_for_in_each_exam_again(
+    sphere_exam: tuple[Exam, LabelMap], source: Source
+) -> None:
+    _, truth = sphere_exam
+    clock = Clock()
+    session = Session(clock)
+    drafts, changes = session.drafts, []
+    drafts.changed.connect(lambda: changes.append(drafts.is_hidden))
+    session.source = source
+    drafts.keep(Draft("P001", truth, "a@1"))
+    assert not drafts.is_hidden
+    drafts.reveal()
+    assert drafts.revealed_after_s is None  # nothing was hidden
+    drafts.hides = True
+    clock.now += 42
+    drafts.reveal()
+    assert (drafts.is_hidden, drafts.revealed_after_s) == (False, 42.0)
+    clock.now += 1
+    drafts.reveal()
+    assert drafts.revealed_after_s == 42.0
+    session.source = Source("P001", "P001 (post1)", {"post1": "P001 post1"})  # the same exam
+    assert not drafts.is_hidden
+    session.source = Source("P002", "P002", {"post1": "P002 post1"})
+    assert drafts.is_hidden
+    assert session.draft is None
+    assert changes == [False, False, True, False, True]
+    drafts.keep(Draft("P001", truth, "a@1"))  # comes late, of an exam that was left
+    assert session.draft is None
+    drafts.keep(Draft("P001", truth, "a@1"), source=source)
+    session.source = source
+    assert session.draft is not None
+    drafts.forget()
+    assert session.draft is None

@@ -35,7 +35,7 @@ class Difference:
     @property
     def why_not(self) -> str:
         """Why there is nothing to compare; empty when there is something."""
-        if self._session.is_draft_hidden:
+        if self._session.drafts.is_hidden:
             return "The draft is hidden; show it first"
         if self._session.draft is None:
             return "There is no draft to compare with: segment first"

@@ -52,7 +52,7 @@ class HiddenDraft(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.button)
         column.addWidget(self.line)
-        session.draft_changed.connect(self._refresh)
+        session.drafts.changed.connect(self._refresh)
         session.source_changed.connect(self._refresh)
         self._refresh()
 
@@ -60,10 +60,10 @@ class HiddenDraft(QWidget):
         """Show the draft that is hidden."""
         session, source = self._session, self._session.source
         draft = session.draft
-        if not session.is_draft_hidden or draft is None or source is None:
+        if not session.drafts.is_hidden or draft is None or source is None:
             show_info("There is no hidden draft.")
             return
-        session.reveal_draft()
+        session.drafts.reveal()
         layer = tumor_layer(self._viewer, source.case_id)
         if layer is None:
             layer = show_labels(self._viewer, source, draft.label_map)
@@ -75,8 +75,8 @@ class HiddenDraft(QWidget):
 
     def _refresh(self, event: object = None) -> None:
         session = self._session
-        is_hidden = session.is_draft_hidden and session.draft is not None
-        after_s = session.revealed_after_s
+        is_hidden = session.drafts.is_hidden and session.draft is not None
+        after_s = session.drafts.revealed_after_s
         self.button.setVisible(is_hidden)
         self.line.setText("" if after_s is None else f"Draft shown after {after_s:.0f} s.")
         self.line.setVisible(after_s is not None)

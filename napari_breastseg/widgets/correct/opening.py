@@ -173,12 +173,12 @@ class CaseOpening(QWidget):
             held.lock.close()
             return
         if isinstance(held.workspace, SecondRead) and held.draft is None:
-            session.forget_drafts()
+            session.drafts.forget()
         start = self._starting_mask(held)
         layer = self._mask_layer(held, source, start)
         session.enter_case(held.record, held.lock.pop_all(), start.data, held.workspace)
         if held.draft is not None:
-            session.keep_draft(held.draft)
+            session.drafts.keep(held.draft)
         if (kept := held.record.kept_mask) is not None:
             every, reviewed = range(len(start.data)), kept.reviewed_slices
             session.mark_reviewed(every if reviewed is None else reviewed)
@@ -216,4 +216,4 @@ class CaseOpening(QWidget):
         return recovered.data
 
     def _starting_mask(self, held: HeldCase) -> LabelMap:
-        return starting_mask(held, is_draft_hidden=self._session.is_draft_hidden)
+        return starting_mask(held, is_draft_hidden=self._session.drafts.is_hidden)

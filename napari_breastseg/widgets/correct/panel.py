@@ -123,7 +123,7 @@ class CorrectPanel(QWidget):
         session.source_changed.connect(self.reset_choices)
         session.dataset_changed.connect(lambda _: self._refresh())
         session.record_changed.connect(self._on_record)
-        session.draft_changed.connect(self._refresh)
+        session.drafts.changed.connect(self._refresh)
         self.runner.started.connect(lambda _: self._refresh())
         self.runner.ended.connect(lambda _: self._refresh())
 

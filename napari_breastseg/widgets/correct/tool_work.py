@@ -137,7 +137,7 @@ class ToolWork:
         """Redraw the slices between edited ones."""
         is_all = self._settings.kind == "volume"
         scope = self._target.scope(None if is_all else at)
-        draft = None if self._session.is_draft_hidden else self._session.draft
+        draft = None if self._session.drafts.is_hidden else self._session.draft
         drafted = None if draft is None else draft.label_map.data
         axis, index = scope.axis, None if is_all else scope.index
         filled: list[tuple[int, int]] = []
@@ -180,7 +180,7 @@ class ToolWork:
 
         def make(found: tuple[Edit, Draft]) -> None:
             if self._edits.apply(layer, found[0]):
-                session.keep_draft(found[1], source=source)
+                session.drafts.keep(found[1], source=source)
 
         self._edits.runner.start("Predicting in the box", find, on_result=make)
 

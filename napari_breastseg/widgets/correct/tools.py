@@ -90,7 +90,7 @@ class ToolSection(QWidget):
         self._edits.edited.connect(self.edited)
         self.scribbles.changed.connect(self._show_tool_in_hand)
         session.source_changed.connect(lambda _: self._forget())
-        session.draft_changed.connect(self.reset_choices)
+        session.drafts.changed.connect(self.reset_choices)
         self.runner.started.connect(lambda _: self.reset_choices())
         self.runner.ended.connect(lambda _: self.reset_choices())
         self.reset_choices()
@@ -163,7 +163,7 @@ class ToolSection(QWidget):
             has_mask=tumor_layer(self._viewer, session.case_id) is not None,
             has_scribbles=self.scribbles.layer is not None,
             has_draft=session.draft is not None,
-            is_draft_hidden=session.is_draft_hidden,
+            is_draft_hidden=session.drafts.is_hidden,
         )
 
     def _pick_up(self, name: str, layer: Labels) -> None:

@@ -127,7 +127,7 @@ class DceSection(QWidget):
         if now is None:
             return
         if draft is not None:
-            self._session.keep_draft(draft)
+            self._session.drafts.keep(draft)
         self._show(now, exam, maps)
 
     def _say(self, shifts: tuple[dce.Shift, ...]) -> None:

@@ -126,7 +126,7 @@ class ReviewPanel(QWidget):
         self.decisions.changed.connect(self._on_changed)
         session.dataset_changed.connect(self._on_dataset)
         session.record_changed.connect(self._on_record)
-        session.draft_changed.connect(self._forget_pictures)
+        session.drafts.changed.connect(self._forget_pictures)
         self._correct.annotator.editingFinished.connect(self.refresh)
         for runner in (self.runner, self.chores, self._correct.runner):
             runner.started.connect(lambda _: self._refresh_buttons())
@@ -172,7 +172,7 @@ class ReviewPanel(QWidget):
 
     def _forget_pictures(self) -> None:
         """Keep no thumbnail that shows what this reader may not see, or not yet."""
-        hides = self._session.hides_drafts
+        hides = self._session.drafts.hides
         self.worklist.thumbnails.set_dataset(self._session.dataset, self._reader(), hides)
 
     # Walking

@@ -78,7 +78,7 @@ class DraftView(QObject):
         self._soon = _single_shot(self, _FOLLOW_MS, self._follow_threshold)
         self._ask_soon = _single_shot(self, _ASK_MS, self._ask_about_threshold)
         self.threshold.valueChanged.connect(lambda _: self._soon.start())
-        session.draft_changed.connect(self._on_draft_changed)
+        session.drafts.changed.connect(self._on_draft_changed)
 
     def show_prediction(
         self, source: Source, prediction: Prediction, region: Region | None
@@ -104,12 +104,12 @@ class DraftView(QObject):
         draft = Draft(source.case_id, prediction.label_map, prediction.model, probability)
         took = f"{time_words(prediction.seconds)} on {prediction.device}"
         shown = self._show(source, draft, region, prediction.threshold, took)
-        if not self._session.is_draft_hidden:
+        if not self._session.drafts.is_hidden:
             go_to_tumor(self._viewer, source, shown.labels)
 
     def _would_replace_work(self, source: Source, region: Region | None) -> bool:
         mask, draft = self._mask(source), self._session.draft
-        if mask is None or self._session.is_draft_hidden:
+        if mask is None or self._session.drafts.is_hidden:
             return False
         own = draft if draft is not None and draft.case_id == source.case_id else None
         return would_replace_work(mask, region, draft=own, saved=self._session.saved)
@@ -126,9 +126,9 @@ class DraftView(QObject):
     def _show(
         self, source: Source, draft: Draft, region: Region | None, threshold: float, took: str
     ) -> ShownDraft:
-        self._session.keep_draft(draft, region, source=source)
+        self._session.drafts.keep(draft, region, source=source)
         predicted, grid = draft.label_map.data, draft.label_map.grid
-        if self._session.is_draft_hidden:
+        if self._session.drafts.is_hidden:
             labels = predicted
             self.line.setText(HIDDEN)
             if self._mask(source) is None:
@@ -150,7 +150,7 @@ class DraftView(QObject):
     def _changeable_mask(self) -> NDArray[np.generic] | None:
         """The mask of the last prediction, while another threshold may change it."""
         shown = self._shown
-        is_fixed = self._runner.is_running or self._session.is_draft_hidden
+        is_fixed = self._runner.is_running or self._session.drafts.is_hidden
         if shown is None or is_fixed or not is_open(self._viewer, shown.source):
             return None
         return self._mask(shown.source)
@@ -196,7 +196,7 @@ class DraftView(QObject):
         """Describe the draft once it is no longer hidden."""
         shown = self._shown
         was_hidden = self.line.text() == HIDDEN
-        if shown is not None and was_hidden and not self._session.is_draft_hidden:
+        if shown is not None and was_hidden and not self._session.drafts.is_hidden:
             self.line.setText(draft_words(shown.draft.label_map, shown.threshold, shown.took))
 
 

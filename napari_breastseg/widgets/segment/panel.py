@@ -159,7 +159,7 @@ class SegmentPanel(QWidget):
             add_box(self._viewer, self._session.source)
 
     def _on_hiding_chosen(self, is_hiding: bool) -> None:
-        self._session.hides_drafts = is_hiding
+        self._session.drafts.hides = is_hiding
         remember("hides_drafts", "yes" if is_hiding else "no")
 
     def _on_model_chosen(self, folder: Path | None) -> None:

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ...core.errors import InputError
-from ...core.region import Region
 from ...dataset import CaseRecord, Dataset, SecondRead
 from ...formats import DicomExam
-from .drafts import Draft
+from .drafts import Draft, Drafts
 from .effort import Effort
 from .reviewed import ReviewedSlices
 from .sources import Source
@@ -41,7 +40,6 @@ class Session:
     model_changed = Signal(object)
     """The model to segment with: its folder, or None."""
 
-    draft_changed = Signal()
     dataset_changed = Signal(object)
     """The open `Dataset`, or None."""
 
@@ -54,10 +52,7 @@ class Session:
         self._clock = clock
         self._source: Source | None = None
         self._model: Path | None = None
-        self._drafts: dict[tuple[str, str], Draft] = {}
-        self._hides_drafts = False
-        self._opened_at = clock()
-        self._revealed_after_s: float | None = None
+        self.drafts = Drafts(clock)
         self._roles: dict[str, dict[str, str]] = {}
         self._dicom: dict[str, DicomExam] = {}
         self._dataset: Dataset | None = None
@@ -85,11 +80,11 @@ class Session:
         is_same_exam = value is not None and value.is_same_exam(self._source)
         if not is_same_exam:
             self.leave_case()
-            self._opened_at, self._revealed_after_s = self._clock(), None
         self._source = value
+        self.drafts.follow(value, is_same_exam=is_same_exam)
         self.source_changed.emit(value)
         if not is_same_exam:
-            self.draft_changed.emit()
+            self.drafts.changed.emit()
 
     @property
     def case_id(self) -> str | None:
@@ -134,60 +129,7 @@ class Session:
     @property
     def draft(self) -> Draft | None:
         """Draft of the current exam."""
-        return None if self._source is None else self._drafts.get(_key(self._source))
-
-    @property
-    def hides_drafts(self) -> bool:
-        """Whether drafts are hidden until the reader asks for them."""
-        return self._hides_drafts
-
-    @hides_drafts.setter
-    def hides_drafts(self, value: bool) -> None:
-        if value != self._hides_drafts:
-            self._hides_drafts = value
-            self.draft_changed.emit()
-
-    @property
-    def is_draft_hidden(self) -> bool:
-        """Whether a draft of the current exam would be hidden, should there be one."""
-        return self._hides_drafts and self._revealed_after_s is None
-
-    @property
-    def revealed_after_s(self) -> float | None:
-        """Seconds from opening the exam until the reader asked for its draft."""
-        return self._revealed_after_s
-
-    def reveal_draft(self) -> None:
-        """Stop hiding the draft of the current exam, and note when that was."""
-        if self.is_draft_hidden:
-            self._revealed_after_s = self._clock() - self._opened_at
-            self.draft_changed.emit()
-
-    def keep_draft(
-        self, draft: Draft, region: Region | None = None, *, source: Source | None = None
-    ) -> None:
-        """Keep a draft of its case; with a region, only that part of an earlier one is replaced.
-
-        It is the draft of `source`, or of the current exam when none is given.
-        """
-        source = self._source if source is None else source
-        if source is None or source.case_id != draft.case_id:
-            return
-        earlier = self._drafts.get(_key(source))
-        if (
-            earlier is not None
-            and region is not None
-            and earlier.label_map.grid.matches(draft.label_map.grid)
-        ):
-            draft = earlier.updated(region, draft)
-        # One draft at a time: those of other exams come back from the dataset.
-        self._drafts = {_key(source): draft}
-        self.draft_changed.emit()
-
-    def forget_drafts(self) -> None:
-        """Drop all drafts: a second reader must not see one."""
-        self._drafts = {}
-        self.draft_changed.emit()
+        return self.drafts.current
 
     # The dataset and the case held for correction
 
@@ -284,10 +226,6 @@ class Session:
         if not record.is_accepted or effort.strokes:
             with suppress(InputError):  # a count that cannot be written must not hold anybody here
                 workspace.note_work(record.case_id, seconds=effort.seconds, strokes=effort.strokes)
-
-
-def _key(source: Source) -> tuple[str, str]:
-    return source.case_id, source.fingerprint
 
 
 def is_same(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None) -> bool:
