@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import io
 import sys
+import tokenize
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
@@ -30,6 +32,9 @@ class House:
 
     files: int
     lines: int
+    code_lines: int
+    """Lines that are neither blank nor comment nor docstring."""
+
     arrows: dict[tuple[str, str], int]
     """How many imports go from one room to another."""
 
@@ -109,6 +114,7 @@ def measure(checkout: Path) -> House:
     return House(
         files=len(modules),
         lines=sum(sizes.values()),
+        code_lines=sum(_code_lines(file) for file in modules.values()),
         arrows=_between(arrows),
         rooms=_named(rooms),
         window_rooms=_named(window_rooms),
@@ -189,6 +195,27 @@ def _is_implied(pair: tuple[str, str], arrows: dict[tuple[str, str], int]) -> bo
     return False
 
 
+def _code_lines(file: Path) -> int:
+    text = file.read_text(encoding="utf-8")
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        line
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, documented)
+        for part in node.body
+        if isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant)
+        for line in range(part.lineno, (part.end_lineno or 0) + 1)
+    }
+    layout = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    code = {
+        line
+        for token in tokenize.generate_tokens(io.StringIO(text).readline)
+        if token.type not in (*layout, tokenize.ENDMARKER)
+        for line in range(token.start[0], token.end[0] + 1)
+    }
+    return len(code - docstrings)
+
+
 def _short(name: str) -> str:
     return name.removeprefix(f"{PACKAGE}.")
 
@@ -239,6 +266,7 @@ def main() -> None:
     rows = {
         "files": [house.files for house in houses],
         "lines": [f"{house.lines:,}" for house in houses],
+        "lines of code": [f"{house.code_lines:,}" for house in houses],
         "rooms": [len(house.rooms) for house in houses],
         "floors": [max(floors(house.rooms, house.arrows).values()) + 1 for house in houses],
         "arrows between rooms": [len(house.arrows) for house in houses],
