@@ -1,4 +1,4 @@
-"""Figures of a run as TensorBoard events. Imports TensorBoard when opened; no Qt."""
+"""Figures of a run as TensorBoard events, where TensorBoard is installed. No Qt."""
 
 from __future__ import annotations
 
@@ -28,13 +28,20 @@ class EventLog:
     def __init__(self, output: Path, step: int, *, is_written: bool = True) -> None:
         self._folder = output / "events"
         self._writer: Any = None
-        if is_written:
+        self.problem = ""
+        """Why no events are written; empty where they are, or are not wanted."""
+        if not is_written:
+            return
+        try:
             from torch.utils.tensorboard import SummaryWriter
-
-            with storage_errors(self._folder):
-                self._writer = SummaryWriter(
-                    str(self._folder), purge_step=step + 1 if step else None
-                )
+        except ImportError:
+            self.problem = (
+                "Loss and Dice are written to history.csv only; for TensorBoard events "
+                "install it with: pip install tensorboard"
+            )
+            return
+        with storage_errors(self._folder):
+            self._writer = SummaryWriter(str(self._folder), purge_step=step + 1 if step else None)
 
     def add(self, metrics: Mapping[str, float], step: int) -> None:
         """Add the figures of a step."""
@@ -44,7 +51,7 @@ class EventLog:
                     self._writer.add_scalar(key, value, step)
 
     def close(self) -> None:
-        """End the file; what a full disk does not take is lost without a word, as it was said."""
+        """End the file; a full disk was reported before, so what it does not take is dropped."""
         if self._writer is not None:
             with suppress(OSError):
                 self._writer.close()

@@ -84,12 +84,13 @@ def more_parts(parts: int, batch_size: int, device: torch.device) -> int:
 
 
 def unfinite(loss: float, norm: float, step: int, output: Path) -> InputError:
-    """The error that ends a run whose loss or gradient is no number."""
-    figure = f"a gradient of {norm}" if math.isfinite(loss) else f"{loss}"
-    kept = f"The model before is kept in {output / 'last'}: " if step else ""
+    """The error that ends a run whose loss or gradient is NaN or infinite."""
+    value, what = (norm, "gradient") if math.isfinite(loss) else (loss, "loss")
+    figure = f"{'NaN' if math.isnan(value) else 'infinite'} {what}"
+    kept = f"The model before that step is in {output / 'last'}: " if step else ""
     return InputError(
         "Expected a finite loss and a finite gradient",
-        f"found {figure} at step {step + 1}: training diverged (NaN loss)",
+        f"found that training diverged at step {step + 1} ({figure})",
         f"{kept}train again with a smaller learning rate, and check the images for extreme values",
     )
 

@@ -64,6 +64,16 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load(folder).network.state_dict()
 
 
+def require_same_weights(whole: Path, cut: Path) -> None:
+    """Fail unless two runs on this machine came to the same weights, within rounding.
+
+    A run that lost its optimizer's state, a step or a patch is off by a learning rate, 1e-3 and more.
+    """
+    ours, theirs = weights_of(whole), weights_of(cut)
+    for key in ours:
+        torch.testing.assert_close(theirs[key], ours[key], rtol=1e-4, atol=1e-5, msg=key)
+
+
 def history_of(folder: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
 
@@ -135,8 +145,7 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(tmp_path, stop_at):
     assert not checkpoint.is_checkpoint(tmp_path / "cut")
     drain(train(CASES[:3], tmp_path / "cut", resume=True, **how))
     for folder in ("", "last"):
-        whole, cut = weights_of(tmp_path / "whole" / folder), weights_of(tmp_path / "cut" / folder)
-        assert all(torch.equal(whole[key], cut[key]) for key in whole)
+        require_same_weights(tmp_path / "whole" / folder, tmp_path / "cut" / folder)
     steps = [row["step"] for row in history_of(tmp_path / "cut")]
     assert steps == [str(n) for n in range(1, 10)]
 
@@ -183,8 +192,7 @@ def test_a_killed_process_goes_on_to_the_same_weights(tmp_path):
             config=config(steps=12, save_every=2),
         )
     )
-    whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
-    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    require_same_weights(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_canceling_in_the_midst_of_a_validation_loses_no_step(tmp_path):
@@ -197,8 +205,7 @@ def test_canceling_in_the_midst_of_a_validation_loses_no_step(tmp_path):
     job.close()
     (tmp_path / "cut" / ".tmp-cases-killed").mkdir()
     drain(train(CASES[:2], tmp_path / "cut", resume=True, **how))
-    whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
-    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    require_same_weights(tmp_path / "whole", tmp_path / "cut")
     assert len(history_of(tmp_path / "cut")) == 4
     assert not list((tmp_path / "cut").glob(".tmp-*"))
 
@@ -264,7 +271,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_state_before(tmp_path, mon
         return segmentation_loss(logits, labels, **how) * factor
 
     monkeypatch.setattr(steps, "segmentation_loss", breaks_at_the_fourth)
-    with pytest.raises(InputError, match=r"found nan at step 4.*smaller learning rate"):
+    with pytest.raises(InputError, match=r"diverged at step 4 \(NaN loss\).*smaller learning rate"):
         drain(train(CASES, tmp_path / "m", spec=SPEC, config=config(steps=9, save_every=1)))
     monkeypatch.undo()
     assert not checkpoint.is_checkpoint(tmp_path / "m")

@@ -20,7 +20,7 @@ from napari_breastseg.cli import main
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.model.unet import ModelSpec, build
-from napari_breastseg.training import loop, planning, ranks
+from napari_breastseg.training import learner, planning, ranks
 from napari_breastseg.training.batches import BatchMaker
 from napari_breastseg.training.patches import Augmentation
 from napari_breastseg.training.ranks import ALONE, Ranks, joined
@@ -37,7 +37,7 @@ def double(spec: ModelSpec) -> torch.nn.Module:
 
 
 SETTINGS = (
-    (loop, "build", double),
+    (learner, "build", double),
     (planning, "SCRATCH_FEATURES", (4, 8)),
     (planning, "REPLAY", 0),
 )

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import sys
 
 import numpy as np
 import pytest
 import torch
-from test_training import CASES, SPEC, Slice, config, history_of, memory_case, weights_of
+from test_training import (
+    CASES,
+    SPEC,
+    Slice,
+    config,
+    history_of,
+    memory_case,
+    require_same_weights,
+    weights_of,
+)
 
 from napari_breastseg.core.errors import InputError, StorageError
 from napari_breastseg.core.progress import drain
@@ -16,11 +27,12 @@ from napari_breastseg.core.volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Vo
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.unet import ModelSpec, build
-from napari_breastseg.training import DatasetCase, loop, steps, train
+from napari_breastseg.training import DatasetCase, learner, steps, train
 from napari_breastseg.training.cases import load_cases
 from napari_breastseg.training.loss import segmentation_loss
 from napari_breastseg.training.patches import CORRECTED, Augmentation, PatchSource
 from napari_breastseg.training.ranks import ALONE
+from napari_breastseg.training.state import RunState
 
 
 def test_a_corrected_voxel_counts_as_often_as_asked():
@@ -125,7 +137,7 @@ def cramp(monkeypatch, most):
         made.append(Cramped(network, most))
         return network
 
-    monkeypatch.setattr(loop, "build", cramped)
+    monkeypatch.setattr(learner, "build", cramped)
     return made
 
 
@@ -139,8 +151,8 @@ def test_out_of_memory_goes_on_in_parts_and_says_so(tmp_path, monkeypatch):
     job = train(CASES, tmp_path / "parts", spec=spec, config=settings)
     drain(job, lambda p: told.append(p.message) if p.message else None)
     assert [text.rpartition("from ")[2] for text in told] == [
-        "step 1 on the 4 patches of a step go in 2 parts",
-        "step 1 on the 4 patches of a step go in 4 parts",
+        "step 1 on the 4 patches of a step are processed in 2 parts",
+        "step 1 on the 4 patches of a step are processed in 4 parts",
     ]
     assert made[0].refused == 2
     assert [row["parts"] for row in history_of(tmp_path / "parts")] == ["4", "4", "4"]
@@ -209,8 +221,9 @@ def test_what_is_no_number_leaves_the_model_before(tmp_path, monkeypatch, what):
         return loss + (logits * 0).sum().sqrt()  # 0, with a gradient of 0 times infinity
 
     monkeypatch.setattr(steps, "segmentation_loss", breaks_at_the_fourth)
-    came = "inf" if what == "loss" else "a gradient of nan"
-    with pytest.raises(InputError, match=rf"found {came} at step 4.*before is kept in .*last"):
+    came = "infinite loss" if what == "loss" else "NaN gradient"
+    diverged = rf"training diverged at step 4 \({came}\).*before that step is in .*last"
+    with pytest.raises(InputError, match=diverged):
         drain(train(CASES, tmp_path / "m", spec=SPEC, config=config(steps=9, save_every=2)))
     assert not checkpoint.is_checkpoint(tmp_path / "m")
     kept = checkpoint.load(tmp_path / "m" / "last")
@@ -242,8 +255,7 @@ def test_files_that_cannot_grow_end_the_run_cleanly(tmp_path, monkeypatch, at):
     assert not list((tmp_path / "m").rglob(".tmp-*"))
     drain(train(CASES, tmp_path / "m", spec=SPEC, config=settings, resume=True))
     drain(train(CASES, tmp_path / "whole", spec=SPEC, config=settings))
-    whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "m")
-    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    require_same_weights(tmp_path / "whole", tmp_path / "m")
 
 
 def test_fine_tuning_tells_each_case_before_and_after(tmp_path):
@@ -287,3 +299,27 @@ def test_in_mixed_precision_weights_and_loss_stay_in_float32(monkeypatch):
     assert gradients[1].dtype == torch.float32
     similar = torch.nn.functional.cosine_similarity(gradients[0], gradients[1], dim=0)
     assert similar > 0.98
+
+
+def test_a_long_gradient_is_shortened(monkeypatch):
+    """One odd batch must not throw the weights away."""
+    monkeypatch.setattr(
+        steps, "segmentation_loss", lambda *a, **how: 1000 * segmentation_loss(*a, **how)
+    )
+    taught = learner.Learner(SPEC, config(), None, torch.device("cpu"), ALONE)
+    batch = torch.rand(2, 1, 32, 32), torch.randint(0, 2, (2, 32, 32))
+    _, norm = drain(taught.look_at(batch, RunState("")))
+    assert norm > 10
+    left = [p.grad.norm() for p in taught.network.parameters()]
+    assert float(torch.stack(left).norm()) == pytest.approx(learner.LARGEST_GRADIENT, rel=1e-4)
+
+
+def test_without_tensorboard_the_history_is_kept_and_the_run_says_so_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    told = []
+    job = train(CASES, tmp_path / "m", spec=SPEC, config=config())
+    drain(job, lambda p: told.append(p.message) if p.message else None)
+    (message,) = told
+    assert re.match(r"Loss and Dice are written to history.csv only.*pip install", message)
+    assert [row["step"] for row in history_of(tmp_path / "m")] == ["1", "2"]
+    assert not (tmp_path / "m" / "events").exists()

@@ -1,0 +1,128 @@
+"""What a run needs before its first step: a folder, cases with tumor, and patches of them.
+
+No Qt.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..core.atomic import storage_errors
+from ..core.errors import InputError
+from ..core.progress import Job
+from ..core.volume import TUMOR
+from ..model import checkpoint as checkpoints
+from ..model.checkpoint import Checkpoint
+from ..model.unet import ModelSpec
+from .cases import TrainingCase, load_cases
+from .config import TrainConfig
+from .patches import MixedSource, PatchSource
+from .ranks import Ranks
+from .replay import replay_cases
+from .state import STATE_FILE
+
+__all__ = [
+    "cases_folder",
+    "fingerprint",
+    "patches",
+    "require_free",
+    "require_trainable",
+    "require_tumor",
+]
+
+_CACHE = ".tmp-cases-"
+
+
+@contextmanager
+def cases_folder(output: Path, ranks: Ranks) -> Iterator[Path]:
+    """A temporary folder in `output`; those of runs that were killed are removed."""
+    if ranks.is_first:
+        for leftover in output.glob(f"{_CACHE}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+    ranks.wait()
+    with storage_errors(output):
+        # Windows keeps mapped files; what cannot be removed in the end goes with the next run.
+        folder = TemporaryDirectory(dir=output, prefix=_CACHE, ignore_cleanup_errors=True)
+    with folder as cache:
+        yield Path(cache)
+
+
+def fingerprint(
+    config: TrainConfig,
+    spec: ModelSpec,
+    learned: Sequence[TrainingCase],
+    held_out: Sequence[TrainingCase],
+    base: Checkpoint | None,
+) -> str:
+    """What has to be the same for a run to be resumed; device and pace may change."""
+    parts = {
+        "config": config.model_dump(exclude={"device", "save_every", "loaders", "mixed_precision"}),
+        "spec": spec.model_dump(),
+        "cases": [[case.case_id, case.digest] for case in learned],
+        "validation": [[case.case_id, case.digest] for case in held_out],
+        "base": None if base is None else base.info.weights_sha256,
+    }
+    return json.dumps(parts, sort_keys=True)
+
+
+def patches(
+    learned: Sequence[TrainingCase], spec: ModelSpec, config: TrainConfig, cache: Path
+) -> Job[PatchSource | MixedSource]:
+    """Where patches come from: the cases, and phantoms for the share that is replayed."""
+    shape = _patch_shape(spec)
+    source = PatchSource(learned, shape, config.lesion_fraction)
+    replayed = round(config.replay * config.batch_size)
+    phantoms = replay_cases(spec, replayed * config.steps)
+    if not phantoms:
+        return source
+    drawn = yield from load_cases(phantoms, spec, cache, "Drawing synthetic exams")
+    replay = PatchSource(drawn, shape, config.lesion_fraction)
+    return MixedSource(source, replay, config.batch_size - replayed)
+
+
+def _patch_shape(spec: ModelSpec) -> tuple[int, int, int]:
+    if spec.dims == 3:
+        z, y, x = spec.patch_size
+        return z, y, x
+    return 1 + 2 * spec.context_slices, *spec.patch_size  # type: ignore[return-value]
+
+
+def require_trainable(spec: ModelSpec) -> None:
+    """Raise InputError for a network of other software."""
+    if spec.foreign is not None:
+        raise InputError(
+            "Expected a model of napari-breastseg to train",
+            f"found {spec.title}, made with other software and trained there",
+            "Start from the starter or from scratch; `dataset export` writes what nnU-Net takes",
+        )
+
+
+def require_free(output: Path, resume: bool) -> None:
+    """Raise InputError if a folder holds a model, or a run that is not to be resumed."""
+    if checkpoints.is_checkpoint(output):
+        raise InputError(
+            "Expected a new folder for the trained model",
+            f"found a finished model in {output}",
+            "Choose another --output, or delete that folder first",
+        )
+    if not resume and (output / STATE_FILE).is_file():
+        raise InputError(
+            "Expected a new folder for the trained model",
+            f"found an interrupted training in {output}",
+            "Add --resume to continue it, or choose another --output",
+        )
+
+
+def require_tumor(cases: Sequence[TrainingCase]) -> None:
+    """Raise InputError unless a case shows a tumor."""
+    if not any((case.labels == TUMOR).any() for case in cases):
+        raise InputError(
+            "Expected at least one accepted case with tumor to train on",
+            f"found {len(cases)} accepted cases, none with a marked tumor",
+            "First correct and accept a case that shows a tumor",
+        )
