@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_training import CASES, SPEC, config, weights_of
+from test_training import CASES, SPEC, config, require_same_weights, weights_of
 
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import IGNORE, TUMOR, Exam, Grid, Volume
@@ -114,8 +114,7 @@ def test_a_resumed_run_saves_the_same_average(base, tmp_path):
         pass
     job.close()
     drain(train(CASES[2:], tmp_path / "cut", base=base, config=settings, resume=True))
-    whole, cut = weights_of(tmp_path / "whole"), weights_of(tmp_path / "cut")
-    assert all(torch.equal(whole[key], cut[key]) for key in whole)
+    require_same_weights(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_fine_tuning_replays_and_stays_near_the_base_unless_told_otherwise():

