@@ -32,6 +32,7 @@ def test_strokes_and_undo_are_kept_by_themselves(
     show_exam(window.viewer, exam)
     show_labels(window.viewer, dock.session.source, LabelMap(np.zeros(grid.shape, np.uint8), grid))
     correct = dock.correct_panel
+    monkeypatch.setattr(_autosave, "SAVE_AFTER_S", 0.3)
     correct.folder.setValue(tmp_path / "set")
     correct.open_dataset()
     idle(correct.runner)

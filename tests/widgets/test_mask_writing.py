@@ -190,3 +190,16 @@ def test_nothing_else_is_written_while_a_mask_is_accepted(held: Any) -> None:
     returning.join(20)
     assert order == ["accepted", "returned"]
     assert held.session.effort.strokes == 0
+
+
+def test_declined_work_stays_on_disk_until_new_work_takes_its_place(held: Any) -> None:
+    earlier = LabelMap(np.roll(held.saved, 5, axis=1), held.grid)
+    held.dataset.autosave("P001", earlier)
+    for _ in range(2):  # held, declined and left without a stroke, twice
+        copy = held.copy = RecoveryCopy()
+        copy.note_saved(held.saved)
+        assert update(held) is None
+        assert np.array_equal(on_disk(held), earlier.data)
+    edit(held, 4)
+    held.writer.autosave(held.copy, update(held))
+    assert np.array_equal(on_disk(held), held.labels)

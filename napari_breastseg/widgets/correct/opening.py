@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from ...core.volume import LabelMap
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["CaseOpening"]
 
 
-class CaseOpening(QWidget):
+class CaseOpening(QObject):
     """Leads from the current exam, or a case of the dataset, to a case held for correction.
 
     Parameters
@@ -69,7 +69,6 @@ class CaseOpening(QWidget):
         self._autosave = autosave
         self._parent = parent
         self._lock = ExitStack()
-        self.hide()
         runner.ended.connect(self._on_ended)
 
     def start(self, dataset: Dataset, source: Source, *, patient_id: str, reader: str) -> None:
