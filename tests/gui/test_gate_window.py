@@ -16,6 +16,9 @@ from napari_breastseg.dataset import Dataset
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import STARTER
 from napari_breastseg.registry.models import Registry
+from napari_breastseg.widgets.parts.jobs import JobRunner
+from napari_breastseg.widgets.state.session import Session
+from napari_breastseg.widgets.train.gate import GateBox
 
 
 @pytest.fixture(scope="module")
@@ -108,22 +111,18 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
 
 
 def test_too_few_locked_patients_are_said_and_nothing_is_promoted(
-    window: SimpleNamespace,
-    idle: Callable[..., None],
-    models: dict[str, Path],
-    tmp_path: Path,
+    qtbot: Any, models: dict[str, Path], tmp_path: Path
 ) -> None:
     small = Dataset.create(tmp_path / "small")
     add_case(small, 0, "v1")
-    train = window.dock.train_panel
-    window.dock.show_tab("Train")
-    train.folder.setValue(small.folder)
-    train.open_dataset()
-    idle(train.chores)
-    train.gate.model.setValue(models["right"])
-    click(train.gate.promote_button)
-    idle(train.chores)
+    session, runner = Session(), JobRunner()
+    session.dataset = small
+    gate = GateBox(session, runner)  # no viewer: it needs none
+    qtbot.addWidget(gate)
+    gate.model.setValue(models["right"])
+    click(gate.promote_button)
+    qtbot.waitUntil(lambda: not runner.is_running, timeout=30_000)
     assert Registry().promoted() is None
-    assert "right could not be judged against starter" in train.gate.judgment_line.text()
-    assert "5 locked patients with an accepted case are needed" in train.gate.judgment_line.text()
+    assert "right could not be judged against starter" in gate.judgment_line.text()
+    assert "5 locked patients with an accepted case are needed" in gate.judgment_line.text()
     assert [entry.name for entry in Registry().list()] == ["right"]
