@@ -37,7 +37,7 @@ def shown(qtbot: Any) -> Callable[[Any], Any]:
         chart.resize(320, chart.height())
         chart.show()
         drawing = getattr(chart, "dots", chart)
-        qtbot.waitUntil(lambda: drawing._image is not None, timeout=20_000)
+        qtbot.waitUntil(lambda: drawing._drawn_for is not None, timeout=20_000)
         return chart
 
     return show
@@ -58,8 +58,8 @@ def row(number: int) -> range:
 
 def place_saying(chart: Chart, text: str) -> QPoint:
     """Where in a chart a text is told."""
-    for spots in chart._spots:
-        for (x, y), words in zip(spots.places, spots.texts, strict=True):
+    for places, texts in chart._spots:
+        for (x, y), words in zip(places, texts, strict=True):
             if words == text:
                 return QPoint(round(x), round(chart.height() - y))
     raise AssertionError(f"{text!r} is told nowhere")
@@ -205,9 +205,9 @@ def test_a_point_without_a_value_says_nothing(shown: Any) -> None:
 
 def test_a_chart_follows_the_theme(shown: Any, qtbot: Any) -> None:
     chart = shown(Scribbled())
-    for text in ("#ffffff", "#000000"):
+    for text, ink in (("#ffffff", (1, 1, 1, 1)), ("#000000", (0, 0, 0, 1))):
         chart.setStyleSheet(f"QWidget {{ color: {text}; }}")
-        qtbot.waitUntil(lambda text=text: chart.inks[-1].text == text, timeout=20_000)
+        qtbot.waitUntil(lambda ink=ink: chart.inks[-1].text == ink, timeout=20_000)
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_a_chart_is_saved_black_on_white(
 ) -> None:
     chart = shown(Scribbled())
     chart.save(tmp_path / f"chart{ending}")
-    assert chart.inks[-1].background == "#ffffff"
+    assert chart.inks[-1].background == "white"
     qtbot.waitUntil(lambda: told == [f"Chart saved as chart{ending}."], timeout=20_000)
     assert [path.name for path in tmp_path.iterdir()] == [f"chart{ending}"]
     data = (tmp_path / f"chart{ending}").read_bytes()
@@ -261,7 +261,7 @@ def test_a_folder_that_cannot_be_written_is_told(
     (tmp_path / "file").write_text("")
     chart.save(tmp_path / "file" / "chart.png")
     qtbot.waitUntil(lambda: len(told) == 1, timeout=20_000)
-    assert "to be writable" in told[0]
+    assert "chart.png to be writable; found the system" in told[0]
 
 
 def test_matplotlib_is_loaded_for_the_first_chart_that_is_seen() -> None:
@@ -275,7 +275,7 @@ def test_matplotlib_is_loaded_for_the_first_chart_that_is_seen() -> None:
         "app.processEvents()\n"
         "assert 'matplotlib' not in sys.modules\n"
         "chart.begin()\n"
-        "while chart._image is None:\n"
+        "while chart._drawn_for is None:\n"
         "    app.processEvents()\n"
         "    time.sleep(0.01)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"

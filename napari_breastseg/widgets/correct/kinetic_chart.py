@@ -51,7 +51,6 @@ class KineticChart(Chart):
         scale = [bottom, (bottom + top) / 2, top]
         axes.set_yticks(scale, [f"{value:.0f} %" for value in scale])
         axes.set_xticks(range(len(roles)), roles)
-        axes.grid(axis="y", color=inks.faint, clip_on=False)
         axes.set_title(self.chosen or "", loc="left", fontsize=SMALL, color=CHART, pad=6)
         for lesion_id in sorted(self.curves, key=lambda one: one == self.chosen):
             curve = self.curves[lesion_id]

@@ -10,15 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QEvent, QPointF, QTimer
-from qtpy.QtGui import QColor, QContextMenuEvent, QImage, QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
+from qtpy.QtGui import QContextMenuEvent, QImage, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QFileDialog, QMenu, QSizePolicy, QToolTip, QWidget
 
 from ...core.atomic import atomic_path
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["SMALL", "Chart", "Inks"]
+__all__ = ["SMALL", "Chart", "Inks", "label_ends"]
 
 SMALL = 8
 """Text size in points."""
@@ -42,24 +41,15 @@ _NEAR_PX = 12.0
 _FORMATS = "PNG picture (*.png);;SVG drawing (*.svg);;PDF page (*.pdf)"
 
 
-@dataclass(frozen=True)
-class Inks:
-    """Colors of text, of scales and of the background, as matplotlib takes them."""
+class Inks(NamedTuple):
+    """Colors of text, scales and background, as matplotlib takes them."""
 
-    text: str
-    faint: str
-    background: str
-
-
-_PAPER = Inks(text="#000000", faint="#00000046", background="#ffffff")
+    text: Any
+    faint: Any
+    background: Any
 
 
-@dataclass(frozen=True, eq=False)
-class _Spots:
-    """Points that tell their value: where they are in the figure, in pixels from the lower left."""
-
-    places: np.ndarray
-    texts: Sequence[str]
+_PAPER = Inks(text="black", faint="#00000046", background="white")
 
 
 class Chart(QWidget):
@@ -79,7 +69,7 @@ class Chart(QWidget):
         super().__init__()
         self._name = name
         self._margins = margins
-        self._spots: list[_Spots] = []
+        self._spots: list[tuple[Any, Sequence[str]]] = []  # pixels from the lower left, and texts
         self._image: QImage | None = None
         self._drawn_for: object = None
         self._drawn_at = 0.0
@@ -100,8 +90,7 @@ class Chart(QWidget):
     ) -> None:
         """Show a text when the mouse is at a point, NaN being none; the axes have their limits."""
         if len(x):
-            places = axes.transData.transform(np.column_stack([x, y]))
-            self._spots.append(_Spots(places, texts))
+            self._spots.append((axes.transData.transform(np.column_stack([x, y])), texts))
 
     def redraw(self) -> None:
         """Draw soon, unless nobody can see it or it was drawn a moment ago."""
@@ -111,9 +100,8 @@ class Chart(QWidget):
 
     def save(self, path: Path) -> None:
         """Write the chart as a picture in a thread, black on white, in the format of the ending."""
-        worker = create_worker(
-            _write, self._figure(_PAPER), path, _start_thread=False, _ignore_errors=True
-        )
+        figure = self._figure(_PAPER)
+        worker = create_worker(_write, figure, path, _start_thread=False, _ignore_errors=True)
         worker.returned.connect(show_info)
         worker.errored.connect(show)
         worker.start()
@@ -121,16 +109,14 @@ class Chart(QWidget):
 
     def text_at(self, place: QPointF) -> str:
         """What the nearest point has to say, "" where none is near a place in this widget."""
-        if self._image is None:
-            return ""
-        ratio = self._image.devicePixelRatio()
+        ratio = self.devicePixelRatioF()
         at = np.array([place.x(), self.height() - place.y()]) * ratio
         nearest, text = _NEAR_PX * ratio, ""
-        for spots in self._spots:
-            distances = np.nan_to_num(np.hypot(*(spots.places - at).T), nan=np.inf)
+        for places, texts in self._spots:
+            distances = np.nan_to_num(np.hypot(*(places - at).T), nan=np.inf)
             index = int(distances.argmin())
             if distances[index] < nearest:
-                nearest, text = float(distances[index]), spots.texts[index]
+                nearest, text = float(distances[index]), texts[index]
         return text
 
     def event(self, event: QEvent) -> bool:
@@ -147,20 +133,27 @@ class Chart(QWidget):
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Offer to save the chart."""
         menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.addAction("Save as a picture…").triggered.connect(lambda: self._ask_and_save())
-        menu.exec(event.globalPos())
-        menu.deleteLater()
+        menu.popup(event.globalPos())
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the chart, drawn anew where values, size or theme have changed."""
         if _matplotlib().is_alive():
             self._timer.start(_LOADING_MS)
             return
-        inks = self._theme()
-        wanted = (self.width(), self.height(), self.devicePixelRatioF(), inks)
-        if self._image is None or self._drawn_for != wanted:
-            self._image, self._drawn_for = self._draw(inks), wanted
-            self._drawn_at = time.monotonic()
+        palette, ratio = self.palette(), self.devicePixelRatioF()
+        text = palette.windowText().color().getRgbF()
+        inks = Inks(text, (*text[:3], 0.27), palette.window().color().getRgbF())
+        wanted = (self.width(), self.height(), ratio, inks)
+        if self._drawn_for != wanted:
+            canvas: Any = self._figure(inks, ratio).canvas
+            canvas.draw()
+            pixels = np.asarray(canvas.buffer_rgba())
+            height, width = pixels.shape[:2]
+            image = QImage(pixels.data, width, height, QImage.Format.Format_RGBA8888).copy()
+            image.setDevicePixelRatio(ratio)
+            self._image, self._drawn_for, self._drawn_at = image, wanted, time.monotonic()
         painter = QPainter(self)
         painter.drawImage(0, 0, self._image)
         painter.end()
@@ -169,49 +162,24 @@ class Chart(QWidget):
         self._drawn_for = None
         self.update()
 
-    def _draw(self, inks: Inks) -> QImage:
-        ratio = self.devicePixelRatioF()
-        canvas: Any = self._figure(inks, ratio).canvas
-        canvas.draw()
-        pixels = np.asarray(canvas.buffer_rgba())
-        height, width = pixels.shape[:2]
-        image = QImage(pixels.data, width, height, QImage.Format.Format_RGBA8888).copy()
-        image.setDevicePixelRatio(ratio)
-        return image
-
     def _figure(self, inks: Inks, ratio: float = 1.0) -> Figure:
         """The chart as a figure of this widget's size."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        width, height = max(self.width(), 40), self.height()
+        left, top, right, bottom = self._margins
+        width, height = max(self.width(), left + right + 20), self.height()
+        inner = (width - left - right) / width, (height - top - bottom) / height
         figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI * ratio)
         FigureCanvasAgg(figure)
         figure.patch.set_visible(inks is _PAPER)
-        left, top, right, bottom = self._margins
-        inner = max(width - left - right, 20), max(height - top - bottom, 10)
-        axes = figure.add_axes(
-            (left / width, bottom / height, inner[0] / width, inner[1] / height),
-            facecolor="none",
-        )
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        axes = figure.add_axes((left / width, bottom / height, *inner), facecolor="none")
+        axes.spines[:].set_visible(False)
         axes.tick_params(length=0, pad=4, labelsize=SMALL, colors=inks.text)
-        axes.set_axisbelow(True)
+        axes.grid(axis="y", color=inks.faint, clip_on=False)
         self._spots.clear()
         self.plot(axes, inks)
         return figure
-
-    def _theme(self) -> Inks:
-        palette = self.palette()
-        text = palette.windowText().color()
-        faint = QColor(text)
-        faint.setAlpha(70)
-        return Inks(
-            text.name(),
-            faint.name(QColor.NameFormat.HexRgb) + f"{faint.alpha():02x}",
-            palette.window().color().name(),
-        )
 
     def _ask_and_save(self) -> None:
         start = str(Path.cwd() / f"{self._name}.png")
@@ -220,8 +188,16 @@ class Chart(QWidget):
             return
         path = Path(chosen)
         if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-            path = path.with_name(path.name + kind[kind.index("*") + 1 : kind.index(")")])
+            path = path.with_name(path.name + kind[kind.index(".") : kind.index(")")])
         self.save(path)
+
+
+def label_ends(axes: Axes, first: str, last: str) -> None:
+    """Label both ends of the x axis, within its length."""
+    axes.set_xticks(axes.get_xlim(), [first, last])
+    start, end = axes.get_xticklabels()
+    start.set_horizontalalignment("left")
+    end.set_horizontalalignment("right")
 
 
 def _write(figure: Figure, path: Path) -> str:

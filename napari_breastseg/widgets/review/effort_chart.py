@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
 
 from ...dataset import Effort, effort_by_model
-from ..parts.chart import Chart, Inks
+from ..parts.chart import Chart, Inks, label_ends
 from ..parts.colors import CHART, CHART_OTHER
 from ..parts.fields import counted, note
 
@@ -72,17 +72,10 @@ class EffortChart(QWidget):
     @property
     def points(self) -> list[tuple[float, str]]:
         """Value and model of each case drawn, in order."""
-        return [(dot.value, dot.model) for dot in self.dots.dots]
+        return [(value, row.model or "") for row, value in self.dots.dots]
 
     def _show(self) -> None:
-        measure = _MEASURES[self.measure.currentIndex()]
-        values = ((row, measure.value(row)) for row in self.rows)
-        dots = [
-            _Dot(row.case_id, row.model or "", float(value))
-            for row, value in values
-            if value is not None
-        ]
-        self.dots.show_dots(dots, measure)
+        self.dots.show_rows(self.rows, _MEASURES[self.measure.currentIndex()])
         lines = [
             f"{row.model}: {counted(row.cases, 'case')}, {row.seconds:.0f} s, "
             f"Dice of the draft {row.dice_draft:.2f}"
@@ -94,38 +87,29 @@ class EffortChart(QWidget):
         self.measure.setVisible(bool(self.rows))
 
 
-@dataclass(frozen=True)
-class _Dot:
-    case_id: str
-    model: str
-    value: float
-
-
 class _Dots(Chart):
     def __init__(self) -> None:
         super().__init__("correction-effort", 120, (52, 8, 8, 18))
-        self.dots: list[_Dot] = []
+        self.dots: list[tuple[Effort, float]] = []
         self._measure = _MEASURES[0]
 
-    def show_dots(self, dots: list[_Dot], measure: _Measure) -> None:
-        self.dots, self._measure = dots, measure
+    def show_rows(self, rows: Sequence[Effort], measure: _Measure) -> None:
+        values = ((row, measure.value(row)) for row in rows)
+        self.dots = [(row, float(value)) for row, value in values if value is not None]
+        self._measure = measure
         self.redraw()
 
     def plot(self, axes: Axes, inks: Inks) -> None:
         """Plot dots and medians; a new model begins at a dashed line."""
-        measure, values = self._measure, [dot.value for dot in self.dots]
+        measure, values = self._measure, [value for _, value in self.dots]
         top = max(values, default=1.0) or 1.0
         last = max(len(values) - 1, 0)
         axes.set(xlim=(-0.5, last + 0.5), ylim=(0, top))
         axes.set_yticks([0, top], [measure.words(value) for value in (0, top)])
-        axes.grid(axis="y", color=inks.faint, clip_on=False)
-        axes.set_xticks([-0.5, last + 0.5], ["first accepted", "last"])
-        first, end = axes.get_xticklabels()
-        first.set_horizontalalignment("left")
-        end.set_horizontalalignment("right")
+        label_ends(axes, "first accepted", "last")
         start = 0
-        for model, group in groupby(self.dots, key=lambda dot: dot.model):
-            cases = [dot.value for dot in group]
+        for model, group in groupby(self.dots, key=lambda dot: dot[0].model):
+            cases = [value for _, value in group]
             stop = start + len(cases)
             if start:
                 axes.axvline(start - 0.5, color=inks.faint, linestyle="--", linewidth=0.8)
@@ -135,5 +119,5 @@ class _Dots(Chart):
             self.tell(axes, [start - 0.4, stop - 0.6], [middle, middle], [text, text])
             start = stop
         axes.plot(range(len(values)), values, "o", color=CHART, markersize=4, clip_on=False)
-        texts = [f"{dot.case_id} ({dot.model}): {measure.words(dot.value)}" for dot in self.dots]
+        texts = [f"{row.case_id} ({row.model}): {measure.words(value)}" for row, value in self.dots]
         self.tell(axes, range(len(values)), values, texts)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
-from ..parts.chart import SMALL, Chart, Inks
+from ..parts.chart import SMALL, Chart, Inks, label_ends
 from ..parts.colors import CHART, CHART_OTHER, WORSE
 
 if TYPE_CHECKING:
@@ -53,31 +53,30 @@ class Curves(Chart):
 
     def plot(self, axes: Axes, inks: Inks) -> None:
         """Plot both curves, each on its own scale."""
-        highest = max((value for _, value in self.loss), default=1.0)
-        top = max(0.1, math.ceil(highest * 5) / 5)
+        top = max(0.1, math.ceil(5 * max((loss for _, loss in self.loss), default=1.0)) / 5)
         right = axes.twinx()
         axes.set(xlim=(0, self._total), ylim=(0, top))
         right.set(ylim=(0, 1), frame_on=False)
         right.tick_params(length=0, pad=4, labelsize=SMALL, colors=inks.text)
         axes.set_yticks([0, top / 2, top], ["0", "", f"{top:g}"])
         right.set_yticks([0, 1], ["0", "1"])
-        axes.grid(axis="y", color=inks.faint, clip_on=False)
-        end = "" if self._total == 1 else f"{self._total} steps"
-        axes.set_xticks([0, self._total], ["0", end])
-        first, last = axes.get_xticklabels()
-        first.set_horizontalalignment("left")
-        last.set_horizontalalignment("right")
-        curves: Any = (
-            ("loss", self.loss, axes, "left", CHART_OTHER, ""),
-            ("Dice", self.dice, right, "right", CHART, "o"),
-        )
-        for name, points, own, side, color, mark in curves:
-            title = f"{name} {points[-1][1]:.3f}" if points else name
-            own.set_title(title, loc=side, fontsize=SMALL, color=color, pad=4)
-            steps, values = [step for step, _ in points], [value for _, value in points]
-            own.plot(steps, values, color=color, linewidth=1.3, marker=mark, markersize=3.5)
-            texts = [f"step {step}: {name} {value:.3f}" for step, value in points]
-            self.tell(own, steps, values, texts)
+        label_ends(axes, "0", "" if self._total == 1 else f"{self._total} steps")
+        self._curve(axes, "loss", self.loss, "left", color=CHART_OTHER)
+        self._curve(right, "Dice", self.dice, "right", color=CHART, marker="o", markersize=3.5)
+
+    def _curve(
+        self,
+        axes: Axes,
+        name: str,
+        points: Sequence[tuple[int, float]],
+        side: Literal["left", "right"],
+        **look: Any,
+    ) -> None:
+        title = f"{name} {points[-1][1]:.3f}" if points else name
+        axes.set_title(title, loc=side, fontsize=SMALL, color=look["color"], pad=4)
+        steps, values = [step for step, _ in points], [value for _, value in points]
+        axes.plot(steps, values, linewidth=1.3, clip_on=False, **look)
+        self.tell(axes, steps, values, [f"step {i}: {name} {value:.3f}" for i, value in points])
 
 
 class CaseDice(Chart):
@@ -126,7 +125,7 @@ class CaseDice(Chart):
         colors = [WORSE if new < old else CHART for old, new in zip(before, now, strict=True)]
         axes.hlines(lines, before, now, colors=colors, linewidth=1.5)
         above: Any = {"clip_on": False, "zorder": 3}
-        axes.scatter(before, lines, 25, inks.background, edgecolors=colors, **above)
+        axes.scatter(before, lines, 25, facecolors=[inks.background], edgecolors=colors, **above)
         axes.scatter(now, lines, 25, colors, **above)
         for line, case in enumerate(rows):
             axes.text(name_x, line, _short(case), **words)
