@@ -1,8 +1,8 @@
 """Arrays with geometry: `Grid`, `Volume`, `LabelMap`, `Exam`. No I/O.
 
 Arrays are (Z, Y, X); a 2D slice has Z = 1. `affine @ (z, y, x, 1)` gives RAS millimetres
-(rising to the patient's right, front and head), 4 x 4 float64.
-Imports `errors` only.
+(rising to the patient's right, front and head), 4 x 4 float64. Loads numpy only: the letters of
+an axis are found here, in a tenth of the time of `nibabel.aff2axcodes`, the oracle of their test.
 """
 
 from __future__ import annotations

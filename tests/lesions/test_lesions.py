@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -378,12 +378,22 @@ def test_diameters_agree_with_comparing_every_pair(mask):
     assert 0.6 <= extent.perpendicular <= extent.longest + 1e-9
 
 
-def test_a_mask_of_a_whole_exam_is_measured_in_seconds():
+def test_the_longest_diameter_is_the_one_simpleitk_finds():
+    grid = Grid((14, 20, 24), np.diag([3.0, 0.7, 0.9, 1.0]))
+    mask = ball(grid, (20.0, 7.0, 10.0), 9.0) | ball(grid, (25.0, 4.0, 5.0), 5.0)
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image.SetSpacing((0.9, 0.7, 3.0))
+    found = sitk.LabelShapeStatisticsImageFilter()
+    found.ComputeFeretDiameterOn()
+    found.Execute(image)
+    assert measure_shape(mask, grid).longest_3d == pytest.approx(found.GetFeretDiameter(1))
+
+
+def test_a_mask_of_a_whole_exam_is_measured_without_comparing_every_pair():
+    # Nine million voxels: their pairs would fit no memory.
     mask = np.zeros((60, 448, 448), bool)
     mask[2:58, 20:430, 20:430] = True
-    start = time.perf_counter()
     shape = measure_shape(mask, plain_grid(mask.shape))
-    assert time.perf_counter() - start < 30
     assert shape.extent.longest == pytest.approx(0.7 * 409 * np.sqrt(2))
 
 

@@ -1,7 +1,11 @@
 """From headers to stacks: the slices of one series at one time, in order, on a grid.
 
 Slices are ordered by their position along the normal of their plane, never by a number or a
-thickness. LPS becomes RAS here. Imports `errors`, `volume`, `headers` and `times`.
+thickness. LPS becomes RAS here.
+
+`highdicom.spatial.get_volume_positions` also orders positions, but says only that a stack is not
+regular: a user has to know between which slices one is missing. `highdicom.VolumeGeometry` refuses
+a stack whose slices are each shifted a little; here they keep their true step.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from ...core.volume import Grid
 from .headers import Frame, Header, Traits
 from .times import at_times, first_of_day
 
-__all__ = ["LPS_TO_RAS", "Stack", "plane_directions", "stacks_of", "upward"]
+__all__ = ["LPS_TO_RAS", "Stack", "affine_of", "plane_directions", "stacks_of", "upward"]
 
 _UNEVEN = 0.05
 """Part of the slice distance by which one may differ, ..."""
@@ -218,7 +222,6 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
 def _placed(base: Stack, frames: list[Frame]) -> Stack:
     """Stack of frames in order of place; refused where they are no even stack."""
     frame = frames[0]
-    row, column = plane_directions(frame)
     positions = np.array([f.position_mm for f in frames])
     size = (len(frames), frame.rows, frame.columns)
     if frame.spacing_mm is None:
@@ -251,12 +254,7 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
                 f"found some shifted by {off_mm:.3g} mm",
                 "Choose a series of one block of slices",
             )
-    affine = np.eye(4)
-    between_rows, between_columns = frame.spacing_mm
-    columns = np.column_stack([step, column * between_rows, row * between_columns])
-    affine[:3, :3] = LPS_TO_RAS @ columns
-    affine[:3, 3] = LPS_TO_RAS @ positions[0]
-    return replace(base, frames=tuple(frames), grid=Grid(size, affine))
+    return replace(base, frames=tuple(frames), grid=Grid(size, affine_of(frame, step)))
 
 
 def _without_place(base: Stack, frames: list[Frame]) -> Stack:
@@ -283,6 +281,19 @@ def _without_place(base: Stack, frames: list[Frame]) -> Stack:
 def _refused(base: Stack, frames: Iterable[Frame], needed: str, came: str, do: str) -> Stack:
     problem = InputError(f"{needed} in series {base.handle}", came, do)
     return replace(base, frames=tuple(frames), problem=problem)
+
+
+def affine_of(lowest: Frame, step_mm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Affine from (z, y, x, 1) to RAS mm of a stack whose frames lie one step (LPS) apart.
+
+    Its lowest frame has a spacing, a position and an orientation.
+    """
+    row, column = plane_directions(lowest)
+    between_rows, between_columns = lowest.spacing_mm or (1.0, 1.0)
+    columns = [step_mm, column * between_rows, row * between_columns, lowest.position_mm]
+    affine = np.eye(4)
+    affine[:3] = LPS_TO_RAS @ np.column_stack(columns)
+    return affine
 
 
 def plane_directions(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

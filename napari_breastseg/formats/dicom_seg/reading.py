@@ -1,6 +1,9 @@
 """DICOM SEG to label map: each frame is placed by its ImagePositionPatient.
 
-Imports `errors`, `volume` and `dicom`; loads pydicom late.
+`highdicom.seg.Segmentation.get_volume` gives a volume only of a SEG whose own frames are evenly
+spaced, and refuses, for instance, the SEG that the archive ships with Duke exams: three slices far
+apart. Here each frame is laid on the exam's grid by itself, however that is turned. highdicom would
+also quote headers in its errors. Loads pydicom late.
 
 References
 ----------
@@ -21,7 +24,7 @@ from ...core.errors import InputError
 from ...core.volume import TUMOR, Grid, LabelMap
 from ..dicom.elements import number_of, quiet, text_of
 from ..dicom.headers import Frame, frame_of, groups_of, read_header
-from ..dicom.stacks import LPS_TO_RAS, plane_directions, upward
+from ..dicom.stacks import LPS_TO_RAS, affine_of, plane_directions, upward
 from .codes import LESION_VALUES
 
 __all__ = ["Segment", "is_seg", "read_seg", "segments_of"]
@@ -288,14 +291,8 @@ def _grid_of(frames: Sequence[Frame], data: Any) -> Grid:
             else f"found slices {', '.join(f'{gap:.4g}' for gap in gaps[:4])} mm apart",
             "Choose the exam it was drawn on as well, or export the SEG as one stack",
         )
-    row, column = plane_directions(first)
-    between_rows, between_columns = first.spacing_mm or (1.0, 1.0)
-    affine = np.eye(4)
-    columns = np.column_stack([normal * step, column * between_rows, row * between_columns])
-    affine[:3, :3] = LPS_TO_RAS @ columns
-    affine[:3, 3] = LPS_TO_RAS @ np.array(lowest.position_mm)
     count = round(float(levels[-1]) / step) + 1
-    return Grid((count, first.rows, first.columns), affine)
+    return Grid((count, first.rows, first.columns), affine_of(lowest, normal * step))
 
 
 def _are_multiples(gaps: NDArray[np.float64], step: float) -> bool:
