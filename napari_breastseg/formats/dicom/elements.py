@@ -19,8 +19,9 @@ __all__ = ["clock_of", "number_of", "numbers_of", "quiet", "text_of", "words_of"
 @contextmanager
 def quiet() -> Iterator[None]:
     """Let pydicom and, once imported, highdicom neither warn nor log: they quote what they read."""
-    names = [name for name in logging.root.manager.loggerDict if name.startswith("highdicom")]
-    loggers = [logging.getLogger(name) for name in ("pydicom", *names)]
+    # Their modules log under names of their own, which a filter of the package's does not reach.
+    names = [n for n in logging.root.manager.loggerDict if n.startswith(("pydicom", "highdicom"))]
+    loggers = [logging.getLogger(name) for name in names]
     silence = logging.Filter()
     silence.filter = lambda record: False  # type: ignore[method-assign]
     for logger in loggers:

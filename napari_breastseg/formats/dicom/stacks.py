@@ -290,7 +290,8 @@ def affine_of(lowest: Frame, step_mm: NDArray[np.float64]) -> NDArray[np.float64
     """
     row, column = plane_directions(lowest)
     between_rows, between_columns = lowest.spacing_mm or (1.0, 1.0)
-    columns = [step_mm, column * between_rows, row * between_columns, lowest.position_mm]
+    position = np.asarray(lowest.position_mm, np.float64)
+    columns = [step_mm, column * between_rows, row * between_columns, position]
     affine = np.eye(4)
     affine[:3] = LPS_TO_RAS @ np.column_stack(columns)
     return affine
