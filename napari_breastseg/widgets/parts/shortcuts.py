@@ -57,7 +57,7 @@ class ShortcutSheet(QDialog):
 
     def __init__(self, dock: QWidget, keys: Mapping[str, str]) -> None:
         super().__init__(dock)
-        self.setWindowTitle("Breast MRI: keys")
+        self.setWindowTitle("Breast MRI: keyboard shortcuts")
         self.setModal(False)
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search")
