@@ -68,5 +68,5 @@ def test_a_bundle_segments_in_the_window(
     assert np.array_equal(drawn == TUMOR, engine.tumor)
 
     # It is no start for a training, and says so.
-    dock.train_panel.base.setValue(entry.path)
-    assert "other software" in dock.train_panel.base.problem
+    dock.train_panel.form.base.setValue(entry.path)
+    assert "other software" in dock.train_panel.form.base.problem

@@ -130,9 +130,9 @@ def test_a_slice_goes_from_file_to_a_better_model(
     assert any("Accepted" in str(note) for note in window.told)
 
     # Fine-tune two steps
-    train.base.setValue(tiny_model)
-    train.steps.setValue(2)
-    train.device.setCurrentText("cpu")
+    train.form.base.setValue(tiny_model)
+    train.form.steps.setValue(2)
+    train.form.device.setCurrentText("cpu")
     dock.train()
     idle(train.runner)
     assert [step for step, _ in train.curves.loss] == [1, 2]

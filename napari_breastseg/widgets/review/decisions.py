@@ -31,7 +31,7 @@ class CaseDecisions(QObject):
     session : Session
     reader : callable
         Who reads; empty when nobody said so.
-    keep : callable
+    save_work : callable
         Saves the work on the current case, then calls its argument.
     parent : QObject, optional
     """
@@ -48,14 +48,14 @@ class CaseDecisions(QObject):
         session: Session,
         *,
         reader: Callable[[], str],
-        keep: Callable[[Callable[[], object]], object],
+        save_work: Callable[[Callable[[], object]], object],
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._session = session
         self._reader = reader
-        self._keep = keep
+        self._save_work = save_work
         self.runner = JobRunner(self)
 
     def flag(self, case_ids: Sequence[str], reason: FlagReason) -> None:
@@ -69,15 +69,15 @@ class CaseDecisions(QObject):
     def undo_accept(self, case_ids: Sequence[str]) -> None:
         """Undo the last acceptance of cases; the current one shows the mask from before it."""
         own = None if self._session.record is None else self._session.record.case_id
-        kept: list[LabelMap] = []
+        earlier: list[LabelMap] = []
 
         def undo(dataset: Dataset, case_id: str) -> CaseRecord:
             record = dataset.undo_accept(case_id)
             if case_id == own and (before := dataset.kept_map(case_id)) is not None:
-                kept.append(before)
+                earlier.append(before)
             return record
 
-        self._change("Undoing", case_ids, undo, then=lambda: self._show_kept(own, kept))
+        self._change("Undoing", case_ids, undo, then=lambda: self._show_earlier(own, earlier))
 
     def accept_picture(self, row: WorklistRow, made: Thumbnail | None, seconds: float) -> None:
         """Accept a single slice as its thumbnail shows it, read in so many seconds."""
@@ -125,7 +125,7 @@ class CaseDecisions(QObject):
         if is_of_second_read(dataset, case_ids, self._reader(), current=current):
             show_info("A selected case is yours for a second read: the first reader decides on it.")
             return
-        self._keep(
+        self._save_work(
             lambda: self.runner.start(
                 title,
                 lambda: changing(title, dataset, case_ids, change),
@@ -155,12 +155,12 @@ class CaseDecisions(QObject):
         if (layer := tumor_layer(self._viewer, record.case_id)) is not None:
             self._viewer.layers.remove(layer.name)
 
-    def _show_kept(self, case_id: str | None, kept: Sequence[LabelMap]) -> None:
+    def _show_earlier(self, case_id: str | None, masks: Sequence[LabelMap]) -> None:
         """Show the mask that an undone acceptance goes back to, as one undo step."""
         record = self._session.record
         if record is None or record.case_id != case_id:  # another case was opened meanwhile
             return
         layer = tumor_layer(self._viewer, self._session.case_id)
-        if kept and layer is not None and not self._session.is_second_read:
-            edit_labels(layer, kept[0].data)
-            self._session.saved = kept[0].data
+        if masks and layer is not None and not self._session.is_second_read:
+            edit_labels(layer, masks[0].data)
+            self._session.saved = masks[0].data

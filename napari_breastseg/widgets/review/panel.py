@@ -66,7 +66,7 @@ class ReviewPanel(QWidget):
             parent=self,
         )
         self.decisions = CaseDecisions(
-            viewer, session, reader=self._reader, keep=correct.autosave.save, parent=self
+            viewer, session, reader=self._reader, save_work=correct.autosave.save, parent=self
         )
         self.runner = self.decisions.runner
         self._add_buttons()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
@@ -15,6 +15,7 @@ from ...core.volume import Exam
 from ...model.checkpoint import Checkpoint
 from ...predict.prediction import Prediction
 from ..canvas.view import add_box
+from ..parts.device_picker import DevicePicker
 from ..parts.fields import Fold, button, form, heading, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown
@@ -30,9 +31,7 @@ from .region_choice import RegionChoice
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["DEVICES", "SegmentPanel"]
-
-DEVICES = ("auto", "cpu", "cuda", "mps")
+__all__ = ["SegmentPanel"]
 
 
 class SegmentPanel(QWidget):
@@ -59,9 +58,7 @@ class SegmentPanel(QWidget):
         )
         self.hides_drafts.toggled.connect(self._on_hiding_chosen)
         self.hides_drafts.setChecked(recall("hides_drafts") == "yes")
-        self.device = QComboBox()
-        self.device.addItems(DEVICES)
-        self.device.setToolTip("auto uses the graphics card if there is one")
+        self.device = DevicePicker()
         self.mirror = QCheckBox("Average with the mirrored image")
         self.mirror.setToolTip("Takes twice as long and is slightly more reliable")
         self.run_button = button("Segment", self.run, "Draft the tumor with the model", "Shift-S")
@@ -136,7 +133,7 @@ class SegmentPanel(QWidget):
     def _settings(self) -> dict[str, Any]:
         """What this tab says of how to predict, as `predict` takes it."""
         return {
-            "device": self.device.currentText(),
+            "device": self.device.value(),
             "threshold": self.threshold.value(),
             "mirror": self.mirror.isChecked(),
         }

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.home import new_training_folder
@@ -17,22 +16,19 @@ from ...dataset import Dataset
 from ...registry.models import Registry
 from ...registry.promotion import registered
 from ..parts.fields import (
-    Fold,
     PathField,
     button,
-    form,
     heading,
     note,
     set_ready,
 )
 from ..parts.job_bar import JobBar, time_words
 from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
-from ..parts.model_picker import ModelPicker
-from ..segment.panel import DEVICES
 from ..state.session import Session
 from ..state.settings import remember
-from ..state.training import Learnable, TrainingOrder, result_words, run_name, why_not_train
+from ..state.training import Learnable, TrainingOrder, result_words, why_not_train
 from .charts import CaseDice, Curves
+from .form import TrainingForm
 from .gate import GateBox
 
 if TYPE_CHECKING:
@@ -41,8 +37,6 @@ if TYPE_CHECKING:
     from ...training import TrainResult
 
 __all__ = ["TrainPanel"]
-
-_FOLDS = 5
 
 
 class TrainPanel(QWidget):
@@ -61,26 +55,9 @@ class TrainPanel(QWidget):
         self.folder = PathField("Dataset folder")
         self.folder.valueChanged.connect(lambda _: self.open_dataset())
         self.dataset_line = note("No dataset is open.")
-        self.base = ModelPicker(with_scratch=True)
-        self.base.valueChanged.connect(lambda _: self._refresh())
-        self.steps = QSpinBox()
-        self.steps.setRange(0, 100_000)
-        self.steps.setSingleStep(50)
-        self.steps.setSpecialValueText("automatic")
-        self.steps.setToolTip("Optimizer steps; automatic takes as many as suit the amount of data")
-        self.name = QLineEdit()
-        self.name.setPlaceholderText("dataset and time")
-        self.fold = QComboBox()
-        for fold in range(_FOLDS):
-            self.fold.addItem(f"fold {fold}", fold)
-        self.fold.addItem("none: train on every case", None)
-        self.fold.setToolTip("Patients held out to choose the best step")
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 10_000)
-        self.device = QComboBox()
-        self.device.addItems(DEVICES)
+        self.form = TrainingForm()
+        self.form.base.valueChanged.connect(lambda _: self._refresh())
         self.start_button = button("Train", self.start, "Train on the accepted cases", "Shift-G")
-        self.bar = JobBar(self.runner, "Shift-X")
         self.curves = Curves()
         self.case_dice = CaseDice()
         self.result_line = note()
@@ -89,34 +66,7 @@ class TrainPanel(QWidget):
         )
         self.gate = GateBox(session, self.chores)
         self.gate.promoted.connect(self._on_default)
-        self.chores_bar = JobBar(self.chores)
-
-        more = QWidget()
-        inner = QVBoxLayout(more)
-        inner.setContentsMargins(12, 0, 0, 0)
-        inner.addLayout(
-            form(
-                ("Name", self.name),
-                ("Hold out", self.fold),
-                ("Seed", self.seed),
-                ("Device", self.device),
-            )
-        )
-        column = QVBoxLayout(self)
-        column.addWidget(heading("Training data"))
-        column.addWidget(self.folder)
-        column.addWidget(self.dataset_line)
-        column.addLayout(form(("Start from", self.base), ("Steps", self.steps)))
-        column.addWidget(Fold("More", more))
-        column.addWidget(self.start_button)
-        column.addWidget(self.bar)
-        column.addWidget(self.curves)
-        column.addWidget(self.case_dice)
-        column.addWidget(self.result_line)
-        column.addWidget(self.use_button)
-        column.addWidget(self.gate)
-        column.addWidget(self.chores_bar)
-        column.addStretch(1)
+        self._lay_out()
         session.dataset_changed.connect(self._show_dataset)
         session.record_changed.connect(lambda _: self._show_dataset(session.dataset))
         for runner in (self.runner, self.chores):
@@ -125,9 +75,25 @@ class TrainPanel(QWidget):
         self.runner.ended.connect(self._on_ended)
         self._refresh()
 
+    def _lay_out(self) -> None:
+        column = QVBoxLayout(self)
+        column.addWidget(heading("Training data"))
+        column.addWidget(self.folder)
+        column.addWidget(self.dataset_line)
+        column.addWidget(self.form)
+        column.addWidget(self.start_button)
+        column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(self.curves)
+        column.addWidget(self.case_dice)
+        column.addWidget(self.result_line)
+        column.addWidget(self.use_button)
+        column.addWidget(self.gate)
+        column.addWidget(JobBar(self.chores))
+        column.addStretch(1)
+
     def reset_choices(self, event: object = None) -> None:
         """Read registry and dataset again."""
-        self.base.reset_choices()
+        self.form.base.reset_choices()
         self.gate.reset_choices()
         self._refresh()
 
@@ -166,19 +132,11 @@ class TrainPanel(QWidget):
 
     def _order(self, dataset: Dataset) -> TrainingOrder:
         """The training the fields ask for; the interrupted one where that is what they ask."""
-        order = TrainingOrder(
-            dataset=dataset.folder,
-            base=self.base.value(),
-            steps=self.steps.value() or None,
-            fold=self.fold.currentData(),
-            seed=self.seed.value(),
-            device=self.device.currentText(),
-        )
+        order = self.form.value(dataset)
         if (interrupted := order.resuming(self._interrupted)) is not None:
             return interrupted
         self._interrupted = None
-        name = run_name(self.name.text(), dataset.name, datetime.now())
-        return replace(order, output=new_training_folder(name))
+        return replace(order, output=new_training_folder(self.form.run_name(dataset)))
 
     def use(self) -> None:
         """Register the new model and choose it for segmenting."""
@@ -202,7 +160,7 @@ class TrainPanel(QWidget):
 
     def _on_default(self, folder: Path) -> None:
         self._session.model = folder
-        self.base.reset_choices()
+        self.form.base.reset_choices()
 
     def _on_dataset_opened(self, dataset: Dataset) -> None:
         remember("dataset", str(dataset.folder))
@@ -240,7 +198,7 @@ class TrainPanel(QWidget):
         return why_not_train(
             None if dataset is None else Learnable.of(dataset.cases()),
             is_running=self.runner.is_running,
-            problem=self.base.problem,
+            problem=self.form.base.problem,
         )
 
     def _refresh(self) -> None:

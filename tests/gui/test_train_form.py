@@ -1,0 +1,35 @@
+"""The form of the Train tab, without a viewer: what its fields ask a training to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_breastseg.dataset import Dataset
+from napari_breastseg.widgets.state.training import TrainingOrder
+from napari_breastseg.widgets.train.form import TrainingForm
+
+
+def test_the_form_asks_for_what_suits_the_data_until_told_otherwise(
+    qtbot: Any, two_phase_model: Path, tmp_path: Path
+) -> None:
+    dataset = Dataset.create(tmp_path / "set")
+    form = TrainingForm()
+    qtbot.addWidget(form)
+    form.base.setValue(two_phase_model)
+    assert form.steps.text() == "automatic"
+    assert form.value(dataset) == TrainingOrder(
+        dataset=dataset.folder, base=two_phase_model, steps=None, fold=0, seed=0, device="auto"
+    )
+    assert form.run_name(dataset).startswith("set-")
+
+    form.base.setValue(None)
+    form.steps.setValue(40)
+    form.fold.setCurrentText("none: train on every case")
+    form.seed.setValue(7)
+    form.device.setCurrentText("cpu")
+    form.name.setText(" mine ")
+    assert form.value(dataset) == TrainingOrder(
+        dataset=dataset.folder, base=None, steps=40, fold=None, seed=7, device="cpu"
+    )
+    assert form.run_name(dataset) == "mine"
