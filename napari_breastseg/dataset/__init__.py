@@ -2,7 +2,8 @@
 
     from napari_breastseg.dataset import Dataset
 
-What each part may import stands at its head; none imports Qt, napari or torch.
+A case enters by `new_case`, lives in `lifecycle`, is read again by others in `reads`; `Cases` and
+`SecondRead` are the two workspaces of its readers, and `Dataset` is the folder as a whole.
 """
 
 from .checking import Finding, Severity
@@ -12,7 +13,7 @@ from .entering import enter_exam
 from .folder import Dataset, import_csv
 from .importing import ImportFailure, ImportResult
 from .locking import LockNote
-from .reads import Reads, SecondRead
+from .reads import Reads
 from .records import (
     AcceptedMask,
     CaseRecord,
@@ -24,7 +25,9 @@ from .records import (
     ReadRecord,
     Status,
 )
+from .second_read import SecondRead
 from .worklist import Order, WorklistRow, arranged
+from .workspace import Workspace
 
 __all__ = [
     "LABELS",
@@ -50,6 +53,7 @@ __all__ = [
     "Split",
     "Status",
     "WorklistRow",
+    "Workspace",
     "arranged",
     "effort",
     "effort_by_model",

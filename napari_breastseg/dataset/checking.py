@@ -22,7 +22,7 @@ from .derived import LABELS, splits, test_cases, training_cases
 from .effort import effort, effort_by_model
 from .layout import FILE_ENDING, sha256
 from .masks import on_grid, require_labels
-from .reads import read_findings
+from .read_files import read_findings
 from .records import FOLDS, CaseRecord, Status
 from .store import Store
 

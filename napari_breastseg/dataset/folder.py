@@ -1,49 +1,26 @@
-"""`Dataset`: the annotated dataset folder, from a case's entry to its accepted mask.
-
-The folder opens in nnU-Net v2 and MONAI as it is. Imports no Qt, no napari, no torch.
-"""
+"""`Dataset`: the annotated dataset folder, which opens in nnU-Net v2 and MONAI as it is."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from .. import formats
 from ..core.errors import InputError
 from ..core.progress import Job
-from ..core.volume import Exam, LabelMap
-from ..lesions import Lesion, LesionReport
-from . import (
-    case_folder,
-    checking,
-    exporting,
-    importing,
-    masks,
-    opening,
-    work,
-)
+from . import case_folder, checking, exporting, importing, opening
+from .cases import Cases
 from .derived import LABELS, Split, splits, test_cases
-from .locking import LockNote
-from .reads import Reads
-from .records import CaseRecord, FlagReason, Status, require_word
-from .store import Store
 from .worklist import WorklistRow, worklist
 
 __all__ = ["Dataset", "import_csv"]
 
 
-class Dataset:
-    """An annotated dataset folder.
+class Dataset(Cases):
+    """An annotated dataset folder: its cases, and the folder as a whole.
 
-    Made by `create`, `open` or `open_or_create`. Holds no cases in memory: every call reads
-    what is on disk, so that two programs may work on one folder.
+    Made by `create`, `open` or `open_or_create`.
     """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
     @classmethod
     def create(cls, folder: Path, channels: Sequence[str] = (), name: str | None = None) -> Dataset:
@@ -82,16 +59,6 @@ class Dataset:
         return cls(opening.open_or_create_store(folder))
 
     @property
-    def folder(self) -> Path:
-        """The dataset folder."""
-        return self._store.layout.folder
-
-    @property
-    def name(self) -> str:
-        """The dataset's name."""
-        return self._store.name
-
-    @property
     def channels(self) -> tuple[str, ...]:
         """Channel roles in the order of the file numbers; empty before the first case."""
         return self._store.channels
@@ -101,305 +68,9 @@ class Dataset:
         """Label names and their values: background 0, tumor 1, ignore 2."""
         return dict(LABELS)
 
-    # Reading
-
-    def cases(self) -> list[CaseRecord]:
-        """Records of all cases, in the order in which their patients entered."""
-        return self._store.cases()
-
-    def case(self, case_id: str) -> CaseRecord:
-        """Record of one case; InputError when there is none."""
-        return self._store.case(case_id)
-
-    def exam(self, case_id: str) -> Exam:
-        """Images of a case by channel role."""
-        record = self.case(case_id)
-        files = [self._store.layout.image(case_id, i) for i in range(len(record.channels))]
-        found = formats.case_from_files(case_id, files, phases=record.channels)
-        return Exam(case_id, formats.read_exam(found).phases, record.times_s)
-
-    def label_map(self, case_id: str) -> LabelMap:
-        """Accepted mask of a case, with `ignore` where nobody looked.
-
-        Raises
-        ------
-        InputError
-            When the case is not accepted.
-        """
-        record = self.case(case_id)
-        if not record.is_accepted:
-            raise InputError(
-                f"Expected an accepted mask of case {case_id}",
-                f"found status '{record.status.value}'",
-                "Accept the case first, or choose an accepted one",
-            )
-        return masks.read_label_map(self._store.layout.label(case_id), record)
-
-    def draft(self, case_id: str) -> LabelMap | None:
-        """The model's untouched prediction, None when there is none."""
-        return masks.read_draft(self._store, self.case(case_id))
-
-    def recover(self, case_id: str) -> LabelMap | None:
-        """Work in progress newer than what was accepted last, None when there is none."""
-        record = self.case(case_id)
-        path = self._store.layout.autosave(case_id)
-        if not path.exists():
-            return None
-        # The mask's own time: the record changes for other reasons too.
-        label = self._store.layout.label(case_id)
-        is_older = label.exists() and path.stat().st_mtime_ns <= label.stat().st_mtime_ns
-        if record.is_accepted and is_older:
-            return None
-        return masks.read_label_map(path, record)
-
-    def working_map(self, case_id: str) -> LabelMap | None:
-        """Where correcting goes on: the autosave, else `kept_map`."""
-        recovered = self.recover(case_id)
-        return self.kept_map(case_id) if recovered is None else recovered
-
-    def kept_map(self, case_id: str) -> LabelMap | None:
-        """The accepted mask, else the one a reopened case goes on from, else the draft, or None."""
-        record = self.case(case_id)
-        if record.is_accepted:
-            return self.label_map(case_id)
-        earlier = record.goes_on_from
-        if earlier is None and record.draft is None and record.history:
-            earlier = record.history[-1].history_file
-        if earlier is not None:
-            return masks.read_label_map(self._store.layout.history(case_id) / earlier, record)
-        return self.draft(case_id)
-
-    @property
-    def reads(self) -> Reads:
-        """What several readers made of one case."""
-        return Reads(self._store)
-
     def worklist(self, reader: str = "") -> list[WorklistRow]:
         """A row for each case as `reader` may see it, in the order in which patients entered."""
         return worklist(self._store, reader)
-
-    # Work on a case
-
-    def lock(self, case_id: str, owner: str) -> AbstractContextManager[None]:
-        """Hold a case while it is open for correction.
-
-        Parameters
-        ----------
-        case_id : str
-            The case.
-        owner : str
-            Who holds it, as others will read it.
-
-        Raises
-        ------
-        InputError
-            On entering, when somebody else holds it: with owner and time.
-        """
-        self.case(case_id)
-        return self._store.locks.case(case_id, require_word(owner, "an owner"))
-
-    def lock_holder(self, case_id: str) -> LockNote | None:
-        """Who else holds a case now, None when nobody does."""
-        return self._store.locks.holder(case_id)
-
-    def last_lock(self, case_id: str) -> LockNote | None:
-        """Who holds a case, or held it when the program ended unasked; None after a clean end."""
-        return self._store.locks.note(case_id)
-
-    def add(
-        self, exam: Exam, *, patient_id: str, visit: str | None = None, case_id: str | None = None
-    ) -> CaseRecord:
-        """Enter an exam as a new case.
-
-        Parameters
-        ----------
-        exam : Exam
-            Its phases must include the dataset's channels; the first case fixes those.
-        patient_id : str
-            A pseudonym. A patient's first case settles the patient's role for good.
-        visit : str, optional
-            Which of the patient's visits, such as "T1".
-        case_id : str, optional
-            `exam.case_id` when not given.
-
-        Raises
-        ------
-        InputError
-            When a channel is missing, the id is taken or unfit, or a voxel is not finite.
-        """
-        if visit is not None:
-            require_word(visit, "a visit")
-        case_id = exam.case_id if case_id is None else case_id
-        record = work.enter(self._store, exam, case_id=case_id, patient_id=patient_id, visit=visit)
-        self._store.rebuild()
-        return record
-
-    def save_draft(
-        self,
-        case_id: str,
-        label_map: LabelMap,
-        *,
-        model: str,
-        predicted_dice: float | None = None,
-    ) -> CaseRecord:
-        """Keep a model's untouched prediction, for comparison with what will be accepted.
-
-        Parameters
-        ----------
-        case_id : str
-            The case.
-        label_map : LabelMap
-            0 background, 1 tumor, on the case's grid.
-        model : str
-            Name of the model that made it.
-        predicted_dice : float, optional
-            Dice it expects of its draft, 0 to 1: the worklist shows the least certain cases first.
-
-        Raises
-        ------
-        InputError
-            When the grid is not the case's, or the case is accepted or flagged.
-        """
-        require_word(model, "a model name")
-        return work.save_draft(self._store, case_id, label_map, model, predicted_dice)
-
-    def autosave(self, case_id: str, label_map: LabelMap) -> None:
-        """Keep work in progress, for `recover`; an accepted mask stays what it is."""
-        work.autosave(self._store, case_id, label_map)
-
-    def accept(
-        self,
-        case_id: str,
-        label_map: LabelMap,
-        *,
-        reviewed_slices: Sequence[int] | None,
-        annotator: str,
-        seconds: float,
-        strokes: int | None = None,
-    ) -> CaseRecord:
-        """Accept a mask; an earlier accepted one moves into the case's history.
-
-        Parameters
-        ----------
-        case_id : str
-            The case.
-        label_map : LabelMap
-            0 background, 1 tumor, 2 ignore, on the case's grid; it may hold no tumor at all.
-        reviewed_slices : sequence of int, or None
-            Indices along Z of the slices looked at; the others are written as `ignore`. None:
-            all were, and a slice that was wholly `ignore` counts as clear.
-        annotator : str
-            Who accepts.
-        seconds : float
-            Time spent on the case in this sitting.
-        strokes : int, optional
-            Edits made in this sitting, one per undo step.
-
-        Raises
-        ------
-        InputError
-            When the grid or a label is not the case's, the case is flagged, or it is locked by
-            somebody else; nothing is changed then.
-        """
-        require_word(annotator, "an annotator")
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise InputError(
-                "Expected the time spent on a case in seconds, 0 or more",
-                f"found {seconds}",
-                "Give the time in seconds",
-            )
-        return work.replace_mask(
-            self._store,
-            case_id,
-            label_map,
-            reviewed_slices=reviewed_slices,
-            annotator=annotator,
-            seconds=seconds,
-            strokes=strokes,
-        )
-
-    def note_work(self, case_id: str, *, seconds: float, strokes: int) -> CaseRecord:
-        """Add a sitting that ended without an accepted mask to what the case has cost."""
-        return work.note_work(self._store, case_id, seconds, strokes)
-
-    def note_lesions(self, case_id: str, lesions: Sequence[Lesion]) -> CaseRecord:
-        """Keep which lesion of a case has which id, for the next time they are measured."""
-        return work.note_lesions(self._store, case_id, lesions)
-
-    def lesions(self, case_id: str) -> LesionReport:
-        """The lesions of a case as last measured, good for their ids and places only."""
-        return LesionReport.remembered(
-            case_id,
-            [
-                Lesion(one.id, one.voxels, center_voxel=one.center_voxel, box=one.box)
-                for one in self.case(case_id).lesions
-            ],
-        )
-
-    def flag(self, case_id: str, reason: FlagReason | str) -> CaseRecord:
-        """Set a case aside; an accepted mask moves into its history.
-
-        Raises
-        ------
-        InputError
-            When the reason is not one of the list.
-        """
-        try:
-            reason = FlagReason(reason)
-        except ValueError:
-            raise InputError(
-                f"Expected one of these reasons: {', '.join(FlagReason)}",
-                "found another text",
-                "Choose the closest one; free text could name a patient and is not kept",
-            ) from None
-        update = {"status": Status.FLAGGED, "flag_reason": reason}
-        return work.withdraw(self._store, case_id, update, "flagging")
-
-    def reopen(self, case_id: str) -> CaseRecord:
-        """Take up an accepted or flagged case again; an accepted mask moves into its history.
-
-        Raises
-        ------
-        InputError
-            When the case is neither accepted nor flagged.
-        """
-        self.case(case_id)
-        with self._store.writing(case_id, "reopening"):
-            record = self.case(case_id)
-            if record.status not in (Status.ACCEPTED, Status.FLAGGED):
-                raise InputError(
-                    f"Expected case {case_id} to be accepted or flagged to reopen it",
-                    f"found status '{record.status.value}'",
-                    "Continue with the case as it is",
-                )
-            update = {"status": Status.IN_PROGRESS, "flag_reason": None}
-            return work.withdraw(self._store, case_id, update, "reopening")
-
-    def undo_accept(self, case_id: str) -> CaseRecord:
-        """Take the last acceptance of a case back; its mask moves into the history.
-
-        Work goes on from the mask accepted before, or from this one when it was the first.
-
-        Raises
-        ------
-        InputError
-            When the case is not accepted.
-        """
-        self.case(case_id)
-        with self._store.writing(case_id, "undoing"):
-            record = self.case(case_id)
-            if record.accepted is None:
-                raise InputError(
-                    f"Expected case {case_id} to be accepted to undo that",
-                    f"found status '{record.status.value}'",
-                    "Continue with the case as it is",
-                )
-            update: dict[str, Any] = {"status": Status.IN_PROGRESS}
-            if record.history and record.history[-1].history_file:
-                update["goes_on_from"] = record.history[-1].history_file
-            return work.withdraw(self._store, case_id, update, "undoing")
-
-    # The folder as a whole
 
     def import_csv(self, csv: Path) -> Job[importing.ImportResult]:
         """Import the cases a CSV file lists; run again, it takes up where it was.

@@ -19,11 +19,14 @@ from .. import formats
 from ..core.errors import InputError, StorageError
 from ..core.progress import Job, Progress
 from ..core.volume import BACKGROUND, TUMOR, Exam, LabelMap
+from .identifiers import require_case_id, require_pseudonym
 from .layout import sha256
+from .lifecycle import accept
 from .masks import require_labels
-from .records import CaseRecord, Status, require_case_id, require_pseudonym
+from .new_case import IMPORTED, enter
+from .records import CaseRecord, Status
+from .staging import Review
 from .store import Store
-from .work import IMPORTED, enter, replace_mask
 
 __all__ = ["CaseRow", "CaseTable", "ImportFailure", "ImportResult", "import_table", "read_table"]
 
@@ -241,15 +244,7 @@ def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: Ca
         )
     label_map = formats.read_label_map(row.mask, grid=known.grid.grid, case_id=known.case_id)
     require_labels(label_map, (BACKGROUND, TUMOR), known.case_id)
-    replace_mask(
-        store,
-        known.case_id,
-        label_map,
-        reviewed_slices=None,
-        annotator=IMPORTED,
-        seconds=0.0,
-        source_sha256=sources["mask"],
-    )
+    accept(store, known.case_id, label_map, Review(IMPORTED), source_sha256=sources["mask"])
     return "updated"
 
 

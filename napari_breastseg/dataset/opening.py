@@ -12,8 +12,8 @@ from pathlib import Path
 from ..core.atomic import storage_errors, write_text
 from ..core.errors import InputError
 from .derived import OWN_KEY, derived_texts
+from .identifiers import require_word
 from .layout import Layout
-from .records import require_word
 from .store import Store
 
 __all__ = ["create_store", "open_or_create_store", "open_store"]

@@ -1,48 +1,18 @@
-"""Several readers of one case: who is asked, a second read without sight of the first, all reads.
-
-    reads/<case>/<reader>.nii.gz, <reader>.json   an outline and its record
-    reads/<case>/work/<reader>.nii.gz             a second read in progress
-    reads/<case>/earlier/                         outlines that their reader replaced
-
-Nothing here is in nnU-Net's or MONAI's lists. Imports `errors`, `atomic`, `volume`, `formats`, and
-of this package `derived`, `layout`, `masks`, `records`, `store`, `work`.
-"""
+"""Several readers of one case: who is asked, who may see what, and how their reads end."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from pathlib import Path
-
-import numpy as np
-
-from .. import formats
-from ..core.atomic import atomic_path, storage_errors, write_text
 from ..core.errors import InputError
-from ..core.version import __version__
-from ..core.volume import TUMOR, Exam, LabelMap
-from . import masks
-from .derived import LABELS
-from .layout import FILE_ENDING, sha256
-from .records import (
-    AcceptedMask,
-    CaseRecord,
-    ReadKind,
-    ReadRecord,
-    Status,
-    require_word,
-)
+from ..core.volume import LabelMap
+from .identifiers import require_word
+from .lifecycle import save_draft, withdraw
+from .masks import read_draft
+from .read_files import ReadFiles, file_name
+from .records import CaseRecord, ReadKind, ReadRecord, Status
+from .second_read import SecondRead
 from .store import Store
-from .work import save_draft, withdraw
 
-__all__ = ["Reads", "SecondRead", "read_findings"]
-
-_MODEL_FILE = "+model"
-"""No reader's file is called so: `_file_name` gives letters, digits, '_', '-' and dots only."""
+__all__ = ["Reads"]
 
 
 class Reads:
@@ -70,7 +40,8 @@ class Reads:
                 )
             if record.is_for_second_read:
                 return record
-            if any(read.kind is ReadKind.SECOND for read in self.of_case(case_id)):
+            files = ReadFiles(self._store, case_id)
+            if any(read.kind is ReadKind.SECOND for read in files.records()):
                 raise InputError(
                     f"Expected case {case_id} to have no second read yet",
                     "found one already",
@@ -82,10 +53,10 @@ class Reads:
                     reader=record.draft.model,
                     kind=ReadKind.MODEL,
                     sha256=record.draft.sha256,
-                    tumor_voxels=_tumor_voxels(masks.read_draft(self._store, record)),
+                    tumor_voxels=_tumor_voxels(read_draft(self._store, record)),
                     software_version=record.draft.software_version,
                 )
-                self._keep_copy(self._store.layout.draft(case_id), draft)
+                files.keep_copy(self._store.layout.draft(case_id), draft)
             first = ReadRecord(
                 case_id=case_id,
                 reader=mask.annotator,
@@ -98,7 +69,7 @@ class Reads:
                 model=mask.model,
                 software_version=mask.software_version,
             )
-            self._keep_copy(self._store.layout.label(case_id), first)
+            files.keep_copy(self._store.layout.label(case_id), first)
             return self._store.commit(record.model_copy(update={"is_for_second_read": True}))
 
     def of_case(self, case_id: str) -> list[ReadRecord]:
@@ -109,24 +80,11 @@ class Reads:
         InputError
             When one of them cannot be read.
         """
-        found = []
-        for path in sorted(self._store.layout.reads(case_id).glob("*.json")):
-            if path.name.startswith("."):
-                continue
-            try:
-                found.append(ReadRecord.model_validate_json(path.read_bytes()))
-            except (OSError, ValueError):
-                raise InputError(
-                    f"Expected readable records of the reads of case {case_id}",
-                    "found one that is damaged or from a newer version",
-                    "Restore it from a backup, update napari-breastseg, or move it away",
-                ) from None
-        return sorted(found, key=lambda r: (list(ReadKind).index(r.kind), r.reader))
+        return ReadFiles(self._store, case_id).records()
 
     def label_map(self, read: ReadRecord) -> LabelMap:
         """The outline of a read, with `ignore` where its reader did not look."""
-        record = self._store.case(read.case_id)
-        return masks.read_label_map(self._path(read.case_id, read.reader, read.kind), record)
+        return ReadFiles(self._store, read.case_id).label_map(read)
 
     def is_blinded(self, record: CaseRecord, reader: str) -> bool:
         """Whether a case must show `reader` neither its mask nor its annotator.
@@ -136,18 +94,17 @@ class Reads:
         """
         if not record.is_for_second_read:
             return False
-        folder, name = self._store.layout.reads(record.case_id), _file_name(reader)
-        is_unfinished = (folder / "work" / f"{name}{FILE_ENDING}").exists()
-        return is_unfinished or not (folder / f"{name}.json").exists()
+        files = ReadFiles(self._store, record.case_id)
+        return files.unfinished(reader).exists() or not files.has_read(reader)
 
     def is_second_reader(self, record: CaseRecord, reader: str) -> bool:
         """Whether a second read is asked for, and `reader` is not who made the first one."""
         if not record.is_for_second_read:
             return False
         first = (r.reader for r in self.of_case(record.case_id) if r.kind is ReadKind.FIRST)
-        return _file_name(reader) not in {_file_name(name) for name in first}
+        return file_name(reader) not in {file_name(name) for name in first}
 
-    def settle(self, case_id: str, label_map: LabelMap, name: str) -> CaseRecord:
+    def adopt_consensus(self, case_id: str, label_map: LabelMap, name: str) -> CaseRecord:
         """End the second reads of a case: an outline made of them is its new draft.
 
         An accepted case is reopened, its mask goes into the history. Nothing is accepted.
@@ -165,7 +122,7 @@ class Reads:
             record = save_draft(self._store, case_id, label_map, name)
             return self._store.commit(record.model_copy(update={"is_for_second_read": False}))
 
-    def second(self, case_id: str, reader: str) -> SecondRead:
+    def second_read(self, case_id: str, reader: str) -> SecondRead:
         """A second read by `reader`, to be opened and corrected like a case.
 
         Raises
@@ -182,244 +139,14 @@ class Reads:
                 "found none",
                 "Ask for a second read in the Review tab or with `dataset ask`",
             )
-        if _file_name(first.reader) == _file_name(reader):
+        if file_name(first.reader) == file_name(reader):
             raise InputError(
                 f"Expected another reader for the second read of case {case_id}",
                 "found the reader of the first read",
                 "Let somebody else read it",
             )
-        return SecondRead(self, self._store, case_id, reader)
-
-    # What `SecondRead` writes
-
-    def _path(self, case_id: str, reader: str, kind: ReadKind) -> Path:
-        name = _MODEL_FILE if kind is ReadKind.MODEL else _file_name(reader)
-        return self._store.layout.reads(case_id) / f"{name}{FILE_ENDING}"
-
-    def _keep_copy(self, source: Path, read: ReadRecord) -> None:
-        path = self._path(read.case_id, read.reader, read.kind)
-        with atomic_path(path) as temporary:
-            shutil.copyfile(source, temporary)
-        _write_record(path, read)
-
-    def _keep(self, read: ReadRecord, staged: Path) -> None:
-        """Move an outline in place; an earlier one of its reader goes aside, nothing is lost."""
-        path = self._path(read.case_id, read.reader, read.kind)
-        with storage_errors(path):
-            if path.exists():
-                aside = path.parent / "earlier"
-                aside.mkdir(exist_ok=True)
-                time = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-                for file in (path, _record_path(path)):
-                    if file.exists():
-                        file.rename(aside / f"{time}-{file.name}")
-            staged.rename(path)
-        _write_record(path, read)
-
-
-class SecondRead:
-    """A case as its second reader sees it: images, and nothing of the first read.
-
-    Has the methods of `Dataset` that correcting a case needs; what they write is a read.
-    """
-
-    def __init__(self, reads: Reads, store: Store, case_id: str, reader: str) -> None:
-        self._reads = reads
-        self._store = store
-        self._case_id = case_id
-        self._reader = reader
-        folder = store.layout.reads(case_id)
-        self._work = folder / "work" / f"{_file_name(reader)}{FILE_ENDING}"
-        self._begun_with = folder / "work" / f"{_file_name(reader)}.model.txt"
-
-    @property
-    def folder(self) -> Path:
-        """Where this read is kept, another place than the dataset's own autosave and masks."""
-        return self._work.parent
-
-    @property
-    def name(self) -> str:
-        """The dataset's name."""
-        return self._store.name
-
-    def case(self, case_id: str) -> CaseRecord:
-        """The record without first mask, annotator, history and draft; with the own read if any."""
-        record = self._store.case(case_id)
-        own = self._own()
-        return record.model_copy(
-            update={
-                "status": Status.IN_PROGRESS if own is None else Status.ACCEPTED,
-                "accepted": None if own is None else _as_accepted(own),
-                "history": (),
-                "goes_on_from": None,
-                "draft": None,
-                "work": None,
-            }
-        )
-
-    def label_map(self, case_id: str) -> LabelMap:
-        """The own read."""
-        own = self._own()
-        if own is None:
-            raise InputError(
-                f"Expected a read of case {case_id} by this annotator",
-                "found none",
-                "Outline and accept the case first",
-            )
-        return self._reads.label_map(own)
-
-    def draft(self, case_id: str) -> None:
-        """Nothing: a second reader starts from the images."""
-
-    def kept_map(self, case_id: str) -> LabelMap | None:
-        """The own read, None before there is one."""
-        return None if self._own() is None else self.label_map(case_id)
-
-    def recover(self, case_id: str) -> LabelMap | None:
-        """The own work in progress."""
-        if not self._work.exists():
-            return None
-        return masks.read_label_map(self._work, self._store.case(case_id))
-
-    def lock(self, case_id: str, owner: str) -> AbstractContextManager[None]:
-        """Hold this reader's read, not the case: the first reader may be at work on it."""
-        return self._store.locks.case(self._lock_name, owner)
-
-    def autosave(self, case_id: str, label_map: LabelMap) -> None:
-        """Keep work in progress."""
-        with self._store.writing(self._lock_name, self._reader):
-            label_map = masks.on_grid(label_map, self._store.case(case_id).grid.grid, case_id)
-            masks.require_labels(label_map, LABELS.values(), case_id)
-            kept = self.kept_map(case_id)
-            if kept is not None and np.array_equal(kept.data, label_map.data):
-                with storage_errors(self._work):
-                    self._work.unlink(missing_ok=True)
-            else:
-                formats.write_label_map(self._work, label_map)
-
-    def save_draft(self, case_id: str, label_map: LabelMap, *, model: str) -> CaseRecord:
-        """Note that this reader began with a model's draft; the case's own draft stays."""
-        write_text(self._begun_with, model)
-        return self.case(case_id)
-
-    @property
-    def _model(self) -> str | None:
-        """The model whose draft this reader began with, in an earlier sitting too."""
-        if not self._begun_with.exists():
-            return None
-        return self._begun_with.read_text(encoding="utf-8")
-
-    def note_work(self, case_id: str, *, seconds: float, strokes: int) -> None:
-        """Nothing: only the sitting in which a read is accepted counts."""
-
-    def accept(
-        self,
-        case_id: str,
-        label_map: LabelMap,
-        *,
-        reviewed_slices: Sequence[int] | None,
-        annotator: str,
-        seconds: float,
-        strokes: int | None = None,
-    ) -> CaseRecord:
-        """Keep the outline as this reader's read; the dataset's accepted mask stays what it is."""
-        with self._store.writing(self._lock_name, self._reader):
-            grid = self._store.case(case_id).grid.grid
-            label_map = masks.on_grid(label_map, grid, case_id)
-            masks.require_labels(label_map, LABELS.values(), case_id)
-            data, slices = masks.with_ignore(label_map, reviewed_slices, case_id)
-            staged = self._work.with_name(f"accepting-{self._work.name}")
-            formats.write_label_map(staged, LabelMap(data, grid))
-            read = ReadRecord(
-                case_id=case_id,
-                reader=self._reader,
-                kind=ReadKind.SECOND,
-                sha256=sha256(staged),
-                seconds_spent=float(seconds),
-                strokes=strokes,
-                reviewed_slices=slices,
-                tumor_voxels=int((data == TUMOR).sum()),
-                model=self._model,
-                software_version=__version__,
-            )
-            self._reads._keep(read, staged)
-            with storage_errors(self._work):
-                self._work.unlink(missing_ok=True)
-            return self.case(case_id)
-
-    def exam(self, case_id: str) -> Exam:
-        """Images of the case by channel role."""
-        record = self._store.case(case_id)
-        files = [self._store.layout.image(case_id, i) for i in range(len(record.channels))]
-        found = formats.case_from_files(case_id, files, phases=record.channels)
-        return Exam(case_id, formats.read_exam(found).phases, record.times_s)
-
-    @property
-    def _lock_name(self) -> str:
-        return f"{self._case_id}@{_file_name(self._reader)}"
-
-    def _own(self) -> ReadRecord | None:
-        own = _file_name(self._reader)
-        reads = self._reads.of_case(self._case_id)
-        return next(
-            (r for r in reads if r.kind is ReadKind.SECOND and _file_name(r.reader) == own), None
-        )
-
-
-def read_findings(store: Store, record: CaseRecord) -> Iterator[tuple[str, str]]:
-    """What is wrong with a case's reads: short name and message."""
-    reads, folder = Reads(store), store.layout.reads(record.case_id)
-    try:
-        known = reads.of_case(record.case_id)
-    except InputError as error:
-        yield "unreadable_read", str(error)
-        return
-    paths = {reads._path(r.case_id, r.reader, r.kind): r for r in known}
-    for path, read in paths.items():
-        if not path.exists():
-            yield "missing_file", f"a read is missing (reads/{record.case_id}/{path.name})"
-        elif sha256(path) != read.sha256:
-            yield "hash_mismatch", "a read is not the file that was recorded; somebody changed it"
-        else:
-            try:
-                masks.require_labels(reads.label_map(read), LABELS.values(), record.case_id)
-            except InputError as error:
-                yield "bad_read", str(error)
-    for path in sorted(folder.glob(f"*{FILE_ENDING}")):
-        if path not in paths and not path.name.startswith(".tmp-"):
-            yield "orphan_file", f"reads/{record.case_id}/{path.name} belongs to no record"
-
-
-def _file_name(reader: str) -> str:
-    """A file name for a reader; letter case tells no two readers apart."""
-    folded = reader.strip().casefold()
-    plain = re.sub(r"[^a-z0-9_-]+", "_", folded)
-    if plain == folded:
-        return plain
-    return f"{plain[:60]}.{hashlib.sha256(folded.encode()).hexdigest()[:8]}"
-
-
-def _record_path(path: Path) -> Path:
-    return path.with_name(path.name.removesuffix(FILE_ENDING) + ".json")
-
-
-def _write_record(path: Path, read: ReadRecord) -> None:
-    write_text(_record_path(path), read.model_dump_json(indent=2) + "\n")
+        return SecondRead(self._store, case_id, reader)
 
 
 def _tumor_voxels(label_map: LabelMap | None) -> int:
     return 0 if label_map is None else int(label_map.tumor.sum())
-
-
-def _as_accepted(read: ReadRecord) -> AcceptedMask:
-    return AcceptedMask(
-        sha256=read.sha256,
-        annotator=read.reader,
-        seconds_spent=read.seconds_spent or 0.0,
-        reviewed_slices=read.reviewed_slices,
-        tumor_voxels=read.tumor_voxels,
-        model=read.model,
-        voxels_changed=None,
-        dice_draft=None,
-        software_version=read.software_version,
-    )

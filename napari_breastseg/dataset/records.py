@@ -1,19 +1,17 @@
 """What a dataset folder remembers of each case, as pydantic records; patient roles.
 
 `cases/<case>.json` holds one `CaseRecord`; every other JSON file of the folder follows from
-these. No date and no identity value has a field here. Imports `errors` and `volume` only.
+these. No date and no identity value has a field here.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..core.errors import InputError
 from ..core.volume import Grid
 
 __all__ = [
@@ -28,9 +26,6 @@ __all__ = [
     "Status",
     "WorkRecord",
     "next_role",
-    "require_case_id",
-    "require_pseudonym",
-    "require_word",
 ]
 
 FOLDS = 5
@@ -288,77 +283,3 @@ def next_role(roles: Iterable[PatientRole]) -> PatientRole:
         return PatientRole(entry=entry, fold=None)
     sizes = [sum(role.fold == fold for role in roles) for fold in range(FOLDS)]
     return PatientRole(entry=entry, fold=sizes.index(min(sizes)))
-
-
-_CASE_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
-_DEVICE_NAMES = {"con", "prn", "aux", "nul"} | {
-    f"{p}{n}" for p in ("com", "lpt") for n in range(1, 10)
-}
-
-
-def require_case_id(case_id: str) -> str:
-    """Give `case_id` back if it may become a file name on every system.
-
-    Raises
-    ------
-    InputError
-        Without quoting the value, which might be a person's name.
-    """
-    reason = None
-    if not case_id:
-        reason = "found an empty one"
-    elif len(case_id) > 100:
-        reason = f"found one of {len(case_id)} characters"
-    elif not _CASE_ID.fullmatch(case_id):
-        reason = "found one with other characters"
-    elif case_id.endswith(".") or ".." in case_id or case_id.split(".")[0].lower() in _DEVICE_NAMES:
-        reason = "found one that is no file name on every system"
-    if reason:
-        raise InputError(
-            "Expected a case id of letters, digits, '_', '-' and single dots, 100 at most",
-            reason,
-            "Rename the case; an id must not hold a patient's name",
-        )
-    return case_id
-
-
-def require_pseudonym(patient_id: str) -> str:
-    """Give `patient_id` back if it can be a pseudonym.
-
-    Raises
-    ------
-    InputError
-        If it is empty, too long, unprintable or written as DICOM writes a person's name.
-    """
-    return _require_printable(
-        patient_id, "a patient id", "Give each patient a pseudonym such as P017"
-    )
-
-
-def require_word(value: str, what: str) -> str:
-    """Give `value` (an annotator, a model, a visit) back if it is one short printable line.
-
-    Raises
-    ------
-    InputError
-        If it is empty, longer than 100 characters or holds line breaks.
-    """
-    return _require_printable(value, what, "Give a short name")
-
-
-def _require_printable(value: str, what: str, do: str) -> str:
-    if (
-        not value.strip()
-        or value != value.strip()
-        or len(value) > 100
-        or not value.isprintable()
-        or "^" in value
-    ):
-        raise InputError(
-            f"Expected {what} of 1 to 100 printable characters, without '^' and without "
-            "spaces at its ends",
-            f"found {len(value)} characters"
-            + (", some of them not allowed" if value.strip() else ", all blank"),
-            do,
-        )
-    return value

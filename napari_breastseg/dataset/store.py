@@ -47,7 +47,7 @@ class Store:
         self._channels = channels
         self._cache: dict[str, tuple[_Stamp, CaseRecord]] = {}
         self._writers = threading.RLock()
-        self.given: dict[str, tuple[str, str]] = {}
+        self.accepted_labels: dict[str, tuple[str, str]] = {}
         """SHA-256 of the accepted mask, and of the labels it was made of, by case accepted here."""
 
     @property

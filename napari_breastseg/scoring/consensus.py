@@ -93,7 +93,9 @@ def propose_consensus(dataset: Dataset, case_id: str, method: Method) -> CaseRec
     reads = dataset.reads
     own = [read for read in reads.of_case(case_id) if read.kind is not ReadKind.MODEL]
     made = consensus([reads.label_map(read) for read in own], method, case_id)
-    return reads.settle(case_id, made, f"consensus by {method.value} of {len(own)} readers")
+    return reads.adopt_consensus(
+        case_id, made, f"consensus by {method.value} of {len(own)} readers"
+    )
 
 
 def _staple(marks: Sequence[NDArray[np.bool_]]) -> NDArray[np.float64]:

@@ -40,7 +40,9 @@ def dataset(tmp_path: Path, sphere_exam: tuple[Exam, LabelMap]) -> Dataset:
 
 def read(dataset: Dataset, case_id: str, reader: str, label_map: LabelMap, **changes) -> None:
     settings = {"reviewed_slices": None, "seconds": 20.0, "strokes": 4} | changes
-    dataset.reads.second(case_id, reader).accept(case_id, label_map, annotator=reader, **settings)
+    dataset.reads.second_read(case_id, reader).accept(
+        case_id, label_map, annotator=reader, **settings
+    )
 
 
 def test_only_an_accepted_case_can_be_read_twice(dataset: Dataset, sphere_exam) -> None:
@@ -50,13 +52,13 @@ def test_only_an_accepted_case_can_be_read_twice(dataset: Dataset, sphere_exam) 
     ):
         dataset.reads.ask("P004")
     with pytest.raises(InputError, match="a request for a second read of case P004; found none"):
-        dataset.reads.second("P004", "CD")
+        dataset.reads.second_read("P004", "CD")
     with pytest.raises(InputError, match=r"another reader.*the reader of the first read"):
-        dataset.reads.second("P001", "ab")
+        dataset.reads.second_read("P001", "ab")
 
 
 def test_a_second_reader_sees_nothing_of_the_first(dataset: Dataset, sphere_exam) -> None:
-    second = dataset.reads.second("P001", "CD")
+    second = dataset.reads.second_read("P001", "CD")
     dataset.autosave("P001", moved(sphere_exam[1], 3))  # the first reader is at work again
     record = second.case("P001")
     assert "AB" not in record.model_dump_json()
@@ -73,7 +75,7 @@ def test_a_second_reader_sees_nothing_of_the_first(dataset: Dataset, sphere_exam
 
 def test_a_second_read_is_kept_beside_the_accepted_mask(dataset: Dataset, sphere_exam) -> None:
     before = dataset.case("P001")
-    second = dataset.reads.second("P001", "Dr C & D")
+    second = dataset.reads.second_read("P001", "Dr C & D")
     second.autosave("P001", moved(sphere_exam[1], 2))
     np.testing.assert_array_equal(second.recover("P001").data, moved(sphere_exam[1], 2).data)
     read(dataset, "P001", "Dr C & D", moved(sphere_exam[1], 2), reviewed_slices=range(3, 10))
@@ -104,7 +106,7 @@ def test_a_second_read_is_kept_beside_the_accepted_mask(dataset: Dataset, sphere
 
 def test_unfinished_work_keeps_a_second_reader_blind(dataset: Dataset, sphere_exam) -> None:
     record = dataset.case("P001")
-    second = dataset.reads.second("P001", "CD")
+    second = dataset.reads.second_read("P001", "CD")
     read(dataset, "P001", "CD", moved(sphere_exam[1], 1))
     assert not dataset.reads.is_blinded(record, "CD")
     second.autosave("P001", moved(sphere_exam[1], 2))
@@ -127,13 +129,13 @@ def test_a_second_reader_is_whoever_did_not_read_first(dataset: Dataset, sphere_
 def test_the_model_a_second_read_began_with_outlasts_the_sitting(
     dataset: Dataset, sphere_exam
 ) -> None:
-    second = dataset.reads.second("P001", "CD")
+    second = dataset.reads.second_read("P001", "CD")
     second.save_draft("P001", moved(sphere_exam[1], 1), model="m@2")
     second.autosave("P001", moved(sphere_exam[1], 2))
     read(Dataset.open(dataset.folder), "P001", "CD", moved(sphere_exam[1], 2))
-    assert dataset.reads.second("P001", "CD").case("P001").accepted.model == "m@2"
+    assert dataset.reads.second_read("P001", "CD").case("P001").accepted.model == "m@2"
     read(dataset, "P001", "EF", sphere_exam[1])
-    assert dataset.reads.second("P001", "EF").case("P001").accepted.model is None
+    assert dataset.reads.second_read("P001", "EF").case("P001").accepted.model is None
 
 
 def test_a_case_read_twice_is_not_asked_for_again(dataset: Dataset, sphere_exam) -> None:
@@ -149,7 +151,7 @@ def test_a_case_read_twice_is_not_asked_for_again(dataset: Dataset, sphere_exam)
 def test_a_read_accepted_again_keeps_the_earlier_one(dataset: Dataset, sphere_exam) -> None:
     read(dataset, "P001", "CD", sphere_exam[1])
     read(dataset, "P001", "CD", moved(sphere_exam[1], 1))
-    own = dataset.reads.second("P001", "CD")
+    own = dataset.reads.second_read("P001", "CD")
     np.testing.assert_array_equal(own.label_map("P001").data, moved(sphere_exam[1], 1).data)
     assert own.case("P001").accepted.annotator == "CD"
     earlier = dataset.folder / "reads" / "P001" / "earlier"

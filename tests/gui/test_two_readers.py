@@ -102,7 +102,7 @@ def test_no_key_on_a_picture_decides_on_it_either(
     QTest.keyClick(grid, Qt.Key.Key_F)
     settle()
     assert YOURS in messages(window)
-    second = folder.reads.second("P001", "CD")
+    second = folder.reads.second_read("P001", "CD")
     second.accept("P001", folder.draft("P002"), reviewed_slices=None, annotator="CD", seconds=1)
     asked.panel.refresh()
     settle()
@@ -158,7 +158,9 @@ def test_edits_after_an_own_second_read_are_kept_as_its_work(
     open_row(asked.panel, 1)
     settle()
     assert folder.recover("P001") is None
-    np.testing.assert_array_equal(folder.reads.second("P001", "CD").recover("P001").data, later)
+    np.testing.assert_array_equal(
+        folder.reads.second_read("P001", "CD").recover("P001").data, later
+    )
     open_row(asked.panel, 0)
     settle()
     assert window.dock.session.is_second_read
@@ -193,7 +195,7 @@ def test_a_second_reader_accepts_nothing_in_place_of_the_first_read(
     # After the own read the first one may be looked at.
     open_row(asked.panel, 1)
     settle()
-    second = folder.reads.second("P001", "CD")
+    second = folder.reads.second_read("P001", "CD")
     second.accept("P001", folder.draft("P002"), reviewed_slices=None, annotator="CD", seconds=1)
     open_row(asked.panel, 0)
     settle()

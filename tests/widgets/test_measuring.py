@@ -82,7 +82,7 @@ def test_a_second_readers_lesions_stay_out_of_the_cases_record(
 ) -> None:
     exam, truth = sphere_exam
     kept.reads.ask("P001")
-    second = kept.reads.second("P001", "CD")
+    second = kept.reads.second_read("P001", "CD")
     report = drain(measuring(exam, truth, SETTINGS, workspace=second)).report
     assert len(report.lesions) == 1
     assert kept.case("P001").lesions == ()

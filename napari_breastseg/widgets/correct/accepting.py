@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject
 
-from ...dataset import CaseRecord, Dataset, SecondRead
+from ...dataset import CaseRecord, Workspace
 from ..parts.jobs import JobRunner, as_job
 from ..state.session import Session
 from ..state.writing import MaskWriter
@@ -48,7 +48,7 @@ class Accepting(QObject):
 
     def accept(
         self,
-        workspace: Dataset | SecondRead,
+        workspace: Workspace,
         record: CaseRecord,
         labels: NDArray[Any],
         write: Callable[[float, int], CaseRecord],

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from ...core.volume import LabelMap
-from ...dataset import Dataset, SecondRead
+from ...dataset import Dataset
 from ..canvas.layers import (
     edit_labels,
     remove_hidden,
@@ -171,7 +171,7 @@ class CaseOpening(QObject):
         if not source.is_same_exam(session.source):  # another one was opened meanwhile
             held.lock.close()
             return
-        if isinstance(held.workspace, SecondRead) and held.draft is None:
+        if held.workspace.is_second_read and held.draft is None:
             session.drafts.forget()
         start = self._starting_mask(held)
         layer = self._mask_layer(held, source, start)
@@ -190,7 +190,7 @@ class CaseOpening(QObject):
 
     def _mask_layer(self, held: HeldCase, source: Source, start: LabelMap) -> Labels:
         layer = tumor_layer(self._viewer, source.case_id)
-        if layer is not None and isinstance(held.workspace, SecondRead):
+        if layer is not None and held.workspace.is_second_read:
             # Neither a mask seen before nor what undo would bring back is this reader's own.
             self._viewer.layers.remove(layer.name)
             layer = None

@@ -20,7 +20,6 @@ from ...imaging.intensity import intensity_window
 from ...imaging.pictures import shown_role
 from ..canvas.orientation import radiological_order, screen_orientation
 from ..parts.jobs import JobRunner
-from ..state.casework import workspace_of
 
 __all__ = ["SIDE", "Thumbnail", "Thumbnails", "thumbnail"]
 
@@ -141,7 +140,7 @@ def thumbnail(
     dataset: Dataset, row: WorklistRow, annotator: str, hides_drafts: bool = False
 ) -> Thumbnail:
     """Picture of a case's slice with the most tumor, outlined as this reader may see it."""
-    workspace = workspace_of(dataset, dataset.case(row.case_id), annotator)
+    workspace = dataset.workspace(row.case_id, annotator)
     exam = workspace.exam(row.case_id)
     mask = workspace.recover(row.case_id)
     if mask is None and not (hides_drafts and workspace.case(row.case_id).kept_mask is None):

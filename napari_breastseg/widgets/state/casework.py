@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ...core.errors import InputError
 from ...core.volume import Exam, LabelMap
-from ...dataset import CaseRecord, Dataset, SecondRead, Status, enter_exam
+from ...dataset import CaseRecord, Dataset, Status, Workspace, enter_exam
 from ...imaging.intensity import grey_window
 from .drafts import Draft
 from .sources import fingerprint
@@ -24,7 +24,6 @@ __all__ = [
     "hold_case",
     "hold_exam",
     "load",
-    "workspace_of",
 ]
 
 UNKNOWN_MODEL = "unknown"
@@ -44,7 +43,7 @@ class HeldCase:
     """An autosave that is newer than that; None without one."""
 
     draft: Draft | None
-    workspace: Dataset | SecondRead
+    workspace: Workspace
     """Where the work is kept: the dataset, or a second read without sight of the first."""
 
     loaded: LoadedCase | None = None
@@ -65,16 +64,9 @@ class LoadedCase:
     draft: Draft | None
 
 
-def workspace_of(dataset: Dataset, record: CaseRecord, annotator: str) -> Dataset | SecondRead:
-    """Where `annotator` works on a case: in the dataset, or blind to the first read."""
-    if dataset.reads.is_blinded(record, annotator):
-        return dataset.reads.second(record.case_id, annotator)
-    return dataset
-
-
 def load(dataset: Dataset, case_id: str, annotator: str) -> LoadedCase:
     """Read a case as `annotator` may see it, with all that showing it needs."""
-    workspace = workspace_of(dataset, dataset.case(case_id), annotator)
+    workspace = dataset.workspace(case_id, annotator)
     record, exam = workspace.case(case_id), workspace.exam(case_id)
     return LoadedCase(
         record=record,
@@ -99,7 +91,7 @@ def hold_exam(
     """
     record = enter_exam(dataset, exam, patient_id=patient_id)
     case_id = record.case_id
-    if isinstance(workspace_of(dataset, record, annotator), SecondRead):
+    if dataset.workspace(case_id, annotator).is_second_read:
         return hold_case(dataset, case_id, annotator=annotator)
     with ExitStack() as stack:
         stack.enter_context(dataset.lock(case_id, annotator))
@@ -128,7 +120,7 @@ def hold_case(
     loaded : LoadedCase, optional
         The case as it was read ahead; read again when its record has changed since.
     """
-    workspace = workspace_of(dataset, dataset.case(case_id), annotator)
+    workspace = dataset.workspace(case_id, annotator)
     with ExitStack() as stack:
         stack.enter_context(workspace.lock(case_id, annotator))
         record = workspace.case(case_id)
@@ -147,7 +139,7 @@ def hold_case(
 
 
 def accept(
-    workspace: Dataset | SecondRead,
+    workspace: Workspace,
     case_id: str,
     label_map: LabelMap,
     *,
@@ -184,7 +176,7 @@ def accept(
     )
 
 
-def _draft_of(workspace: Dataset | SecondRead, record: CaseRecord) -> Draft | None:
+def _draft_of(workspace: Workspace, record: CaseRecord) -> Draft | None:
     """The draft that is kept of a case."""
     label_map = workspace.draft(record.case_id)
     if label_map is None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...core.progress import Job, Progress
 from ...core.volume import Exam, LabelMap
-from ...dataset import Dataset, SecondRead
+from ...dataset import Dataset, Workspace
 from ...formats import WrittenSeg
 from ...lesions import Change, LesionReport, compare_visits
 from ...lesions.report import lesion_report, read_report, write_report
@@ -52,7 +52,7 @@ def measuring(
     settings: MeasureSettings,
     *,
     previous: LesionReport | None = None,
-    workspace: Dataset | SecondRead | None = None,
+    workspace: Workspace | None = None,
 ) -> Job[Measured]:
     """Measure the lesions of a mask.
 

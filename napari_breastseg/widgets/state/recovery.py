@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.volume import LabelMap
-from ...dataset import CaseRecord, Dataset, SecondRead
+from ...dataset import CaseRecord, Workspace
 
 __all__ = ["PendingSave", "RecoveryCopy"]
 
@@ -25,7 +25,7 @@ _NO_LABEL = 255
 class PendingSave:
     """An autosave that is not on disk yet: the case, and the copy of its mask."""
 
-    workspace: Dataset | SecondRead
+    workspace: Workspace
     record: CaseRecord
     labels: NDArray[Any]
 
@@ -72,7 +72,7 @@ class RecoveryCopy:
         self._labels = self.pending = None
 
     def update(
-        self, labels: NDArray[Any], workspace: Dataset | SecondRead, record: CaseRecord
+        self, labels: NDArray[Any], workspace: Workspace, record: CaseRecord
     ) -> PendingSave | None:
         """Bring the copy up to date, comparing only edited slices.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from ...core.errors import InputError
-from ...dataset import CaseRecord, Dataset, SecondRead
+from ...dataset import CaseRecord, Dataset, Workspace
 from ...formats import DicomExam
 from .drafts import Draft, Drafts
 from .effort import Effort
@@ -56,7 +56,7 @@ class Session:
         self._roles: dict[str, dict[str, str]] = {}
         self._dicom: dict[str, DicomExam] = {}
         self._dataset: Dataset | None = None
-        self._workspace: Dataset | SecondRead | None = None
+        self._workspace: Workspace | None = None
         self._record: CaseRecord | None = None
         self._lock = ExitStack()
         self._reviewed = ReviewedSlices()
@@ -150,21 +150,21 @@ class Session:
         return self._record
 
     @property
-    def workspace(self) -> Dataset | SecondRead | None:
+    def workspace(self) -> Workspace | None:
         """Where work on the current case is kept: the dataset, or a blinded second read."""
         return self._dataset if self._workspace is None else self._workspace
 
     @property
     def is_second_read(self) -> bool:
         """Whether the current case is read without sight of the first read."""
-        return isinstance(self._workspace, SecondRead)
+        return self._workspace is not None and self._workspace.is_second_read
 
     def enter_case(
         self,
         record: CaseRecord,
         lock: ExitStack,
         saved: NDArray[np.uint8] | None,
-        workspace: Dataset | SecondRead | None = None,
+        workspace: Workspace | None = None,
     ) -> None:
         """Start correcting: take over the lock, start the clock, note what is on disk."""
         self.leave_case()

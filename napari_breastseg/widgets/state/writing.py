@@ -15,7 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from ...dataset import CaseRecord, Dataset, SecondRead
+from ...dataset import CaseRecord, Workspace
 from .recovery import PendingSave, RecoveryCopy
 from .session import Session, is_same
 
@@ -26,7 +26,7 @@ __all__ = ["MaskWriter", "PendingEffort"]
 class PendingEffort:
     """What the reader spent on a mask that is on its way to being accepted."""
 
-    workspace: Dataset | SecondRead
+    workspace: Workspace
     case_id: str
     seconds: float
     strokes: int
@@ -57,9 +57,7 @@ class MaskWriter:
                 pending.write()
             copy.pending = None
 
-    def take_effort(
-        self, session: Session, workspace: Dataset | SecondRead, case_id: str
-    ) -> PendingEffort:
+    def take_effort(self, session: Session, workspace: Workspace, case_id: str) -> PendingEffort:
         """Take the session's count over to a mask that is to be accepted.
 
         Whoever leaves the case or closes the window meanwhile then counts nothing twice.

@@ -1,0 +1,104 @@
+"""How a case enters a dataset folder: its images, the patient's role, and an imported mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.errors import InputError
+from ..core.version import __version__
+from ..core.volume import Exam, LabelMap
+from .identifiers import require_case_id, require_pseudonym
+from .images import write_images
+from .records import CaseRecord, GridRecord, PatientRole, Status, next_role
+from .staging import Review, stage_mask
+from .store import Store
+
+__all__ = ["IMPORTED", "enter"]
+
+IMPORTED = "imported"
+"""Annotator of a mask that an import brought."""
+
+
+def enter(
+    store: Store,
+    exam: Exam,
+    *,
+    case_id: str,
+    patient_id: str,
+    visit: str | None = None,
+    imported_mask: LabelMap | None = None,
+    source_sha256: dict[str, str] | None = None,
+) -> CaseRecord:
+    """Enter a case, accepted at once with `imported_mask`; the caller rebuilds derived files."""
+    require_case_id(case_id)
+    require_pseudonym(patient_id)
+    layout = store.layout
+    with store.writing(case_id, "import"):
+        _require_unused(store, case_id, patient_id)
+        channels = store.channels or tuple(exam.phases)
+        _require_channels(store, exam, channels, case_id)
+        try:
+            image_sha256 = write_images(layout, exam, channels, case_id)
+            record = CaseRecord(
+                case_id=case_id,
+                patient_id=patient_id,
+                role=PatientRole(entry=1, fold=0),  # given below, under the folder's lock
+                visit=visit,
+                channels=channels,
+                times_s={role: float(t) for role, t in exam.times_s.items() if role in channels},
+                grid=GridRecord.of(exam.grid),
+                image_sha256=image_sha256,
+                source_sha256=source_sha256 or {},
+                software_version=__version__,
+            )
+            update: dict[str, Any] = {}
+            if imported_mask is not None:
+                update["status"] = Status.ACCEPTED
+                update["accepted"] = stage_mask(
+                    store, record, imported_mask, Review(IMPORTED), is_imported=True
+                )
+            with store.locks.folder():
+                _require_unused(store, case_id, patient_id)
+                if store.channels not in ((), channels):  # another program's case came first
+                    _require_channels(store, exam, store.channels, case_id, written=channels)
+                roles = {r.patient_id: r.role for r in store.cases()}
+                update["role"] = roles.get(patient_id) or next_role(roles.values())
+                staged = () if imported_mask is None else ("labelsTr",)
+                return store.commit(record.model_copy(update=update), staged=staged)
+        except BaseException:
+            if not layout.record(case_id).exists():
+                for index in range(len(channels)):
+                    layout.image(case_id, index).unlink(missing_ok=True)
+                layout.pending("labelsTr", case_id).unlink(missing_ok=True)
+            raise
+
+
+def _require_unused(store: Store, case_id: str, patient_id: str) -> None:
+    for record in store.cases():
+        if record.case_id.lower() == case_id.lower():
+            raise InputError(
+                f"Expected a case id that dataset {store.name} does not have yet",
+                f"found case {record.case_id}",
+                "Work on that case, or give the exam another case id",
+            )
+        if record.patient_id != patient_id and record.patient_id.lower() == patient_id.lower():
+            raise InputError(
+                f"Expected one spelling of the patient id of case {case_id}",
+                f"found one that differs only in letter case from that of case {record.case_id}",
+                "Spell both alike, so that one patient never lands in two folds",
+            )
+
+
+def _require_channels(
+    store: Store,
+    exam: Exam,
+    channels: tuple[str, ...],
+    case_id: str,
+    written: tuple[str, ...] | None = None,
+) -> None:
+    if any(role not in exam.phases for role in channels) or written not in (None, channels):
+        raise InputError(
+            f"Expected the channels of dataset {store.name}, {', '.join(channels)}, for every case",
+            f"found {', '.join(exam.phases)} in case {case_id}",
+            "Add the exam with those phases, or start another dataset for cases like it",
+        )
