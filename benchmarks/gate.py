@@ -41,7 +41,8 @@ from napari_breastseg.core.volume import Exam, LabelMap
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import Checkpoint
 from napari_breastseg.predict.prediction import predict
-from napari_breastseg.registry.gate import Judgment, weigh
+from napari_breastseg.registry.judgment import Judgment
+from napari_breastseg.registry.weighing import weigh
 from napari_breastseg.scoring.bootstrap import paired_bootstrap
 from napari_breastseg.scoring.evaluation import Evaluation, evaluate
 from napari_breastseg.training import TrainConfig, train

@@ -15,7 +15,7 @@ from ._choices import Device, Phases, model_folder, phase_list
 from ._console import AsJson, print_json, print_table, run
 
 if TYPE_CHECKING:
-    from ..registry.gate import Judgment
+    from ..registry.judgment import Judgment
 
 app = typer.Typer(help="List, add and choose models.", no_args_is_help=True)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.atomic import storage_errors
-from .gate import Judgment
+from .judgment import Judgment
 
 __all__ = ["append", "event_of", "figures_of", "read_log"]
 

@@ -17,8 +17,10 @@ from ..core.progress import Job, Progress
 from ..dataset import Dataset
 from ..model import checkpoint
 from ..model.checkpoint import STARTER, read_info
-from .gate import GateRule, Judgment, judge
-from .models import Registry, RegistryEntry
+from .folder import RegistryEntry
+from .gate import judge
+from .judgment import GateRule, Judgment
+from .models import Registry
 
 __all__ = ["Promotion", "lone_training", "new_cases", "promote", "registered"]
 

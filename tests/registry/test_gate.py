@@ -11,7 +11,9 @@ from hospital import add_case, bright_model, make_hospital
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.registry.gate import GateRule, Judgment, judge, weigh
+from napari_breastseg.registry.gate import judge
+from napari_breastseg.registry.judgment import GateRule, Judgment
+from napari_breastseg.registry.weighing import weigh
 from napari_breastseg.scoring.evaluation import evaluate
 
 GRID = Grid((1, 64, 64))
@@ -87,6 +89,14 @@ def test_a_candidate_that_is_the_same_within_the_margin_passes():
     assert (judgment.verdict, judgment.passes) == ("not worse", True)
     same = shifted(1, 2, 3, 1, 2)
     assert verdict_of(same, same).verdict == "not worse"
+
+
+def test_a_gain_that_may_be_chance_is_not_called_better():
+    judgment = verdict_of(shifted(0, 2, 1, 2, 0, 2), shifted(2, 1, 2, 1, 2, 2))
+    gain = judgment.figures[0]
+    assert gain.difference > 0.01
+    assert gain.ci95[0] <= 0
+    assert (judgment.verdict, judgment.passes) == ("not worse", True)
 
 
 def test_a_candidate_that_may_be_worse_is_unclear_and_one_that_is_is_worse():

@@ -18,7 +18,7 @@ from safetensors.numpy import save
 from napari_breastseg.core.errors import InputError, StorageError
 from napari_breastseg.core.home import home_folder
 from napari_breastseg.model.checkpoint import STARTER, read_info
-from napari_breastseg.registry.gate import Figure, Judgment
+from napari_breastseg.registry.judgment import Figure, Judgment
 from napari_breastseg.registry.models import Registry
 
 
@@ -458,7 +458,7 @@ def test_a_registry_that_is_held_too_long_is_said(registry, make_checkpoint, mon
     from filelock import FileLock
 
     registry.register(make_checkpoint("a"))
-    monkeypatch.setattr("napari_breastseg.registry.models._LOCK_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("napari_breastseg.registry.folder._LOCK_TIMEOUT_S", 0.1)
     with (
         FileLock(registry.folder / ".lock"),
         pytest.raises(StorageError, match="another program holding it"),

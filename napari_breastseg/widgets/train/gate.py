@@ -14,7 +14,7 @@ from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...dataset import Dataset
 from ...model.checkpoint import STARTER
-from ...registry.gate import Judgment
+from ...registry.judgment import Judgment
 from ...registry.models import Registry
 from ...registry.promotion import Promotion, promote, registered
 from ..parts.fields import button, heading, note, set_ready
