@@ -1,35 +1,30 @@
-"""Which files make up which case: names, phase numbers, folders. Opens no image.
+"""Find the cases in a file or folder. Opens no image.
 
-Of DICOM files the headers are read, for their names say nothing. Imports `errors`, `progress`,
-`folders`, `kinds` and `dicom`.
+Names tell which files belong together (`grouping`); of DICOM files the headers are read, as their
+names say nothing.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.progress import Job, Progress, drain
 from .dicom import DicomError, DicomExam, finding_exams
-from .folders import DATASET_JSON, in_order, listed, natural_key, walk
+from .folders import in_order, listed, natural_key, walk
+from .grouping import KNOWN_ROLE, CaseFiles, case_name, family_of, grouped, role_of
 from .kinds import (
     DICOM,
     NIFTI,
     NRRD,
     SLICE,
-    ending_of,
     kind_of_name,
     may_be_dicom,
     require_content,
     say_what_was_seen,
     spoken_name,
-    stem_of,
 )
 
 __all__ = [
@@ -41,78 +36,6 @@ __all__ = [
     "finding_cases",
     "holds_exam",
 ]
-
-# Only 0000 to 0099 is a phase number: "patient_0153" and "scan_2019" are names.
-_PHASE = re.compile(r"(?P<case>.+)_(?P<number>00\d\d)")
-_IMAGE_FOLDERS = frozenset({"imagesTr", "imagesTs"})
-_KNOWN_ROLE = re.compile(r"pre|(post|sub)[1-9]\d*", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class CaseFiles:
-    """The files of one case, found but not yet opened.
-
-    Examples
-    --------
-    >>> case = case_from_files("P001", [Path("a.nii"), Path("b.nii")])
-    >>> case.roles, [path.name for path in case.files]
-    (('pre', 'post1'), ['a.nii', 'b.nii'])
-    """
-
-    case_id: str
-    """The case's name: the file's without phase suffix and ending, or a stacked folder's."""
-
-    kind: str
-    """"nifti", "nrrd", "slice" or "dicom"; a stack of slice files is of kind "slice" too."""
-
-    channels: tuple[tuple[Path, ...], ...]
-    """Files of each channel in channel order; more than one file a channel is a stack of slices."""
-
-    roles: tuple[str, ...] | None = None
-    """Role of each channel ("pre", "post1", ...); None while the file's content decides it."""
-
-    spacing_mm: tuple[float, float, float] | None = None
-    """Spacing (z, y, x) in mm for files that carry none."""
-
-    dicom: DicomExam | None = None
-    """What the headers of DICOM files say: series, roles, source files, and what is to be asked."""
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """Every file of the case, in channel order."""
-        return tuple(path for files in self.channels for path in files)
-
-    @property
-    def path(self) -> Path:
-        """Where the case lies: its first file, or the folder of a stack or of DICOM files."""
-        if self.dicom is not None:
-            return self.dicom.root
-        first = self.channels[0]
-        return first[0].parent if len(first) > 1 else first[0]
-
-    @property
-    def place(self) -> str:
-        """Where the case lies, as an output may say it: folders of DICOM may name a patient."""
-        return "a DICOM folder" if self.dicom is not None else str(self.path)
-
-
-def case_name(path: Path) -> str:
-    """Name of the case a file belongs to: without phase suffix and ending.
-
-    Slices lose the suffix `_0000` only: `IM_0012.png` is the twelfth slice of an export, while
-    `P001_0002.nii.gz` is a phase.
-
-    Examples
-    --------
-    >>> case_name(Path("images/DUKE_001/duke_001_0002.NII.GZ"))
-    'duke_001'
-    >>> case_name(Path("IM_0012.png")), case_name(Path("C01_0000.png"))
-    ('IM_0012', 'C01')
-    """
-    stem, number = _split_phase(path)
-    if number is not None and (number == 0 or kind_of_name(path) != SLICE):
-        return stem
-    return stem_of(path)
 
 
 def case_from_files(
@@ -153,7 +76,7 @@ def case_from_files(
         )
     roles = _checked_roles(phases)
     if roles is None and len(channels) > 1:
-        roles = tuple(_role(number) for number in range(len(channels)))
+        roles = tuple(role_of(number) for number in range(len(channels)))
     return CaseFiles(case_id, str(kinds.pop()), channels, roles, _checked_spacing(spacing_mm))
 
 
@@ -233,7 +156,7 @@ def finding_cases(
         of_dicom = [file for file in seen if may_be_dicom(file)]
         if not files and not of_dicom:
             raise say_what_was_seen(seen)
-        found = list(_grouped(files, stack=stack, roles=roles))
+        found = list(grouped(files, stack=stack, roles=roles))
         try:
             if of_dicom:
                 exams = yield from _dicom_cases(path, of_dicom, roles, spacing)
@@ -248,8 +171,8 @@ def finding_cases(
         beside = [file for file in listed(path.parent) if kind_of_name(file) == kind]
         if path not in beside:  # a hidden file, asked for by its name
             beside.append(path)
-        family = [file for file in beside if _family(file) == _family(path)]
-        found = [case for case in _grouped(family, stack=False, roles=roles) if path in case.files]
+        family = [file for file in beside if family_of(file) == family_of(path)]
+        found = [case for case in grouped(family, stack=False, roles=roles) if path in case.files]
     if found and roles is not None and (named := [role for role in roles if "=" in role]):
         raise InputError(
             "Expected roles alone, such as pre,post1, for files that are not DICOM",
@@ -306,99 +229,6 @@ def dicom_case(exam: DicomExam, spacing_mm: tuple[float, float, float] | None = 
     )
 
 
-def _grouped(
-    files: Iterable[Path], *, stack: bool, roles: tuple[str, ...] | None
-) -> Iterator[CaseFiles]:
-    families: dict[tuple[Path, str, str], list[Path]] = defaultdict(list)
-    stacks: dict[Path, list[Path]] = defaultdict(list)
-    for file in files:
-        if stack and kind_of_name(file) == SLICE:
-            stacks[file.parent].append(file)
-        else:
-            families[_family(file)].append(file)
-    for folder, slices in stacks.items():
-        yield CaseFiles(folder.resolve().name, SLICE, (in_order(slices),))
-    channels = {folder: _dataset_channels(folder) for folder in {key[0] for key in families}}
-    for (folder, kind, _), family in families.items():
-        yield from _cases_of_family(kind, family, roles, channels[folder])
-
-
-def _cases_of_family(
-    kind: str, family: list[Path], roles: tuple[str, ...] | None, channels: dict[int, str]
-) -> Iterator[CaseFiles]:
-    """Cases among files of one folder whose names differ in phase number and ending at most.
-
-    `channels` are the roles by file number that the folder's dataset names, if it is one's.
-    """
-    numbered: dict[int, list[Path]] = defaultdict(list)
-    for path in family:
-        stem, number = _split_phase(path)
-        if number is None:
-            yield CaseFiles(stem, kind, ((path,),))
-        else:
-            numbered[number].append(path)
-    if any(len(paths) > 1 for paths in numbered.values()):
-        # The same number twice: two sets that differ in letter case or ending.
-        sets: dict[tuple[str, str], list[Path]] = defaultdict(list)
-        for path in family:
-            stem, number = _split_phase(path)
-            if number is not None:
-                sets[stem, ending_of(path)].append(path)
-        for paths in sets.values():
-            yield from _cases_of_family(kind, paths, roles, channels)
-        return
-    numbers = sorted(numbered)
-    paths = [numbered[number][0] for number in numbers]
-    if numbers and channels.keys() >= set(numbers):
-        named = tuple(channels[number] for number in numbers)
-        yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), named)
-        return
-    count_named = roles is not None and len(roles) == len(numbers) > 1
-    if kind in (NIFTI, NRRD):
-        is_set = len(numbers) > 1 and (numbers[0] == 0 or count_named)
-        is_suffix = len(numbers) == 1
-    else:
-        is_set = count_named and numbers == list(range(len(numbers)))
-        is_suffix = numbers == [0]
-    if is_set:
-        found = tuple(_role(number) for number in numbers)
-        yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), found)
-        return
-    for path in paths:
-        name = _split_phase(path)[0] if is_suffix else stem_of(path)
-        yield CaseFiles(name, kind, ((path,),))
-
-
-def _dataset_channels(folder: Path) -> dict[int, str]:
-    """Phase roles by file number in an image folder of a dataset; empty where nothing says them."""
-    folder = Path(os.path.abspath(folder))  # "." has no name
-    if folder.name not in _IMAGE_FOLDERS:
-        return {}
-    try:
-        names = json.loads((folder.parent / DATASET_JSON).read_text("utf-8"))["channel_names"]
-        channels = {int(number): role.strip().lower() for number, role in names.items()}
-    # Anybody's file: absent, no JSON, or JSON of any other shape.
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {}
-    are_phases = all(_KNOWN_ROLE.fullmatch(role) for role in channels.values())
-    is_clear = len(set(channels.values())) == len(channels) == len(names)
-    return channels if are_phases and is_clear else {}
-
-
-def _split_phase(path: Path) -> tuple[str, int | None]:
-    stem = stem_of(path)
-    match = _PHASE.fullmatch(stem)
-    return (stem, None) if match is None else (match["case"], int(match["number"]))
-
-
-def _role(number: int) -> str:
-    return f"post{number}" if number else "pre"
-
-
-def _family(path: Path) -> tuple[Path, str, str]:
-    return path.parent, str(kind_of_name(path)), _split_phase(path)[0].casefold()
-
-
 def _slices_in(folder: Path) -> tuple[Path, ...]:
     slices = in_order(file for file in listed(folder) if kind_of_name(file) == SLICE)
     if not slices:
@@ -413,7 +243,7 @@ def _checked_roles(phases: Sequence[str] | None) -> tuple[str, ...] | None:
         return None
     names = [phases] if isinstance(phases, str) else list(phases)
     roles = tuple(
-        name.strip().lower() if _KNOWN_ROLE.fullmatch(name.strip()) else name.strip()
+        name.strip().lower() if KNOWN_ROLE.fullmatch(name.strip()) else name.strip()
         for name in names
     )
     named = [role.partition("=")[0].strip() for role in roles]

@@ -1,0 +1,200 @@
+"""Which files belong together, by their names: phase numbers, endings, dataset folders.
+
+Opens no image.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .dicom import DicomExam
+from .folders import DATASET_JSON, in_order
+from .kinds import NIFTI, NRRD, SLICE, ending_of, kind_of_name, stem_of
+
+__all__ = ["KNOWN_ROLE", "CaseFiles", "case_name", "family_of", "grouped", "role_of"]
+
+KNOWN_ROLE = re.compile(r"pre|(post|sub)[1-9]\d*", re.IGNORECASE)
+"""Roles that are written in lower case, whatever the user's letters."""
+
+# Only 0000 to 0099 is a phase number: "patient_0153" and "scan_2019" are names.
+_PHASE = re.compile(r"(?P<case>.+)_(?P<number>00\d\d)")
+_IMAGE_FOLDERS = frozenset({"imagesTr", "imagesTs"})
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """The files of one case, found but not yet opened.
+
+    Examples
+    --------
+    >>> from napari_breastseg.formats import case_from_files
+    >>> case = case_from_files("P001", [Path("a.nii"), Path("b.nii")])
+    >>> case.roles, [path.name for path in case.files]
+    (('pre', 'post1'), ['a.nii', 'b.nii'])
+    """
+
+    case_id: str
+    """The case's name: the file's without phase suffix and ending, or a stacked folder's."""
+
+    kind: str
+    """"nifti", "nrrd", "slice" or "dicom"; a stack of slice files is of kind "slice" too."""
+
+    channels: tuple[tuple[Path, ...], ...]
+    """Files of each channel in channel order; more than one file a channel is a stack of slices."""
+
+    roles: tuple[str, ...] | None = None
+    """Role of each channel ("pre", "post1", ...); None while the file's content decides it."""
+
+    spacing_mm: tuple[float, float, float] | None = None
+    """Spacing (z, y, x) in mm for files that carry none."""
+
+    dicom: DicomExam | None = None
+    """What the headers of DICOM files say: series, roles, source files, and what is to be asked."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of the case, in channel order."""
+        return tuple(path for files in self.channels for path in files)
+
+    @property
+    def path(self) -> Path:
+        """Where the case lies: its first file, or the folder of a stack or of DICOM files."""
+        if self.dicom is not None:
+            return self.dicom.root
+        first = self.channels[0]
+        return first[0].parent if len(first) > 1 else first[0]
+
+    @property
+    def place(self) -> str:
+        """Where the case lies, as an output may say it: folders of DICOM may name a patient."""
+        return "a DICOM folder" if self.dicom is not None else str(self.path)
+
+
+def case_name(path: Path) -> str:
+    """Name of the case a file belongs to: without phase suffix and ending.
+
+    Slices lose the suffix `_0000` only: `IM_0012.png` is the twelfth slice of an export, while
+    `P001_0002.nii.gz` is a phase.
+
+    Examples
+    --------
+    >>> case_name(Path("images/DUKE_001/duke_001_0002.NII.GZ"))
+    'duke_001'
+    >>> case_name(Path("IM_0012.png")), case_name(Path("C01_0000.png"))
+    ('IM_0012', 'C01')
+    """
+    stem, number = _split_phase(path)
+    if number is not None and (number == 0 or kind_of_name(path) != SLICE):
+        return stem
+    return stem_of(path)
+
+
+def grouped(
+    files: Iterable[Path], *, stack: bool, roles: tuple[str, ...] | None
+) -> Iterator[CaseFiles]:
+    """Cases among image files that are not DICOM.
+
+    Parameters
+    ----------
+    files : iterable of Path
+    stack : bool
+        Take the slices of a folder as one volume.
+    roles : tuple of str or None
+        The roles that the user named; their number decides whether numbered files are one case.
+    """
+    families: dict[tuple[Path, str, str], list[Path]] = defaultdict(list)
+    stacks: dict[Path, list[Path]] = defaultdict(list)
+    for file in files:
+        if stack and kind_of_name(file) == SLICE:
+            stacks[file.parent].append(file)
+        else:
+            families[family_of(file)].append(file)
+    for folder, slices in stacks.items():
+        yield CaseFiles(folder.resolve().name, SLICE, (in_order(slices),))
+    channels = {folder: _dataset_channels(folder) for folder in {key[0] for key in families}}
+    for (folder, kind, _), family in families.items():
+        yield from _cases_of_family(kind, family, roles, channels[folder])
+
+
+def _cases_of_family(
+    kind: str, family: list[Path], roles: tuple[str, ...] | None, channels: dict[int, str]
+) -> Iterator[CaseFiles]:
+    """Cases among files of one folder whose names differ in phase number and ending at most.
+
+    `channels` are the roles by file number that the folder's dataset names, if it is one's.
+    """
+    numbered: dict[int, list[Path]] = defaultdict(list)
+    for path in family:
+        stem, number = _split_phase(path)
+        if number is None:
+            yield CaseFiles(stem, kind, ((path,),))
+        else:
+            numbered[number].append(path)
+    if any(len(paths) > 1 for paths in numbered.values()):
+        # The same number twice: two sets that differ in letter case or ending.
+        sets: dict[tuple[str, str], list[Path]] = defaultdict(list)
+        for path in family:
+            stem, number = _split_phase(path)
+            if number is not None:
+                sets[stem, ending_of(path)].append(path)
+        for paths in sets.values():
+            yield from _cases_of_family(kind, paths, roles, channels)
+        return
+    numbers = sorted(numbered)
+    paths = [numbered[number][0] for number in numbers]
+    if numbers and channels.keys() >= set(numbers):
+        named = tuple(channels[number] for number in numbers)
+        yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), named)
+        return
+    count_named = roles is not None and len(roles) == len(numbers) > 1
+    if kind in (NIFTI, NRRD):
+        is_set = len(numbers) > 1 and (numbers[0] == 0 or count_named)
+        is_suffix = len(numbers) == 1
+    else:
+        is_set = count_named and numbers == list(range(len(numbers)))
+        is_suffix = numbers == [0]
+    if is_set:
+        found = tuple(role_of(number) for number in numbers)
+        yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), found)
+        return
+    for path in paths:
+        name = _split_phase(path)[0] if is_suffix else stem_of(path)
+        yield CaseFiles(name, kind, ((path,),))
+
+
+def _dataset_channels(folder: Path) -> dict[int, str]:
+    """Phase roles by file number in an image folder of a dataset; empty where nothing says them."""
+    folder = Path(os.path.abspath(folder))  # "." has no name
+    if folder.name not in _IMAGE_FOLDERS:
+        return {}
+    try:
+        names = json.loads((folder.parent / DATASET_JSON).read_text("utf-8"))["channel_names"]
+        channels = {int(number): role.strip().lower() for number, role in names.items()}
+    # Anybody's file: absent, no JSON, or JSON of any other shape.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+    are_phases = all(KNOWN_ROLE.fullmatch(role) for role in channels.values())
+    is_clear = len(set(channels.values())) == len(channels) == len(names)
+    return channels if are_phases and is_clear else {}
+
+
+def _split_phase(path: Path) -> tuple[str, int | None]:
+    stem = stem_of(path)
+    match = _PHASE.fullmatch(stem)
+    return (stem, None) if match is None else (match["case"], int(match["number"]))
+
+
+def role_of(number: int) -> str:
+    """Role of a phase number: 0 is "pre", 1 is "post1"."""
+    return f"post{number}" if number else "pre"
+
+
+def family_of(path: Path) -> tuple[Path, str, str]:
+    """What files of one case share: folder, kind, and name without phase number and ending."""
+    return path.parent, str(kind_of_name(path)), _split_phase(path)[0].casefold()
