@@ -5,14 +5,11 @@ Classical image analysis; no network.
 On a coarse copy of the exam, turned to (feet to head, front to back, right to left):
 
 1. the body is what is not air; its front is a height map,
-2. the midline is where that map is most alike on both sides, the notch over the sternum its front
-   there,
-3. the chest wall is the smooth surface behind the notch, where signal falls from fat to muscle; how
-   deep it usually lies decides where fat suppression leaves nothing to see,
-4. the breast is the soft tissue before it, where there is enough of it, down to a plane behind the
-   sternum at the sides.
-
-Imports `errors` and `volume` only; no torch, no Qt, no files.
+2. the midline is the column about which that map is most symmetric; the front there is the notch
+   over the sternum,
+3. the chest wall is found behind the notch (`chest_wall`),
+4. the breast is the soft tissue in front of the wall, where it is thick enough, and at the sides as
+   far back as a plane behind the sternum.
 """
 
 from __future__ import annotations
@@ -24,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import InputError
 from ..core.volume import Exam, LabelMap
+from .chest_wall import chest_wall, notch_depth
 
 __all__ = ["LEFT", "MARGIN_MM", "RIGHT", "breast_region", "near_breasts"]
 
@@ -31,8 +29,8 @@ RIGHT, LEFT = 1, 2
 """Values of the region's label map: the patient's sides."""
 
 MARGIN_MM = 10.0
-"""How far from the region a voxel still counts as near: tumors lie at the chest wall too, and the
-region may end a little before it."""
+"""How far from the region a voxel still counts as near: tumors also grow at the chest wall, and the
+region may end a little in front of it."""
 
 Floats = NDArray[np.float32]
 
@@ -42,43 +40,25 @@ _BACK_MM = 27.0
 """How far behind the notch a breast reaches at the sides."""
 
 _LEAST_THICKNESS_MM = 14.0
-"""Skin and fat over the chest that are thinner are no breast."""
+"""Skin and fat thinner than this over the chest are not a breast."""
 
 _STRIP_MM = 11.0
 """Half the width of the strip over the sternum between the breasts."""
 
 _HALO = 0.45
-"""Share of the brightest tissue beside it from which a voxel at the front is tissue too."""
-
-_WALL_MM = (
-    (0, 13), (20, 9), (38, 6.5), (55, 8.5), (80, 15), (95, 23), (110, 32), (140, 50)
-)  # fmt: skip
-"""Distance from the midline, and how far behind the notch the chest wall usually lies there."""
-
-_WALL_SPREAD_MM = 9.0
-_DEEPEST_MM = 70.0
-_WINDOW_MM = 6.0
-_FAINT_FALL, _CLEAR_FALL = 0.25, 0.5
-"""Fall of the signal's logarithm from one window to the next that says nothing, as muscle's own
-grain has; and how much above it is as clear as any."""
-
-_LEAST_OVER_AIR = 3.0
-"""Darker than this many times the air there is lung, whose border lies behind the wall."""
-
-_USUAL_WEIGHT = 0.3
-_OFFSET_WEIGHT = 0.05
+"""A voxel at the front is tissue from this share of the brightest tissue beside it."""
 
 
 def breast_region(exam: Exam) -> LabelMap:
     """Right and left breast of a bilateral exam on its own grid.
 
-    Good enough to crop work, and to flag marks outside; no measure of the breast.
+    Good enough to crop an exam and to flag findings outside the breasts, not to measure a breast.
 
     Parameters
     ----------
     exam : Exam
-        Both breasts in its field of view; axes in any order, as long as sides are known. The
-        phases' mean is looked at.
+        With both breasts in its field of view and known orientation; axes in any order. The mean
+        of its phases is used.
 
     Returns
     -------
@@ -89,14 +69,14 @@ def breast_region(exam: Exam) -> LabelMap:
     ------
     InputError
         If orientation or spacing is not known, the field of view is too narrow for both breasts,
-        or there is no body in it.
+        or shows no body.
     """
     found = _find(exam)
     return LabelMap(found.on_grid(exam), exam.grid)
 
 
 def near_breasts(exam: Exam, margin_mm: float = MARGIN_MM) -> NDArray[np.bool_]:
-    """Voxels in a breast or at most so far from one, in mm: where a tumor may be.
+    """Voxels in a breast or at most `margin_mm` from one: where a tumor may be.
 
     Returns
     -------
@@ -123,7 +103,7 @@ def near_breasts(exam: Exam, margin_mm: float = MARGIN_MM) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class _Turn:
-    """How an array is brought to (feet to head, front to back, right to left), and back."""
+    """How an array is turned to (feet to head, front to back, right to left), and back."""
 
     order: tuple[int, int, int]
     is_flipped: tuple[bool, bool, bool]
@@ -153,7 +133,7 @@ class _Found:
 
 
 def _find(exam: Exam) -> _Found:
-    """The region, coarse; refusals as `breast_region` says."""
+    """The region on the coarse copy; raises as `breast_region` does."""
     grid = exam.grid
     letters = grid.end_letters
     if letters is None or grid.spacing_mm is None:
@@ -189,7 +169,7 @@ def _turn(letters: tuple[tuple[str, str], ...]) -> _Turn:
 
 
 def _coarse_mean(exam: Exam, turn: _Turn, factors: tuple[int, ...]) -> Floats:
-    """Mean of the phases over blocks of voxels; the last, incomplete ones repeat the border."""
+    """Mean of the phases over blocks of voxels; incomplete last blocks repeat the border."""
     means: list[Floats] = []
     for volume in exam.phases.values():
         mean = _block_mean(turn.there(volume.data), 0, factors[0])
@@ -233,9 +213,9 @@ def _region(image: Floats, steps: tuple[float, float, float], case_id: str) -> N
     front = np.where(body.any(axis=1), body.argmax(axis=1), body.shape[1]).astype(np.float32) * dy
     middle = _midline(front, dx)
     across_mm = (np.arange(front.shape[1]) - middle) * dx
-    notch = _notch(front, np.abs(across_mm) < 9, dz)
+    notch = notch_depth(front, np.abs(across_mm) < 9, dz)
     air = float(np.median(image[~body])) if not body.all() else 0.0
-    depth, offsets = _wall(image, air, notch, across_mm, steps)
+    depth, offsets = chest_wall(image, air, notch, across_mm, steps)
     wall, back = notch[:, None] + depth, notch + _BACK_MM + np.maximum(offsets, 0)
     behind = np.minimum(wall, back[:, None])
     smooth = (6.0 / dz, 6.0 / dx)
@@ -249,7 +229,7 @@ def _region(image: Floats, steps: tuple[float, float, float], case_id: str) -> N
 
 
 def _body(image: Floats) -> NDArray[np.bool_]:
-    """What is not air, its largest part, with the lungs filled."""
+    """The largest part that is not air, lungs filled."""
     from scipy import ndimage
     from skimage.filters import threshold_otsu
 
@@ -263,7 +243,7 @@ def _body(image: Floats) -> NDArray[np.bool_]:
     if not count:
         return np.zeros(image.shape, bool)
     largest = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
-    # Behind the front everything counts as body: lungs and dark muscle are no air.
+    # Everything behind the front counts as body: lungs and dark muscle are not air.
     body: NDArray[np.bool_] = np.maximum.accumulate(
         ndimage.binary_opening(largest, np.ones((1, 3, 3), bool)), axis=1
     ) & (largest | ndimage.binary_closing(largest, np.ones((1, 9, 9), bool)))
@@ -280,7 +260,7 @@ def _is_halo(image: Floats, steps: tuple[float, float, float]) -> NDArray[np.boo
 
 
 def _midline(front: Floats, dx: float) -> float:
-    """Column about which both sides of the front are most alike."""
+    """Column about which the front is most symmetric."""
     width = front.shape[1]
     reach = int(min(100.0 / dx, 0.32 * width))
     profile = front.astype(np.float64)
@@ -293,92 +273,3 @@ def _midline(front: Floats, dx: float) -> float:
         if keep.sum() >= reach * 0.8 and away < best:
             best, middle = away, twice / 2
     return float(middle)
-
-
-def _notch(front: Floats, is_middle: NDArray[np.bool_], dz: float) -> Floats:
-    """Depth in mm of the skin over the sternum, smooth from feet to head."""
-    from scipy import ndimage
-
-    deepest = np.median(front[:, is_middle], axis=1)
-    size = min(len(deepest), max(1, round(40 / dz)))
-    smooth = ndimage.median_filter(deepest, size, mode="nearest")
-    return np.asarray(ndimage.gaussian_filter1d(smooth, 15 / dz, mode="nearest"), np.float32)
-
-
-def _wall(
-    image: Floats,
-    air: float,
-    notch: Floats,
-    across_mm: NDArray[np.float64],
-    steps: tuple[float, float, float],
-) -> tuple[Floats, Floats]:
-    """Chest wall behind the notch in mm, (Z, X), and how much deeper than usual it is, (Z,)."""
-    from scipy import ndimage
-
-    dz, dy, dx = steps
-    depths = np.arange(-6.0, _DEEPEST_MM, dy)
-    window = max(1, round(_WINDOW_MM / dy))
-    mean = ndimage.gaussian_filter(image, (6 / dz, 0.5, 4 / dx))
-    mean = ndimage.uniform_filter1d(mean, window, axis=1, mode="nearest")
-    z, _, x = np.indices((len(notch), len(depths), len(across_mm)), dtype=np.float32)
-    at = (notch[:, None, None] + depths[None, :, None].astype(np.float32)) / dy + 0 * x
-    before, behind = (
-        ndimage.map_coordinates(mean, (z, at + way * window / 2, x), order=1, mode="nearest")
-        for way in (-1, 1)
-    )
-    least = max(_LEAST_OVER_AIR * air, 1e-3 * float(image.max()))
-    fall = np.log(np.maximum(before, least)) - np.log(np.maximum(behind, least))
-    evidence = np.where(behind > least, np.clip(fall - _FAINT_FALL, 0, _CLEAR_FALL), 0)
-    evidence = ndimage.gaussian_filter1d(evidence, 8 / dz, axis=0, mode="nearest")
-    usual = np.interp(np.abs(across_mm), *np.array(_WALL_MM, float).T)
-    offsets = _offsets_mm(evidence, depths, usual, np.abs(across_mm) < 75, dz)
-    unusual = (depths[None, :, None] - usual - offsets[:, None, None]) / _WALL_SPREAD_MM
-    cost = _USUAL_WEIGHT * unusual**2 - evidence
-    return depths[_cheapest_paths(cost, 2)].astype(np.float32), offsets.astype(np.float32)
-
-
-def _offsets_mm(
-    evidence: Floats,
-    depths: NDArray[np.float64],
-    usual: NDArray[np.float64],
-    is_before_lungs: NDArray[np.bool_],
-    dz: float,
-) -> NDArray[np.float64]:
-    """How much deeper than usual the wall lies in each slice: more fat lies before it, or less."""
-    from scipy import ndimage
-
-    columns = np.flatnonzero(is_before_lungs)
-    offsets = np.arange(-4.0, 13.0, 1.0)
-    rows = np.searchsorted(depths, usual[columns] + offsets[:, None]).clip(0, len(depths) - 1)
-    seen = evidence[:, rows, columns].mean(axis=2).T
-    seen = ndimage.gaussian_filter1d(seen, 12 / dz, axis=1, mode="nearest")
-    cost = _OFFSET_WEIGHT * (offsets[:, None] / 6) ** 2 - seen
-    path = offsets[_cheapest_paths(cost[None], 1)[0]]
-    return np.asarray(ndimage.gaussian_filter1d(path, 8 / dz, mode="nearest"))
-
-
-def _cheapest_paths(cost: Floats, most_step: int) -> NDArray[np.intp]:
-    """Row of each column along the cheapest path through every plane (Z, rows, columns).
-
-    References
-    ----------
-    Dynamic programming over columns: Amini, Weymouth, Jain, IEEE PAMI 12, 855-867 (1990).
-    """
-    planes, rows, columns = cost.shape
-    total = cost[:, :, 0].copy()
-    came_from = np.zeros((planes, rows, columns), np.intp)
-    moves = range(-most_step, most_step + 1)
-    for column in range(1, columns):
-        padded = np.pad(total, ((0, 0), (most_step, most_step)), constant_values=np.inf)
-        options = np.stack(
-            [padded[:, most_step + m : most_step + m + rows] + 0.02 * m * m for m in moves]
-        )
-        chosen = options.argmin(axis=0)
-        came_from[:, :, column] = np.arange(rows) + chosen - most_step
-        total = options.min(axis=0) + cost[:, :, column]
-    path = np.zeros((planes, columns), np.intp)
-    path[:, -1] = total.argmin(axis=1)
-    each = np.arange(planes)
-    for column in range(columns - 1, 0, -1):
-        path[:, column - 1] = came_from[each, path[:, column], column]
-    return path
