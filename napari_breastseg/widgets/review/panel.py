@@ -7,24 +7,17 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import (
-    QBoxLayout,
-    QCheckBox,
-    QComboBox,
-    QHBoxLayout,
-    QSizePolicy,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.progress import Job, Progress
-from ...dataset import CaseRecord, Dataset, Effort, FlagReason, WorklistRow, effort
+from ...dataset import CaseRecord, Dataset, Effort, WorklistRow, effort
 from ..correct.panel import CorrectPanel
-from ..parts.fields import Fold, button, set_ready
+from ..parts.fields import Fold
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner
-from ..state.decisions import why_not_flag, why_not_reopen, why_not_undo
+from ..state.decisions import why_not_flag
 from ..state.session import Session
+from .decision_bar import DecisionBar
 from .decisions import CaseDecisions
 from .effort_chart import EffortChart
 from .listing import WorklistView
@@ -69,48 +62,17 @@ class ReviewPanel(QWidget):
             viewer, session, reader=self._reader, save_work=correct.autosave.save, parent=self
         )
         self.runner = self.decisions.runner
-        self._add_buttons()
+        self.bar = DecisionBar()
         self.effort = EffortChart()
         self.readers = ReadersSection(session, self._chosen, self.refresh)
         self._lay_out()
         self._connect()
         self._refresh_buttons()
 
-    def _add_buttons(self) -> None:
-        self.previous_button = button(
-            "Previous", self.open_previous, "Open the case before the current one", "PageUp"
-        )
-        self.next_button = button(
-            "Next", self.open_next, "Open the case after the current one", "PageDown"
-        )
-        self.accept_button = button(
-            "Accept", self.accept, "Accept the current case with its mask as it is", "Shift-Enter"
-        )
-        self.advance = QCheckBox("then next")
-        self.advance.setToolTip("After accepting or flagging a case, open the next one")
-        self.reason = QComboBox()
-        self.reason.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.reason.setToolTip("Why: a fixed list, because free text could name a patient")
-        for reason in FlagReason:
-            self.reason.addItem(reason.value.replace("_", " "), reason)
-        self.flag_button = button("Flag", self.flag, "Set the selected cases aside", "Ctrl-Shift-F")
-        self.undo_button = button(
-            "Undo accept",
-            self.undo_accept,
-            "Undo the last acceptance of the selected cases; the mask stays in the history",
-            "Ctrl-Shift-U",
-        )
-        self.reopen_button = button(
-            "Reopen", self.reopen, "Reopen the selected accepted or flagged cases", "Ctrl-Shift-E"
-        )
-
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
         column.addWidget(self.worklist, 1)
-        column.addLayout(_row(self.previous_button, self.next_button))
-        column.addLayout(_row(self.accept_button, self.advance, stretched=0))
-        column.addLayout(_row(self.flag_button, self.reason, stretched=1))
-        column.addLayout(_row(self.undo_button, self.reopen_button))
+        column.addWidget(self.bar)
         column.addWidget(JobBar(self.runner, "Shift-X"))
         column.addWidget(Fold("Second readers", self.readers))
         column.addWidget(Fold("Correction effort by model", self.effort))
@@ -121,6 +83,12 @@ class ReviewPanel(QWidget):
         worklist.grid.accept_asked.connect(self.decisions.accept_picture)
         worklist.grid.flag_asked.connect(self._flag_picture)
         worklist.changed.connect(self._refresh_buttons)
+        self.bar.next_asked.connect(self.open_next)
+        self.bar.previous_asked.connect(self.open_previous)
+        self.bar.accept_asked.connect(self.accept)
+        self.bar.flag_asked.connect(self.flag)
+        self.bar.undo_asked.connect(self.undo_accept)
+        self.bar.reopen_asked.connect(self.reopen)
         self.walk.moved.connect(self._select)
         self.decisions.flagged_current.connect(self._on_flagged_current)
         self.decisions.changed.connect(self._on_changed)
@@ -207,7 +175,7 @@ class ReviewPanel(QWidget):
             return
         self.walk.on_opened(record)
         was_accepted = record.is_accepted and self._accepting == record.case_id
-        if was_accepted and self.advance.isChecked():
+        if was_accepted and self.bar.advance.isChecked():
             self.walk.go_on_from(record.case_id)
         self._accepting = ""
         self.refresh()
@@ -221,7 +189,7 @@ class ReviewPanel(QWidget):
 
     def flag(self) -> None:
         """Set the selected cases aside, or the current one."""
-        self.decisions.flag(self._chosen(), self.reason.currentData())
+        self.decisions.flag(self._chosen(), self.bar.reason.currentData())
 
     def reopen(self) -> None:
         """Reopen the selected accepted or flagged cases."""
@@ -232,10 +200,10 @@ class ReviewPanel(QWidget):
         self.decisions.undo_accept(self._chosen())
 
     def _flag_picture(self, row: WorklistRow) -> None:
-        self.decisions.flag([row.case_id], self.reason.currentData())
+        self.decisions.flag([row.case_id], self.bar.reason.currentData())
 
     def _on_flagged_current(self, case_id: str) -> None:
-        if self.advance.isChecked():
+        if self.bar.advance.isChecked():
             self.walk.go_on_from(case_id)
 
     def _on_changed(self, records: Sequence[CaseRecord]) -> None:
@@ -257,23 +225,17 @@ class ReviewPanel(QWidget):
         return [self._session.record.case_id] if self._session.record is not None else []
 
     def _refresh_buttons(self, *_: object) -> None:
-        set_ready(self.next_button, self.walk.why_not(1))
-        set_ready(self.previous_button, self.walk.why_not(-1))
-        set_ready(self.accept_button, "" if self._session.record else "Open a case first")
         busy = "Busy; wait a moment" if self.runner.is_running else ""
         places = (self.model.place(case_id) for case_id in self._chosen())
         rows = [self.model.rows[place] for place in places if place is not None]
-        set_ready(self.flag_button, busy or why_not_flag(rows))
-        set_ready(self.undo_button, busy or why_not_undo(rows))
-        set_ready(self.reopen_button, busy or why_not_reopen(rows))
+        self.bar.set_ready(
+            rows,
+            busy=busy,
+            why_no_next=self.walk.why_not(1),
+            why_no_previous=self.walk.why_not(-1),
+            why_no_accept="" if self._session.record else "Open a case first",
+        )
         self.readers.set_busy(busy or why_not_flag(rows))
-
-
-def _row(*widgets: QWidget, stretched: int | None = None) -> QBoxLayout:
-    row = QHBoxLayout()
-    for index, widget in enumerate(widgets):
-        row.addWidget(widget, int(index == stretched))
-    return row
 
 
 def _listing(dataset: Dataset, reader: str) -> Job[tuple[list[WorklistRow], list[Effort]]]:
