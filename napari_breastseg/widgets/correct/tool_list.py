@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from ..canvas.mouse_tools import GROW, THRESHOLD
-
 __all__ = ["BUTTONS", "IN_HAND", "SCOPES", "ScopeKind"]
 
 ScopeKind = Literal["lesion", "slice", "box", "volume"]
 SCOPES: tuple[ScopeKind, ...] = ("lesion", "slice", "box", "volume")
-KEEP, DROP = "keep", "drop"
 
 BUTTONS = (
     ("grow_click", "Grow from click", "Press on a lesion, turn the wheel to include more or "
@@ -38,9 +35,4 @@ BUTTONS = (
      "your corrections are kept", "Shift-Y"),
 )  # fmt: skip
 
-IN_HAND = {
-    "grow_click": GROW,
-    "threshold_brush": THRESHOLD,
-    "keep": KEEP,
-    "drop": DROP,
-}
+IN_HAND = frozenset({"grow_click", "threshold_brush", "keep", "drop"})

@@ -14,9 +14,11 @@ from ...core.progress import Job
 from ...core.region import Region
 from ...imaging import correction
 from ...predict.prediction import Prediction
+from ..canvas.growing import Growing, Tolerance
 from ..canvas.layers import grid_of, tumor_layer
-from ..canvas.mouse_tools import MouseTools
+from ..canvas.mouse_tools import MouseTool, MouseTools
 from ..canvas.scribble_layer import ScribbleLayer
+from ..canvas.threshold_brush import ThresholdBrush
 from ..canvas.view import add_box
 from ..parts.fields import button, heading, note, set_ready
 from ..parts.job_bar import JobBar
@@ -48,6 +50,7 @@ class ToolSection(QWidget):
         self._session = session
         self.settings = ToolSettings()
         self.mouse = MouseTools(viewer, self)
+        self._tolerance = Tolerance(self)
         self.scribbles = ScribbleLayer(viewer, session)
         self._edits = ToolEdits(viewer, session, self)
         self.runner = self._edits.runner
@@ -83,8 +86,8 @@ class ToolSection(QWidget):
         column.addWidget(JobBar(self.runner, "Shift-X"))
         column.addWidget(self.line)
         tolerance = self.settings.tolerance
-        tolerance.valueChanged.connect(lambda value: self.mouse.set_tolerance(value / 100))
-        self.mouse.toleranceChanged.connect(lambda value: tolerance.setValue(round(100 * value)))
+        tolerance.valueChanged.connect(lambda value: self._tolerance.set(value / 100))
+        self._tolerance.changed.connect(lambda value: tolerance.setValue(round(100 * value)))
         self.mouse.changed.connect(self._show_tool_in_hand)
         self.mouse.edited.connect(self.edited)
         self._edits.edited.connect(self.edited)
@@ -167,25 +170,24 @@ class ToolSection(QWidget):
         )
 
     def _pick_up(self, name: str, layer: Labels) -> None:
-        """Take a tool of the mouse in hand, or put it down and take the brush again."""
-        tool, target = IN_HAND[name], self._target
-        if self.mouse.name == tool:
+        """Make a mouse tool active, or put it down and return to the brush."""
+        if self.mouse.name == name:
             self.mouse.put_down()
             layer.mode = "paint"
-        elif name == "grow_click":
-            values = target.map("growth", correction.growth_map)
-            self.mouse.pick_up(tool, layer, values=values, grow_axis=lambda: target.grow_axis)
-        elif name == "threshold_brush":
-            level = self.settings.level
-            self.mouse.pick_up(
-                tool,
-                layer,
-                values=target.map("percent", correction.percent_map),
-                axis=lambda: target.axis,
-                level=lambda: float(level.value()),
-            )
         else:
-            self.mouse.pick_up(tool, layer, act=lambda voxel: self._click(name, voxel))
+            self.mouse.pick_up(name, self._mouse_tool(name), layer)
+
+    def _mouse_tool(self, name: str) -> MouseTool:
+        target, level = self._target, self.settings.level
+        if name == "grow_click":
+            values = target.map("growth", correction.growth_map)
+            return Growing(self._viewer, self._tolerance, values, lambda: target.grow_axis)
+        if name == "threshold_brush":
+            values = target.map("percent", correction.percent_map)
+            return ThresholdBrush(
+                self._viewer, values, lambda: target.axis, lambda: float(level.value())
+            )
+        return MouseTool(lambda voxel: self._click(name, voxel))
 
     def _click(self, name: str, voxel: Voxel) -> None:
         with errors_shown():
@@ -202,7 +204,7 @@ class ToolSection(QWidget):
     def _show_tool_in_hand(self) -> None:
         for name, made in self.buttons.items():
             if name in IN_HAND:
-                made.setChecked(self.mouse.name == IN_HAND[name])
+                made.setChecked(self.mouse.name == name)
         scribble = self.buttons["scribble"]
         scribble.setChecked(self.scribbles.layer is not None)
         scribble.setText(self.scribbles.button_text)
