@@ -25,8 +25,9 @@ from napari_breastseg.core.progress import drain
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import Checkpoint
 from napari_breastseg.predict.uncertainty import predict_uncertain
+from napari_breastseg.scoring.curves import ProbabilityHistogram
 from napari_breastseg.scoring.figures import reliability_picture
-from napari_breastseg.scoring.scores import ProbabilityHistogram, score_case
+from napari_breastseg.scoring.scores import score_case
 
 FIRST = 0.25
 """The share of cases that a reader has time for."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..core.overlap import dice
 from ..core.volume import LabelMap, Volume
 from ..imaging.pictures import PREDICTION_COLOR, Outline, Panel, panel_figure, save_picture
-from .scores import Curves, Reliability
+from .curves import Curves, Reliability
 
 __all__ = [
     "case_picture",

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..model.unet import ModelSpec
+from .augmentation import Augmentation
 from .config import TrainConfig
-from .patches import Augmentation, MixedSource, PatchSource, make_batch
+from .patches import MixedSource, PatchSource, make_batch
 from .ranks import ALONE, Ranks
 
 if TYPE_CHECKING:

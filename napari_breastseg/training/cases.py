@@ -23,7 +23,19 @@ from ..dataset import Dataset
 from ..imaging.preprocessing import prepare, prepare_labels
 from ..model.unet import ModelSpec
 
-__all__ = ["CaseSource", "DatasetCase", "DraftedCase", "TrainingCase", "least_share", "load_cases"]
+__all__ = [
+    "CORRECTED",
+    "CaseSource",
+    "DatasetCase",
+    "DraftedCase",
+    "TrainingCase",
+    "least_share",
+    "load_cases",
+]
+
+CORRECTED = 4
+"""Bit set on top of a patch's labels where the reader changed the draft: what varies a patch moves
+it with the labels, and the loss takes it off again."""
 
 LEAST_SHARE = 0.2
 ENOUGH_CASES = 16

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..core.progress import Job, Progress
 from ..model.checkpoint import Checkpoint
 from ..model.unet import ModelSpec, build, place
-from ..predict.prediction import is_out_of_memory
+from ..predict.devices import is_out_of_memory
 from .config import TrainConfig, learning_rate
 from .ranks import Ranks
 from .state import RunState

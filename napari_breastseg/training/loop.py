@@ -21,13 +21,13 @@ from ..model import checkpoint as checkpoints
 from ..model.card import model_card
 from ..model.checkpoint import CARD_FILE, Checkpoint, ModelInfo, TrainingRecord
 from ..model.unet import ModelSpec
-from ..predict.prediction import choose_device
+from ..predict.devices import choose_device
+from .augmentation import RANGES, Augmentation
 from .batches import BatchMaker, batches_from
 from .cases import CaseSource, TrainingCase, least_share, load_cases
 from .config import TrainConfig
 from .events import EventLog
 from .learner import Learner
-from .patches import RANGES, Augmentation
 from .preparing import (
     cases_folder,
     fingerprint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.volume import IGNORE
-from .patches import CORRECTED
+from .cases import CORRECTED
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,8 @@ from ..core.progress import Job, Progress
 from ..core.volume import IGNORE, TUMOR, Grid
 from ..imaging.preprocessing import Prepared
 from ..model.unet import ModelSpec, place
-from ..predict.prediction import is_out_of_memory, predict_working
+from ..predict.devices import is_out_of_memory
+from ..predict.passes import predict_working
 from .cases import TrainingCase
 from .ranks import ALONE, Ranks
 

@@ -13,12 +13,9 @@ from napari_breastseg.imaging.breast_region import near_breasts
 from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
 from napari_breastseg.model.unet import ModelSpec
 from napari_breastseg.phantom import Tissue, breast_phantom
-from napari_breastseg.predict.prediction import (
-    BREASTS_FIELD_MM,
-    choose_device,
-    predict,
-    slices_with_context,
-)
+from napari_breastseg.predict.devices import choose_device
+from napari_breastseg.predict.passes import slices_with_context
+from napari_breastseg.predict.prediction import BREASTS_FIELD_MM, predict
 
 
 class Bright(torch.nn.Module):
@@ -73,7 +70,7 @@ def test_a_patch_larger_than_the_exam_is_no_problem(sphere_exam):
 
 def test_a_slice_beyond_the_largest_side_goes_in_tiles(monkeypatch, sphere_exam):
     exam, truth = sphere_exam
-    monkeypatch.setattr("napari_breastseg.predict.prediction.MAX_SLICE_SIDE", 32)
+    monkeypatch.setattr("napari_breastseg.predict.passes.MAX_SLICE_SIDE", 32)
     prediction = drain(predict(oracle(inputs=("post1-pre",)), exam, device="cpu"))
     np.testing.assert_array_equal(prediction.label_map.tumor, truth.tumor)
 
@@ -259,13 +256,13 @@ def test_when_the_gpu_is_full_the_cpu_goes_on_and_says_so(monkeypatch, sphere_ex
         lambda progress: said.append(progress.message),
     )
     assert asked == ["meta", "cpu"]
-    assert any("out of memory; going on with the CPU" in message for message in said)
+    assert any("out of memory; continuing on the CPU" in message for message in said)
     assert result.device == "cpu"
     np.testing.assert_array_equal(result.label_map.tumor, truth.tumor)
 
 
 def test_closing_the_job_between_batches_stops_it(monkeypatch):
-    monkeypatch.setattr("napari_breastseg.predict.prediction.BATCH_PIXELS", 1)
+    monkeypatch.setattr("napari_breastseg.predict.passes.BATCH_PIXELS", 1)
     rng = np.random.default_rng(0)
     exam = Exam("P", {"post1": Volume(rng.random((50, 16, 16)), Grid((50, 16, 16)))})
     seen = []

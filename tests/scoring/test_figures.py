@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_breastseg.core.volume import Grid, LabelMap, Volume
+from napari_breastseg.scoring.curves import ProbabilityHistogram
 from napari_breastseg.scoring.figures import (
     case_picture,
     curves_picture,
@@ -18,7 +19,6 @@ from napari_breastseg.scoring.figures import (
     loop_picture,
     reliability_picture,
 )
-from napari_breastseg.scoring.scores import ProbabilityHistogram
 
 BLUE, ORANGE, PINK = (86, 180, 233), (230, 159, 0), (204, 121, 167)
 

@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Grid, LabelMap
-from napari_breastseg.scoring.scores import ProbabilityHistogram, score_case, surface_distances
+from napari_breastseg.scoring.curves import ProbabilityHistogram
+from napari_breastseg.scoring.scores import score_case, surface_distances
 
 SPACING = (3.0, 0.7, 0.5)
 SHAPES = st.sampled_from([(1, 5, 6), (3, 4, 5), (4, 1, 5)])

@@ -23,11 +23,12 @@ from napari_breastseg.dataset import Dataset
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.unet import ModelSpec
 from napari_breastseg.training import DatasetCase, TrainConfig, plan_spec, train, train_dataset
+from napari_breastseg.training.augmentation import RANGES, Augmentation
 from napari_breastseg.training.batches import BatchMaker, batches_from
 from napari_breastseg.training.cases import TrainingCase
 from napari_breastseg.training.config import learning_rate
 from napari_breastseg.training.loss import segmentation_loss
-from napari_breastseg.training.patches import RANGES, Augmentation, PatchSource, make_batch
+from napari_breastseg.training.patches import PatchSource, make_batch
 from napari_breastseg.training.splitting import split_by_patient
 
 SPEC = ModelSpec(features=(4, 8), patch_size=(32, 32))

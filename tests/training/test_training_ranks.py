@@ -21,8 +21,8 @@ from napari_breastseg.core.errors import InputError
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.model.unet import ModelSpec, build
 from napari_breastseg.training import learner, planning, ranks
+from napari_breastseg.training.augmentation import Augmentation
 from napari_breastseg.training.batches import BatchMaker
-from napari_breastseg.training.patches import Augmentation
 from napari_breastseg.training.ranks import ALONE, Ranks, joined
 from napari_breastseg.training.state import STATE_FILE
 

@@ -28,9 +28,10 @@ from napari_breastseg.dataset import Dataset
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.unet import ModelSpec, build
 from napari_breastseg.training import DatasetCase, learner, steps, train
-from napari_breastseg.training.cases import load_cases
+from napari_breastseg.training.augmentation import Augmentation
+from napari_breastseg.training.cases import CORRECTED, load_cases
 from napari_breastseg.training.loss import segmentation_loss
-from napari_breastseg.training.patches import CORRECTED, Augmentation, PatchSource
+from napari_breastseg.training.patches import PatchSource
 from napari_breastseg.training.ranks import ALONE
 from napari_breastseg.training.state import RunState
 

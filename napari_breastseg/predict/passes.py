@@ -1,0 +1,231 @@
+"""Passes of an exam through a network: batches of slices, tiles, mirrored and scaled views.
+
+2D and 2.5D models see whole slices; large slices and 3D models go tile by tile with Gaussian
+weights.
+
+The tiles of a volume are MONAI's `dense_patch_slices` with its `compute_importance_map`, as in its
+`sliding_window_inference`, which cannot report progress or stop between two tiles. The parts of its
+`PatchInferer` could, but `AvgMerger` takes no weights: seams would show between tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..core.progress import Job, Progress
+from ..core.region import Region
+from ..core.volume import TUMOR
+from ..imaging.preprocessing import Prepared, stack_inputs
+from ..model.unet import place
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ..model.unet import ModelSpec
+
+__all__ = ["Views", "predict_working", "slices_with_context"]
+
+Views = tuple[tuple[bool, float], ...]
+"""How an image is looked at, each time: whether mirrored, and at what size against its own."""
+
+ONE_VIEW: Views = ((False, 1.0),)
+
+MAX_SLICE_SIDE = 768
+"""Largest side, in pixels, of a slice that a 2D model sees in one piece."""
+
+BATCH_PIXELS = 1_000_000
+"""Pixels of one pass through a 2D network: bounds memory, keeps Cancel within a second."""
+
+
+def predict_working(
+    network: nn.Module,
+    spec: ModelSpec,
+    prepared: Prepared,
+    device: torch.device,
+    *,
+    region: Region | None = None,
+    field: Region | None = None,
+    views: Views = ONE_VIEW,
+) -> Job[torch.Tensor]:
+    """Tumor probability on the working grid, Tensor (1, Z, Y, X) on the CPU, 0 outside `region`.
+
+    A 2D network sees `field` of each slice that the region touches; by default all of it, as a box
+    alone would hide from it what its surroundings are.
+    """
+    import torch
+
+    shape = prepared.phases.shape[1:]
+    everything = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
+    region = region or everything
+    _, *in_plane = field or everything
+    total = torch.zeros((1, *shape))
+    was_training = network.training
+    place(network.eval(), device, spec.dims)
+    inputs = stack_inputs(prepared.phases, prepared.roles, spec.inputs)
+    try:
+        if spec.dims == 2:
+            shown = (slice(None), slice(None), *in_plane)
+            yield from _slice_batches(
+                network, spec, inputs[shown], device, region[0], views, total[shown]
+            )
+        else:
+            yield from _boxes(network, spec, inputs, device, region, views, total)
+    finally:
+        network.train(was_training)
+    outside = torch.ones(shape, dtype=torch.bool)
+    outside[region] = False
+    total[:, outside] = 0
+    return total
+
+
+def _slice_batches(
+    network: nn.Module,
+    spec: ModelSpec,
+    inputs: torch.Tensor,
+    device: torch.device,
+    slices: slice,
+    views: Views,
+    total: torch.Tensor,
+) -> Iterator[Progress]:
+    height, width = inputs.shape[2:]
+    indices = list(range(*slices.indices(inputs.shape[1])))
+    per_batch = max(1, BATCH_PIXELS // (height * width))
+    yield Progress("Segmenting", 0, len(indices))
+    for start in range(0, len(indices), per_batch):
+        chosen = indices[start : start + per_batch]
+        batch = slices_with_context(inputs, chosen, spec.context_slices).to(device)
+        if max(height, width) <= MAX_SLICE_SIDE:
+            tumor = _probability(network, spec, batch, views)
+        else:
+            tumor = _tiled(network, spec, batch, (MAX_SLICE_SIDE, MAX_SLICE_SIDE), views)
+        total[0, chosen] = tumor.cpu()
+        yield Progress("Segmenting", start + len(chosen), len(indices))
+
+
+def slices_with_context(inputs: torch.Tensor, indices: Sequence[int], context: int) -> torch.Tensor:
+    """Batch of slices, each with its neighbors as channels.
+
+    Parameters
+    ----------
+    inputs : Tensor, shape (C, Z, Y, X)
+    indices : sequence of int
+        Slices wanted.
+    context : int
+        Neighbors on each side; beyond the ends the last slice is repeated.
+
+    Returns
+    -------
+    Tensor, shape (len(indices), C * (1 + 2 * context), Y, X)
+        Channels of the lowest neighbor first.
+    """
+    import torch
+
+    depth = inputs.shape[1]
+    offsets = range(-context, context + 1)
+    wanted = [[min(max(z + offset, 0), depth - 1) for offset in offsets] for z in indices]
+    stacked = inputs[:, torch.tensor(wanted)]  # (C, B, offsets, Y, X)
+    batch, channels = len(indices), inputs.shape[0] * len(offsets)
+    return stacked.permute(1, 2, 0, 3, 4).reshape(batch, channels, *inputs.shape[2:])
+
+
+def _boxes(
+    network: nn.Module,
+    spec: ModelSpec,
+    inputs: torch.Tensor,
+    device: torch.device,
+    region: Region,
+    views: Views,
+    total: torch.Tensor,
+) -> Iterator[Progress]:
+    import torch
+    from monai.data.utils import compute_importance_map, dense_patch_slices
+    from torch.nn.functional import pad
+
+    # Grow the region to at least one patch where the volume allows it.
+    grown = tuple(
+        _grow(part, size, wanted)
+        for part, size, wanted in zip(region, inputs.shape[1:], spec.patch_size, strict=True)
+    )
+    part = inputs[(slice(None), *grown)]
+    missing = [
+        max(0, want - have) for want, have in zip(spec.patch_size, part.shape[1:], strict=True)
+    ]
+    padded = pad(part, [n for m in reversed(missing) for n in (0, m)])
+    steps = [max(1, n // 2) for n in spec.patch_size]
+    tiles = dense_patch_slices(padded.shape[1:], spec.patch_size, steps)
+    weights = compute_importance_map(spec.patch_size, mode="gaussian", sigma_scale=0.125)
+    summed = torch.zeros(padded.shape[1:])
+    weight_sum = torch.zeros(padded.shape[1:])
+    yield Progress("Segmenting", 0, len(tiles))
+    for done, tile in enumerate(tiles, start=1):
+        batch = padded[(slice(None), *tile)][None].to(device)
+        summed[tile] += _probability(network, spec, batch, views)[0].cpu() * weights
+        weight_sum[tile] += weights
+        yield Progress("Segmenting", done, len(tiles))
+    kept = tuple(slice(0, n) for n in part.shape[1:])
+    total[0][grown] = (summed / weight_sum)[kept]
+
+
+def _tiled(
+    network: nn.Module, spec: ModelSpec, batch: torch.Tensor, tile: tuple[int, int], views: Views
+) -> torch.Tensor:
+    from monai.inferers import sliding_window_inference
+
+    result: torch.Tensor = sliding_window_inference(
+        batch,
+        tile,
+        sw_batch_size=1,
+        predictor=lambda x: _probability(network, spec, x, views)[:, None],
+        overlap=0.25,
+        mode="gaussian",
+    )
+    return result[:, 0]
+
+
+def _probability(
+    network: nn.Module, spec: ModelSpec, batch: torch.Tensor, views: Views
+) -> torch.Tensor:
+    """Tumor probability (B, [Z,] Y, X) of a batch of any size: the mean over the views."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    def look(is_mirrored: bool, scale: float) -> torch.Tensor:
+        seen = batch.flip(-1) if is_mirrored else batch
+        if scale != 1:
+            size = [max(1, round(n * scale)) for n in batch.shape[2:]]
+            seen = interpolate(seen, size=size, mode="bilinear")
+        tumor = _padded_probability(network, spec, seen)
+        if scale != 1:
+            tumor = interpolate(tumor, size=batch.shape[2:], mode="bilinear")
+        return tumor.flip(-1) if is_mirrored else tumor
+
+    with torch.no_grad():
+        total = look(*views[0])
+        for view in views[1:]:
+            total = total + look(*view)
+        return total[:, 0] / len(views)
+
+
+def _padded_probability(network: nn.Module, spec: ModelSpec, batch: torch.Tensor) -> torch.Tensor:
+    """Tumor probability (B, 1, [Z,] Y, X): padded to a size the network takes, and cut back."""
+    import torch
+    from torch.nn.functional import pad
+
+    sizes = batch.shape[2:]
+    missing = [-n % spec.divisor for n in sizes]
+    padding = [n for m in reversed(missing) for n in (0, m)]
+    kept = (slice(None), slice(None), *(slice(0, n) for n in sizes))
+    padded = pad(batch, padding)
+    if spec.dims == 2:
+        padded = padded.contiguous(memory_format=torch.channels_last)
+    tumor: torch.Tensor = network(padded).float().softmax(1)[:, TUMOR : TUMOR + 1]
+    return tumor[kept]
+
+
+def _grow(part: slice, size: int, wanted: int) -> slice:
+    missing = max(0, wanted - (part.stop - part.start))
+    start = max(0, part.start - missing // 2)
+    stop = min(size, max(part.stop, start + max(wanted, part.stop - part.start)))
+    return slice(max(0, min(start, stop - wanted)), stop)
