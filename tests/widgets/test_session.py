@@ -68,6 +68,23 @@ def test_leaving_a_case_gives_its_lock_back_and_forgets_the_count(
     assert records == [None]
 
 
+def test_looking_at_an_accepted_case_is_not_work_on_it(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path, source: Source
+) -> None:
+    exam, truth = sphere_exam
+    dataset = Dataset.create(tmp_path / "set")
+    dataset.add(exam, patient_id="A")
+    record = dataset.accept("P001", truth, reviewed_slices=None, annotator="AB", seconds=1)
+    session = Session(Clock())
+    session.dataset, session.source = dataset, source
+    for strokes in (0, 1):
+        session.enter_case(record, ExitStack(), truth.data.copy())
+        session.effort.add(30.0, strokes)
+        session.leave_case()
+        work = dataset.case("P001").work
+        assert (0 if work is None else work.strokes) == strokes
+
+
 def test_another_direction_counts_once_all_its_slices_were_seen(
     sphere_exam: tuple[Exam, LabelMap], tmp_path: Path, source: Source
 ) -> None:
