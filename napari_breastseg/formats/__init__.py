@@ -1,8 +1,7 @@
 """Images and masks to and from files: NIfTI, NRRD, DICOM, PNG, JPEG, TIFF.
 
-The only place where axes are reordered. Loads no torch, and an image library only when a file
-is opened. Imports `errors`, `home`, `atomic`,
-`progress` and `volume`.
+The only place where axes are reordered. Loads no torch, and an image library only when a file is
+opened.
 """
 
 from .cases import (

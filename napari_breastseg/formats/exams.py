@@ -1,7 +1,7 @@
 """From found files to an `Exam`: roles, spacing, and the checks every image must pass.
 
-Another format enters `READERS` with a function from a channel's files to its volumes; a DICOM
-exam reads itself. Imports `errors`, `progress`, `volume` and the modules of this folder.
+Another format enters `READERS` with a function from a channel's files to its volumes; a DICOM exam
+reads itself.
 """
 
 from __future__ import annotations

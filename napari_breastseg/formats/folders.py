@@ -1,4 +1,4 @@
-"""What lies in a folder, in natural order, masks and work left out. Imports `errors` only."""
+"""What lies in a folder, in natural order, masks and work left out."""
 
 from __future__ import annotations
 

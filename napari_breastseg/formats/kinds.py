@@ -1,7 +1,7 @@
 """What a file is, by its name's ending and by its first bytes.
 
-Another format enters here (an ending, a signature) and in `exams.READERS`; nothing else asks.
-Imports `errors` and `dicom`; loads no image library.
+Another format enters here (an ending, a signature) and in `exams.READERS`; nothing else asks. Loads
+no image library.
 """
 
 from __future__ import annotations

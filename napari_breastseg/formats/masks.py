@@ -1,7 +1,4 @@
-"""Label maps and volumes to and from files.
-
-Imports `errors`, `volume` and the modules of this folder.
-"""
+"""Label maps and volumes to and from files."""
 
 from __future__ import annotations
 

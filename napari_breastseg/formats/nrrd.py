@@ -1,8 +1,7 @@
 """NRRD: volumes in and out, axes turned here from (X, Y, Z) to (Z, Y, X).
 
 As in `nifti`, arrays are transposed and the affine's columns with them; nothing is reoriented.
-pynrrd reads the headers, and is loaded only when a file is read or written. Imports `errors`,
-`atomic`, `volume` and `nifti`.
+pynrrd reads the headers, and is loaded only when a file is read or written.
 
 References
 ----------

@@ -1,8 +1,8 @@
 """PNG, JPEG and TIFF: slices, stacks of slices, and multi-page TIFF, which is a volume.
 
-Such files say neither where the patient's right is nor, in a way to rely on, how large a pixel
-is (a printing resolution is no spacing): grids come without both. Pillow and tifffile are loaded
-only when a file is read or written. Imports `errors`, `atomic`, `volume`, `nifti` and `kinds`.
+Such files say neither where the patient's right is nor, in a way to rely on, how large a pixel is
+(a printing resolution is no spacing): grids come without both. Pillow and tifffile are loaded only
+when a file is read or written.
 """
 
 from __future__ import annotations

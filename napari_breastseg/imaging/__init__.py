@@ -1,4 +1,4 @@
 """Images as a model and a reader need them: preprocessing, breast region, enhancement, mask edits.
 
-Arrays in, arrays out. Imports `core` only; no torch, no Qt.
+Arrays in, arrays out.
 """

@@ -2,7 +2,7 @@
 
 Intensities are normalized jointly: one linear map for all phases of an exam, so that enhancement
 between phases survives. Resampling keeps the outer borders of the field of view and is undone to
-exactly the exam's shape. Imports no Qt and no file formats.
+exactly the exam's shape.
 """
 
 from __future__ import annotations

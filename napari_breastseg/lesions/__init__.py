@@ -1,7 +1,6 @@
 """Lesions of a mask: volume, diameters, shape, side, enhancement curve and its type.
 
 Volumes, diameters and curves are exact on the mask given; no component is too small to count.
-Imports `dce`, `errors`, `progress` and `volume` only; no torch, no Qt, no files.
 """
 
 from .change import Change, compare_visits

@@ -1,7 +1,4 @@
-"""Which lesion is which: within a case as its mask changes, and from visit to visit.
-
-Imports `records` only.
-"""
+"""Which lesion is which: within a case as its mask changes, and from visit to visit."""
 
 from __future__ import annotations
 

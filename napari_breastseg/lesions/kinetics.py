@@ -1,8 +1,7 @@
 """Enhancement of a lesion over time: curve, peak, slope, SER, type, functional tumor volume.
 
-Time is never counted from the pre-contrast phase, which may have been taken at any time before
-the injection: from the injection where it is known, else from the first post-contrast phase.
-Imports `dce` and `volume` only.
+Time is never counted from the pre-contrast phase, which may have been taken at any time before the
+injection: from the injection where it is known, else from the first post-contrast phase.
 
 References
 ----------

@@ -1,7 +1,4 @@
-"""From an exam and its mask to the report of its lesions.
-
-Imports `errors`, `progress` and `volume` only.
-"""
+"""From an exam and its mask to the report of its lesions."""
 
 from __future__ import annotations
 

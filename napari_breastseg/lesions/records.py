@@ -1,7 +1,4 @@
-"""What is known of a case's lesions, and how it becomes rows and JSON and comes back.
-
-Imports `errors` and `volume` only.
-"""
+"""What is known of a case's lesions, and how it becomes rows and JSON and comes back."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A DICOM exam: found by its headers, its roles shown and changed, read on demand.
-
-Imports `errors`, `progress`, `volume` and the modules of this folder.
-"""
+"""A DICOM exam: found by its headers, its roles shown and changed, read on demand."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """What the headers of DICOM files say, frame by frame; no pixels are read.
 
-A header is anybody's text: none of it is ever quoted in an error. Imports `elements` and
-`privacy`; loads pydicom late.
+A header is anybody's text: none of it is ever quoted in an error. Loads pydicom late.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which stacks are the phases of a DCE exam, in which order, and why.
 
-What cannot be told is a question, never a guess. Imports `errors`, `volume`, `stacks` and `times`.
+What cannot be told is a question, never a guess.
 """
 
 from __future__ import annotations

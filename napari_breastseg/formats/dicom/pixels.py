@@ -1,7 +1,4 @@
-"""The voxels of a stack: decoded, rescaled, in order.
-
-Imports `errors`, `progress`, `volume` and the modules of this folder; loads pydicom late.
-"""
+"""The voxels of a stack: decoded, rescaled, in order. Loads pydicom late."""
 
 from __future__ import annotations
 

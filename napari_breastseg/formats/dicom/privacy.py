@@ -1,8 +1,8 @@
 """What in a header names a patient, and names that do not: case ids of DICOM folders.
 
-A folder keeps its name as case id unless that name holds an identity value of the headers; then
-a keyed hash stands for it, the same for the same study wherever it lies. The key never leaves
-``BREASTSEG_HOME``. Imports `errors`, `atomic` and `home`.
+A folder keeps its name as case id unless that name holds an identity value of the headers; then a
+keyed hash stands for it, the same for the same study wherever it lies. The key never leaves
+``BREASTSEG_HOME``.
 """
 
 from __future__ import annotations

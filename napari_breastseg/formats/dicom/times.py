@@ -1,6 +1,6 @@
 """Times of day within a visit, and slices grouped by time.
 
-Dates are not used: anonymized files have one date for all. Imports `headers`.
+Dates are not used: anonymized files have one date for all.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Codes that say what a segment is. Imports nothing of this package.
+"""Codes that say what a segment is.
 
 References
 ----------

@@ -1,10 +1,9 @@
 """Label map to DICOM SEG, naming the source images of each frame.
 
-A SEG belongs to the patient's study, so its patient and study modules are those of its source:
-of all files of this package it is the only one that names the patient. highdicom makes the
-object from headers stripped of them, so that nothing it says can quote one; they are added last.
-
-Imports `errors`, `atomic`, `volume` and `dicom`; loads pydicom and highdicom late.
+A SEG belongs to the patient's study, so its patient and study modules are those of its source: of
+all files of this package it is the only one that names the patient. highdicom makes the object from
+headers stripped of them, so that nothing it says can quote one; they are added last. Loads pydicom
+and highdicom late.
 
 References
 ----------

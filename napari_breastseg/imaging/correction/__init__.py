@@ -1,8 +1,7 @@
 """Tools that correct a mask. Each takes arrays and returns an `Edit`: the voxels to change.
 
 Nothing is changed in place, and only the part of an exam that matters is worked on. Distances are
-in mm, in pixels where the grid's spacing is unknown. Imports `dce`, `errors` and `volume`
-only; no torch, no Qt, no files.
+in mm, in pixels where the grid's spacing is unknown.
 """
 
 from .between import copy_slice, edited_slices, gap_around, gaps, interpolate

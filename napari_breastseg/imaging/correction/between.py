@@ -1,8 +1,8 @@
 """From slice to slice: interpolate between the edited ones, copy one to its neighbor.
 
 Shapes are interpolated by their signed distances (Raya and Udupa, IEEE Transactions on Medical
-Imaging 9, 32-42, 1990), moved onto each other by their centers first, so that a lesion that
-wanders from slice to slice keeps its size. Imports `errors`, `regions` and `volume` only.
+Imaging 9, 32-42, 1990), moved onto each other by their centers first, so that a lesion that wanders
+from slice to slice keeps its size.
 """
 
 from __future__ import annotations

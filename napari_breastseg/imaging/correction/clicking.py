@@ -1,7 +1,4 @@
-"""What a click or a dab means: grow from here, keep or drop this, paint where it enhances.
-
-Imports `errors`, `regions` and `volume` only.
-"""
+"""What a click or a dab means: grow from here, keep or drop this, paint where it enhances."""
 
 from __future__ import annotations
 

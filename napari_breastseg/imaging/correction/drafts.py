@@ -1,4 +1,4 @@
-"""Back to the draft, and a newer draft under corrections. Imports `regions` and `volume` only."""
+"""Back to the draft, and a newer draft under corrections."""
 
 from __future__ import annotations
 

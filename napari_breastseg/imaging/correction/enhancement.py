@@ -1,4 +1,4 @@
-"""The maps that tools look at. Imports `dce` and `volume` only."""
+"""The maps that tools look at."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a tool works on: lesion, slice, box or volume, cut to small boxes; and what it gives back.
-
-Imports `errors` and `volume` only.
-"""
+"""What a tool works on: lesion, slice, box or volume, cut to small boxes; and what it gives back."""
 
 from __future__ import annotations
 

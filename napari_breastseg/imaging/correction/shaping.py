@@ -1,4 +1,4 @@
-"""Fill, smooth, grow and shrink. Imports `errors`, `regions` and `volume` only."""
+"""Fill, smooth, grow and shrink."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Dynamic contrast-enhanced phases: enhancement maps, movement between phases, alignment.
 
 Pre is the phase before contrast, the first post-contrast phase is "early", the last "late".
-Imports `errors`, `progress` and `volume`; no torch, no Qt, no files.
 """
 
 from .maps import (

@@ -1,6 +1,6 @@
 """Subtraction, projection, percent enhancement and signal enhancement ratio.
 
-Maps are computed where they are read, slice by slice. Imports `errors` and `volume` only.
+Maps are computed where they are read, slice by slice.
 
 References
 ----------

@@ -1,6 +1,4 @@
-"""How far phases lie apart, and bringing them together rigidly.
-
-Imports `progress` and `volume`; SimpleITK only inside the functions that need it.
+"""How far phases lie apart, and bringing them together rigidly. Loads SimpleITK late.
 
 References
 ----------
