@@ -1,4 +1,4 @@
-"""Parts of an exam, as slices of voxels along its axes.
+"""Boxes of voxels within an exam.
 
 Imports no torch, no Qt.
 """
@@ -35,7 +35,13 @@ def whole(exam: Exam) -> Region:
 
 
 def checked(region: Region | None, exam: Exam) -> Region:
-    """Region with its bounds filled in, all of the exam for None; refused where it is outside."""
+    """Region with its bounds filled in; the whole exam for None.
+
+    Raises
+    ------
+    InputError
+        If the region is empty or outside the exam.
+    """
     if region is None:
         return whole(exam)
     bounds = [part.indices(size) for part, size in zip(region, exam.grid.shape, strict=True)]
@@ -62,7 +68,7 @@ def smallest(near: NDArray[np.bool_], box: Region) -> Region:
 
 
 def grown(region: Region, exam: Exam, by_mm: float) -> Region:
-    """A region of an exam of known spacing, larger on every side."""
+    """A region of an exam of known spacing, enlarged on every side by so many mm."""
     sides = zip(region, exam.grid.shape, exam.grid.voxel_size, strict=True)
     z, y, x = (
         slice(max(0, part.start - round(by_mm / step)), min(size, part.stop + round(by_mm / step)))
@@ -72,7 +78,14 @@ def grown(region: Region, exam: Exam, by_mm: float) -> Region:
 
 
 def resampled(region: Region, shape: Sequence[int], other: Sequence[int]) -> Region:
-    """The smallest region that covers it on another grid of so many voxels over the same field."""
+    """The smallest region that covers the same part on another grid of the same field of view.
+
+    Parameters
+    ----------
+    region : Region
+    shape, other : sequence of int
+        Voxels (z, y, x) of the grid the region is given on, and of the other one.
+    """
     parts = []
     for part, have, working in zip(region, shape, other, strict=True):
         scale = working / have

@@ -18,7 +18,7 @@ from .errors import InputError
 __all__ = ["BACKGROUND", "IGNORE", "TUMOR", "Exam", "Grid", "LabelMap", "Volume", "phase_order"]
 
 BACKGROUND, TUMOR, IGNORE = 0, 1, 2
-"""Values of a label map: no tumor, tumor, never looked at (only inside a dataset folder)."""
+"""Values of a label map: no tumor, tumor, not reviewed (only inside a dataset folder)."""
 
 _LETTERS = (("L", "R"), ("P", "A"), ("F", "H"))
 """Ends of the RAS axes (negative, positive); head and feet as radiology writes them."""
@@ -34,11 +34,11 @@ class Grid:
         (Z, Y, X).
     affine : array-like, shape (4, 4), optional
         Maps (z, y, x, 1) to RAS mm. Without it the grid has neither spacing nor orientation,
-        as a bare PNG has none.
+        like a bare PNG.
     has_spacing : bool
         False when the distances in `affine` are not millimetres but pixels.
     has_orientation : bool
-        False when nobody knows which side of the picture is the patient's right.
+        False when it is not known which side of the image is the patient's right.
 
     Raises
     ------
@@ -128,7 +128,7 @@ class Grid:
             return None
         directions = self.affine[:3, :3] / np.array(self.voxel_size)
         letters: list[tuple[str, str]] = [("", "")] * 3
-        # The closest assignment of array axes to patient axes, strongest pair first.
+        # Array axes are assigned to patient axes, the best aligned pair first.
         strength = np.abs(directions)
         for _ in range(3):
             patient, array = np.unravel_index(int(np.argmax(strength)), (3, 3))
@@ -203,7 +203,7 @@ class LabelMap:
     Raises
     ------
     InputError
-        If the values are not whole numbers from 0 to 255 or the shape is not the grid's.
+        If the values are not whole numbers from 0 to 255, or the shape differs from the grid's.
     """
 
     data: NDArray[np.uint8]
@@ -267,7 +267,7 @@ def phase_order(role: str) -> tuple[int, str]:
 
 @dataclass(frozen=True, eq=False)
 class Exam:
-    """One visit's phases as one object, all on one grid.
+    """The phases of one visit, all on one grid.
 
     Parameters
     ----------
@@ -276,14 +276,13 @@ class Exam:
     phases : mapping of str to Volume
         Role to volume; roles are "pre", "post1", "post2", ... and are kept in that order.
     times_s : mapping of str to float, optional
-        Seconds at which phases begin, for those whose time is known: from the injection of the
-        contrast agent where it is known, else from the first phase after it, which then is 0.
-        Phases before are negative.
+        Start of each phase whose time is known, in seconds from the contrast injection, or from
+        the first post-contrast phase where the injection time is not known. Negative before that.
 
     Raises
     ------
     InputError
-        If there is no phase or two phases do not share a grid.
+        If there is no phase, or two phases lie on different grids.
     """
 
     case_id: str

@@ -1,4 +1,4 @@
-"""Images and masks to and from files: NIfTI, NRRD, DICOM, PNG, JPEG, TIFF.
+"""Read and write images and masks: NIfTI, NRRD, DICOM, PNG, JPEG, TIFF.
 
 The only place where axes are reordered. Loads no torch, and an image library only when a file is
 opened.

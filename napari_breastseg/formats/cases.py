@@ -45,14 +45,14 @@ def case_from_files(
     phases: Sequence[str] | None = None,
     spacing_mm: float | Sequence[float] | None = None,
 ) -> CaseFiles:
-    """Case made of files named one by one, such as by the rows of a table.
+    """Case made of files given one by one, as in the rows of a table.
 
     Parameters
     ----------
     case_id : str
         The case's name.
     files : sequence of Path
-        One file for each channel, in channel order; a folder is a stack of slices or DICOM. A
+        One file per channel, in channel order; a folder is a stack of slices or DICOM files. A
         single file or folder may hold several channels (4D NIfTI, RGB slice, DICOM exam).
     phases : sequence of str, optional
         Roles in channel order; by default several files are pre, post1, post2, ...
@@ -103,14 +103,14 @@ def finding_cases(
     Parameters
     ----------
     path : Path
-        An image file, or a folder searched to any depth; folders named as masks are (masks,
-        labels, labelsTr, segmentations, truth), and a dataset's work folders (drafts, autosave,
-        history, locks beside a dataset.json), are passed over, unless given themselves. One file
-        of a set `<case>_0000.nii.gz`, `_0001`, ... stands for the whole set.
+        An image file, or a folder that is searched to any depth. Folders with the usual names for
+        masks (masks, labels, labelsTr, segmentations, truth) and a dataset's work folders (drafts,
+        autosave, history, locks beside a dataset.json) are skipped, unless given themselves. One
+        file of a set `<case>_0000.nii.gz`, `_0001`, ... stands for the whole set.
     stack : bool
-        Take the slices of a folder as one volume, in natural order of their names.
+        Read the slices of a folder as one volume, in natural order of their names.
     phases : sequence of str, optional
-        Roles in channel order, in place of those that names and numbers give. For DICOM each may
+        Roles in channel order, instead of those that names and numbers give. For DICOM, each may
         name its series, as in "pre=2", "post1=4".
     spacing_mm : float or sequence of float, optional
         Spacing of files that carry none: (z, y, x), (y, x) or one in-plane number, in mm. The
@@ -124,22 +124,22 @@ def finding_cases(
     Returns
     -------
     list of CaseFiles
-        In natural order of their names, DICOM exams after the others. Two cases of one name are
-        both there; `CaseFiles.path` tells them apart.
+        In natural order of their names, DICOM exams last. Two cases may have the same name;
+        `CaseFiles.path` tells them apart.
 
     Raises
     ------
     InputError
-        If nothing readable is there, saying what was seen.
+        If there is nothing readable; it says what was found.
 
     Notes
     -----
-    A set of NIfTI files is taken as one only when its `_0000` is there, as nnU-Net and MAMA-MIA
-    have it, or when as many `phases` are named: `patient_0001.nii` beside `patient_0002.nii` are
-    two patients. Slices with numbers are one case each, unless `phases` names just as many.
+    Numbered NIfTI files are one case only when `_0000` is among them, as in nnU-Net and MAMA-MIA,
+    or when `phases` names as many: `patient_0001.nii` and `patient_0002.nii` are two patients.
+    Numbered slices are one case each, unless `phases` names exactly as many.
 
-    In `imagesTr` and `imagesTs` of a dataset folder the numbers are channels, whose roles are the
-    `channel_names` in its dataset.json, as long as these are phases (pre, post1, sub1, ...).
+    In `imagesTr` and `imagesTs` of a dataset folder the numbers are channels. Their roles are the
+    `channel_names` of dataset.json, provided these are phases (pre, post1, sub1, ...).
     """
     path = Path(path)
     roles = _checked_roles(phases)
@@ -185,12 +185,12 @@ def finding_cases(
 
 
 def holds_exam(path: Path) -> str | None:
-    """Kind of what a file or folder holds, by its first file that may be read; opens no image.
+    """Kind of image that a file or folder holds, by names and first bytes; opens no image.
 
     Returns
     -------
     str or None
-        "dicom" where any file may be DICOM, else "nifti", "nrrd" or "slice"; None for nothing
+        "dicom" if any file may be DICOM, else "nifti", "nrrd" or "slice"; None if nothing is
         readable.
     """
     kinds = set()
@@ -209,14 +209,14 @@ def _dicom_cases(
 ) -> Job[list[CaseFiles]]:
     exams = yield from finding_exams(root, files)
     if roles is not None:
-        # An exam that has no such phases is one bad case, and stops no other.
+        # An exam without these phases is one bad case and does not stop the others.
         exams = [exam.named(roles) for exam in exams]
     cases = [dicom_case(exam, spacing) for exam in exams]
     return sorted(cases, key=lambda case: natural_key(case.case_id))
 
 
 def dicom_case(exam: DicomExam, spacing_mm: tuple[float, float, float] | None = None) -> CaseFiles:
-    """Case of a DICOM exam, with the roles it has now."""
+    """Case of a DICOM exam, with its current roles."""
     stacks = exam.phases.values()
     channels = tuple(tuple(frame.file for frame in stack.frames) for stack in stacks)
     return CaseFiles(

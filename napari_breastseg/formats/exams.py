@@ -1,7 +1,7 @@
-"""From found files to an `Exam`: roles, spacing, and the checks every image must pass.
+"""From the files of a case to an `Exam`: roles, spacing, and the checks every image must pass.
 
-Another format enters `READERS` with a function from a channel's files to its volumes; a DICOM exam
-reads itself.
+A new format gets an entry in `READERS`: a function from a channel's files to its volumes. `dicom`
+reads DICOM exams.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["UnnamedChannelsError", "open_exam", "read_channel", "read_exam", "re
 
 
 class UnnamedChannelsError(InputError):
-    """A slice whose channels differ, while nobody has said which phase each of them holds.
+    """A slice with different channels whose phases have not been named.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ READERS: dict[str, Callable[[Sequence[Path]], list[Volume]]] = {
     SLICE: read_slices,
     DICOM: _read_dicom_files,
 }
-"""Kind of a case to the reader of one channel's files."""
+"""Reader of one channel's files, by the kind of the case."""
 
 
 def open_exam(
@@ -75,12 +75,12 @@ def open_exam(
     stack: bool = False,
     spacing_mm: float | Sequence[float] | None = None,
 ) -> Exam:
-    """The one exam that a file or folder holds; parameters as for `find_cases`.
+    """The only exam in a file or folder; parameters as for `find_cases`.
 
     Raises
     ------
     InputError
-        If there are several cases, naming them, or the one there cannot be read.
+        If there are several cases (it names them), or the only one cannot be read.
     """
     cases = find_cases(Path(path), stack=stack, phases=phases, spacing_mm=spacing_mm)
     if len(cases) > 1:
@@ -114,16 +114,16 @@ def reading_exam(case: CaseFiles) -> Job[Exam]:
     Returns
     -------
     Exam
-        Arrays (Z, Y, X): float32 where a header scales integers, else in the file's own type.
-        Roles come from `case.roles`; else one phase is post1, several are pre, post1, ...
+        Arrays (Z, Y, X): float32 if the header scales integers, else the file's own type. Roles
+        are `case.roles`; without them one phase is post1, several are pre, post1, ...
 
     Raises
     ------
     InputError
-        If a file is damaged, phases do not fit the names given or lie on different grids, or an
-        image is constant or holds values that are not finite.
+        If a file is damaged, phases do not match the given names or lie on different grids, or an
+        image is constant or has values that are not finite.
     UnnamedChannelsError
-        An `InputError`: if a slice has channels that differ, and `case.roles` is None.
+        An `InputError`: if the channels of a slice differ and `case.roles` is None.
     """
     times_s: Mapping[str, float] = {}
     if case.dicom is not None:
@@ -156,7 +156,7 @@ def _volumes(case: CaseFiles) -> list[Volume]:
 
 
 def read_channel(kind: str, files: Sequence[Path]) -> list[Volume]:
-    """Volumes in the files of one channel, once their content is what their names say."""
+    """Volumes in the files of one channel, after checking that content and names agree."""
     for path in files:
         require_content(path)
     return READERS[kind](files)

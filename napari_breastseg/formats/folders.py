@@ -1,4 +1,4 @@
-"""What lies in a folder, in natural order, masks and work left out."""
+"""Image files of a folder in natural order, without masks and work in progress."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORK_FOLDERS = frozenset({"autosave", "drafts", "history", "locks", "reads"})
 
 
 def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
-    """Sort key by which "slice 9" comes before "slice 10", whatever the letter case.
+    """Sort key that puts "slice 9" before "slice 10" and ignores letter case.
 
     Examples
     --------
@@ -35,12 +35,12 @@ def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
 
 
 def in_order(files: Iterable[Path]) -> tuple[Path, ...]:
-    """Files by name, numbers in their names as numbers."""
+    """Files sorted by name, with numbers in names compared as numbers."""
     return tuple(sorted(files, key=lambda file: (natural_key(file.name), file.name)))
 
 
 def listed(folder: Path) -> list[Path]:
-    """Visible files of a folder itself.
+    """Visible files directly in a folder.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def listed(folder: Path) -> list[Path]:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Visible files at any depth but those in folders of masks or work; each real folder once."""
+    """Visible files at any depth, except in folders of masks or work; each real folder once."""
     visited: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)

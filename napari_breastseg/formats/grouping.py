@@ -29,7 +29,7 @@ _IMAGE_FOLDERS = frozenset({"imagesTr", "imagesTs"})
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """The files of one case, found but not yet opened.
+    """The files of one case, not opened yet.
 
     Examples
     --------
@@ -46,16 +46,16 @@ class CaseFiles:
     """"nifti", "nrrd", "slice" or "dicom"; a stack of slice files is of kind "slice" too."""
 
     channels: tuple[tuple[Path, ...], ...]
-    """Files of each channel in channel order; more than one file a channel is a stack of slices."""
+    """Files of each channel, in channel order; several files in a channel are a stack of slices."""
 
     roles: tuple[str, ...] | None = None
-    """Role of each channel ("pre", "post1", ...); None while the file's content decides it."""
+    """Role of each channel ("pre", "post1", ...); None if the file's content decides it."""
 
     spacing_mm: tuple[float, float, float] | None = None
-    """Spacing (z, y, x) in mm for files that carry none."""
+    """Spacing (z, y, x) in mm for files that do not have one."""
 
     dicom: DicomExam | None = None
-    """What the headers of DICOM files say: series, roles, source files, and what is to be asked."""
+    """What the DICOM headers say: series, roles, source files, and what to ask the user."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -64,7 +64,7 @@ class CaseFiles:
 
     @property
     def path(self) -> Path:
-        """Where the case lies: its first file, or the folder of a stack or of DICOM files."""
+        """Location of the case: its first file, or the folder of a stack or of DICOM files."""
         if self.dicom is not None:
             return self.dicom.root
         first = self.channels[0]
@@ -72,14 +72,14 @@ class CaseFiles:
 
     @property
     def place(self) -> str:
-        """Where the case lies, as an output may say it: folders of DICOM may name a patient."""
+        """Location as an output may show it: a DICOM folder may be named after a patient."""
         return "a DICOM folder" if self.dicom is not None else str(self.path)
 
 
 def case_name(path: Path) -> str:
-    """Name of the case a file belongs to: without phase suffix and ending.
+    """Name of the case a file belongs to: its name without phase suffix and ending.
 
-    Slices lose the suffix `_0000` only: `IM_0012.png` is the twelfth slice of an export, while
+    Slices lose only the suffix `_0000`: `IM_0012.png` is the twelfth slice of an export, while
     `P001_0002.nii.gz` is a phase.
 
     Examples
@@ -104,7 +104,7 @@ def grouped(
     ----------
     files : iterable of Path
     stack : bool
-        Take the slices of a folder as one volume.
+        Read the slices of a folder as one volume.
     roles : tuple of str or None
         The roles that the user named; their number decides whether numbered files are one case.
     """
@@ -125,9 +125,9 @@ def grouped(
 def _cases_of_family(
     kind: str, family: list[Path], roles: tuple[str, ...] | None, channels: dict[int, str]
 ) -> Iterator[CaseFiles]:
-    """Cases among files of one folder whose names differ in phase number and ending at most.
+    """Cases among files of one folder whose names differ only in phase number and ending.
 
-    `channels` are the roles by file number that the folder's dataset names, if it is one's.
+    `channels` are the roles by file number in the dataset.json, if the folder is a dataset's.
     """
     numbered: dict[int, list[Path]] = defaultdict(list)
     for path in family:
@@ -137,7 +137,7 @@ def _cases_of_family(
         else:
             numbered[number].append(path)
     if any(len(paths) > 1 for paths in numbered.values()):
-        # The same number twice: two sets that differ in letter case or ending.
+        # The same number twice: two sets whose names differ in letter case or ending.
         sets: dict[tuple[str, str], list[Path]] = defaultdict(list)
         for path in family:
             stem, number = _split_phase(path)
@@ -169,14 +169,14 @@ def _cases_of_family(
 
 
 def _dataset_channels(folder: Path) -> dict[int, str]:
-    """Phase roles by file number in an image folder of a dataset; empty where nothing says them."""
+    """Phase roles by file number in an image folder of a dataset; empty if not given."""
     folder = Path(os.path.abspath(folder))  # "." has no name
     if folder.name not in _IMAGE_FOLDERS:
         return {}
     try:
         names = json.loads((folder.parent / DATASET_JSON).read_text("utf-8"))["channel_names"]
         channels = {int(number): role.strip().lower() for number, role in names.items()}
-    # Anybody's file: absent, no JSON, or JSON of any other shape.
+    # The file may be missing, not JSON, or JSON of any other shape.
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
     are_phases = all(KNOWN_ROLE.fullmatch(role) for role in channels.values())

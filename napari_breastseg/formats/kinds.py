@@ -1,7 +1,6 @@
-"""What a file is, by its name's ending and by its first bytes.
+"""The kind of a file, by the ending of its name and by its first bytes.
 
-Another format enters here (an ending, a signature) and in `exams.READERS`; nothing else asks. Loads
-no image library.
+A new format is added here (an ending, a signature) and in `exams.READERS`. Loads no image library.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ _CONVERT = "Convert it to NIfTI (.nii.gz) first"
 
 
 def ending_of(path: Path) -> str:
-    """Ending of a file's name as it stands there, ".nii.gz" being one; "" without one."""
+    """Ending of a file's name as written; ".nii.gz" counts as one, "" if there is none."""
     name = path.name
     for ending in _ENDINGS:  # ".nii.gz" is listed before any single ending could match
         if name.lower().endswith(ending):
@@ -69,19 +68,19 @@ def stem_of(path: Path) -> str:
 
 
 def kind_of_name(path: Path) -> str | None:
-    """Kind a file's name promises, "nifti", "nrrd" or "slice"; None for all other endings."""
+    """Kind by the ending of a file's name: "nifti", "nrrd" or "slice"; None for other endings."""
     return _ENDINGS.get(ending_of(path).lower())
 
 
 def may_be_dicom(path: Path) -> bool:
-    """Whether a file is DICOM by its first bytes, or by its name's ending while it is damaged."""
+    """Whether a file is DICOM by its first bytes, or, if damaged, by the ending of its name."""
     if kind_of_name(path) is not None:
         return False
     return _UNREADABLE_ENDINGS.get(path.suffix.lower()) == "DICOM" or is_dicom(path)
 
 
 def spoken_name(path: Path) -> str:
-    """A file's name as an error may say it: names of DICOM files may be a patient's.
+    """A file's name as a message may show it: DICOM files may be named after a patient.
 
     Examples
     --------
@@ -99,7 +98,7 @@ def require_content(path: Path) -> str:
     Raises
     ------
     InputError
-        When the file is missing, empty, of a format that is not read, or not what its name says.
+        If the file is missing, empty, of an unsupported format, or not what its name says.
     """
     promised = kind_of_name(path)
     try:
@@ -166,7 +165,7 @@ def require_content(path: Path) -> str:
 
 
 def say_what_was_seen(files: Iterable[Path]) -> InputError:
-    """Error for a folder without anything readable, with what it holds and what to do."""
+    """Error for a folder with nothing readable: what it holds and what to do."""
     seen: Counter[str] = Counter()
     unread: Counter[str] = Counter()
     for path in files:

@@ -1,4 +1,4 @@
-"""Label maps and volumes to and from files."""
+"""Read and write label maps and volumes."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ __all__ = ["read_label_map", "write_label_map", "write_volume"]
 
 _LABELS = (0, TUMOR, IGNORE)
 _WHITE = 128
-"""From this value on, the upper of a picture's two values means "tumor" and is no label."""
+"""In a picture of two values, an upper value from here on means tumor and is not a label."""
 
 
 def read_label_map(
     path: Path, *, exam: Exam | None = None, grid: Grid | None = None, case_id: str = ""
 ) -> LabelMap:
-    """Mask in a NIfTI, NRRD, PNG, TIFF or DICOM SEG file, or in a folder of slices or of one SEG.
+    """Mask from a NIfTI, NRRD, PNG, TIFF or DICOM SEG file, or a folder of slices or of one SEG.
 
     Parameters
     ----------
     path : Path
-        Labels 0, 1, 2; pictures also black and white (0 and 255). A DICOM SEG as `read_seg`
-        takes it: its frames are placed by their position.
+        Labels 0, 1, 2; pictures may also be black and white (0 and 255). The frames of a DICOM SEG
+        are placed by their position, see `read_seg`.
     exam : Exam, optional
         The exam the mask must lie on.
     grid, case_id : Grid, str, optional
-        The same for an exam whose voxels are not read: its grid and name.
+        Instead of `exam`, when its voxels are not loaded: its grid and name.
 
     Returns
     -------
     LabelMap
-        On the exam's grid when there is one, else on the file's.
+        On the exam's grid if one is given, else on the file's.
 
     Raises
     ------
     InputError
-        If the file cannot be read, holds several channels or unknown labels, or lies on another
-        grid than the exam.
+        If the file cannot be read, holds several channels or unknown labels, or lies on a grid
+        other than the exam's.
     """
     path = Path(path)
     if exam is not None:
@@ -83,9 +83,9 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
     ----------
     path : Path
         `.nii.gz`, `.nii` and `.nrrd` keep labels and affine. `.png`, `.tif` and `.tiff` become
-        pictures: 255 tumor, 0 all else.
+        pictures: 255 tumor, 0 elsewhere.
     label_map : LabelMap
-        What to write; PNG takes a single slice.
+        The mask; PNG can only hold a single slice.
 
     Raises
     ------
@@ -111,9 +111,9 @@ def write_volume(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
     ----------
     path : Path
         `.nii.gz`, `.nii` or `.nrrd`; or `.tif`, `.tiff` and, for a slice of 8 or 16 bits, `.png`,
-        which keep no geometry.
+        which lose the geometry.
     volume : Volume
-        What to write.
+        Values and their grid.
     dtype : dtype, optional
         Type on disk. By default the array's own; float16 becomes float32, bool uint8, and 64-bit
         integers the smallest type that holds them.

@@ -1,12 +1,12 @@
-"""NIfTI-1 and NIfTI-2: volumes in and out, axes turned here from (X, Y, Z) to (Z, Y, X).
+"""Read and write NIfTI-1 and NIfTI-2; axes change here from (X, Y, Z) to (Z, Y, X).
 
 Arrays are transposed and the affine's columns swapped with them; nothing is reoriented.
 nibabel reads the headers, and is loaded only when a file is read or written. The voxels' bytes are
-read here: `nibabel.volumeutils.array_from_file` needs 1.6 times as much memory for a compressed
-file, does not check gzip's sum, and quotes the file's whole path when it is cut short.
+read here: `nibabel.volumeutils.array_from_file` needs 1.6 times the memory for a compressed file,
+does not verify the gzip checksum, and shows the full path of a file that is cut short.
 
 A grid without orientation is written with both transform codes 0, one without spacing also with
-pixdim 1 and unknown units: read again, it is without them again.
+pixdim 1 and unknown units, so that neither appears when the file is read again.
 
 References
 ----------
@@ -30,24 +30,24 @@ from ..core.volume import Grid, Volume
 
 __all__ = ["read_nifti", "stored", "write_nifti"]
 
-_Header = Any  # nibabel's Nifti1Header or Nifti2Header, whose methods carry no types
+_Header = Any  # nibabel's Nifti1Header or Nifti2Header, which are untyped
 
 _SWAP = [2, 1, 0, 3]  # (x, y, z, 1) to (z, y, x, 1) and back
 _UNIT_MM = {1: 1000.0, 2: 1.0, 3: 0.001}
-"""Millimeters in the header's unit of length; every other code counts as mm."""
+"""Millimeters per unit of length in the header; other codes count as mm."""
 _NIFTI1_LONGEST = 32767
 _CHUNK = 1 << 24
-_DEFLATE_MOST = 1040  # deflate shrinks 1032-fold at most; a header that claims more is false
+_DEFLATE_MOST = 1040  # deflate compresses 1032 to 1 at most; a header that claims more is wrong
 _QFORM_VOXELS = 0.01
-"""By how much a corner of the grid may lie elsewhere by the qform than by the affine, in voxels.
+"""Largest distance in voxels between a grid corner placed by the qform and by the affine.
 
-A qform holds a rotation as three 32-bit numbers. Near half a turn, as in an axial exam turned a
-little in its plane, their rounding moves a far corner by up to half a voxel; a sheared grid it
-cannot say at all."""
+A qform stores a rotation as three 32-bit numbers. Near half a turn, as in an axial exam rotated a
+little in its plane, rounding them moves a far corner by up to half a voxel; and a qform cannot
+represent shear."""
 
 
 def read_nifti(path: Path) -> list[Volume]:
-    """Phases of a NIfTI file: one for a 2D or 3D file, as many as the last axis of a 4D one.
+    """Phases of a NIfTI file: one if it is 2D or 3D, one per entry of the fourth axis if 4D.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ def read_nifti(path: Path) -> list[Volume]:
     Returns
     -------
     list of Volume
-        Each (Z, Y, X): float32 where the header scales integers, else in the file's own type.
+        Each (Z, Y, X): float32 if the header scales integers, else the file's own type.
 
     Raises
     ------
     InputError
-        If the file is damaged, holds fewer bytes than its header says, complex or color values,
-        or has an affine that cannot be inverted.
+        If the file is damaged, is shorter than its header says, holds complex or color values, or
+        has an affine that cannot be inverted.
     """
     from nibabel.spatialimages import HeaderDataError
     from nibabel.volumeutils import apply_read_scaling
@@ -90,7 +90,7 @@ def read_nifti(path: Path) -> list[Volume]:
     if data.dtype.itemsize > 8:  # long double, which few tools know
         data = data.astype(np.float64)
     if slope is not None and (slope, intercept) != (1.0, 0.0):
-        with np.errstate(over="ignore"):  # infinite values are refused by name later
+        with np.errstate(over="ignore"):  # infinite values get their own error later
             data = apply_read_scaling(data, np.float32(slope), np.float32(intercept))
             data = data.astype(np.float32, copy=False)
     grid = _grid_of(path, header, affine, shape[2::-1])
@@ -109,12 +109,12 @@ def write_nifti(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> N
     volume : Volume
         Array (Z, Y, X) and its grid.
     dtype : dtype, optional
-        Type on disk; by default the array's own, or the nearest that NIfTI readers know.
+        Type on disk; by default the array's own, or the nearest that most readers support.
 
     Raises
     ------
     InputError
-        If whole numbers are asked for and the values are not, or do not fit.
+        If `dtype` is an integer type and the values are not whole numbers that fit.
     StorageError
         If the file cannot be written.
     """
@@ -132,7 +132,7 @@ def write_nifti(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> N
         header.set_sform(affine, code=1)
         header.set_qform(affine, code=1, strip_shears=True)
         if _off_voxels(header.get_qform(), affine, data.T.shape) > _QFORM_VOXELS:
-            header["qform_code"] = 0  # readers then take the sform, which says it exactly
+            header["qform_code"] = 0  # readers then use the sform, which is exact
         header.set_xyzt_units("mm")
     else:
         image = image_class(data.T, None, dtype=data.dtype)
@@ -149,7 +149,7 @@ def write_nifti(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> N
 
 
 def stored(data: NDArray[Any], dtype: DTypeLike | None) -> NDArray[Any]:
-    """The array in a type that image files hold, values unchanged but for rounding of floats.
+    """The array in a type that image files support; values unchanged except for float rounding.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def stored(data: NDArray[Any], dtype: DTypeLike | None) -> NDArray[Any]:
     if dtype is None:
         wanted = np.dtype({"?": "u1", "e": "f4", "g": "f8"}.get(data.dtype.char, data.dtype))
         if data.dtype.kind in "iu" and data.dtype.itemsize == 8:
-            # 64-bit integers: half of the viewers cannot read them.
+            # Half of the viewers cannot read 64-bit integers.
             wanted = np.result_type(np.min_scalar_type(data.min()), np.min_scalar_type(data.max()))
             wanted = np.dtype(np.float64) if wanted.itemsize == 8 else wanted
         dtype = wanted
@@ -178,7 +178,7 @@ def stored(data: NDArray[Any], dtype: DTypeLike | None) -> NDArray[Any]:
 def _off_voxels(
     one: NDArray[np.float64], other: NDArray[np.float64], shape: tuple[int, ...]
 ) -> float:
-    """Largest distance between both places of a corner along an axis, in voxels of the other."""
+    """Largest distance along an axis between both positions of a corner, in voxels of the other."""
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], [1])).reshape(4, -1)
     return float(np.abs(np.linalg.inv(other) @ (one - other) @ corners).max())
 
@@ -227,7 +227,7 @@ def _require_dtype(path: Path, header: _Header) -> np.dtype[Any]:
 def _read_voxels(
     path: Path, stream: BinaryIO, offset: int, voxels: int, dtype: np.dtype[Any]
 ) -> bytearray:
-    """Bytes of all voxels; a header that promises more than the file holds allocates nothing."""
+    """Bytes of all voxels; allocates nothing if the header claims more than the file can hold."""
     needed = voxels * dtype.itemsize
     is_gzip = isinstance(stream, gzip.GzipFile)
     size = path.stat().st_size
@@ -241,7 +241,7 @@ def _read_voxels(
                 break
             raw += chunk
         if is_gzip and len(raw) == needed:
-            stream.read(1)  # the end of the stream is where gzip checks its sum
+            stream.read(1)  # gzip verifies its checksum at the end of the stream
     if len(raw) < needed:
         raise InputError(
             f"Expected {needed:,} bytes of voxels in {path.name}, as its header says",
@@ -262,7 +262,7 @@ def _grid_of(
         affine = np.array(affine, dtype=np.float64)[:, _SWAP]
         affine[:3] *= scale
     else:
-        # nibabel would make up left and right here; the pixel sizes are all the file says.
+        # nibabel would invent left and right here; the file gives only the pixel sizes.
         zooms = [float(zoom) for zoom in header.get_zooms()[:3]]
         x, y, z = zooms + [1.0] * (3 - len(zooms))
         has_spacing = unit in _UNIT_MM or (x, y, z) != (1.0, 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""NRRD: volumes in and out, axes turned here from (X, Y, Z) to (Z, Y, X).
+"""Read and write NRRD; axes change here from (X, Y, Z) to (Z, Y, X).
 
 As in `nifti`, arrays are transposed and the affine's columns with them; nothing is reoriented.
 pynrrd reads the headers, and is loaded only when a file is read or written.
@@ -36,7 +36,7 @@ _TO_RAS = {
 _UNIT_MM = {"um": 0.001, "micron": 0.001, "mm": 1.0, "cm": 10.0, "m": 1000.0}
 _IN_SPACE = frozenset({"domain", "space"})
 _SHRINKS_MOST = 1040
-"""Deflate's limit; a header that claims more voxels than that is false."""
+"""Deflate's limit; a header that claims a larger ratio is wrong."""
 
 
 def read_nrrd(path: Path) -> list[Volume]:
@@ -45,9 +45,9 @@ def read_nrrd(path: Path) -> list[Volume]:
     Parameters
     ----------
     path : Path
-        A `.nrrd` file, or a `.nhdr` header beside its data. The axis that is none of the space's
-        holds the phases, wherever it stands. Spaces RAS, LAS and LPS give an orientation; without
-        one, `spacings` give a spacing.
+        A `.nrrd` file, or a `.nhdr` header beside its data. The axis that is not spatial, wherever
+        it is, holds the phases. Spaces RAS, LAS and LPS give an orientation; without a space,
+        `spacings` give a spacing.
 
     Returns
     -------
@@ -57,7 +57,8 @@ def read_nrrd(path: Path) -> list[Volume]:
     Raises
     ------
     InputError
-        If the file is damaged, holds no real grey values or more than one axis beside space.
+        If the file is damaged, does not hold real grey values, or has more than one axis that is
+        not spatial.
     """
     import nrrd
 
@@ -119,7 +120,7 @@ def write_nrrd(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> No
     Raises
     ------
     InputError
-        If the ending is another, or whole numbers are asked for and the values are none.
+        If the name has another ending, or `dtype` is an integer type and the values do not fit.
     StorageError
         If the file cannot be written.
     """
@@ -166,7 +167,7 @@ def _require_sane(path: Path, header: Any, sizes: list[int]) -> None:
 
 
 def _axes(header: Any, directions: Any, count: int) -> list[int]:
-    """The axes that lie in space, fastest first."""
+    """The spatial axes, fastest first."""
     if directions is not None:
         rows = [np.atleast_1d(np.asarray(row, np.float64)) for row in directions]
         return [axis for axis, row in enumerate(rows) if np.isfinite(row).all()]

@@ -1,8 +1,8 @@
 """PNG, JPEG and TIFF: slices, stacks of slices, and multi-page TIFF, which is a volume.
 
-Such files say neither where the patient's right is nor, in a way to rely on, how large a pixel is
-(a printing resolution is no spacing): grids come without both. Pillow and tifffile are loaded only
-when a file is read or written.
+These files do not say where the patient's right is, nor reliably how large a pixel is (a printing
+resolution is not a spacing), so their grids have neither. Pillow and tifffile are loaded only when
+a file is read or written.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .nifti import stored
 __all__ = ["read_slices", "write_slices"]
 
 _MOST_PIXELS = 1 << 26
-"""Pixels of one page beyond which the file cannot be a slice of an MRI."""
+"""A page with more pixels than this cannot be an MRI slice."""
 _SHRINKS_MOST = 1040
-"""Deflate's limit; a TIFF header that claims a larger ratio is false."""
+"""Deflate's limit; a TIFF header that claims a larger ratio is wrong."""
 
 
 def read_slices(files: Sequence[Path]) -> list[Volume]:
@@ -40,8 +40,8 @@ def read_slices(files: Sequence[Path]) -> list[Volume]:
     Returns
     -------
     list of Volume
-        One volume when the image is grey or its color channels are equal, else one a channel;
-        each (Z, Y, X) without spacing and orientation. An alpha channel is left out.
+        One volume if the image is grey or its color channels are equal, else one per channel;
+        each (Z, Y, X) without spacing and orientation. An alpha channel is ignored.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def write_slices(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
     Raises
     ------
     InputError
-        If the ending is another, or PNG cannot hold the volume.
+        If the name has another ending, or PNG cannot hold the volume.
     StorageError
         If the file cannot be written.
     """
@@ -97,7 +97,7 @@ def write_slices(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
 
 
 def _as_equals(files: Sequence[Path], pages: list[NDArray[Any]]) -> list[NDArray[Any]]:
-    """Pages of a stack, all single, of one size and type; grey ones are repeated beside color."""
+    """Pages of a stack, checked for one size and type; grey ones repeated if others are color."""
     first = pages[0]
     for path, page in zip(files, pages, strict=True):
         if len(page) != 1 or page.shape[1:3] != first.shape[1:3] or page.dtype != first.dtype:
@@ -124,7 +124,7 @@ def _read_pixels(path: Path) -> NDArray[Any]:
         pixels = _read_tiff(path) if is_tiff else _read_with_pillow(path)
     except InputError:
         raise
-    # Both libraries raise whatever a damaged byte leads them to: struct.error, KeyError, ...
+    # On a damaged byte both libraries may raise anything: struct.error, KeyError, ...
     except Exception as error:
         raise InputError(
             f"Expected a complete image, {path.name}",
@@ -140,7 +140,7 @@ def _read_pixels(path: Path) -> NDArray[Any]:
             "Export the magnitude image",
         )
     native = pixels.dtype.newbyteorder("=")
-    if native == np.float16:  # too few tools take half floats
+    if native == np.float16:  # few tools support half floats
         native = np.dtype(np.float32)
     return pixels.astype(native, copy=False)
 
@@ -165,7 +165,7 @@ def _read_with_pillow(path: Path) -> NDArray[Any]:
             return np.asarray(image)[None, ..., :3]
         if mode in ("1", "L", "I", "I;16", "I;16B", "I;16L", "F"):
             pixels = np.asarray(image)[None, ..., None]
-            # A 16-bit PNG may come as 32-bit numbers.
+            # Pillow may give a 16-bit PNG as 32-bit numbers.
             is_png = image.format == "PNG" and mode == "I"
             return pixels.astype(np.uint16) if is_png else pixels
         raise InputError(
@@ -176,9 +176,9 @@ def _read_with_pillow(path: Path) -> NDArray[Any]:
 
 
 def _palette_pixels(image: Any) -> NDArray[Any]:
-    """Grey levels or colors of a palette image; the numbers themselves when colors mark labels.
+    """Grey levels or colors of a palette image; its palette numbers if the colors mark labels.
 
-    Label maps saved with a color for each label keep the labels as palette numbers 0, 1, 2, ...
+    Label maps saved with a color per label keep the labels as palette numbers 0, 1, 2, ...
     """
     indices = np.asarray(image.convert("P") if image.mode == "PA" else image)
     colors = np.asarray(image.convert("RGB"))
@@ -220,8 +220,8 @@ def _read_tiff(path: Path) -> NDArray[Any]:
         alphas = len(page.extrasamples or ())
     if is_inverted and pixels.dtype.kind in "ub":
         pixels = ~pixels
-    # Samples (S) are channels, and so are channels (C) of several slices; a lone C is Z, since
-    # many writers call the pages of a volume so. One other axis is Z, whatever its name.
+    # Samples (S) are channels, and so is C beside another axis; C alone is Z, since many writers
+    # label the pages of a volume that way. One other axis is Z, whatever its name.
     long = [axis for axis, name in enumerate(axes) if name not in "YX" and shape[axis] > 1]
     other = [axis for axis in long if axes[axis] not in "SC"]
     channel_axes = [axis for axis in long if axes[axis] in "SC"]

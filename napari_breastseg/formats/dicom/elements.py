@@ -1,6 +1,6 @@
-"""Single values of a DICOM data set, taken with care: whatever is no such value is none.
+"""Single values of a DICOM data set, read defensively: anything invalid counts as missing.
 
-A header is anybody's text. Loads no pydicom; imports nothing of this package.
+Loads no pydicom.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ __all__ = ["clock_of", "number_of", "numbers_of", "quiet", "text_of", "words_of"
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let pydicom and, once imported, highdicom neither warn nor log: they quote what they read."""
-    # Their modules log under names of their own, which a filter of the package's does not reach.
+    """Silence warnings and logs of pydicom and, once imported, highdicom: they quote headers."""
+    # Their modules log under their own names; a filter on the package's logger does not reach them.
     names = [n for n in logging.root.manager.loggerDict if n.startswith(("pydicom", "highdicom"))]
     loggers = [logging.getLogger(name) for name in names]
     silence = logging.Filter()
@@ -36,7 +36,7 @@ def quiet() -> Iterator[None]:
 
 
 def text_of(data: Any, keyword: str) -> str:
-    """A value as text, stripped; "" if there is none."""
+    """A value as stripped text; "" if missing."""
     try:
         value = data.get(keyword)
     except Exception:
@@ -45,7 +45,7 @@ def text_of(data: Any, keyword: str) -> str:
 
 
 def words_of(data: Any, keyword: str) -> tuple[str, ...]:
-    """The values of an element in capitals."""
+    """The values of an element, in upper case."""
     try:
         value = data.get(keyword)
     except Exception:
@@ -57,7 +57,7 @@ def words_of(data: Any, keyword: str) -> tuple[str, ...]:
 
 
 def numbers_of(data: Any, keyword: str, count: int) -> tuple[float, ...] | None:
-    """As many finite numbers as `count`, None if the element holds others."""
+    """Exactly `count` finite numbers; None if the element holds anything else."""
     try:
         numbers = tuple(float(number) for number in data.get(keyword) or ())
     except Exception:
@@ -66,10 +66,10 @@ def numbers_of(data: Any, keyword: str, count: int) -> tuple[float, ...] | None:
 
 
 def number_of(data: Any, keyword: str) -> float | None:
-    """The first number of an element, None if it holds none."""
+    """The first number of an element; None if it has none."""
     try:
         value = data.get(keyword)
-        # A scanner may write one number for each echo.
+        # A scanner may write one number per echo.
         is_list = hasattr(value, "__getitem__") and not isinstance(value, str)
         number = float(value[0] if is_list else value)
     except Exception:
@@ -81,7 +81,7 @@ _CLOCK = re.compile(r"(\d{2}):?(\d{2})?:?(\d{2}(?:\.\d*)?)?")
 
 
 def clock_of(data: Any, keyword: str) -> float | None:
-    """Second of the day of a time, or of a date with its time (``...DateTime``)."""
+    """Second of the day of a time, or of a date and time (``...DateTime``)."""
     text = text_of(data, keyword)
     if keyword.endswith("DateTime"):
         text = text[8:]

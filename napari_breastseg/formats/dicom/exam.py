@@ -1,4 +1,4 @@
-"""A DICOM exam: found by its headers, its roles shown and changed, read on demand."""
+"""A DICOM exam: found by its headers, roles shown and changed, voxels read on demand."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ __all__ = ["DicomError", "DicomExam", "Row", "finding_exams", "reading_dicom"]
 
 
 class DicomError(InputError):
-    """DICOM files that hold no exam; their folder is not named, for its name may be a patient's."""
+    """DICOM files without an exam; their folder is not named, as that may name a patient."""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One line of the decision: what a series is taken for, and why."""
+    """One row of the decision: the role of a series, and why."""
 
     stack: Stack
     role: str | None
-    """"pre", "post1", ...; None when left out."""
+    """"pre", "post1", ...; None if the series is not used."""
 
     time_s: float | None
-    """Seconds from the injection or the first post phase."""
+    """Seconds from the injection or the first post-contrast phase."""
 
     why: str
 
     @property
     def handle(self) -> str:
-        """What a user calls the series: its number, "4.2" for its second time."""
+        """What the user calls the series: its number, "4.2" for its second time point."""
         return self.stack.handle
 
 
@@ -47,22 +47,22 @@ class Row:
 class DicomExam:
     """One study found in a folder: its stacks, and which of them are phases.
 
-    Nothing here is meant for a file but `case_id`, the handles, roles, times and reasons: frames
-    know their source files, whose names may be a patient's.
+    Only `case_id`, handles, roles, times and reasons may go into a file: frames know their source
+    files, which may be named after a patient.
     """
 
     case_id: str
     stacks: tuple[Stack, ...]
     decision: Decision
     warnings: tuple[str, ...] = ()
-    """What the user should know about the folder, in sentences."""
+    """What the user should know about the folder, in full sentences."""
 
     left_out: tuple[str, ...] = ()
-    """What could not be read and might have been a phase, in sentences; none once the user chose
-    the roles."""
+    """What could not be read and might have been a phase, in full sentences; empty after the user
+    has chosen the roles."""
 
     root: Path = field(default=Path(), repr=False)
-    """The folder or file it was found in."""
+    """The folder or file in which it was found."""
 
     @property
     def phases(self) -> dict[str, Stack]:
@@ -76,12 +76,12 @@ class DicomExam:
 
     @property
     def times_s(self) -> dict[str, float]:
-        """Seconds of the phases from the injection, else from the first post; see `times_of`."""
+        """Seconds of each phase from the injection, or from the first post; see `times_of`."""
         return times_of(self.phases)
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """The decision, a row for each stack: phases first, in order, then what is left out."""
+        """The decision, one row per stack: phases first, in order, then series not used."""
         times = self.times_s
         rows = [
             Row(stack, role, None if role is None else times.get(role), why)
@@ -95,22 +95,22 @@ class DicomExam:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Source files, phase by phase; of all stacks while there are no phases."""
+        """Source files, phase by phase; of all stacks if there are no phases."""
         stacks = self.phases.values() or self.stacks
         return tuple(dict.fromkeys(frame.file for stack in stacks for frame in stack.frames))
 
     def with_roles(self, roles: Mapping[str, str | None]) -> DicomExam:
-        """The same exam with other roles, of the user's choice.
+        """The same exam with the roles that the user chose.
 
         Parameters
         ----------
         roles : mapping of str to str or None
-            Handle to role; stacks not named are left out.
+            Role by handle; other stacks are not used.
 
         Raises
         ------
         InputError
-            If a handle is not there, no role is given, a role comes twice, or a series chosen
+            If a handle does not exist, no role is given, a role is given twice, or a chosen series
             cannot be read.
         """
         handles = [stack.handle for stack in self.stacks]
@@ -138,7 +138,7 @@ class DicomExam:
         return replace(self, decision=decision, left_out=())
 
     def with_phases(self, phases: Sequence[str]) -> DicomExam:
-        """The same exam with roles as the command line gives them.
+        """The same exam with roles as given on the command line.
 
         Parameters
         ----------
@@ -148,8 +148,8 @@ class DicomExam:
         Raises
         ------
         InputError
-            As `with_roles`; or if roles alone are not as many as the phases found, or their
-            order is a question.
+            As `with_roles`; or if the number of roles differs from that of the phases found, or
+            the order of the phases is not clear.
         """
         if any("=" in phase for phase in phases):
             pairs = [phase.partition("=") for phase in phases]
@@ -177,7 +177,7 @@ class DicomExam:
         return self.with_roles({s.handle: role for s, role in zip(found, phases, strict=True)})
 
     def named(self, phases: Sequence[str]) -> DicomExam:
-        """As `with_phases`, with what it raises as the question that reading asks."""
+        """As `with_phases`; what it would raise becomes the exam's question instead."""
         try:
             return self.with_phases(phases)
         except InputError as error:
@@ -191,7 +191,7 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
     Parameters
     ----------
     root : Path
-        The folder they were found in, or the file itself.
+        The folder in which they were found, or the file itself.
     files : sequence of Path
         DICOM files, in any order.
 
@@ -202,7 +202,7 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
     Returns
     -------
     list of DicomExam
-        One per study that holds images, in the order of their folders.
+        One per study with images, in the order of their folders.
 
     Raises
     ------
@@ -250,14 +250,14 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
             are = "file is" if unread == 1 else "files are"
             warnings.append(f"{unread} DICOM {are} cut short or damaged and left out")
         if not any(stack.frames for stack in stacks):
-            name = ""  # whose headers hold no image may not hold the patient either
+            name = ""  # headers without an image may lack the patient too: the name is not checked
         case_id = case_id_of(name, identity, study or str(root.resolve()))
         exams.append(DicomExam(case_id, stacks, decision, tuple(warnings), tuple(left_out), root))
     return exams
 
 
 def _names(root: Path, places: Mapping[str, Sequence[Path]]) -> dict[str, str]:
-    """A name for each study: the folder given, or where it holds several, each one's own."""
+    """A name for each study: the given folder's, or its own folder's if there are several."""
     whole = root.resolve()
     name = whole.name if root.is_dir() else whole.stem
     if len(places) == 1:
@@ -286,7 +286,7 @@ def reading_dicom(exam: DicomExam) -> Job[Exam]:
     Yields
     ------
     Progress
-        Its first messages are the exam's warnings and what is left out.
+        The first messages are the exam's warnings and what could not be read.
 
     Returns
     -------
@@ -296,7 +296,7 @@ def reading_dicom(exam: DicomExam) -> Job[Exam]:
     Raises
     ------
     InputError
-        If the roles are a question, or a file is damaged.
+        If the roles are not clear, or a file is damaged.
     """
     if exam.decision.question is not None:
         raise exam.decision.question

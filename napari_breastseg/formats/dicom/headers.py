@@ -1,6 +1,6 @@
 """What the headers of DICOM files say, frame by frame; no pixels are read.
 
-A header is anybody's text: none of it is ever quoted in an error. Loads pydicom late.
+Header text is never quoted in an error, as it may name a patient. Loads pydicom late.
 """
 
 from __future__ import annotations
@@ -79,16 +79,16 @@ _WANTED = [
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What kind of image a frame is, as far as it decides whether it can be a DCE phase."""
+    """The kind of image a frame is, as needed to decide whether it can be a DCE phase."""
 
     modality: str
     species: str
-    """What its image type, or else its description, makes of it: "subtraction", ...; "" a plain
+    """Special kind by image type, or else by description: "subtraction", ...; "" for a plain
     image."""
 
     is_derived: bool
     sequence: str
-    """"gradient echo", "spin echo", "echo planar", or "" where no header says it."""
+    """"gradient echo", "spin echo", "echo planar", or "" if the header does not say."""
 
     repetition_ms: float | None
     echo_ms: float | None
@@ -98,17 +98,17 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One slice as its header describes it, and where its pixels lie."""
+    """One slice as its header describes it, and where its pixels are."""
 
     file: Path = field(repr=False)
     index: int
-    """Frame of the file, from 0; 0 in a file of one frame."""
+    """Index of the frame in the file, from 0."""
 
     traits: Traits
     rows: int
     columns: int
     position_mm: tuple[float, float, float] | None
-    """Centre of the first pixel in LPS mm, as DICOM has it; None where no header says it."""
+    """Center of the first pixel in LPS mm, as in DICOM; None if the header does not say."""
 
     orientation: tuple[float, ...] | None
     """Direction cosines (LPS) along a row, then along a column."""
@@ -117,7 +117,7 @@ class Frame:
     """Between rows (y), between columns (x)."""
 
     thickness_mm: float | None
-    """Between slices, else of a slice: only where a slice is alone."""
+    """Distance between slices, else slice thickness; only used for a single slice."""
 
     has_agent: bool
     injection_s: float | None
@@ -134,7 +134,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Header:
-    """One file: the series it belongs to and its frames."""
+    """One file: its series and its frames."""
 
     study: str = field(repr=False)
     series: str = field(repr=False)
@@ -147,7 +147,7 @@ class Header:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether a file's first bytes are DICOM's, or a data set's without the preamble."""
+    """Whether a file begins as DICOM, with or without the preamble."""
     try:
         with path.open("rb") as file:
             head = file.read(132)
@@ -157,7 +157,7 @@ def is_dicom(path: Path) -> bool:
 
 
 def has_dicom_head(head: bytes) -> bool:
-    """Whether a file that begins so is DICOM.
+    """Whether a file with these first bytes is DICOM.
 
     Examples
     --------
@@ -166,19 +166,19 @@ def has_dicom_head(head: bytes) -> bool:
     """
     if head[128:132] == b"DICM":
         return True
-    # Written before the preamble was asked for: group 0002 or 0008, one of its first elements.
+    # Older files without a preamble begin with one of the first elements of group 0002 or 0008.
     return head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0" and head[2] in (0, 1, 2, 5, 8)
 
 
 def read_header(path: Path) -> Header | None:
-    """Header of a DICOM file; None when it cannot be read."""
+    """Header of a DICOM file; None if it cannot be read."""
     from pydicom import dcmread
 
     with quiet():
         try:
             data = dcmread(path, stop_before_pixels=True, force=True, specific_tags=_WANTED)
             return _header(path, data)
-        # A damaged byte makes pydicom raise anything: EOFError, KeyError, struct.error, ...
+        # On a damaged byte pydicom may raise anything: EOFError, KeyError, struct.error, ...
         except Exception:
             return None
 
@@ -188,13 +188,13 @@ def _header(path: Path, data: Any) -> Header | None:
     rows, columns = number_of(data, "Rows"), number_of(data, "Columns")
     modality = text_of(data, "Modality").upper()
     if not rows and (not (sop_class or modality) or _IMAGES.fullmatch(sop_class)):
-        return None  # cut short before anything that helps
+        return None  # cut short before anything useful
     is_segmentation = sop_class.startswith(_SEG) or modality == "SEG"
     frames: tuple[Frame, ...] = ()
     if rows and columns and not is_segmentation:
         count = int(number_of(data, "NumberOfFrames") or 1)
         if count > path.stat().st_size:
-            return None  # no frame takes less than a byte: a false number
+            return None  # a frame has at least one byte: the number is wrong
         frames = tuple(
             frame_of(path, data, index, int(rows), int(columns)) for index in range(count)
         )
@@ -211,7 +211,7 @@ def _header(path: Path, data: Any) -> Header | None:
 
 
 def frame_of(path: Path, data: Any, index: int, rows: int, columns: int) -> Frame:
-    """One frame of a data set as its header describes it."""
+    """One frame of a data set, as its header describes it."""
     groups = groups_of(data, index)
     pixel = groups("PixelMeasuresSequence")
     content = groups("FrameContentSequence")
@@ -254,7 +254,7 @@ def frame_of(path: Path, data: Any, index: int, rows: int, columns: int) -> Fram
 
 
 def groups_of(data: Any, index: int) -> Any:
-    """Where a frame's attributes of a functional group stand; in the data set itself if none."""
+    """Function from a functional group's keyword to its item for a frame, else the data set."""
     of_frames = getattr(data, "PerFrameFunctionalGroupsSequence", None) or []
     shared = getattr(data, "SharedFunctionalGroupsSequence", None) or []
     places = [of_frames[index]] if index < len(of_frames) else []
@@ -270,7 +270,7 @@ def groups_of(data: Any, index: int) -> Any:
     return find
 
 
-# Image types, and descriptions where types are silent, that are no phase of a dynamic series.
+# Image types, and words in descriptions, of images that are not phases of a dynamic series.
 _SPECIES_OF_TYPE = {
     "mosaic": {"MOSAIC"},
     "localizer": {"LOCALIZER", "SCOUT"},
@@ -341,7 +341,7 @@ def _is_orientation(cosines: tuple[float, ...] | None) -> bool:
 
 
 def rescale_of(data: Any, index: int) -> tuple[float, float]:
-    """Slope and intercept that turn a frame's stored numbers into its values; 1 and 0 if none."""
+    """Slope and intercept that turn a frame's stored numbers into values; 1 and 0 if not given."""
     place = groups_of(data, index)("PixelValueTransformationSequence")
     slope, intercept = number_of(place, "RescaleSlope"), number_of(place, "RescaleIntercept")
     return (slope if slope else 1.0), (intercept or 0.0)

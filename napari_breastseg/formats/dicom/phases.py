@@ -1,6 +1,6 @@
 """Which stacks are the phases of a DCE exam, in which order, and why.
 
-What cannot be told is a question, never a guess.
+If that is not clear, the user is asked; nothing is guessed.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ __all__ = ["Decision", "decide", "times_of"]
 
 _NO_PHASE = {
     "no image": "holds no image",
-    "segmentation": "a segmentation (SEG), no image",
-    "mosaic": "a mosaic: all slices tiled in one picture, as functional imaging has it",
+    "segmentation": "a segmentation (SEG), not an image",
+    "mosaic": "a mosaic: all slices tiled in one picture, as in functional imaging",
     "localizer": "a localizer",
     "subtraction": "a subtraction, computed from the phases",
     "projection or reformat": "a projection or reformat, computed from another series",
 }
 _SAME_S = 10.0
-"""Times of making closer than this are no order: one acquisition, reconstructed twice."""
+"""Content times closer than this do not give an order: one acquisition reconstructed twice."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Roles and reasons, one of each per stack, in the stacks' order."""
+    """A role and a reason for each stack, in the order of the stacks."""
 
     roles: tuple[str | None, ...]
     whys: tuple[str, ...]
     question: InputError | None = None
-    """What must be asked before the exam can be read."""
+    """What to ask the user before the exam can be read."""
 
 
 def decide(stacks: Sequence[Stack]) -> Decision:
@@ -49,7 +49,7 @@ def decide(stacks: Sequence[Stack]) -> Decision:
     Returns
     -------
     Decision
-        With a `question` where two readings are equal, or nothing can be read.
+        With a `question` if two readings are equally good, or nothing can be read.
     """
     whys = [_why_not(stack) for stack in stacks]
     left = [i for i, why in enumerate(whys) if not why]
@@ -64,7 +64,7 @@ def decide(stacks: Sequence[Stack]) -> Decision:
     largest = [group for group in groups if len(group) == most]
     if len(largest) > 1:
         for i in (i for group in largest for i in group):
-            whys[i] = "may be the dynamic series, or another of its size may"
+            whys[i] = "may be the dynamic series; another one has as many phases"
         return _asked(
             stacks,
             whys,
@@ -80,7 +80,7 @@ def decide(stacks: Sequence[Stack]) -> Decision:
 
 
 def _why_not(stack: Stack) -> str:
-    """Why a stack is no phase, "" where it may be one."""
+    """Why a stack cannot be a phase; "" if it may be one."""
     traits = stack.traits
     if traits.species in ("no image", "segmentation"):
         return _NO_PHASE[traits.species]
@@ -92,9 +92,9 @@ def _why_not(stack: Stack) -> str:
         return _NO_PHASE.get(traits.species, f"a {traits.species}")
     if traits.sequence == "spin echo":
         is_t2 = traits.echo_ms is not None and traits.echo_ms >= 40
-        return f"a spin echo ({'T2' if is_t2 else 'T1'} weighted), no dynamic gradient echo"
+        return f"a spin echo ({'T2' if is_t2 else 'T1'} weighted), not a dynamic gradient echo"
     if traits.sequence == "echo planar":
-        return "echo planar, as diffusion is, no dynamic gradient echo"
+        return "echo planar, as in diffusion, not a dynamic gradient echo"
     return _say_problem(stack) if stack.problem is not None else ""
 
 
@@ -112,7 +112,7 @@ def _say_problem(stack: Stack) -> str:
 
 
 def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
-    """A folder without any dynamic series: its one image series, if there is just one."""
+    """A folder without a dynamic series: its image series, if there is only one."""
     readable = [i for i, stack in enumerate(stacks) if stack.grid is not None]
     originals = [i for i in readable if not stacks[i].traits.species] or readable
     groups = _alike(stacks, originals)
@@ -134,7 +134,7 @@ def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
 
 
 def _alike(stacks: Sequence[Stack], indices: Sequence[int]) -> list[list[int]]:
-    """Stacks that can be phases of one exam, grouped: one grid, one way of imaging."""
+    """Groups of stacks that can be phases of one exam: same grid, same kind of imaging."""
     groups: list[list[int]] = []
     for i in indices:
         for group in groups:
@@ -147,7 +147,7 @@ def _alike(stacks: Sequence[Stack], indices: Sequence[int]) -> list[list[int]]:
 
 
 def _difference(stack: Stack, other: Stack) -> str:
-    """Why two stacks cannot be phases of one exam, "" where they can."""
+    """Why two stacks cannot be phases of one exam; "" if they can."""
     if stack.grid is None or other.grid is None:
         return "not readable"
     if not stack.grid.matches(other.grid):
@@ -214,9 +214,9 @@ def _in_roles(
 
 
 def _ordered(stacks: Sequence[Stack], group: list[int]) -> tuple[list[int] | None, str]:
-    """The group in order of time and what told it; None and what is the matter.
+    """The group in order of time and what gives the order; None and the reason if nothing does.
 
-    The times of one series are in order already.
+    The time points of one series are in order already.
     """
     starts: dict[Hashable, int] = {}
     for i in group:
@@ -271,7 +271,7 @@ def _compared(
     *,
     is_clock: bool = False,
 ) -> dict[int, float] | None:
-    """A value for each stack, None unless all have one; times of day from the earliest."""
+    """A value for each stack, None unless all have one; times of day relative to the earliest."""
     values = {i: key(stacks[i]) for i in indices}
     known = {i: float(value) for i, value in values.items() if value is not None}
     if len(known) < len(values):
@@ -281,10 +281,10 @@ def _compared(
 
 
 def times_of(phases: dict[str, Stack]) -> dict[str, float]:
-    """Seconds of each phase's begin from the injection where known, else from the first post.
+    """Start of each phase in seconds from the injection if known, else from the first post.
 
-    Phases before are negative; a phase whose time is not known is left out. Without any post
-    phase whose time is known there are no times.
+    Earlier phases are negative; phases of unknown time are left out. Without a post-contrast phase
+    of known time there are no times.
     """
     begins: dict[str, float] = {}
     for role, stack in phases.items():
@@ -293,7 +293,7 @@ def times_of(phases: dict[str, Stack]) -> dict[str, float]:
         if acquired is None:
             continue
         if any(other.acquired_s == acquired for other in others):
-            # The series' begin, written into each of its times: the trigger delay counts from it.
+            # The start of the series, repeated for each time point; trigger delays count from it.
             if trigger is None or any(other.trigger_s in (None, trigger) for other in others):
                 continue
             acquired = (acquired + trigger) % DAY_S
@@ -305,7 +305,7 @@ def times_of(phases: dict[str, Stack]) -> dict[str, float]:
     injections = {f.injection_s for s in phases.values() for f in s.frames} - {None}
     if len(injections) == 1:
         injected = injections.pop()
-        # Given before the first post phase ended, and not long before: else it is no injection.
+        # Given shortly before or during the first post phase; else it is not the injection.
         if injected is not None and -120.0 <= _signed(zero - injected) <= 600.0:
             zero = injected
     return {role: round(_signed(begin - zero), 3) for role, begin in begins.items()}

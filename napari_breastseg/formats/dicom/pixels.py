@@ -1,4 +1,4 @@
-"""The voxels of a stack: decoded, rescaled, in order. Loads pydicom late."""
+"""The voxels of a stack: decoded, rescaled and in order. Loads pydicom late."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .stacks import Stack
 __all__ = ["reading_stack"]
 
 _TOLD_EVERY = 8
-"""Slices between two words of progress: a window that shows each one slows the reading down."""
+"""Slices between two reports of progress: showing every slice would slow down reading."""
 
 
 def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
@@ -28,20 +28,19 @@ def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
     Parameters
     ----------
     stack : Stack
-        One that has a grid.
+        A stack with a grid.
     stage : str
-        What the progress is called.
+        Text of the progress.
 
     Yields
     ------
     Progress
-        After some slices at a time.
+        After every few slices.
 
     Returns
     -------
     Volume
-        (Z, Y, X): the stored integers where the rescale slope is 1, with the intercept added;
-        else float32.
+        (Z, Y, X): the stored integers plus intercept if the rescale slope is 1, else float32.
 
     Raises
     ------
@@ -97,11 +96,11 @@ def _planes(
             top = (1 << int(data.get("BitsStored") or 16)) - 1
             is_signed = bool(data.get("PixelRepresentation"))
             for plane in iter_pixels(data, indices=wanted, raw=True):
-                if is_inverted:  # bright means little; signed numbers are mirrored about -1/2
+                if is_inverted:  # high values are dark; signed numbers are mirrored about -1/2
                     plane = ~plane if is_signed else plane.dtype.type(top) - plane
                 planes.append(plane.astype(plane.dtype.newbyteorder("="), copy=False))
             scales = [rescale_of(data, frame.index) for frame in frames]
-        # What a damaged byte or a missing decoder raises is any error, and may quote the header.
+        # A damaged byte or a missing decoder may raise anything, and may quote the header.
         except Exception:
             planes, scales = [], []
     size = (first.rows, first.columns)
@@ -118,7 +117,7 @@ def _planes(
 
 
 def _shifted(data: NDArray[Any], intercepts: NDArray[np.float64]) -> NDArray[Any]:
-    """Voxels with each slice's intercept added; whole numbers stay whole."""
+    """Voxels with each slice's intercept added; integers stay integers."""
     if not intercepts.any():
         return data
     offsets = intercepts[:, None, None]

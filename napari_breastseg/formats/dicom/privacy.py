@@ -1,7 +1,7 @@
-"""What in a header names a patient, and names that do not: case ids of DICOM folders.
+"""Identifying header values, and case ids of DICOM folders without them.
 
-A folder keeps its name as case id unless that name holds an identity value of the headers; then a
-keyed hash stands for it, the same for the same study wherever it lies. The key never leaves
+A folder's name is its case id unless it contains an identifying value from the headers. Then a
+keyed hash takes its place, the same for the same study in any folder. The key never leaves
 ``BREASTSEG_HOME``.
 """
 
@@ -39,7 +39,7 @@ IDENTITY_KEYWORDS = (
     "AcquisitionDate",
     "ContentDate",
 )
-"""Elements whose values name a patient or tell an examination from others."""
+"""Elements whose values identify a patient or an examination."""
 
 KEY_FILE = "pseudonym.key"
 _KEY_BYTES = 32
@@ -48,24 +48,24 @@ _NO_NAMES = frozenset(
     {"anon", "anonymous", "anonymized", "breast", "case", "dicom", "dummy", "exam", "mr", "mri"}
     | {"name", "patient", "phantom", "test"}
 )
-"""Parts of what stands for a name in cleaned data; they name nobody."""
+"""Words used instead of a name in anonymized data; they identify nobody."""
 _SUBSTRING_FROM = 4
-"""Characters from which a value counts wherever it stands in a name; shorter ones as a word."""
+"""Values this long count anywhere within a name, shorter ones only as whole words."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Values of headers that name a patient or an examination; compared, never shown."""
+    """Header values that identify a patient or an examination; compared, never shown."""
 
     words: frozenset[str] = field(default=frozenset(), repr=False)
-    """Letters and digits only, case folded."""
+    """Letters and digits only, in lower case."""
 
     def __or__(self, other: Identity) -> Identity:
         """Both together."""
         return Identity(self.words | other.words)
 
     def is_in(self, text: str) -> bool:
-        """Whether a text holds one of the values, or a UID.
+        """Whether a text contains one of the values, or a UID.
 
         Examples
         --------
@@ -81,12 +81,12 @@ class Identity:
 
 
 def identity_of(data: Any) -> Identity:
-    """Identity values of a data set."""
+    """Identifying values of a data set."""
     words: set[str] = set()
     for keyword in IDENTITY_KEYWORDS:
         try:
             value = data.get(keyword)
-        # What a damaged element raises is any error.
+        # A damaged element may raise anything.
         except Exception:
             continue
         for text in _texts(value):
@@ -95,7 +95,7 @@ def identity_of(data: Any) -> Identity:
                 continue
             words |= {_squeezed(text)}
             if "Name" in keyword:
-                # A name's parts; single letters are initials, and everywhere.
+                # The parts of a name; single letters, such as initials, would match everywhere.
                 parts = {part for part in _split(text) if len(part) > 1}
                 words |= {part for part in parts - _NO_NAMES if not part.isdigit()}
     return Identity(frozenset(words - {""}))
@@ -109,20 +109,20 @@ def case_id_of(name: str, identity: Identity, secret: str) -> str:
     name : str
         Name of the folder, or of the file without its ending.
     identity : Identity
-        What must not be in the id.
+        Values that must not appear in the id.
     secret : str
-        What tells the exam from others, such as its study's UID; only its keyed hash is used.
+        What distinguishes the exam, such as its study UID; only its keyed hash is used.
 
     Returns
     -------
     str
-        The name with other characters than letters, digits, "_", "-" and "." replaced by "_", or
+        The name, with characters other than letters, digits, "_", "-" and "." replaced by "_"; or
         "exam-" and ten hexadecimal digits.
 
     Raises
     ------
     StorageError
-        If a key is needed and cannot be kept.
+        If a key is needed and cannot be stored.
     """
     cleaned = re.sub(r"\.{2,}", ".", re.sub(r"[^A-Za-z0-9._-]+", "_", name)).strip("._-")[:80]
     if cleaned.strip("._-") and not identity.is_in(name) and not identity.is_in(cleaned):
@@ -154,12 +154,12 @@ def _key() -> bytes:
 
 
 def _create(path: Path) -> None:
-    """A new key, whole from the moment its name is there; never in place of another one."""
+    """Create a new key, complete as soon as its name exists; never replaces another."""
     key = secrets.token_bytes(_KEY_BYTES)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         _write_new(temporary, key)
-        os.link(temporary, path)  # unlike a rename, this fails where a key is
+        os.link(temporary, path)  # unlike a rename, this fails if a key exists
     except FileExistsError:
         raise
     except OSError:  # a disk without hard links
@@ -187,12 +187,12 @@ def _texts(value: Any) -> Iterable[str]:
         items = list(value)
     except TypeError:
         return [str(value)]
-    # Items of a sequence hold further ids.
+    # Items of a sequence hold further patient ids.
     return [str(item.get("PatientID", "") if hasattr(item, "get") else item) for item in items]
 
 
 def _dates(text: str) -> set[str]:
-    """A date (YYYYMMDD) as people write it, without separators."""
+    """A date (YYYYMMDD) in the usual orders of day, month and year, without separators."""
     digits = _squeezed(text)
     if len(digits) != 8 or not digits.isdigit():
         return {digits}
@@ -213,5 +213,5 @@ def _squeezed(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Case folded, without accents."""
+    """In lower case, without accents."""
     return re.sub("[\u0300-\u036f]", "", unicodedata.normalize("NFKD", text.casefold()))

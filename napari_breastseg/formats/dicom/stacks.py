@@ -1,6 +1,6 @@
 """From headers to stacks: the slices of one series at one time, in order, on a grid.
 
-Slices are ordered by their position along the normal of their plane, never by a number or a
+Slices are ordered by their position along the normal of their plane, never by instance number or
 thickness. LPS becomes RAS here.
 
 `highdicom.spatial.get_volume_positions` also orders positions, but says only that a stack is not
@@ -25,49 +25,49 @@ from .times import at_times, first_of_day
 __all__ = ["LPS_TO_RAS", "Stack", "affine_of", "plane_directions", "stacks_of", "upward"]
 
 _UNEVEN = 0.05
-"""Part of the slice distance by which one may differ, ..."""
+"""Fraction of the slice distance by which one distance may differ, ..."""
 _ROUNDED_MM = 0.11
-"""... or this, if more, though never half of it: some positions are written with one digit."""
+"""... or this, if larger (some positions are written with one decimal), but never half of it."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
-"""DICOM's axes rise to the left and the back, ours to the right and the front."""
+"""DICOM's axes point to the left and back, ours to the right and front."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stack:
     """What may become a phase: the slices of one series at one time.
 
-    Its `frames` are the source files in the order of the volume's z, from index 0.
+    Its `frames` are in the order of the volume's z axis, from index 0.
     """
 
     handle: str
-    """What a user calls it: the series number, with ".2" for the second of several times."""
+    """What the user calls it: the series number, with ".2" for the second of several times."""
 
     series: Hashable = field(repr=False)
     description: str = field(repr=False)
-    """The scanner's words for the series; "" where they hold an identity value. For the eyes of
-    who has the files, not for outputs."""
+    """The scanner's description; "" if it contains an identifying value. To be shown to someone who
+    has the files, not written to outputs."""
 
     traits: Traits
     frames: tuple[Frame, ...]
     grid: Grid | None = None
-    """None where `problem` says why there is none, and for what is no image."""
+    """None if there is a `problem`, and for anything that is not an image."""
 
     problem: InputError | None = None
     notes: tuple[str, ...] = ()
 
     @property
     def has_agent(self) -> bool:
-        """Whether a header names a contrast agent."""
+        """Whether a header mentions a contrast agent."""
         return any(frame.has_agent for frame in self.frames)
 
     @property
     def temporal_position(self) -> int | None:
-        """Temporal position, where all slices have the same."""
+        """Temporal position, if all slices have the same."""
         return _shared(frame.temporal_position for frame in self.frames)
 
     @property
     def trigger_s(self) -> float | None:
-        """Trigger delay of the first slice to have one, in seconds."""
+        """Smallest trigger delay of a slice, in seconds."""
         return min((f.trigger_s for f in self.frames if f.trigger_s is not None), default=None)
 
     @property
@@ -77,7 +77,7 @@ class Stack:
 
     @property
     def content_s(self) -> float | None:
-        """Second of the day at which the first slice was made."""
+        """Second of the day at which the image of the first slice was created."""
         return first_of_day(f.content_s for f in self.frames)
 
 
@@ -87,11 +87,11 @@ def stacks_of(headers: Sequence[Header]) -> list[Stack]:
     Parameters
     ----------
     headers : sequence of Header
-        All of one study; what is no image gives a stack without frames.
+        All of one study; a file that is not an image gives a stack without frames.
     """
     by_series: dict[Hashable, list[Header]] = defaultdict(list)
     for header in headers:
-        # Without a UID the folder is all that holds a series together.
+        # Without a UID only the folder holds a series together.
         folder = header.frames[0].file.parent if header.frames else None
         by_series[header.series or (folder, header.number)].append(header)
     ordered = sorted(
@@ -127,7 +127,8 @@ def _stacks_of_series(name: str, key: Hashable, headers: Sequence[Header]) -> li
         word = "segmentation" if headers[0].is_segmentation else "no image"
         traits = Traits(headers[0].modality, word, False, "", None, None, None)
         return [Stack(name, key, description, traits, ())]
-    copied = f"{copies} of its slices {'is' if copies == 1 else 'are'} there twice, counted once"
+    word = "slice was" if copies == 1 else "slices were"
+    copied = f"{copies} duplicate {word} ignored"
     notes = (copied,) if copies else ()
     first = Stack(name, key, description, next(iter(kinds))[0], (), notes=notes)  # type: ignore[index]
     stacks = [
@@ -149,7 +150,7 @@ def _renamed(stack: Stack, handle: str) -> Stack:
 
 
 def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
-    """Stacks of frames of one size and kind: one, or one for each time."""
+    """Stacks of frames of one size and kind: one, or one per time."""
     if base.traits.species == "mosaic":
         return [
             _refused(
@@ -197,7 +198,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
             )
         ]
     distances = np.array([frame.position_mm for frame in frames]) @ upward(frames[0])
-    # A hundredth of a mm is finer than any slice distance, and coarser than rounding.
+    # A hundredth of a mm is finer than any slice distance and coarser than rounding errors.
     places = [int(place) for place in np.round(distances * 100)]
     most = max(Counter(places).values())
     if most == 1:
@@ -220,7 +221,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
 
 
 def _placed(base: Stack, frames: list[Frame]) -> Stack:
-    """Stack of frames in order of place; refused where they are no even stack."""
+    """Stack of frames in order of position; has a problem if they are not evenly stacked."""
     frame = frames[0]
     positions = np.array([f.position_mm for f in frames])
     size = (len(frames), frame.rows, frame.columns)
@@ -258,9 +259,9 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
 
 
 def _without_place(base: Stack, frames: list[Frame]) -> Stack:
-    """Frames whose headers hold no position: a lone slice, or the frames of one file as they come.
+    """Frames without a position: a single slice, or the frames of one file in their own order.
 
-    Their sides are unknown.
+    The patient's sides are unknown.
     """
     if len({frame.file for frame in frames}) > 1:
         return _refused(
@@ -298,14 +299,14 @@ def affine_of(lowest: Frame, step_mm: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def plane_directions(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Directions (LPS) along a row and along a column, of unit length."""
+    """Unit vectors (LPS) along a row and along a column."""
     cosines = np.asarray(frame.orientation, np.float64)
     row, column = cosines[:3], cosines[3:]
     return row / np.linalg.norm(row), column / np.linalg.norm(column)
 
 
 def upward(frame: Frame) -> NDArray[np.float64]:
-    """Direction (LPS) in which slices are counted: the normal, from the feet up where it can."""
+    """Direction (LPS) in which slices are counted: the normal, upwards from the feet if axial."""
     normal = np.cross(*plane_directions(frame))
     is_axial = int(np.argmax(np.abs(normal))) == 2
     return -normal if is_axial and normal[2] < 0 else normal

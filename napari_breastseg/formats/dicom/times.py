@@ -1,6 +1,6 @@
 """Times of day within a visit, and slices grouped by time.
 
-Dates are not used: anonymized files have one date for all.
+Dates are not used: anonymized files often share one date.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["at_times", "first_of_day", "since"]
 
 
 def first_of_day(times_s: Iterable[float | None]) -> float | None:
-    """Earliest of some times of day, all within one visit, which may last over midnight.
+    """Earliest of several times of day within one visit, which may pass midnight.
 
     Examples
     --------
@@ -24,7 +24,7 @@ def first_of_day(times_s: Iterable[float | None]) -> float | None:
     known = sorted({time for time in times_s if time is not None})
     if not known:
         return None
-    # The longest stretch without a time is the one outside the visit; the first ends it.
+    # The longest gap lies outside the visit, and ends with the visit's first time.
     gaps = [(known[i] - known[i - 1]) % DAY_S or DAY_S for i in range(len(known))]
     return known[gaps.index(max(gaps))]
 
@@ -35,7 +35,7 @@ def since(start_s: float, time_s: float) -> float:
 
 
 def at_times(frames: list[Frame], places: list[int], most: int) -> list[list[Frame]] | None:
-    """Frames grouped by time, earliest first; None where nothing tells the times apart."""
+    """Frames grouped by time, earliest first; None if nothing tells the times apart."""
     keys: tuple[Callable[[Frame], float | None], ...] = (
         lambda frame: frame.temporal_position,
         lambda frame: frame.trigger_s,
@@ -55,7 +55,7 @@ def at_times(frames: list[Frame], places: list[int], most: int) -> list[list[Fra
             groups[time].append(i)
         if len(groups) == most and all(_is_single(places[i] for i in g) for g in groups.values()):
             return [[frames[i] for i in groups[time]] for time in sorted(groups)]
-        # Slices acquired one after the other: each place has its own times, in the same order.
+        # Slices acquired one after another: each position has its own times, in the same order.
         if ranked is None:
             ranked = _by_rank(frames, places, times, most)
     return ranked

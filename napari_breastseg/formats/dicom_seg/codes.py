@@ -1,4 +1,4 @@
-"""Codes that say what a segment is.
+"""Codes for what a segment shows.
 
 References
 ----------
@@ -23,7 +23,7 @@ TYPES: dict[str, Coded] = {
     "secondary-neoplasm": ("14799000", "Neoplasm, Secondary"),
     "carcinoma": ("1187425009", "Carcinoma"),
 }
-"""What a mask may be said to show."""
+"""What a mask may show."""
 
 SIDES: dict[str, Coded] = {
     "right": ("24028007", "Right"),
@@ -33,7 +33,7 @@ SIDES: dict[str, Coded] = {
 
 LESION_VALUES = frozenset(
     {value for value, _ in TYPES.values()}
-    # The same in the codes of before SNOMED CT, and primary malignant neoplasm in both.
+    # The same in older codes (SNOMED RT), and primary malignant neoplasm in both.
     | {"86049000", "M-01100", "M-03000", "M-8FFFF", "M-80001", "M-80003", "M-80006"}
 )
-"""Types by which a lesion's segment is told from others when a SEG is read."""
+"""Types that mark a segment as a lesion when a SEG is read."""

@@ -1,9 +1,9 @@
 """DICOM SEG to label map: each frame is placed by its ImagePositionPatient.
 
-`highdicom.seg.Segmentation.get_volume` gives a volume only of a SEG whose own frames are evenly
-spaced, and refuses, for instance, the SEG that the archive ships with Duke exams: three slices far
-apart. Here each frame is laid on the exam's grid by itself, however that is turned. highdicom would
-also quote headers in its errors. Loads pydicom late.
+`highdicom.seg.Segmentation.get_volume` needs frames that are evenly spaced among themselves. It
+refuses, for instance, the SEG published with the Duke exams: three slices far apart. Here each
+frame is placed on the exam's grid separately, in any orientation. highdicom's errors would also
+quote headers. Loads pydicom late.
 
 References
 ----------
@@ -30,16 +30,16 @@ from .codes import LESION_VALUES
 __all__ = ["Segment", "is_seg", "read_seg", "segments_of"]
 
 _DRIFT_VOXELS = 0.1
-"""By how much a frame's far edge may miss the exam's voxels, in voxels."""
+"""How far the far edge of a frame may lie off the exam's voxels, in voxels."""
 _OFF_VOXELS = 0.25
-"""By how much a frame may miss a voxel's centre: written positions are rounded."""
+"""How far a frame may lie off a voxel's center, in voxels: written positions are rounded."""
 _STEP_PART = 0.05
-"""Part of the slice distance by which a gap may differ from a multiple of it."""
+"""Fraction of the slice distance by which a gap may differ from a multiple of it."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What a SEG says of one of its segments, in codes; its free text is not kept."""
+    """What a SEG says about one segment, in codes; free text is not kept."""
 
     number: int
     category: str
@@ -67,12 +67,12 @@ def is_seg(path: Path) -> bool:
 
 
 def segments_of(path: Path) -> tuple[Segment, ...]:
-    """Segments of a DICOM SEG by number, the background of a label map left out.
+    """Segments of a DICOM SEG by number, without the background of a label map.
 
     Raises
     ------
     InputError
-        If the file is damaged or describes no segment.
+        If the file is damaged or has no segment.
     """
     return _segments(_load(path))
 
@@ -84,30 +84,30 @@ def read_seg(
     case_id: str = "",
     segments: Collection[int] | None = None,
 ) -> LabelMap:
-    """Label map of a DICOM SEG: tumor wherever one of its segments is.
+    """Label map of a DICOM SEG: tumor wherever one of the chosen segments is.
 
     Parameters
     ----------
     path : Path
-        A SEG of any kind: binary, fractional (from half of its maximum on) or label map.
+        A SEG of any kind: binary, fractional (at least half of its maximum) or label map.
     grid : Grid, optional
-        The exam's grid to place the frames on, turned or flipped as it may be. By default the
-        grid that the frames lie on themselves, slices without a frame between them included.
+        The exam's grid on which to place the frames, in any orientation. By default the grid of
+        the frames themselves, including slices between them that have no frame.
     case_id : str
-        What to call the exam in an error.
+        Name of the exam in errors.
     segments : collection of int, optional
         Segment numbers. By default the only segment, or those coded as lesion, mass or neoplasm.
 
     Returns
     -------
     LabelMap
-        (Z, Y, X): 1 in the segments, else 0. Slices the SEG has no frame for are empty.
+        (Z, Y, X): 1 in the segments, else 0. Slices without a frame are empty.
 
     Raises
     ------
     InputError
-        If the file is damaged, which segment is meant is a question, or the frames do not lie
-        on the grid.
+        If the file is damaged, it is not clear which segment is meant, or the frames do not lie on
+        the grid.
     """
     data = _load(path)
     chosen = _chosen(_segments(data), segments)
@@ -137,7 +137,7 @@ def _load(path: Path) -> Any:
         try:
             data = dcmread(path, force=True)
             is_whole = bool(data.SegmentSequence) and int(data.Rows) > 0
-        # What a damaged byte makes pydicom raise is any error, and may quote the header.
+        # On a damaged byte pydicom may raise anything, and may quote the header.
         except Exception:
             is_whole = False
     if not is_whole:
@@ -191,7 +191,7 @@ def _listed(numbers: Collection[int]) -> str:
 
 
 def _planes(path: Path, data: Any, chosen: set[int]) -> list[_Plane]:
-    """Frames of the chosen segments with their masks, (rows, columns) each."""
+    """Frames of the chosen segments with their masks (rows, columns)."""
     from pydicom.pixels import pixel_array
 
     from ..dicom import jpeg  # noqa: F401  registers its decoder
@@ -241,7 +241,7 @@ def _place(placed: NDArray[np.uint8], plane: _Plane, grid: Grid, case_id: str) -
     row, column = plane_directions(frame)
     between_rows, between_columns = frame.spacing_mm or (0.0, 0.0)
     inverse = np.linalg.inv(grid.affine[:3, :3])
-    # Voxels by which one moves from row to row and from column to column of the frame.
+    # Steps in voxels from column to column and from row to row of the frame.
     steps = inverse @ LPS_TO_RAS @ np.column_stack([column * between_rows, row * between_columns])
     start = inverse @ (LPS_TO_RAS @ np.array(frame.position_mm) - grid.affine[:3, 3])
     whole = np.rint(steps).astype(int)

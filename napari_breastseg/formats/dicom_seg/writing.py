@@ -1,9 +1,9 @@
-"""Label map to DICOM SEG, naming the source images of each frame.
+"""Label map to DICOM SEG, with references to the source images of each frame.
 
-A SEG belongs to the patient's study, so its patient and study modules are those of its source: of
-all files of this package it is the only one that names the patient. highdicom makes the object from
-headers stripped of them, so that nothing it says can quote one; they are added last. Loads pydicom
-and highdicom late.
+A SEG belongs to the patient's study, so its patient and study modules are those of its source. It
+is the only file of this package that names the patient. highdicom builds the object from headers
+without these modules, so that none of its messages can quote them; they are added last. Loads
+pydicom and highdicom late.
 
 References
 ----------
@@ -32,16 +32,16 @@ from .codes import BREAST, CATEGORY, SIDES, TYPES, Coded
 __all__ = ["ALGORITHMS", "WrittenSeg", "write_seg"]
 
 ALGORITHMS = ("manual", "semiautomatic", "automatic")
-"""How a mask came about, as DICOM tells it."""
+"""How a mask was made, in DICOM's terms."""
 
 _MAKER = "napari-breastseg"
 _SERIES_NUMBER = 900
 _WIDE_MM = 250.0
-"""Width from which a field of view holds both breasts."""
+"""A field of view at least this wide shows both breasts."""
 _MIDDLE_MM = 20.0
-"""Distance from its middle within which a voxel may belong to either."""
+"""A voxel this close to its middle may belong to either breast."""
 
-# What highdicom needs of a source image; nothing here says whose it is.
+# What highdicom needs of a source image; nothing here identifies the patient.
 _KEPT = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality"),
     *("FrameOfReferenceUID", "PositionReferenceIndicator", "ImageType", "Rows", "Columns"),
@@ -58,16 +58,16 @@ _ASKED_FOR = (
 
 @dataclass(frozen=True)
 class WrittenSeg:
-    """What a SEG says that was written."""
+    """What was written into a SEG."""
 
     case_id: str
     role: str
-    """The phase whose images it names."""
+    """The phase whose images it refers to."""
 
     frames: int
     voxels: int
     side: str | None
-    """"right", "left" or "both"; None where it is left out."""
+    """"right", "left" or "both"; None if not stated."""
 
 
 def write_seg(
@@ -88,20 +88,20 @@ def write_seg(
     path : Path
         Ends in `.dcm`.
     label_map : LabelMap
-        On the grid of the exam; only its tumor is written, `ignore` is not.
+        On the grid of the exam; only tumor is written, not `ignore`.
     exam : DicomExam
         The exam the mask was drawn on.
     role : str, optional
-        The phase whose images the SEG names: by default the first after contrast.
+        The phase whose images the SEG refers to: by default the first post-contrast phase.
     kind : str
         One of `TYPES`.
     side : {"right", "left", "both", "none"}, optional
-        Laterality of the breast region. By default told from the tumor's place in a field of
-        view of both breasts, and left out where that is not clear.
+        Laterality of the breast. By default derived from the tumor's position in a field of view
+        of both breasts, and not stated if that is not clear.
     algorithm : {"manual", "semiautomatic", "automatic"}
-        How the mask came about.
+        How the mask was made.
     made_with : (str, str)
-        Name and version of the algorithm, left out of a manual mask.
+        Name and version of the algorithm; not written for a manual mask.
 
     Returns
     -------
@@ -110,8 +110,8 @@ def write_seg(
     Raises
     ------
     InputError
-        If the mask is empty or not on the exam's grid, a choice is unknown, or the headers of
-        the exam do not hold what a SEG needs.
+        If the mask is empty or not on the exam's grid, an option is unknown, or the exam's headers
+        lack what a SEG needs.
     StorageError
         If the file cannot be written.
     """
@@ -143,7 +143,7 @@ def write_seg(
         )
     chosen = side_of(tumor, grid) if side is None else (None if side == "none" else side)
     sources = _sources(stack, exam.case_id)
-    import highdicom  # noqa: F401  # its loggers must be there to be silenced
+    import highdicom  # noqa: F401  # its loggers must exist to be silenced
 
     try:
         with quiet():
@@ -156,7 +156,7 @@ def write_seg(
                 seg.save_as(temporary, enforce_file_format=True)
     except StorageError:
         raise
-    # highdicom and pydicom raise anything, and quote what they mind.
+    # highdicom and pydicom may raise anything, and quote the headers.
     except Exception as error:
         raise InputError(
             f"Expected headers of {role} of exam {exam.case_id} that a DICOM SEG can be made from",
@@ -167,19 +167,19 @@ def write_seg(
 
 
 def side_of(tumor: NDArray[np.bool_], grid: Grid) -> str | None:
-    """Side of a tumor in a field of view of both breasts; None where that is not clear.
+    """Side of a tumor in a field of view of both breasts; None if that is not clear.
 
     Parameters
     ----------
     tumor : array of bool, shape (Z, Y, X)
         The mask.
     grid : Grid
-        Where its voxels lie.
+        The mask's grid.
 
     Returns
     -------
     {"right", "left", "both"} or None
-        None below 250 mm of width, and for a tumor within 20 mm of the middle.
+        None if the field of view is narrower than 250 mm, or the tumor within 20 mm of its middle.
     """
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in grid.shape], [1])).reshape(4, -1)
     ends = (grid.affine @ corners)[0]
@@ -218,7 +218,7 @@ def _phase(exam: DicomExam, role: str | None) -> tuple[str, Stack]:
 
 
 def _sources(stack: Stack, case_id: str) -> list[Any]:
-    """Headers of the source files, slice by slice; one if they are frames of one file."""
+    """Headers of the source files, slice by slice; a single one for frames of one file."""
     from pydicom import dcmread
 
     files = list(dict.fromkeys(frame.file for frame in stack.frames))
@@ -227,7 +227,7 @@ def _sources(stack: Stack, case_id: str) -> list[Any]:
     with quiet():
         try:
             sources = [dcmread(file, stop_before_pixels=True, force=True) for file in files]
-        # What a damaged byte makes pydicom raise is any error.
+        # On a damaged byte pydicom may raise anything.
         except Exception:
             sources = []
     needed = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")
@@ -303,10 +303,10 @@ def _concept(code: Coded) -> Any:
 
 
 def _anonymous(source: Any, stack: Stack, grid: Grid) -> Any:
-    """The header of a source image without its patient, visit and institution.
+    """The header of a source image without patient, visit and institution.
 
-    Of a multi-frame file only the stack's frames are kept, in their order: the others may lie at
-    the same places at other times.
+    Only the stack's frames of a multi-frame file are kept, in their order: others may lie at the
+    same positions at other times.
     """
     from pydicom import Dataset
 
@@ -326,7 +326,7 @@ def _anonymous(source: Any, stack: Stack, grid: Grid) -> Any:
 
 
 def _number_as_in_file(seg: Any, stack: Stack) -> None:
-    """Let each frame name the number that its source frame has in the source file."""
+    """Let each frame refer to the number of its source frame in the source file."""
     for item in seg.PerFrameFunctionalGroupsSequence:
         for derivation in item.get("DerivationImageSequence", []):
             for image in derivation.SourceImageSequence:

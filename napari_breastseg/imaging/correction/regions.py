@@ -1,4 +1,4 @@
-"""What a tool works on: lesion, slice, box or volume, cut to small boxes; and what it gives back."""
+"""What a tool works on (lesion, slice, box or volume) and the edit that it returns."""
 
 from __future__ import annotations
 
