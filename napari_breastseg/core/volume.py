@@ -236,14 +236,21 @@ class LabelMap:
     def require_grid(self, grid: Grid, case_id: str) -> None:
         """Raise unless this label map lies on `grid`.
 
+        Parameters
+        ----------
+        grid : Grid
+        case_id : str
+            Name of the exam in the message; "" for the current exam.
+
         Raises
         ------
         InputError
             With both shapes and both spacings.
         """
         if not self.grid.matches(grid):
+            exam = f"exam {case_id}" if case_id else "the current exam"
             raise InputError(
-                f"Expected a mask on the grid of exam {case_id}, {grid.describe()}",
+                f"Expected a mask on the grid of {exam}, {grid.describe()}",
                 f"found one of {self.grid.describe()}"
                 + (", at another position" if self.grid.describe() == grid.describe() else ""),
                 "Export the mask again on the exam's own grid",

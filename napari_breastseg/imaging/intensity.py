@@ -34,7 +34,7 @@ def intensity_window(
     Raises
     ------
     InputError
-        If every voxel has the same value: there is nothing to see or to segment.
+        If the image is constant (all voxels equal).
     """
     samples = []
     for array in arrays:
@@ -54,5 +54,5 @@ def intensity_window(
 
 
 def grey_window(exam: Exam) -> tuple[float, float]:
-    """Contrast limits by percentiles over all phases, so that enhancement can be seen."""
+    """Contrast limits by percentiles over all phases, so that enhancement is visible."""
     return intensity_window([volume.data for volume in exam.phases.values()], (0.5, 99.7))

@@ -1,8 +1,8 @@
-"""Pictures of slices, turned as radiologists look at them, with outlines and side letters.
+"""Pictures of slices in radiological orientation, with outlines and orientation letters.
 
 The patient's right is on the left, front or head at the top. Colors are those of Okabe and Ito,
-which people with color-blindness tell apart. Imports matplotlib inside the functions and never
-pyplot, whose state is global.
+which color-blind people can tell apart. Imports matplotlib inside the functions, and never pyplot,
+whose state is global.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FRAME_COLOR = "#F0E442"
 
 
 def shown_role(exam: Exam) -> str:
-    """The phase to look at first: the first after contrast."""
+    """The phase to show first: the first post-contrast phase."""
     return next((role for role in exam.phases if role != "pre"), next(iter(exam.phases)))
 
 
@@ -53,7 +53,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the pictures that stand side by side: its title and what is outlined in it."""
+    """One of several pictures side by side: its title and its outlines."""
 
     title: str
     outlines: tuple[Outline, ...] = ()
@@ -61,7 +61,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class _View:
-    """How a (Y, X) slice is turned for the eye, and what stands at its sides."""
+    """How a (Y, X) slice is turned for display, and the letters at its sides."""
 
     is_transposed: bool
     flips: tuple[int, ...]
@@ -78,7 +78,7 @@ class _View:
 def slice_picture(
     axes: Axes, image: Volume, z: int, mask: NDArray[np.bool_], color: str = PREDICTION_COLOR
 ) -> None:
-    """Draw the part of a slice around a mask with its outline and the letters of its sides.
+    """Draw the part of a slice around a mask, with its outline and orientation letters.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def slice_picture(
     z : int
         The slice.
     mask : array of bool, shape (Y, X)
-        What to outline; without any the whole slice is shown.
+        What to outline; if empty, the whole slice is shown.
     color : str
         Of the outline.
     """
@@ -108,7 +108,7 @@ def slice_picture(
 
 
 def panel_figure(image: Volume, z: int, panels: Sequence[Panel], title: str) -> Figure:
-    """The same slice side by side, once a panel, framed and enlarged around what is outlined.
+    """The same slice once per panel, side by side, framed and enlarged around the outlines.
 
     Parameters
     ----------
@@ -116,9 +116,9 @@ def panel_figure(image: Volume, z: int, panels: Sequence[Panel], title: str) -> 
     z : int
         The slice.
     panels : sequence of Panel
-        The first shows the whole slice and frames what the others enlarge.
+        The first shows the whole slice with a frame around the part that the others enlarge.
     title : str
-        Above them all; "" for none.
+        Above all panels; "" for none.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
@@ -237,7 +237,7 @@ def _view(grid: Grid) -> _View:
 
 
 def _window(mask: NDArray[np.bool_], aspect: float) -> tuple[slice, slice]:
-    """Rows and columns around a mask, square to the eye, or the whole slice when it is large."""
+    """Rows and columns around a mask, square on screen, or the whole slice if the mask is large."""
     whole = (slice(0, mask.shape[0]), slice(0, mask.shape[1]))
     box = tight_box(mask[None])
     if box is None:

@@ -1,8 +1,8 @@
-"""From an exam's phases to a network's input, and the way back to the exam's own grid.
+"""From an exam's phases to a network's input, and back to the exam's own grid.
 
-Intensities are normalized jointly: one linear map for all phases of an exam, so that enhancement
-between phases survives. Resampling keeps the outer borders of the field of view and is undone to
-exactly the exam's shape.
+Intensities are normalized jointly, with one linear map for all phases of an exam, so that
+enhancement between phases is kept. Resampling keeps the outer borders of the field of view, and
+undoing it gives exactly the exam's shape.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Spacing = tuple[float, float, float]
 
 
 def parse_input(name: str) -> tuple[str, str | None]:
-    """Phase and, for a difference, the phase taken away, of one network input.
+    """Phase of a network input and, for a difference, the phase that is subtracted.
 
     Examples
     --------
@@ -48,7 +48,7 @@ def parse_input(name: str) -> tuple[str, str | None]:
 
 
 def input_phases(inputs: Sequence[str]) -> tuple[str, ...]:
-    """Phases that a list of network inputs is made from, each once, in order of first use.
+    """Phases needed for a list of network inputs, each once, in order of first use.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def input_phases(inputs: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_available(name: str, roles: Collection[str]) -> bool:
-    """Whether an input can be made of the phases there are; "sub1" stands for post1-pre.
+    """Whether the available phases suffice for an input; "sub1" may replace post1-pre.
 
     Examples
     --------
@@ -71,7 +71,7 @@ def is_available(name: str, roles: Collection[str]) -> bool:
 
 
 def _subtraction(name: str) -> str:
-    """Role under which an exam may hold a difference ready made: sub1 for post1-pre."""
+    """Role of a ready-made difference in an exam: sub1 for post1-pre."""
     minuend, subtrahend = parse_input(name)
     return minuend.replace("post", "sub") if subtrahend == "pre" else "no such phase"
 
@@ -82,9 +82,9 @@ def working_shape(grid: Grid, spacing_mm: Sequence[float | None] | None) -> tupl
     Parameters
     ----------
     grid : Grid
-        The exam's grid. Where its spacing is unknown nothing is resampled.
+        The exam's grid. If its spacing is unknown, nothing is resampled.
     spacing_mm : sequence of 3 float or None
-        Wanted spacing (z, y, x); None leaves an axis as it is.
+        Target spacing (z, y, x); None keeps an axis.
     """
     if spacing_mm is None or grid.spacing_mm is None:
         return grid.shape
@@ -98,14 +98,14 @@ def working_shape(grid: Grid, spacing_mm: Sequence[float | None] | None) -> tupl
 def resample(
     array: torch.Tensor, shape: tuple[int, int, int], *, nearest: bool = False
 ) -> torch.Tensor:
-    """Array resampled to `shape`, the outer borders of the field of view kept.
+    """Array resampled to `shape`; the outer borders of the field of view stay in place.
 
     Parameters
     ----------
     array : Tensor, shape (C, Z, Y, X)
         Grey values or probabilities (linear with antialiasing), or labels with `nearest`.
     shape : tuple of int
-        Wanted (Z, Y, X).
+        Target shape (Z, Y, X).
     nearest : bool
         Take the nearest voxel instead of interpolating.
 
@@ -134,7 +134,7 @@ def resample(
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """The phases of an exam as a model wants them.
+    """The phases of an exam, prepared for a model.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class Prepared:
     roles : tuple of str
         The phase of each channel.
     grid : Grid
-        The exam's own grid, for the way back.
+        The exam's own grid, for resampling back.
     """
 
     phases: torch.Tensor
@@ -173,7 +173,7 @@ def prepare(
     spacing_mm : sequence of 3 float or None, optional
         Working spacing (z, y, x); None keeps the exam's.
     percentiles : tuple of float
-        Grey values that become 0 and 1; nothing is clipped.
+        Percentiles that become 0 and 1; nothing is clipped.
 
     Raises
     ------
@@ -189,9 +189,9 @@ def prepare(
     for channel, array in enumerate(arrays):
         # One phase at a time: an exam of five phases would otherwise need its size in floats.
         values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
-        # No enhancement is zero in a subtraction, whatever its darkest voxel.
+        # In a subtraction, zero means no enhancement and must stay zero.
         offset = 0.0 if roles[channel].startswith("sub") else low
-        # Into `phases`, never in place: what is not resampled is still the exam's own array.
+        # Not in place: without resampling, the tensor still shares the exam's own array.
         torch.sub(resample(values, shape)[0], offset, out=phases[channel]).div_(high - low)
     return Prepared(phases, tuple(roles), exam.grid)
 
@@ -218,13 +218,13 @@ def stack_inputs(phases: torch.Tensor, roles: Sequence[str], inputs: Sequence[st
     phases : Tensor, shape (P, ...)
         Normalized phases, in the order of `roles`.
     roles, inputs : sequence of str
-        What there is, and what the model takes, such as ("pre", "post1", "post1-pre").
+        Available phases, and the model's inputs, such as ("pre", "post1", "post1-pre").
 
     Returns
     -------
     Tensor, shape (len(inputs), ...)
-        Zeros where an input cannot be made of the phases there are; whether a model bears that
-        is for `ModelSpec.require` to say beforehand.
+        Zeros for an input whose phases are missing; `ModelSpec.require` checks beforehand whether
+        the model accepts that.
     """
     import torch
 

@@ -1,6 +1,6 @@
-"""Lesions of a mask: volume, diameters, shape, side, enhancement curve and its type.
+"""Lesions of a mask: volume, diameters, shape, side, enhancement curve and curve type.
 
-Volumes, diameters and curves are exact on the mask given; no component is too small to count.
+Volumes, diameters and curves are exact for the given mask; even the smallest component counts.
 """
 
 from .change import Change, compare_visits

@@ -1,4 +1,4 @@
-"""Which lesion is which: within a case as its mask changes, and from visit to visit."""
+"""Matching of lesions: within a case as its mask changes, and from visit to visit."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .records import INDEX, TOTAL, Lesion, LesionReport
 __all__ = ["VISIT_REACH_MM", "Change", "compare_visits", "kept_ids"]
 
 VISIT_REACH_MM = 40.0
-"""Lesions of two visits whose centers lie farther apart are not taken for the same: a breast
-lies differently in the coil each time, though not by half its width."""
+"""Lesions of two visits with centers farther apart are not matched: a breast lies differently in
+the coil each time, but not by half its width."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What became of a lesion since the prior visit."""
+    """Change of a lesion since the prior visit."""
 
     id: str
-    """Id at this visit; at the prior one for a lesion that is gone."""
+    """Id at this visit; for a lesion that is gone, at the prior one."""
 
     prior_id: str | None
     """None for a new lesion."""
@@ -32,7 +32,7 @@ class Change:
     """"followed", "new" or "gone"."""
 
     volume_ml: float | None = None
-    """Volume now less volume before; None where either is not known."""
+    """Volume now minus volume before; None if either is not known."""
 
     volume_relative: float | None = None
     diameter_mm: float | None = None
@@ -40,7 +40,7 @@ class Change:
     functional_ml: float | None = None
     functional_relative: float | None = None
     moved_mm: float | None = None
-    """Distance of both centers, for the reader to judge whether it is the same lesion."""
+    """Distance between both centers, to help the reader judge whether it is the same lesion."""
 
 
 def compare_visits(prior: Sequence[Lesion], now: Sequence[Lesion]) -> tuple[Change, ...]:
@@ -49,14 +49,14 @@ def compare_visits(prior: Sequence[Lesion], now: Sequence[Lesion]) -> tuple[Chan
     Parameters
     ----------
     prior, now : sequence of Lesion
-        The lesions of both visits; a "total" among them is compared with the other one's.
+        The lesions of both visits; "total" is compared with "total" if both have one.
 
     Returns
     -------
     tuple of Change
-        In the order of `now`, then what is gone. Lesions are the same when they lie on one side,
-        and nearest to each other, at most `VISIT_REACH_MM` apart; without positions when they
-        have one id.
+        In the order of `now`, followed by lesions that are gone. Lesions match if they are on the
+        same side and nearest to each other, at most `VISIT_REACH_MM` apart; without positions,
+        if they have the same id.
     """
     before = [lesion for lesion in prior if lesion.id != TOTAL]
     after = [lesion for lesion in now if lesion.id != TOTAL]
@@ -85,7 +85,7 @@ def kept_ids(
     sizes: Sequence[int],
     previous: LesionReport | None,
 ) -> list[str]:
-    """An id for each component: the one it had, else the next free one, largest first.
+    """An id for each component: its earlier id, else the next free one, largest first.
 
     Parameters
     ----------
@@ -95,14 +95,13 @@ def kept_ids(
     sizes : sequence of int
         Voxels of each component.
     previous : LesionReport, optional
-        The same case measured before. A component is a lesion of it when they share most
-        voxels; without that report's voxels, when it is the nearest within the lesion's box.
+        An earlier measurement of the case. A component matches the lesion with which it shares
+        most voxels; if that report has no voxels, the nearest whose box contains it.
 
     Returns
     -------
     list of str
-        "index", "satellite 1", ...; a number once given to a lesion that is gone is not given
-        again.
+        "index", "satellite 1", ...; the number of a lesion that is gone is not used again.
     """
     ids: dict[int, str] = {}
     earlier = () if previous is None else previous.lesions
@@ -135,12 +134,12 @@ def order_of(lesion_id: str) -> int:
 
 
 def _assign(cost: NDArray[np.float64], limit: float) -> dict[int, int]:
-    """Partners of least cost in all, none above the limit."""
+    """Pairs of least total cost, none above the limit."""
     from scipy.optimize import linear_sum_assignment
 
     if cost.size == 0:
         return {}
-    # What is above the limit costs alike, so that it displaces no near pair.
+    # Above the limit all costs are equal, so that no such pair displaces a near one.
     rows, columns = linear_sum_assignment(np.minimum(cost, 2 * limit + 1))
     return {
         int(row): int(column)
@@ -160,7 +159,7 @@ def _missed(
     sizes_new = np.bincount(new.ravel(), minlength=n_new + 1)[1 : n_new + 1]
     smaller = np.minimum(np.maximum(sizes_old, 1)[:, None], sizes_new[None])
     larger = np.maximum(sizes_old[:, None], sizes_new[None])
-    # Of two pieces the one that holds more of the old lesion keeps its id.
+    # If a lesion splits, the piece with more of it keeps its id.
     missed: NDArray[np.float64] = 1 - 0.5 * pairs[1:, 1:] * (1 / smaller + 1 / larger)
     return missed
 

@@ -1,7 +1,7 @@
 """Enhancement of a lesion over time: curve, peak, slope, SER, type, functional tumor volume.
 
-Time is never counted from the pre-contrast phase, which may have been taken at any time before the
-injection: from the injection where it is known, else from the first post-contrast phase.
+Times count from the injection if it is known, else from the first post-contrast phase; never from
+the pre-contrast phase, which may have been acquired at any time before the injection.
 
 References
 ----------
@@ -33,13 +33,13 @@ __all__ = [
 ]
 
 CURVE_LIMIT = 0.10
-"""Change of the signal from the first to the last post-contrast phase that is still a plateau."""
+"""Largest signal change from the first to the last post-contrast phase that is still a plateau."""
 
 PE_THRESHOLD_PERCENT = 70.0
 """Early enhancement from which a voxel counts as functional tumor."""
 
 _ROUNDING = 1e-9
-"""A change of just 10 % is a plateau, also where floats cannot hold it."""
+"""A change of exactly 10 % is a plateau in spite of rounding."""
 
 CurveType = Literal["I", "II", "III"]
 
@@ -48,24 +48,24 @@ _TYPES: tuple[CurveType, ...] = ("I", "II", "III")
 
 @dataclass(frozen=True)
 class Kinetics:
-    """How a lesion enhances; None where the phases or times at hand do not say."""
+    """Enhancement of a lesion over time; None where phases or times are missing."""
 
     curve_percent: Mapping[str, float] = field(default_factory=dict)
-    """Role to enhancement of the lesion's mean signal over its mean signal before contrast, %."""
+    """Enhancement of the lesion's mean signal over its pre-contrast mean, in %, by role."""
 
     times_s: Mapping[str, float] = field(default_factory=dict)
-    """Role to seconds from the injection, or from the first post-contrast phase where the
-    injection's time is not known; phases of unknown time, and then `pre`, are left out."""
+    """Seconds from the injection by role, or from the first post-contrast phase if the time of the
+    injection is not known (then without `pre`); phases of unknown time are left out."""
 
     time_zero: Literal["injection", "post1", "unknown"] = "unknown"
-    """What `times_s` count from: "post1" is the first post-contrast phase."""
+    """Zero of `times_s`; "post1" is the first post-contrast phase."""
 
     peak_percent: float | None = None
     """Highest value of the curve after contrast."""
 
     initial_slope_percent_per_min: float | None = None
-    """First slope of the curve that is known: from the injection to the first post-contrast
-    phase, or, where the injection's time is not known, from the first to the second of them."""
+    """Slope of the curve from the injection to the first post-contrast phase or, if the time of the
+    injection is not known, from the first to the second post-contrast phase."""
 
     ser: float | None = None
     """Signal enhancement ratio: early over late enhancement of the mean signal; needs two posts."""
@@ -77,13 +77,13 @@ class Kinetics:
     """Type of the mean curve: "I" persistent, "II" plateau, "III" washout; needs two posts."""
 
     type_shares: Mapping[str, float] = field(default_factory=dict)
-    """Share of each type among the voxels that reach the threshold early; empty without any."""
+    """Share of each curve type among voxels whose early enhancement reaches the threshold."""
 
     functional_voxels: int | None = None
     """Voxels whose early enhancement reaches the threshold."""
 
     notes: tuple[str, ...] = ()
-    """What could not be said, and why."""
+    """What could not be measured, and why."""
 
 
 def describe_kinetics(
@@ -94,19 +94,19 @@ def describe_kinetics(
     injection_s: float | None = None,
     pe_threshold_percent: float = PE_THRESHOLD_PERCENT,
 ) -> Kinetics:
-    """Enhancement of a lesion, early being the first and late the last post-contrast phase.
+    """Enhancement of a lesion; "early" is the first and "late" the last post-contrast phase.
 
     Parameters
     ----------
     exam : Exam
-        Its phases. Without pre there is no enhancement to speak of, only a change between posts.
+        Without a pre-contrast phase only the change between post-contrast phases is given.
     mask : array of bool, shape (Z, Y, X)
         The lesion's voxels, in the exam's array or in its `box`.
     box : tuple of slice
-        Where `mask` lies in the exam's array.
+        Position of `mask` in the exam's array.
     injection_s : float, optional
-        Time of the injection in seconds from the exam's first phase; without it the exam's own
-        times tell where they count from it.
+        Time of the injection in seconds after the exam's first phase; by default it is taken from
+        the exam's times, if they count from the injection.
     pe_threshold_percent : float
         Early enhancement from which a voxel counts as functional tumor.
 
@@ -133,13 +133,13 @@ def describe_kinetics(
         notes.append("no signal before contrast: enhancement is not known")
     else:
         curve = {role: 100 * (mean / means["pre"] - 1) for role, mean in means.items()}
-        # Multiplied out: voxels without signal before contrast need no special care.
+        # Multiplied, not divided: voxels may have no signal before contrast.
         limit = (1 + pe_threshold_percent / 100) * signals["pre"]
         enhancing = (signals["pre"] > 0) & (signals[first] >= limit)
     late_change = curve_type = ser = None
     shares: dict[str, float] = {}
     if len(posts) < 2:
-        notes.append("one post-contrast phase: no curve type and no SER, they need two")
+        notes.append("only one post-contrast phase: no curve type and no SER, which need two")
     elif means[first] > 0:
         late_change = means[last] / means[first] - 1
         curve_type = _type_of(late_change)
@@ -203,7 +203,7 @@ def _times(
 def _slope(
     curve: Mapping[str, float], times_s: Mapping[str, float], zero: str, posts: tuple[str, ...]
 ) -> float | None:
-    """Per minute; never from pre, whose time says nothing of the injection."""
+    """Slope per minute; never from pre, which may be long before the injection."""
     if not curve or zero == "unknown":
         return None
     if zero == "injection":
@@ -217,7 +217,7 @@ def _slope(
 
 
 def curve_type_name(curve_type: str | None) -> str:
-    """A type in the words of a report.
+    """A curve type as written in a report.
 
     Examples
     --------

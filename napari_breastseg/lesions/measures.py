@@ -19,7 +19,7 @@ from .shape import measure_shape
 __all__ = ["measure_lesions"]
 
 _BOTH_BREASTS_MM = 250.0
-"""A field of view this wide shows both breasts, and the patient lies in its middle."""
+"""A field of view at least this wide shows both breasts, with the patient in the middle."""
 
 
 def measure_lesions(
@@ -39,30 +39,30 @@ def measure_lesions(
     Parameters
     ----------
     exam : Exam
-        The phases; any may be missing.
+        With any of its phases.
     label_map : LabelMap
         1 is tumor, on the exam's grid.
     breasts : LabelMap, optional
-        1 right, 2 left breast, as `breast_region` gives. Decides a lesion's side, and what of it
-        lies outside; without it the side is that of the field of view, when both breasts are in
-        it, else that of the patient's coordinates.
+        1 right, 2 left breast, as from `breast_region`. Gives a lesion's side and the share of it
+        outside the breasts. Without it the side is that of the field of view if this shows both
+        breasts, else that of the patient coordinates.
     previous : LesionReport, optional
-        This case measured before: lesions keep their ids.
+        An earlier report of the case, so that lesions keep their ids.
     injection_s : float, optional
-        Time of the injection in seconds from the exam's first phase; without it the exam's own
-        times tell where they count from it.
+        Time of the injection in seconds after the exam's first phase; by default it is taken from
+        the exam's times, if they count from the injection.
     pe_threshold_percent : float
         Early enhancement from which a voxel counts as functional tumor, above 0.
 
     Returns
     -------
     generator of Progress, giving a LesionReport
-        Without tumor it holds no lesion and a total of zero.
+        Without tumor it has no lesions and a total of zero.
 
     Raises
     ------
     InputError
-        If the mask lies on another grid, or the threshold is no positive number.
+        If the mask lies on another grid, or the threshold is not a positive number.
 
     Examples
     --------
@@ -189,7 +189,7 @@ def _lesion(
 
 
 def _sizes(voxels: int, functional: int | None, grid: Grid) -> dict[str, Any]:
-    """Volumes; in a single slice the area instead."""
+    """Volumes, or the area in a single slice."""
     sizes: dict[str, Any] = {"volume_px": voxels, "functional_px": functional}
     if grid.voxel_ml is None:
         return sizes

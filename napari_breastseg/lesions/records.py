@@ -1,4 +1,4 @@
-"""What is known of a case's lesions, and how it becomes rows and JSON and comes back."""
+"""The measurements of a case's lesions, as table rows and to and from JSON."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Side = Literal["right", "left"]
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion, or all of them together (id "total", without what belongs to a single one).
+    """One lesion, or all together (id "total", without what only a single lesion has).
 
-    Measures end in their unit: `_ml`, `_mm`, `_mm2` where the spacing is known, else `_px` and
-    `_px2`; the other ones are None.
+    The names of measures end in their unit: `_ml`, `_mm`, `_mm2` if the spacing is known, else
+    `_px` and `_px2`; the others are None.
     """
 
     id: str
-    """"index" for the largest lesion when it was first measured, then "satellite 1", ..."""
+    """"index" for the lesion that was largest in the first measurement, then "satellite 1", ..."""
 
     volume_px: int
     """Voxels."""
 
     volume_ml: float | None = None
-    """None in a single slice, whose thickness says nothing of the lesion's."""
+    """None in a single slice, as the lesion's extent across it is not known."""
 
     area_mm2: float | None = None
     """Only in a single slice."""
@@ -59,19 +59,19 @@ class Lesion:
     surface_mm2: float | None = None
     surface_px2: float | None = None
     sphericity: float | None = None
-    """1 for a ball, less for anything else; None in a single slice."""
+    """1 for a ball, less for other shapes; None in a single slice."""
 
     side: Side | None = None
-    """The patient's side; None where it is not known, or the total lies in both."""
+    """The patient's side; None if not known, or if the total lies in both."""
 
     center_mm: tuple[float, float, float] | None = None
-    """Center of mass, RAS mm; None where position is not known."""
+    """Center of mass in RAS mm; None if the position is not known."""
 
     center_voxel: tuple[float, float, float] | None = None
     """The same in the array's own voxels (z, y, x)."""
 
     box: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None
-    """First and one past the last voxel along z, y, x."""
+    """First voxel and one past the last along z, y, x."""
 
     diameter_z: int | None = None
     """The slice of the longest diameter."""
@@ -80,7 +80,7 @@ class Lesion:
     """Both ends of the longest diameter in that slice, (y, x) in voxels."""
 
     outside_share: float | None = None
-    """Share of the voxels outside the breast region; None where none was given."""
+    """Share of the voxels outside the breast region; None if no region was given."""
 
     kinetics: Kinetics = field(default_factory=Kinetics)
 
@@ -94,19 +94,19 @@ class LesionReport:
     """The index lesion first, then satellites by number."""
 
     total: Lesion
-    """All together: volumes and curve of all voxels, the longest of the diameters."""
+    """All lesions together: volumes and curve of all voxels, the longest diameter."""
 
     pe_threshold_percent: float
     spacing_mm: tuple[float, float, float] | None
     notes: tuple[str, ...] = ()
-    """What holds for the whole case, such as marks outside the breast."""
+    """Remarks on the whole case, such as lesions outside the breast."""
 
     labels: NDArray[np.integer[Any]] | None = None
-    """Shape (Z, Y, X): 0, or 1 + the lesion's place in `lesions`; None once read from a file."""
+    """Shape (Z, Y, X): 0, or 1 + index in `lesions`; None for a report read from a file."""
 
     @classmethod
     def remembered(cls, case_id: str, lesions: Sequence[Lesion]) -> LesionReport:
-        """Lesions of which id and place are known, to give a later measurement the same ids.
+        """A report with only ids and positions, so that a later measurement keeps the ids.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class LesionReport:
         Raises
         ------
         InputError
-            If it is something else.
+            If it is not a lesion report.
         """
         try:
             spacing = value["spacing_mm"]

@@ -1,6 +1,6 @@
-"""The lesion report of a case: measured with what the exam allows, written as CSV, JSON or PDF.
+"""The lesion report of a case, written as CSV, JSON or PDF.
 
-Imports the engine's modules, matplotlib inside the function that draws; no torch, no Qt.
+Imports matplotlib only inside the function that draws.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ __all__ = [
 ]
 
 ENDINGS = (".csv", ".json", ".pdf")
-"""What a report can be written as."""
+"""Endings of the files a report can be written to."""
 
-NOT_A_DEVICE = "Research software, not a medical device. Do not decide about a patient by this."
+NOT_A_DEVICE = "Research software, not a medical device. Do not base patient care on this report."
 
 _A4_INCHES = (8.27, 11.69)
 _COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2")
@@ -62,9 +62,9 @@ def lesion_report(
     injection_s: float | None = None,
     pe_threshold_percent: float = PE_THRESHOLD_PERCENT,
 ) -> Job[LesionReport]:
-    """`measure_lesions` with the breast region where one can be found; parameters as there.
+    """`measure_lesions` with the breast region if it can be found; same parameters.
 
-    Where none can, as in a single slice, nothing is said of what lies outside.
+    If not, as in a single slice, the share of a lesion outside the breasts is not given.
     """
     label_map.require_grid(exam.grid, exam.case_id)
     breasts, note = None, ""
@@ -86,12 +86,12 @@ def lesion_report(
 
 
 def lesion_side(exam: Exam, label_map: LabelMap) -> Job[str | None]:
-    """Side of all lesions together, told by the breasts they lie in.
+    """Side of all lesions together, by the breasts in which they lie.
 
     Returns
     -------
     {"right", "left", "both"} or None
-        None where the breasts cannot be outlined, or it is not clear for every lesion.
+        None if the breasts cannot be found, or the side of any lesion is not clear.
     """
     yield Progress("Finding the breasts", 0, 0)
     try:
@@ -106,12 +106,12 @@ def lesion_side(exam: Exam, label_map: LabelMap) -> Job[str | None]:
 
 
 def read_report(path: Path) -> LesionReport:
-    """Report that `write_report` wrote as JSON, such as a prior visit's.
+    """Report written as JSON by `write_report`, such as that of a prior visit.
 
     Raises
     ------
     InputError
-        If the file is not there or is no report.
+        If the file is missing or is not a report.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ def read_report(path: Path) -> LesionReport:
 
 
 def change_words(change: Change) -> str:
-    """What became of a lesion since the prior visit, in words.
+    """Change of a lesion since the prior visit, in words.
 
     Examples
     --------
@@ -137,12 +137,12 @@ def change_words(change: Change) -> str:
 
 
 def require_ending(path: Path) -> None:
-    """Raise unless a report can be written under this name.
+    """Raise unless a report can be written to a file of this name.
 
     Raises
     ------
     InputError
-        With the endings there are.
+        Listing the possible endings.
     """
     if path.suffix.lower() not in ENDINGS:
         raise InputError(
@@ -164,8 +164,8 @@ def write_report(
     Parameters
     ----------
     path : str or Path
-        `.csv` one row per lesion and one for the total; `.json` everything, read again by
-        `LesionReport.from_json`; `.pdf` one page to look at.
+        `.csv` has one row per lesion and one for the total; `.json` everything, to be read with
+        `LesionReport.from_json`; `.pdf` one page for reading.
     report : LesionReport
     exam : Exam, optional
         For the pictures on the page.
@@ -175,7 +175,7 @@ def write_report(
     Raises
     ------
     InputError
-        If the ending is another.
+        If the name has another ending.
     StorageError
         If the file cannot be written.
     """
@@ -194,12 +194,12 @@ def write_report(
     else:
         page = _page(report, exam, changes)
         with atomic_path(path) as temporary:
-            # No dates: an exported page says nothing of when it was made.
+            # No creation date, so that the page does not reveal when it was made.
             page.savefig(temporary, format="pdf", metadata={"CreationDate": None})
 
 
 def report_json(report: LesionReport, changes: Sequence[Change] = ()) -> dict[str, Any]:
-    """What the JSON file holds."""
+    """Content of the JSON file."""
     value = report.to_json()
     if changes:
         value["change"] = [asdict(change) for change in changes]
@@ -207,7 +207,7 @@ def report_json(report: LesionReport, changes: Sequence[Change] = ()) -> dict[st
 
 
 def lesion_words(lesion: Lesion) -> dict[str, str]:
-    """A lesion's main figures in words, by column, for a table a person reads.
+    """A lesion's main measurements as text, by column, for a table.
 
     Examples
     --------
@@ -242,7 +242,7 @@ def _lengths(longest: float | None, across: float | None, unit: str) -> str:
 
 
 def _page(report: LesionReport, exam: Exam | None, changes: Sequence[Change]) -> Figure:
-    """One upright page: table, pictures, curves, what changed, what could not be said."""
+    """One portrait page: table, pictures, curves, changes and notes."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_A4_INCHES)

@@ -1,4 +1,4 @@
-"""A mask as a DICOM SEG of the exam it was drawn on; the lesions in it tell the side."""
+"""Write a mask as a DICOM SEG of its exam, with the side of its lesions."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def exporting_seg(
     mask : Path or LabelMap
         On the exam's grid.
     exam : Exam, optional
-        The exam's voxels, where they have been read already; its breasts tell the side.
+        The exam's voxels, if already read; used to find the breasts and so the side.
     phases : list of str, optional
         Roles, as for `formats.find_cases`; for a folder.
     side : {"right", "left", "both", "none"}, optional
-        By default found from the breasts and the tumor.
+        By default the breast in which the tumor lies.
     **options
         As for `formats.write_seg`.
 
@@ -51,13 +51,13 @@ def exporting_seg(
     Returns
     -------
     WrittenSeg
-        Its `side` is None where the place of the tumor does not tell it.
+        Its `side` is None if the tumor's position does not show it.
 
     Raises
     ------
     InputError, StorageError
-        If the folder does not hold one DICOM exam whose phases are known, `output` is one of the
-        inputs, or as `formats.read_label_map` and `formats.write_seg` do.
+        If the folder does not contain exactly one DICOM exam with known phases, `output` is one of
+        the inputs, or as from `formats.read_label_map` and `formats.write_seg`.
     """
     if not isinstance(source, DicomExam):
         source = yield from _dicom_exam(source, phases)

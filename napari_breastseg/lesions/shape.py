@@ -5,9 +5,9 @@ is wide. Only the first and last voxel of each row can be an end of the longest 
 of those keep large masks fast.
 
 SimpleITK's label shape statistics give the same longest diameter in 3D (a test compares them), but
-neither where it ends nor that of a slice, and take ten times as long. `feret_diameter_max` of
-scikit-image runs along the outer edges of the voxels of the convex hull: 2 mm more on a lesion of
-30 mm, and 17 s for one of 140 mL.
+not its ends nor that within a slice, and take ten times as long. `feret_diameter_max` of
+scikit-image measures between the outer edges of the convex hull's voxels: 2 mm more on a lesion of
+30 mm, and it takes 17 s for one of 140 mL.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ __all__ = ["Extent", "Shape", "measure_shape"]
 Floats = NDArray[np.float64]
 
 _SMOOTH_VOXELS = 0.7
-"""Blur before the surface is drawn: the steps of a voxel mask would count as surface."""
+"""Blur before the surface is computed, as the steps of a voxel mask would enlarge it."""
 
 
 @dataclass(frozen=True)
 class Extent:
-    """The longest line through a lesion within a slice, and across it, in the grid's unit."""
+    """The longest diameter within a slice and the one perpendicular to it, in the grid's unit."""
 
     longest: float
-    """Largest distance of two points of the lesion in one slice."""
+    """Largest distance between two points of the lesion in one slice."""
 
     perpendicular: float
-    """Longest line at a right angle to it through the lesion's convex hull, in that slice."""
+    """Longest perpendicular line through the lesion's convex hull, in that slice."""
 
     z: int
     """The slice."""
@@ -46,17 +46,17 @@ class Extent:
 
 @dataclass(frozen=True)
 class Shape:
-    """Size and shape in the grid's unit: mm, or pixels where spacing is not known."""
+    """Size and shape in the grid's unit: mm, or pixels if the spacing is not known."""
 
     extent: Extent
     longest_3d: float
-    """Largest distance of two points of the lesion; in a slice that within it."""
+    """Largest distance between two points of the lesion; in a single slice, within it."""
 
     surface: float | None
     """Area of the surface; None in a single slice."""
 
     sphericity: float | None
-    """Surface of the ball of the same volume over the surface, 1 for a ball; None in a slice."""
+    """Surface of a ball of the same volume over the surface: 1 for a ball; None in a slice."""
 
 
 def measure_shape(mask: NDArray[np.bool_], grid: Grid) -> Shape:
@@ -103,7 +103,7 @@ def measure_shape(mask: NDArray[np.bool_], grid: Grid) -> Shape:
 
 
 def _row_ends(mask: NDArray[np.bool_]) -> Floats:
-    """First and last voxel of every row along x that holds one, shape (N, 3), in order of z."""
+    """First and last tumor voxel of every row along x, shape (N, 3), in order of z."""
     z, y = np.nonzero(mask.any(axis=2))
     rows = mask[z, y]
     first = rows.argmax(axis=1)
@@ -132,7 +132,7 @@ def _extent(ends: Floats, axes: Floats) -> Extent:
 
 
 def _across(corners: Floats, along: Floats) -> float:
-    """Longest line through a convex polygon at a right angle to a direction."""
+    """Longest line through a convex polygon perpendicular to a direction."""
     if len(corners) < 3 or not along.any():
         return 0.0
     unit = along / np.linalg.norm(along)
@@ -149,7 +149,7 @@ def _across(corners: Floats, along: Floats) -> float:
 
 
 def _hull(points: Floats) -> NDArray[np.intp]:
-    """Indices of the convex hull's corners, in 2D in their order around; all where it is flat."""
+    """Indices of the convex hull's corners, in 2D in cyclic order; all points if it is flat."""
     from scipy.spatial import ConvexHull, QhullError
 
     try:
@@ -178,7 +178,7 @@ def _surface(mask: NDArray[np.bool_], axes: Floats) -> float:
 
     padded = np.pad(mask, 3).astype(np.float32)
     smooth = ndimage.gaussian_filter(padded, _SMOOTH_VOXELS)
-    # The level that encloses as many voxels as the mask has: blur must not shrink small lesions.
+    # The level that encloses as many voxels as the mask: blur must not shrink small lesions.
     count = int(np.count_nonzero(mask))
     values = np.partition(smooth.ravel(), (-count - 1, -count))
     level = float(values[-count - 1] + values[-count]) / 2

@@ -191,7 +191,7 @@ def test_one_post_phase_has_no_type_and_says_so():
         (None,) * 3
     )
     assert kinetics.type_shares == {}
-    assert "they need two" in kinetics.notes[0]
+    assert "no curve type and no SER, which need two" in kinetics.notes[0]
     assert "no slope can be given" in kinetics.notes[1]
 
 

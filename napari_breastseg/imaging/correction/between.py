@@ -1,8 +1,8 @@
-"""From slice to slice: interpolate between the edited ones, copy one to its neighbor.
+"""From slice to slice: interpolate between edited slices, copy a slice to the next one.
 
 Shapes are interpolated by their signed distances (Raya and Udupa, IEEE Transactions on Medical
-Imaging 9, 32-42, 1990), moved onto each other by their centers first, so that a lesion that wanders
-from slice to slice keeps its size.
+Imaging 9, 32-42, 1990), after their centers are aligned, so that a lesion that shifts from slice to
+slice keeps its size.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .regions import Edit, Mask, spacing_of
 __all__ = ["copy_slice", "edited_slices", "gap_around", "gaps", "interpolate"]
 
 MOST_APART = 5.0
-"""Marks of two slices that lie farther apart than this, in mm or pixels, are two lesions."""
+"""Marks in two slices farther apart than this, in mm or pixels, are two lesions."""
 
 Gap = tuple[int, int]
-"""Two edited slices with others between them."""
+"""Two edited slices with unedited ones between them."""
 
 
 def edited_slices(
@@ -34,7 +34,7 @@ def edited_slices(
     axis: int = 0,
     written: Mapping[int, NDArray[Any]] | None = None,
 ) -> tuple[int, ...]:
-    """Slices whose tumor differs from the draft; without a draft those that hold any.
+    """Slices whose tumor differs from the draft; without a draft, slices with tumor.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def edited_slices(
     axis : int
         Array axis along which slices are counted.
     written : mapping of int to array, optional
-        Slices that interpolation wrote before: one that still is so was not edited.
+        Slices written by an earlier interpolation; those still unchanged were not edited.
     """
     found = []
     for index in range(labels.shape[axis]):
@@ -59,7 +59,7 @@ def edited_slices(
 
 
 def gaps(edited: Sequence[int]) -> tuple[Gap, ...]:
-    """Neighboring edited slices that have others between them.
+    """Pairs of consecutive edited slices with unedited ones between them.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def gaps(edited: Sequence[int]) -> tuple[Gap, ...]:
 
 
 def gap_around(edited: Sequence[int], index: int) -> tuple[Gap, ...]:
-    """The gap that a slice lies in; of an edited slice, those on its two sides.
+    """The gap that contains a slice; for an edited slice, the gaps on both sides.
 
     Examples
     --------
@@ -81,7 +81,7 @@ def gap_around(edited: Sequence[int], index: int) -> tuple[Gap, ...]:
 
 
 def interpolate(label_map: LabelMap, between: Iterable[Gap], *, axis: int = 0) -> Edit:
-    """Redraw the slices between edited ones from the two that enclose them.
+    """Redraw the slices between two edited ones by interpolation.
 
     Parameters
     ----------
@@ -94,9 +94,9 @@ def interpolate(label_map: LabelMap, between: Iterable[Gap], *, axis: int = 0) -
     Returns
     -------
     Edit
-        Marks of both slices that overlap, or lie at most 5 mm (pixels) and no farther apart than
-        the slices are, belong together; they may split or merge. Marks in one slice only, and
-        tumor between that belongs to none of these, stay as they are.
+        Marks in the two slices belong together if they overlap, or lie at most 5 mm (pixels) apart
+        and no farther than the slices themselves; they may split or merge. Marks in one slice
+        only, and tumor between that belongs to no pair, stay unchanged.
     """
     spacing = np.roll(spacing_of(label_map.grid), -axis)
     through, in_plane = spacing[0], np.delete(spacing_of(label_map.grid), axis)
@@ -113,7 +113,7 @@ def interpolate(label_map: LabelMap, between: Iterable[Gap], *, axis: int = 0) -
 def copy_slice(
     label_map: LabelMap, index: int, step: int, *, axis: int = 0, at: tuple[int, int] | None = None
 ) -> Edit:
-    """Give the next slice the tumor of this one.
+    """Copy the tumor of a slice to the next one.
 
     Parameters
     ----------
@@ -125,8 +125,8 @@ def copy_slice(
     axis : int
         Array axis along which slices are counted.
     at : tuple of int, optional
-        A tumor pixel of the slice: its mark alone is copied, over the marks it overlaps. Without
-        it the whole slice is copied.
+        A tumor pixel of the slice: only its mark is copied, replacing the marks it overlaps.
+        Without it the whole slice is copied.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def copy_slice(
 
 
 class _Pair:
-    """Marks of two slices that are one lesion, and what lies between."""
+    """Marks in two slices that are one lesion, and the shapes between them."""
 
     def __init__(self, first: Mask, last: Mask, spacing: NDArray[np.float64]) -> None:
         from scipy import ndimage
@@ -180,7 +180,7 @@ class _Pair:
         self._way = other - one
 
     def at(self, share: float) -> Mask:
-        """The mark at a share of the way, in `box`."""
+        """The mark at a fraction of the way from the first slice to the last, in `box`."""
         from scipy import ndimage
 
         first = ndimage.shift(self._first, share * self._way, order=1, mode="nearest")
@@ -204,7 +204,7 @@ def _pairs(
     box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
     near = ndimage.distance_transform_edt(~both[box], sampling=spacing) <= most_apart / 2
     numbers = np.zeros(both.shape, np.int32)
-    # Marks that overlap in this view are one group; nearby ones join it, chains included.
+    # Marks that overlap in this projection are one group; nearby ones join it, even in a chain.
     ndimage.label(near, np.ones((3, 3), bool), output=numbers[box])
     for number in range(1, int(numbers.max()) + 1):
         is_own = numbers == number

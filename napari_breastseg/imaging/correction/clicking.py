@@ -1,4 +1,4 @@
-"""What a click or a dab means: grow from here, keep or drop this, paint where it enhances."""
+"""Tools of a click or a brush stroke: grow a region, keep or drop a lesion, threshold brush."""
 
 from __future__ import annotations
 
@@ -26,37 +26,37 @@ from .regions import (
 __all__ = ["Growth", "Readable", "drop_lesion", "keep_lesion", "threshold_dab"]
 
 REACH = 30.0
-"""How far from the click growing may get, in mm (pixels): a leak ends there."""
+"""A region grows at most this far from the click, in mm (pixels), which limits leaks."""
 
 
 class Readable(Protocol):
-    """An array (Z, Y, X), or a map computed where it is read."""
+    """An array (Z, Y, X), or a map computed on reading."""
 
     def __getitem__(self, index: Any, /) -> NDArray[Any]:
         """Values of a part."""
 
 
 class Growth:
-    """What is as bright as the clicked voxel and connected to it, for any tolerance.
+    """The region connected to the clicked voxel and about as bright, for any tolerance.
 
     Parameters
     ----------
     values : array or map, shape (Z, Y, X)
-        Enhancement: tumor is bright. Read once, around the click.
+        Enhancement, in which tumor is bright. Read once, around the click.
     grid : Grid
         Where the voxels lie.
     at : tuple of int
         The voxel clicked (z, y, x).
     axis : int, optional
-        Grow within the slice across this axis only.
+        Grow only within the slice perpendicular to this axis.
 
     Notes
     -----
-    A tolerance of 0.5 cuts half way between the click and its surroundings, the half maximum that
-    measures of width use; 0 keeps what is at least as bright as the click, 1 goes down to the
-    surroundings. There is no upper limit: what enhances more than the click belongs to it.
-    The click's value is the median over its 3 x 3 neighbors, that of the surroundings the median
-    of all that is looked at, 30 mm (pixels) to each side.
+    A tolerance of 0.5 sets the threshold half way between the click and its surroundings, as in a
+    full width at half maximum; 0 keeps only voxels at least as bright as the click, 1 goes down to
+    the surroundings. There is no upper limit: brighter voxels belong to the region. The value of
+    the click is the median over its 3 x 3 neighbors, that of the surroundings the median within
+    30 mm (pixels) to each side.
     """
 
     def __init__(self, values: Readable, grid: Grid, at: Voxel, *, axis: int | None = None) -> None:
@@ -81,11 +81,11 @@ class Growth:
         self.around = float(np.median(self._values))
 
     def level(self, tolerance: float) -> float:
-        """The value from which voxels belong to it, for a tolerance from 0 to 1."""
+        """Threshold above which voxels belong to the region, for a tolerance from 0 to 1."""
         return self.peak - tolerance * (self.peak - self.around)
 
     def mask(self, tolerance: float) -> Mask:
-        """What has grown, in `box`: connected over faces, holes in slices filled."""
+        """The region within `box`: connected over faces, holes in slices filled."""
         from scipy import ndimage
 
         bright = self._values >= self.level(tolerance)
@@ -101,19 +101,19 @@ class Growth:
         return grown
 
     def edit(self, labels: NDArray[Any], tolerance: float) -> Edit:
-        """The edit that adds what has grown to a mask (Z, Y, X)."""
+        """The edit that adds the region to a mask (Z, Y, X)."""
         wanted = labels[self.box].copy()
         wanted[self.mask(tolerance)] = TUMOR
         return Edit.within(labels, self.box, wanted)
 
 
 def drop_lesion(label_map: LabelMap, scope: Scope) -> Edit:
-    """Take away the lesion at, or nearest to, `scope.at`; in a slice only what shows of it there.
+    """Remove the lesion at, or nearest to, `scope.at`; with a slice scope only within the slice.
 
     Raises
     ------
     InputError
-        If there is no tumor in the slice in sight.
+        If there is no tumor in the current slice.
     """
     box, mask = _clicked(label_map, scope)
     wanted = label_map.data[box].copy()
@@ -122,12 +122,12 @@ def drop_lesion(label_map: LabelMap, scope: Scope) -> Edit:
 
 
 def keep_lesion(label_map: LabelMap, scope: Scope) -> Edit:
-    """Take away all but the lesion at, or nearest to, `scope.at`; in a slice only within it.
+    """Remove all but the lesion at, or nearest to, `scope.at`; with a slice scope only within it.
 
     Raises
     ------
     InputError
-        If there is no tumor in the slice in sight.
+        If there is no tumor in the current slice.
     """
     box, mask = _clicked(label_map, scope)
     labels = label_map.data
@@ -160,7 +160,7 @@ def threshold_dab(
     axis: int = 0,
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> Edit:
-    """The voxels that a round brush paints on its way, where they exceed a level.
+    """The voxels along a round brush's stroke that reach a threshold.
 
     Parameters
     ----------
@@ -170,11 +170,11 @@ def threshold_dab(
     level : float
         Voxels of at least this value are painted.
     start, stop : tuple of float
-        Where the brush was and is, in voxels (z, y, x); both in one slice across `axis`.
+        Start and end of the stroke in voxels (z, y, x), in one slice perpendicular to `axis`.
     radius : float
         Of the brush, in units of `spacing`.
     axis : int
-        The brush is flat across this array axis.
+        The brush is flat along this array axis.
     spacing : tuple of float
         Of the voxels (z, y, x).
     """
@@ -206,7 +206,7 @@ def threshold_dab(
 
 
 def _clicked(label_map: LabelMap, scope: Scope) -> tuple[Box, Mask]:
-    """The lesion meant, within the slice or the box if the scope is one."""
+    """The clicked lesion, limited to the slice or box of the scope."""
     labels = label_map.data
     at = nearest_tumor(labels, scope)
     region = region_of(labels.shape, Scope("volume") if scope.kind == "lesion" else scope)

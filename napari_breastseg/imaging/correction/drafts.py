@@ -1,4 +1,4 @@
-"""Back to the draft, and a newer draft under corrections."""
+"""Revert to the draft, and update the draft while keeping corrections."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ __all__ = ["merge_prediction", "revert"]
 
 
 def revert(label_map: LabelMap, draft: LabelMap, scope: Scope) -> Edit:
-    """Bring back what the model drafted.
+    """Restore the model's draft within a scope.
 
     Parameters
     ----------
     label_map, draft : LabelMap
         On one grid.
     scope : Scope
-        The kind "lesion" means the connected part of draft and mask taken together, so that a
-        lesion comes back even where all of it was erased.
+        The kind "lesion" means the connected component of draft and mask together, so that a
+        lesion is restored even if all of it was erased.
 
     Raises
     ------
     InputError
-        If the draft lies on another grid, or neither holds a lesion in the slice in sight.
+        If the draft lies on another grid, or neither has a lesion in the current slice.
     """
-    draft.require_grid(label_map.grid, "at work")
+    draft.require_grid(label_map.grid, "")
     labels, drafted = label_map.data, draft.data
     if scope.kind != "lesion":
         box = region_of(labels.shape, scope)
@@ -65,21 +65,20 @@ def revert(label_map: LabelMap, draft: LabelMap, scope: Scope) -> Edit:
 def merge_prediction(
     labels: NDArray[Any], draft: NDArray[Any], predicted: NDArray[Any], box: Box
 ) -> tuple[Edit, Edit]:
-    """Take a newer prediction inside a box, keeping corrections as they are.
+    """Take over a newer prediction inside a box and keep corrections.
 
     Parameters
     ----------
     labels, draft, predicted : array, shape (Z, Y, X)
-        The mask at work, the draft it began from, and the newer prediction.
+        The current mask, its draft, and the newer prediction.
     box : tuple of slice
         Nothing outside it changes.
 
     Returns
     -------
     edit, redraft : Edit
-        For the mask, and for the draft: both take the prediction where the mask was still as
-        drafted. Where it was corrected the mask keeps the correction and the draft what was
-        corrected, so that it counts as a correction from then on, whatever a model says.
+        For the mask and for the draft. Where the mask equals the draft, both take the prediction.
+        Where it was corrected, neither changes, so that it still counts as a correction.
 
     Examples
     --------

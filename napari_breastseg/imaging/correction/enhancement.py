@@ -1,4 +1,4 @@
-"""The maps that tools look at."""
+"""The enhancement maps that tools use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["growth_map", "percent_map"]
 
 
 def growth_map(exam: Exam) -> NDArray[Any] | dce.LazyMap:
-    """First post-contrast phase less pre; where there is no pre, the phase masks are drawn on."""
+    """First post-contrast phase minus pre; without pre, the phase that masks are drawn on."""
     post = exam.phases[dce.fixed_role(exam)].data
     if not _has_pre(exam):
         return post
@@ -26,8 +26,8 @@ def growth_map(exam: Exam) -> NDArray[Any] | dce.LazyMap:
 def percent_map(exam: Exam) -> dce.LazyMap:
     """Enhancement in % of the signal before contrast.
 
-    Where there is no phase before contrast: brightness in % of the exam's grey window, the range
-    from its darkest to its brightest half percent.
+    Without a pre-contrast phase: brightness in % of the exam's intensity window, which runs from
+    its darkest to its brightest half percent.
     """
     post = exam.phases[dce.fixed_role(exam)].data
     if _has_pre(exam):

@@ -32,10 +32,10 @@ Mask = NDArray[np.bool_]
 Voxel = tuple[int, int, int]
 
 _FIRST_REACH = 24
-"""Voxels to each side that are searched first for the lesion at a voxel."""
+"""Voxels to each side in which the lesion at a voxel is searched first."""
 
 _BLOCK = 8
-"""Tumor in blocks of this many voxels that do not touch is worked on apart."""
+"""Tumor in blocks of so many voxels that do not touch is processed separately."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,29 +46,29 @@ class Edit:
     """Indices (z, y, x) of the voxels that change."""
 
     before: NDArray[np.uint8]
-    """Their labels when the tool looked."""
+    """Their labels when the tool ran."""
 
     after: NDArray[np.uint8]
-    """Their labels to be."""
+    """Their new labels."""
 
     @property
     def count(self) -> int:
-        """How many voxels change."""
+        """Number of voxels that change."""
         return int(self.before.size)
 
     def fits(self, labels: NDArray[np.generic]) -> bool:
-        """Whether the voxels still have the labels the tool saw."""
+        """Whether the voxels still have the labels they had when the tool ran."""
         return bool(np.array_equal(labels[self.voxels], self.before))
 
     def applied(self, labels: NDArray[Any]) -> NDArray[Any]:
-        """A copy of `labels` (Z, Y, X) with the edit in it."""
+        """A copy of `labels` (Z, Y, X) with the edit applied."""
         edited = labels.copy()
         edited[self.voxels] = self.after
         return edited
 
     @classmethod
     def within(cls, labels: NDArray[Any], box: Box, wanted: NDArray[Any]) -> Edit:
-        """The edit that makes ``labels[box]`` what is `wanted`.
+        """The edit that turns ``labels[box]`` into `wanted`.
 
         Examples
         --------
@@ -84,7 +84,7 @@ class Edit:
 
     @classmethod
     def joined(cls, edits: Iterable[Edit]) -> Edit:
-        """Several edits of different voxels as one; of a voxel named twice the last one counts."""
+        """Several edits as one; they should change different voxels, else the last one counts."""
         found = [edit for edit in edits if edit.count]
         if not found:
             nothing = np.empty(0, np.intp)
@@ -96,55 +96,55 @@ class Edit:
 
 @dataclass(frozen=True)
 class Scope:
-    """What a tool is let loose on."""
+    """What a tool works on: a lesion, slice, box or the volume."""
 
     kind: Literal["lesion", "slice", "box", "volume"]
     axis: int = 0
-    """Array axis one looks along: 0 z, 1 y, 2 x."""
+    """Array axis perpendicular to the slices: 0 z, 1 y, 2 x."""
 
     index: int = 0
-    """The slice in sight, along `axis`."""
+    """The current slice, along `axis`."""
 
     at: Voxel | None = None
-    """A voxel (z, y, x): the lesion there, or nearest to it in its slice, is meant."""
+    """A voxel (z, y, x) that selects the lesion there, or the nearest one in its slice."""
 
     box: Box | None = None
-    """The box meant by the kind "box"."""
+    """The box, for the kind "box"."""
 
     @property
     def flat_axis(self) -> int | None:
-        """The axis across which nothing is worked on; None in 3D."""
+        """The axis along which the scope is a single slice; None in 3D."""
         return self.axis if self.kind == "slice" else None
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Tumor that is worked on by itself."""
+    """Part of the tumor that is processed separately."""
 
     box: Box
-    """The smallest box that holds it."""
+    """The smallest box that contains it."""
 
     mask: Mask
     """The tumor in it."""
 
 
 def unit_of(grid: Grid) -> str:
-    """Unit in which distances are given: "mm", or "px" where spacing is unknown."""
+    """Unit of distances: "mm", or "px" if the spacing is unknown."""
     return "px" if grid.spacing_mm is None else "mm"
 
 
 def spacing_of(grid: Grid) -> tuple[float, float, float]:
-    """Voxel spacing (z, y, x) in mm; 1 pixel each where it is unknown."""
+    """Voxel spacing (z, y, x) in mm; 1 pixel each if unknown."""
     return grid.spacing_mm or (1.0, 1.0, 1.0)
 
 
 def parts(label_map: LabelMap, scope: Scope) -> Iterator[Part]:
-    """The tumor within a scope, in parts that do not touch; none where there is no tumor.
+    """The tumor within a scope, in parts that do not touch; empty without tumor.
 
     Raises
     ------
     InputError
-        If the lesion is not to be found, or the box missing.
+        If there is no lesion in the current slice, or the box is missing.
     """
     labels = label_map.data
     if scope.kind == "lesion":
@@ -164,7 +164,7 @@ def parts(label_map: LabelMap, scope: Scope) -> Iterator[Part]:
 
 
 def region_of(shape: tuple[int, ...], scope: Scope) -> Box:
-    """The voxels a scope of the kind slice, box or volume takes in."""
+    """The voxels of a scope of the kind slice, box or volume."""
     sizes = [slice(0, size) for size in shape]
     if scope.kind == "slice":
         sizes[scope.axis] = slice(scope.index, scope.index + 1)
@@ -182,7 +182,7 @@ def region_of(shape: tuple[int, ...], scope: Scope) -> Box:
 
 
 def nearest_tumor(labels: NDArray[Any], scope: Scope) -> Voxel:
-    """The tumor voxel at, or nearest to, `scope.at` in the slice in sight (in voxels).
+    """The tumor voxel at, or nearest to, `scope.at` in the current slice (distance in voxels).
 
     Raises
     ------
@@ -205,12 +205,12 @@ def nearest_tumor(labels: NDArray[Any], scope: Scope) -> Voxel:
 
 
 def component_at(mask_in: Callable[[Box], Mask], shape: tuple[int, ...], at: Voxel) -> Part:
-    """The component, over faces, edges and corners, that holds a voxel.
+    """The component, connected over faces, edges and corners, that contains a voxel.
 
     Parameters
     ----------
     mask_in : callable
-        Gives the mask inside a box; asked for larger boxes until the component fits.
+        Gives the mask inside a box; called with larger boxes until the component fits.
     shape : tuple of int
         Of the whole array (Z, Y, X).
     at : tuple of int
@@ -237,7 +237,7 @@ def component_at(mask_in: Callable[[Box], Mask], shape: tuple[int, ...], at: Vox
 
 
 def placed(part: Part, box: Box) -> Mask:
-    """A part's mask in a wider box."""
+    """A part's mask in a larger box."""
     mask = np.zeros([b.stop - b.start for b in box], bool)
     inner = tuple(
         slice(p.start - b.start, p.stop - b.start) for p, b in zip(part.box, box, strict=True)
@@ -255,7 +255,7 @@ def with_mask(labels: NDArray[Any], box: Box, old: Mask, new: Mask) -> Edit:
 
 
 def _inside(outer: Box, inner: Box) -> Box:
-    """A box given within another one, in the array's own indices."""
+    """A box given relative to another one, in indices of the array."""
     z, y, x = (
         slice(o.start + i.start, o.start + i.stop) for o, i in zip(outer, inner, strict=True)
     )
@@ -273,7 +273,7 @@ def _around(at: Voxel, reach: int, shape: tuple[int, ...]) -> Box:
 def _clusters(region: Box, tumor: Mask) -> Iterator[Part]:
     from scipy import ndimage
 
-    # Components of coarse blocks: few, however many specks the tumor has.
+    # Components of coarse blocks: few, even if the tumor has many specks.
     sizes = [-(-n // _BLOCK) for n in tumor.shape]
     padded = np.zeros([n * _BLOCK for n in sizes], bool)
     padded[tuple(slice(0, n) for n in tumor.shape)] = tumor

@@ -25,10 +25,10 @@ __all__ = ["fill_holes", "grow", "smooth"]
 
 
 def fill_holes(label_map: LabelMap, scope: Scope) -> Edit:
-    """Fill what tumor encloses, slice by slice along the scope's axis.
+    """Fill holes in the tumor, slice by slice along the scope's axis.
 
-    A cavity is closed in every slice it passes through; a ring in one slice is filled even where
-    it is open above, as a reader sees it.
+    A cavity is closed in every slice it passes through; a ring in one slice is filled even if it is
+    open in the slice above, as it appears to a reader.
 
     Examples
     --------
@@ -59,12 +59,12 @@ def smooth(label_map: LabelMap, scope: Scope, distance: float) -> Edit:
     scope : Scope
         A slice is smoothed within itself.
     distance : float
-        Standard deviation of the Gaussian in mm, pixels where spacing is unknown; above 0.
+        Standard deviation of the Gaussian in mm, or pixels if the spacing is unknown; above 0.
 
     Notes
     -----
-    The mask is blurred and cut again where as many voxels remain as there were: cut at one half,
-    a small lesion would shrink with every turn and a thin one vanish.
+    The mask is blurred and thresholded so that its number of voxels stays the same: with a
+    threshold of one half, a small lesion would shrink each time and a thin one vanish.
     """
     from scipy import ndimage
 
@@ -91,13 +91,13 @@ def grow(label_map: LabelMap, scope: Scope, distance: float) -> Edit:
     scope : Scope
         A slice grows within itself.
     distance : float
-        In mm, pixels where spacing is unknown; not 0. Between voxel centers: less than the
-        spacing does nothing along that axis.
+        In mm, or pixels if the spacing is unknown; not 0. Measured between voxel centers: less
+        than the spacing changes nothing along that axis.
 
     Raises
     ------
     InputError
-        If the distance is no number or 0, or reaches no voxel along any axis.
+        If the distance is 0 or not finite, or smaller than a voxel along every axis.
     """
     if distance == 0:
         raise InputError("Expected a distance to grow or shrink by", "found 0", "Give 1 or -1")
@@ -125,10 +125,10 @@ def _moved(mask: Mask, distance: float, spacing: NDArray[np.float64]) -> Mask:
     flat = tuple(0 if math.isinf(step) else slice(None) for step in spacing)
     steps = [step for step in spacing if not math.isinf(step)]
     inner = mask[flat]
-    # Distances are taken to the nearest voxel of the other kind, center to center.
+    # Distances are measured to the nearest voxel of the other kind, center to center.
     if distance > 0:
         moved = ndimage.distance_transform_edt(~inner, sampling=steps) <= distance + 1e-6
-    elif inner.all():  # nothing to be far from
+    elif inner.all():  # there is no outside
         moved = inner
     else:
         far = ndimage.distance_transform_edt(inner, sampling=steps)
@@ -138,7 +138,7 @@ def _moved(mask: Mask, distance: float, spacing: NDArray[np.float64]) -> Mask:
 
 
 def _flat_spacing(label_map: LabelMap, scope: Scope) -> NDArray[np.float64]:
-    """Spacing, infinite across a slice that is worked on by itself."""
+    """Spacing, infinite along the axis of a single slice."""
     spacing = np.array(spacing_of(label_map.grid))
     if scope.flat_axis is not None:
         spacing[scope.flat_axis] = np.inf
@@ -148,7 +148,7 @@ def _flat_spacing(label_map: LabelMap, scope: Scope) -> NDArray[np.float64]:
 
 
 def _steps(spacing: NDArray[np.float64], distance: float) -> list[int]:
-    """Voxels that a distance takes along each axis, and one more."""
+    """Voxels that a distance spans along each axis, plus one."""
     return [0 if math.isinf(step) else math.ceil(distance / step) + 1 for step in spacing]
 
 

@@ -1,6 +1,6 @@
 """Dynamic contrast-enhanced phases: enhancement maps, movement between phases, alignment.
 
-Pre is the phase before contrast, the first post-contrast phase is "early", the last "late".
+"pre" is the pre-contrast phase; the first post-contrast phase is "early", the last "late".
 """
 
 from .maps import (

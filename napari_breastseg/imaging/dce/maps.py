@@ -1,6 +1,6 @@
 """Subtraction, projection, percent enhancement and signal enhancement ratio.
 
-Maps are computed where they are read, slice by slice.
+Maps are computed when they are read, slice by slice.
 
 References
 ----------
@@ -34,19 +34,19 @@ __all__ = [
 Floats = NDArray[np.float32]
 
 _LARGEST_SER = 5.0
-"""Where late enhancement vanishes the ratio means nothing; it is cut off here."""
+"""The ratio is limited to this, as it means nothing where late enhancement vanishes."""
 
 _FLOOR_SHARE = 0.05
-"""Below this share of the exam's bright signal there is air, whose enhancement means nothing."""
+"""Signal below this fraction of the exam's bright signal is air, without meaningful enhancement."""
 
 
 def post_roles(exam: Exam) -> tuple[str, ...]:
-    """Roles of the post-contrast phases in time order."""
+    """Roles of the post-contrast phases in order of time."""
     return tuple(role for role in exam.phases if role.startswith("post") and role[4:].isdigit())
 
 
 def fixed_role(exam: Exam) -> str:
-    """The phase that others are compared with and aligned to: the first after contrast.
+    """The phase that others are compared with and aligned to: the first post-contrast phase.
 
     Masks are drawn on it, so it must not move.
     """
@@ -62,7 +62,7 @@ def tissue_floor(exam: Exam) -> float:
 
 
 def subtraction(pre: NDArray[np.generic], post: NDArray[np.generic]) -> Floats:
-    """Post less pre, of any shape.
+    """Post minus pre, of any shape.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def subtraction(pre: NDArray[np.generic], post: NDArray[np.generic]) -> Floats:
 def percent_enhancement(
     pre: NDArray[np.generic], post: NDArray[np.generic], floor: float = 0.0
 ) -> Floats:
-    """Rise of the signal over its value before contrast, in %; 0 where that is at most `floor`.
+    """Signal increase relative to the pre-contrast signal, in %; 0 where that is at most `floor`.
 
     Examples
     --------
@@ -99,7 +99,7 @@ def signal_enhancement_ratio(
 ) -> Floats:
     """Early over late enhancement: above 1.1 washout, about 1 plateau, below 0.9 persistent.
 
-    0 where pre is at most `floor` or neither phase enhances by `least_percent`; at most 5.
+    0 where pre is at most `floor` or neither phase enhances by `least_percent`; limited to 5.
 
     Examples
     --------
@@ -118,7 +118,7 @@ def signal_enhancement_ratio(
 
 
 def projection(volume: NDArray[np.generic] | LazyMap, axis: int = 0) -> NDArray[Any]:
-    """Maximum intensity projection along an axis, that axis kept with length 1.
+    """Maximum intensity projection along an axis, which is kept with length 1.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def projection(volume: NDArray[np.generic] | LazyMap, axis: int = 0) -> NDArray[
 
 
 class LazyMap:
-    """An array (Z, Y, X) computed slice by slice when it is read, as napari reads its layers.
+    """An array (Z, Y, X) computed when it is read, slice by slice, as napari reads its layers.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ class LazyMap:
                     raise IndexError(f"index {part} is out of range for size {size}")
                 region.append(slice(start, start + 1))
                 rest.append(0)
-            else:  # steps and lists of indices: taken of the whole axis
+            else:  # steps and lists of indices: applied to the whole axis
                 region.append(slice(0, size))
                 rest.append(part)
         values: NDArray[Any] = self._compute((region[0], region[1], region[2]))
@@ -194,7 +194,7 @@ class LazyMap:
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         whole = np.empty(self.shape, self.dtype)
-        for z in range(self.shape[0]):  # a slice's temporaries at a time
+        for z in range(self.shape[0]):  # slice by slice, to keep temporaries small
             whole[z] = self[z]
         return whole if dtype is None else whole.astype(dtype, copy=False)
 

@@ -1,4 +1,4 @@
-"""How far phases lie apart, and bringing them together rigidly. Loads SimpleITK late.
+"""Displacement between phases, and rigid alignment. Loads SimpleITK late.
 
 References
 ----------
@@ -25,7 +25,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Shift:
-    """How far a phase lies from the fixed one."""
+    """Displacement of a phase from the fixed one."""
 
     role: str
     fixed: str
@@ -34,7 +34,7 @@ class Shift:
     one has it at v + voxels."""
 
     mm: tuple[float, float, float] | None
-    """The same in mm; None where spacing is not known."""
+    """The same in mm; None if the spacing is not known."""
 
     @property
     def is_large(self) -> bool:
@@ -60,13 +60,13 @@ class Shift:
 def estimate_shifts(exam: Exam) -> Job[tuple[Shift, ...]]:
     """Displacement of every phase from the fixed one, to a twentieth of a voxel.
 
-    Edges are compared, not signals: contrast agent changes those, and edges less. The patient is
-    taken as moving as a whole; what single parts do is not seen.
+    Edges are compared rather than signals, since contrast changes edges less. Only movement of the
+    patient as a whole is measured, not of single parts.
 
     Returns
     -------
     generator of Progress, giving a tuple of Shift
-        One for each phase but the fixed one; empty for a single phase.
+        One per phase except the fixed one; empty for a single phase.
     """
     fixed = fixed_role(exam)
     others = [role for role in exam.phases if role != fixed]
@@ -85,7 +85,7 @@ def estimate_shifts(exam: Exam) -> Job[tuple[Shift, ...]]:
 
 
 def _edges(data: NDArray[np.generic]) -> Floats:
-    """Strength of edges, faded out at the borders, where a periodic shift would be wrong."""
+    """Edge strength, faded out at the borders, since the shift is computed as periodic."""
     from scipy import ndimage
 
     image = np.sqrt(np.maximum(np.asarray(data, np.float32), 0))
@@ -105,28 +105,28 @@ def _shift(reference: Floats, moved: Floats) -> tuple[float, float, float]:
     from skimage.registration import phase_cross_correlation
 
     found, _, _ = phase_cross_correlation(reference, moved, upsample_factor=20, normalization=None)
-    # What skimage gives brings `moved` back onto the reference.
+    # The shift from skimage brings `moved` back onto the reference.
     z, y, x = (-float(v) + 0.0 for v in found)
     return (z, y, x)
 
 
 def align_phases(exam: Exam, *, seed: int = 0) -> Job[Exam]:
-    """Exam whose phases are aligned to the fixed one by a rigid movement each.
+    """Exam with each phase rigidly aligned to the fixed one.
 
     Mutual information over a sample of the voxels, coarse to fine; linear interpolation. The
-    fixed phase keeps its voxels, so a mask drawn on it stays right.
+    fixed phase is not changed, so a mask drawn on it stays valid.
 
     Parameters
     ----------
     exam : Exam
     seed : int
-        Of the voxels that are sampled.
+        Of the sampling of voxels.
 
     Returns
     -------
     generator of Progress, giving an Exam
-        Moved phases are float32. A phase that cannot be aligned better than it lies is kept as
-        it is. Closing the generator between two resolutions stops it.
+        Moved phases are float32. A phase whose alignment would not improve stays unchanged.
+        Closing the generator stops it between two resolutions.
     """
     fixed = fixed_role(exam)
     others = [role for role in exam.phases if role != fixed]
@@ -150,13 +150,13 @@ def align_phases(exam: Exam, *, seed: int = 0) -> Job[Exam]:
 
 
 def _levels(shape: tuple[int, int, int]) -> tuple[int, ...]:
-    """Shrink factors within a slice, coarse to fine; the finest need not be all voxels."""
+    """Shrink factors within a slice, coarse to fine; the finest may be above 1."""
     finest = 2 if min(shape[1:]) > 200 else 1
     return tuple(n for n in (4, 2, 1) if n >= finest and min(shape[1:]) // n >= 16) or (1,)
 
 
 def _image(volume: Volume) -> Any:
-    """SimpleITK's image in the array's own frame: spacing, no direction."""
+    """SimpleITK image in the array's own frame, with spacing but without direction."""
     import SimpleITK as sitk
 
     data = np.ascontiguousarray(volume.data, np.float32)
@@ -175,7 +175,7 @@ def _register(fixed: Any, moving: Any, start: Any, shrink: int, seed: int) -> An
             [(n - 1) / 2 for n in fixed.GetSize()]
         )
         start = sitk.Euler2DTransform(center) if flat else sitk.Euler3DTransform(center)
-    # Slices are thick: they are shrunk only so far that voxels become about as long as wide.
+    # Slices are thick: they are shrunk only until voxels are about isotropic.
     spacing = fixed.GetSpacing()
     factors = [shrink, shrink]
     if not flat:
@@ -209,7 +209,7 @@ def _register(fixed: Any, moving: Any, start: Any, shrink: int, seed: int) -> An
 def _moved(fixed: Any, moving: Any, transform: Any, shape: tuple[int, int, int]) -> Floats:
     import SimpleITK as sitk
 
-    # Beyond the border the nearest voxel repeats: an empty margin would look like washout.
+    # The nearest voxel is repeated beyond the border: an empty margin would look like washout.
     resampler = sitk.ResampleImageFilter()
     resampler.SetReferenceImage(fixed)
     resampler.SetTransform(transform)
