@@ -64,7 +64,7 @@ def measuring(
     settings : MeasureSettings
     previous : LesionReport, optional
         What was measured before of the same exam: lesions keep their ids from it.
-    workspace : Dataset or SecondRead, optional
+    workspace : Workspace, optional
         Where the case is kept. A dataset's record gives ids and takes them; a second reader's
         lesions do not go into the case's record.
     """
