@@ -25,8 +25,8 @@ LIMIT_BYTES = 6_000_000
 
 README = """# The sample exam
 
-`{case}` is a synthetic bilateral axial breast DCE-MRI exam of nobody: T1-weighted with fat
-suppression, {shape} voxels of {spacing} mm, int16. Its breasts, chest and heart, its
+`{case}` is a synthetic bilateral axial breast DCE-MRI exam, not of a real person: T1-weighted with
+fat suppression, {shape} voxels of {spacing} mm, int16. Its breasts, chest and heart, its
 {lesions} lesions and its noise were drawn by the program from seed {seed}; it may be used and
 shared as freely as the program itself.
 

@@ -1,4 +1,4 @@
-"""Train the starter model: I-SPY windows for real tumors, phantoms for all that is no tumor.
+"""Train the starter model: I-SPY windows for real tumors, phantoms for everything else.
 
     python recipes/train_starter.py --output starter-work
 
@@ -58,7 +58,7 @@ THROUGH_PLANE_MM = 2.0
 """How far the slices of a volume speak for each other when the model is used."""
 
 SCALES = (1.0, 0.8, 0.6)
-"""Sizes at which slices of unknown pixel size are looked at."""
+"""Scales over which the prediction of slices of unknown pixel size is averaged."""
 
 PHANTOMS = 180
 """Slabs in the phantom set; four slices each."""
@@ -133,7 +133,7 @@ def follow(job: Job[TrainResult]) -> None:
 def install(model: Path) -> None:
     """Put the weights, in half precision, where the package looks for its starter.
 
-    The last weights are taken, not those of the best validation: twelve patients tell steps apart
+    The last weights are used, not those of the best validation: twelve patients tell steps apart
     only roughly, and the learning rate comes down to the end.
     """
     trained = checkpoint.load(model)

@@ -1,8 +1,7 @@
 """A trained model's card: what it is for, its data and licence, how well it does.
 
-A model made from another carries that one's data section on: a licence that asks for attribution,
-as the starter's does, is kept by itself. Holds numbers and names of datasets, no case and no
-patient.
+The card of a fine-tuned model repeats the data section of its base, so the attribution that the
+base's licence asks for is kept. It names datasets and numbers, but no case and no patient.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def model_card(info: ModelInfo, base_card: str = "") -> str:
     lines = [
         f"# {info.identity}",
         "",
-        "**Research software, not a medical device.** Nothing it marks may decide about a patient. "
+        "**Research software, not a medical device.** Do not use it to decide about a patient. "
         f"It drafts outlines that a reader corrects. Licence of the weights: {info.licence}.",
         "",
         "## What it takes",
@@ -58,8 +57,9 @@ def model_card(info: ModelInfo, base_card: str = "") -> str:
 
 def _takes(info: ModelInfo) -> str:
     spec = info.spec
-    needs = "whichever there is of" if spec.missing == "zero" and len(spec.phases) > 1 else "phases"
-    text = f"{spec.title}. It takes {needs} {', '.join(spec.phases)}"
+    is_any = spec.missing == "zero" and len(spec.phases) > 1
+    uses = "those available of" if is_any else "phases"
+    text = f"{spec.title}. It uses {uses} {', '.join(spec.phases)}"
     if spec.spacing_mm is not None:
         sides = " x ".join("own" if side is None else f"{side:g}" for side in spec.spacing_mm)
         text += f", at {sides} mm where the pixel size is known"
@@ -68,7 +68,7 @@ def _takes(info: ModelInfo) -> str:
 
 def _learned(info: ModelInfo) -> str:
     training = info.training
-    names = ", ".join(training.datasets) or "a dataset without a name"
+    names = ", ".join(training.datasets) or "an unnamed dataset"
     text = (
         f"**{names}**: {_count(training.training_cases, 'case')} of "
         f"{_count(training.patients, 'patient')}, {training.steps} steps"
@@ -81,25 +81,25 @@ def _learned(info: ModelInfo) -> str:
 
 
 def _data_of(card: str) -> list[str]:
-    """What the model it was made from learned from: the data section of that one's card."""
+    """What the model it was made from was trained on: the data section of that model's card."""
     _, heading, after = card.partition(f"{_DATA}\n")
     section = after.split("\n## ")[0].strip()
     if not (heading and section):
         return []
-    return ["", "What those weights learned from:", "", *section.splitlines()]
+    return ["", "What those weights were trained on:", "", *section.splitlines()]
 
 
 def _figures(info: ModelInfo) -> str:
     dice, training = info.metrics.get("val_dice"), info.training
     if dice is None:
-        return "Not validated: `napari-breastseg evaluate` does so on other patients."
+        return "Not validated. Use `napari-breastseg evaluate` on other patients."
     if training.is_validated_on_its_own:
         return (
-            f"Mean Dice {dice:.2f} on the cases it learned from, which says nothing of other "
+            f"Mean Dice {dice:.2f} on the cases it was trained on, which says nothing about other "
             "patients."
         )
     held = _count(training.validation_cases, "case")
-    return f"Mean Dice {dice:.2f} on {held} held out of the training, which chose the step."
+    return f"Mean Dice {dice:.2f} on {held} held out from training to choose the best step."
 
 
 def _count(entries: list[str], what: str) -> str:

@@ -77,14 +77,14 @@ class TrainingRecord(BaseModel):
     """Patients that the models it was made from had learned from."""
 
     steps: int = 0
-    """Optimizer steps taken."""
+    """Optimizer steps."""
 
     seed: int | None = None
     """Seed of the run."""
 
     @property
     def is_validated_on_its_own(self) -> bool:
-        """Whether there was nobody to hold out, and validation says nothing of other patients."""
+        """Whether nobody was held out, so that validation says nothing about other patients."""
         return bool(self.validation_cases) and self.validation_cases == self.training_cases
 
     @property
@@ -242,7 +242,7 @@ def read_info(folder: Path) -> ModelInfo:
     Raises
     ------
     InputError
-        If the folder is no checkpoint or model.json is not valid.
+        If the folder is not a checkpoint or model.json is not valid.
     """
     folder = Path(folder)
     if not is_checkpoint(folder):
@@ -267,7 +267,7 @@ def load(folder: Path) -> Checkpoint:
     Raises
     ------
     InputError
-        If the folder is no checkpoint, its weights are not those model.json names, or they do
+        If the folder is not a checkpoint, its weights are not those model.json names, or they do
         not fit the network.
     """
     from safetensors import SafetensorError

@@ -57,7 +57,7 @@ def import_model(source: Path, made: Path, *, phases: Sequence[str] | None = Non
     Raises
     ------
     InputError
-        If it is nothing of these, or holds what cannot be taken over without running its code.
+        If it is none of these, or cannot be imported without running its code.
     StorageError
         If `made` cannot be written.
     """

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelSpec", "build", "folded", "place"]
 
 TUMOR_SHARE = 0.03
-"""Share of tumor pixels a fresh network believes in."""
+"""Share of tumor pixels that an untrained network predicts."""
 
 
 class ModelSpec(BaseModel):
@@ -51,7 +51,7 @@ class ModelSpec(BaseModel):
     """Working spacing (z, y, x) in mm; None works on the exam's own pixels."""
 
     percentiles: tuple[float, float] = (0.5, 99.5)
-    """Grey values over all phases that become 0 and 1."""
+    """Percentiles of the intensities of all phases that become 0 and 1."""
 
     features: tuple[int, ...] = Field((16, 32, 64, 128), min_length=2)
     """Channels per level, finest first; every level halves the one before."""
@@ -63,19 +63,19 @@ class ModelSpec(BaseModel):
     """Normalization layer. On a CPU batch norm costs half of what instance norm does."""
 
     through_plane_mm: float = Field(0.0, ge=0.0)
-    """Standard deviation, in mm along z, of the Gaussian that joins the probabilities of a 2D
-    model's slices: what only one thin slice shows is seldom a tumor. 0 leaves them apart."""
+    """Standard deviation, in mm along z, of the Gaussian that smooths the probabilities of a 2D
+    model across slices: what only one thin slice shows is seldom a tumor. 0 smooths nothing."""
 
     mirrored: bool = False
-    """Average the probability over the left-right mirrored image, at twice the time."""
+    """Average the probability over the image and its left-right mirror image, in twice the time."""
 
     scales: tuple[float, ...] = Field((1.0,), min_length=1)
-    """Sizes, against its own, at which a slice of unknown pixel size is looked at; the probability
-    is their mean. A tumor's size in pixels then says little. For `dims` 2."""
+    """Scales at which a slice of unknown pixel size is predicted; the probability is averaged over
+    them, as the tumor's size in pixels then says little. For `dims` 2."""
 
     least_share: float = Field(0.0, ge=0.0, le=1.0)
-    """Smallest share of the largest finding of an exam that a finding must have to be marked;
-    0 marks all. Training sets it where no accepted mask holds a smaller one."""
+    """Smallest share of the exam's largest region that a region must have to be shown; 0 shows all.
+    Training sets it where no accepted mask holds a smaller one."""
 
     least_share_in: Literal["slices", "volumes"] = "volumes"
     """What `least_share` was learned on and holds for: single slices, or exams of several."""
@@ -146,7 +146,7 @@ class ModelSpec(BaseModel):
         return used
 
     def scales_for(self, exam: Exam) -> tuple[float, ...]:
-        """Sizes at which an exam's slices are looked at."""
+        """Scales over which the prediction of an exam's slices is averaged."""
         return (1.0,) if exam.grid.has_spacing else self.scales
 
     @property

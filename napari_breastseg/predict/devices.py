@@ -40,6 +40,6 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device had too little memory; only NVIDIA's error has a class of its own."""
+    """Whether a device ran out of memory; only NVIDIA's error has a class of its own."""
     text = str(error).lower()
     return "out of memory" in text or "can't allocate memory" in text

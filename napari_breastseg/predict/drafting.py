@@ -1,7 +1,6 @@
-"""Drafts for the cases of a dataset nobody has worked on yet, each with the Dice expected of it.
+"""Drafts for the cases of a dataset that nobody has worked on, each with the Dice expected of it.
 
-What a reader's worklist then shows the least certain first. No Qt; torch is loaded when a network
-predicts.
+The worklist can then show the least certain first.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ __all__ = ["Drafting", "draft_cases"]
 
 @dataclass(frozen=True)
 class Drafting:
-    """What came of it."""
+    """Result of drafting."""
 
     predicted_dice: dict[str, float]
     """Dice expected of each new draft, by case id."""
 
     failed: dict[str, str]
-    """Why a case got none, by case id."""
+    """Why a case has no draft, by case id."""
 
 
 def draft_cases(
@@ -68,7 +67,7 @@ def draft_cases(
             job = predict_uncertain(members, dataset.exam(case_id), device=device)
             answer = yield from relay(job, partial(_as_drafting, number, len(waiting)))
             if not _wants_draft(dataset.case(case_id), model):
-                continue  # somebody has taken it up meanwhile
+                continue  # a reader has started on it meanwhile
             dataset.save_draft(
                 case_id,
                 answer.prediction.label_map,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Views", "predict_working", "slices_with_context"]
 
 Views = tuple[tuple[bool, float], ...]
-"""How an image is looked at, each time: whether mirrored, and at what size against its own."""
+"""Views of an image whose predictions are averaged: (whether mirrored, scale)."""
 
 ONE_VIEW: Views = ((False, 1.0),)
 

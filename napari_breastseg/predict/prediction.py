@@ -116,8 +116,8 @@ def predict(
     Raises
     ------
     InputError
-        If a phase is missing, the region is outside the exam, the threshold is no probability, or
-        the breasts are asked for and cannot be found.
+        If a phase is missing, the region is outside the exam, the threshold is not a probability,
+        or the breasts are wanted and were not found.
     """
     import torch
 

@@ -1,7 +1,4 @@
-"""From a tumor probability to a label map: the threshold, and findings too small to be marked.
-
-Imports `volume`, and scipy when findings are told apart; no torch, no Qt.
-"""
+"""From a tumor probability to a label map: the threshold, and small regions that are hidden."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ class ProbabilitySteps:
     grid: Grid
 
     least_share: float = 0.0
-    """Smallest share of the largest finding that is marked."""
+    """Smallest share of the largest region that is shown."""
 
     @classmethod
     def of(cls, probability: Volume, least_share: float = 0.0) -> ProbabilitySteps:
@@ -55,7 +52,7 @@ class ProbabilitySteps:
 
 
 def marked(probability: Volume, threshold: float, least_share: float = 0.0) -> tuple[LabelMap, int]:
-    """Label map of a probability (Z, Y, X), and how many findings were too small to be marked.
+    """Label map of a probability (Z, Y, X), and how many small regions were hidden.
 
     Parameters
     ----------
@@ -63,7 +60,7 @@ def marked(probability: Volume, threshold: float, least_share: float = 0.0) -> t
     threshold : float
         Probability from which a voxel is tumor.
     least_share : float
-        Smallest share of the largest finding's voxels that a finding must have; findings are
+        Smallest share of the largest region's voxels that a region must have; regions are
         connected through faces, edges and corners.
 
     Examples
@@ -80,14 +77,14 @@ def marked(probability: Volume, threshold: float, least_share: float = 0.0) -> t
 
 
 def _leave_out_small(is_tumor: NDArray[np.bool_], least_share: float) -> int:
-    """Clear findings smaller than a share of the largest, in place; how many those were."""
+    """Clear regions smaller than a share of the largest, in place; how many those were."""
     from scipy import ndimage
 
     if least_share <= 0 or not is_tumor.any():
         return 0
     (box,) = ndimage.find_objects(is_tumor.view(np.uint8))  # labeling a whole exam is slow
-    findings, count = ndimage.label(is_tumor[box], np.ones((3, 3, 3)))
-    sizes = np.bincount(findings.ravel(), minlength=count + 1)[1:]
+    regions, count = ndimage.label(is_tumor[box], np.ones((3, 3, 3)))
+    sizes = np.bincount(regions.ravel(), minlength=count + 1)[1:]
     is_kept = sizes >= least_share * sizes.max()
-    is_tumor[box] = np.concatenate([[False], is_kept])[findings]
+    is_tumor[box] = np.concatenate([[False], is_kept])[regions]
     return int(count) - int(is_kept.sum())

@@ -1,9 +1,9 @@
-"""How well a model expects its own mask to fit: several answers, and one number per case.
+"""How well a model expects its own mask to fit: several predictions, and one number per case.
 
-The answers are those to the exam and to its mirror image, of the model's best weights and, where
-they lie beside them, of its last. The mask is the plain prediction; the number says how much Dice
-may be expected of it, so that the cases with the lowest can be corrected first. It ranks cases;
-as a prediction of Dice it is too hopeful on images unlike those a model learned from. No Qt.
+The exam and its mirror image are predicted with the model's best weights and, where its folder has
+them, with its last. The mask is the plain prediction; the number is the Dice expected of it, so
+that the cases with the lowest can be corrected first. It ranks cases; as a Dice it is too high on
+images unlike those the model was trained on.
 
 References
 ----------
@@ -124,7 +124,7 @@ def predict_uncertain(
         for asked in (exam, mirrored):
             if number == 0 and asked is exam and not is_mean:
                 continue  # that is the prediction itself
-            yield Progress("Asking again", len(agreements) + 1, 2 * len(members))
+            yield Progress("Estimating uncertainty", len(agreements) + 1, 2 * len(members))
             answer = yield from predict(_looking_once(member), asked, **how)
             probability, tumor = np.asarray(answer.probability.data), answer.label_map.tumor
             if asked is mirrored:
@@ -184,7 +184,7 @@ def predicted_dice(
 
 
 def _looking_once(model: Checkpoint) -> Checkpoint:
-    """The model without a look at the mirror image of its own."""
+    """The model without its own mirrored prediction."""
     if not model.spec.mirrored:
         return model
     spec = model.spec.model_copy(update={"mirrored": False})

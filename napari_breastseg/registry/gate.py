@@ -1,4 +1,4 @@
-"""Whether a candidate may take the place of the model in use: both on the locked patients.
+"""Whether a candidate may replace the default model: both are scored on the locked patients.
 
 Both models are scored on the accepted cases of patients locked for testing, whom neither may have
 learned from. Patients are the unit of every figure: a patient's value is the mean over that
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["judge"]
 
 TAUGHT_CASES = 16
-"""Of the cases learned from, so many tell whether the masks fit."""
+"""Training cases on which the candidate is scored too, to see whether it follows them."""
 
 
 def judge(
@@ -46,7 +46,7 @@ def judge(
     Parameters
     ----------
     candidate, reference : Checkpoint
-        The model that may be promoted, and the one in use.
+        The model that may be promoted, and the default model.
     datasets : sequence of Dataset
         Where locked patients come from; those one of the models learned from are left out.
     rule : GateRule, optional

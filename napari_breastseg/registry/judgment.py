@@ -88,7 +88,7 @@ class JudgedPatient(_Record):
 
 
 class Judgment(_Record):
-    """What came of scoring a candidate against the model in use."""
+    """The result of scoring a candidate against the default model."""
 
     verdict: Verdict
     candidate: str
@@ -106,18 +106,18 @@ class Judgment(_Record):
     n_patients: int
     n_cases: int
     left_out: int = 0
-    """Locked patients left out, because one of the models had learned from them."""
+    """Locked patients left out because one of the models was trained on them."""
 
     figures: tuple[Figure, ...] = ()
     reasons: tuple[str, ...] = ()
-    """Why, in sentences for people."""
+    """Why, as sentences."""
 
     patients: tuple[JudgedPatient, ...] = ()
     rule: GateRule = GateRule()
 
     @property
     def passes(self) -> bool:
-        """Whether the candidate may be promoted without anybody's word."""
+        """Whether the candidate may become the default model by itself."""
         return self.verdict in ("better", "not worse")
 
     def describe(self) -> str:
@@ -142,7 +142,7 @@ class Judgment(_Record):
         names = [identity.partition("@")[0] for identity in (self.candidate, self.reference)]
         words = {
             "better": "is better than",
-            "not worse": "is not worse, within the margin, than",
+            "not worse": "is not worse (within the margin) than",
             "unclear": "was not shown to be as good as",
             "worse": "is worse than",
             "not enough to judge": "could not be judged against",
@@ -153,5 +153,7 @@ class Judgment(_Record):
         )
         lines = [f"{names[0]} {words[self.verdict]} {names[1]} {where}.", *self.reasons]
         if self.left_out:
-            lines.append(f"Left out, because a model learned from them: {self.left_out}.")
+            lines.append(
+                f"Locked patients left out because a model was trained on them: {self.left_out}."
+            )
         return "\n".join(lines)

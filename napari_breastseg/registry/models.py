@@ -77,7 +77,7 @@ class Registry:
         Raises
         ------
         InputError
-            If the folder is no whole checkpoint, or the name is taken or not allowed.
+            If the folder is not a complete checkpoint, or the name is taken or not allowed.
         StorageError
             If the registry cannot be written; nothing is left behind.
         """
@@ -155,17 +155,17 @@ class Registry:
         force: bool = False,
         by: str | None = None,
     ) -> RegistryEntry:
-        """Make a registered model the one that is used when none is named, if it may be.
+        """Make a registered model the default model, if it passes.
 
         Parameters
         ----------
         name : str
             A registered model.
         judgment : Judgment, optional
-            Of this model against the one in use; kept beside the model and in the log, whatever
+            Of this model against the default model; kept with the model and in the log, whatever
             it says.
         force : bool
-            Promote by hand, on the word of whoever does it, whatever the judgment says.
+            Promote whatever the judgment says.
         by : str, optional
             Who does it; the name of the account when not given.
 
@@ -188,7 +188,7 @@ class Registry:
                 "Expected a model judged better on locked test patients",
                 f"found {name}, which was not judged on them",
                 f"Judge it with 'napari-breastseg models promote {name} --dataset DATASET', or "
-                "promote it by hand with --force",
+                "add --force to promote it without the check",
             )
         with self._files.writing():
             self._files.require_known(name)
@@ -273,7 +273,7 @@ class Registry:
         Raises
         ------
         InputError
-            If the model it points to is gone: no other is taken in its place unasked.
+            If the model it points to is missing: no other is used instead.
         """
         name = self._files.pointer().get("name")
         if name is None:

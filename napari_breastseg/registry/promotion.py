@@ -1,4 +1,4 @@
-"""From a trained model to the one in use: registered, judged, promoted; and when to train anew.
+"""From a trained model to the default one: registered, judged, promoted; and when to train again.
 
 What command line and window share. No Qt; torch is loaded when models are judged.
 """
@@ -33,12 +33,12 @@ class Promotion:
     judgment: Judgment
 
     def describe(self) -> str:
-        """The judgment, and which model is in use now."""
+        """The judgment, and whether the model is the default model now."""
         if self.entry.is_promoted:
-            by_hand = "" if self.judgment.passes else ", by hand"
-            end = f"{self.entry.name} is promoted{by_hand}: it is used where no model is named."
+            how = "" if self.judgment.passes else ", set without passing the check"
+            end = f"{self.entry.name} is now the default model{how}."
         else:
-            end = f"{self.entry.name} is not promoted; it stays registered."
+            end = f"{self.entry.name} is registered, but is not the default model."
         return f"{self.judgment.describe()}\n{end}"
 
 
@@ -61,7 +61,7 @@ def promote(
     force: bool = False,
     by: str | None = None,
 ) -> Job[Promotion]:
-    """Judge a registered model against the one in use, and promote it if it passes.
+    """Judge a registered model against the default model, and promote it if it passes.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def promote(
     Raises
     ------
     InputError
-        If there is no such model, it is in use already, or it can segment none of the cases.
+        If there is no such model, it is the default already, or it can segment none of the cases.
     """
     yield Progress("Loading the models", 0, 0)
     folder = registry.folder / name

@@ -42,7 +42,7 @@ def weigh(
         update={"n_patients": len(patients), "n_cases": len(both), "patients": patients}
     )
     if failed := sorted(set(candidate.failed) - set(reference.failed)):
-        reason = f"It could not segment {', '.join(failed)}, which the model in use could."
+        reason = f"It could not segment {', '.join(failed)}, which the default model could."
         return frame.model_copy(update={"verdict": "worse", "reasons": (reason,)})
     with_tumor = {row.patient_id for row in rows[1] if row.reference_px}
     if len(with_tumor) < rule.min_patients:
@@ -88,11 +88,11 @@ def _figures(
             a,
             b,
             dice,
-            f"a loss below {rule.dice_margin:g}, by the interval's lower end",
+            f"a loss below {rule.dice_margin:g}, judged by the lower end of the interval",
             dice.ci95 is not None and dice.ci95[0] > -rule.dice_margin,
         ),
         Figure(
-            measure="Dice of the patient who loses most",
+            measure="Dice of the patient with the largest loss",
             candidate=a[worst],
             reference=b[worst],
             difference=-losses[worst],
@@ -103,12 +103,12 @@ def _figures(
     lesions = sum(row.main_lesions for row in reference)
     for title, margin, (a, b) in (
         (
-            f"share of lesions missed ({lesions} in all)",
+            f"share of lesions missed ({lesions} lesions)",
             rule.missed_margin,
             map(_missed_share, both),
         ),
         (
-            "false positives a case",
+            "false positives per case",
             rule.false_positives_margin,
             (_by_patient(rows, "false_positives") for rows in both),
         ),
@@ -121,7 +121,7 @@ def _figures(
         a, b = ({patient: values[patient] for patient in shared} for values in (a, b))
         paired = paired_bootstrap(a, b)
         is_kept = paired.ci95 is None or paired.ci95[0] <= margin
-        allowed = f"up to {margin:g} more, by the interval's lower end"
+        allowed = f"up to {margin:g} more, judged by the lower end of the interval"
         figures.append(_mean_figure(title, a, b, paired, allowed, is_kept))
     return figures
 
@@ -134,7 +134,7 @@ def _fit(learned: Evaluation, locked_dice: float, rule: GateRule) -> Figure | No
     dice = _mean(_by_patient(rows, "dice").values())
     least = rule.least_fit * locked_dice
     return Figure(
-        measure="Dice on the masks it learned from",
+        measure="Dice on the masks it was trained on",
         candidate=dice,
         reference=locked_dice,
         difference=dice - locked_dice,
@@ -206,6 +206,6 @@ def too_few(frame: Judgment, what: str = "an accepted case") -> str:
     """Why there are not enough patients to judge."""
     return (
         f"{frame.rule.min_patients} locked patients with {what} are needed; every fifth "
-        "patient from the tenth on is locked. Until then promote by hand, after a look at its "
-        "masks."
+        "patient from the tenth on is locked. Until then look at its masks, then set it as default "
+        "without the check."
     )

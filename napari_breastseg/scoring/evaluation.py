@@ -9,8 +9,7 @@ Three kinds of figures, never mixed:
 - `pixel_` figures and the areas under the curves are over all scored pixels of all cases pooled.
 - Lesion figures are over all lesions of all cases pooled.
 
-What the measures mean and what empty masks give stands in `scores`. Matplotlib is imported when a
-picture is drawn. No torch: the model comes in as a callable. No Qt.
+`scores` says what the measures mean and what empty masks give. The model comes in as a callable.
 """
 
 from __future__ import annotations
@@ -83,7 +82,7 @@ class Evaluation:
     patients : tuple of PatientScores
         In the order of patient ids.
     summary : mapping
-        Figures over all; the module's text says over what each is taken.
+        Figures over all cases; the module's text says what each is computed over.
     curves : Curves, optional
         ROC and precision-recall over all scored pixels.
     reliability : Reliability, optional

@@ -183,7 +183,7 @@ def curves_picture(path: Path, curves: Curves) -> None:
         axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), box_aspect=1)
         axes.grid(color="0.9")
         axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle("All scored pixels together; dashed: guessing", fontsize=9, color="0.35")
+    figure.suptitle("All scored pixels pooled; dashed: chance", fontsize=9, color="0.35")
     save_picture(figure, path)
 
 

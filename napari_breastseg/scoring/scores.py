@@ -208,7 +208,7 @@ def surface_distances(
     spacing : tuple of float
         Voxel size (z, y, x).
     scored : array of bool, shape (Z, Y, X), optional
-        Voxels that count. A mask ends at a scored voxel, not at one nobody looked at.
+        Voxels that count. A mask ends at a scored voxel, not at one that was not reviewed.
 
     Returns
     -------
@@ -254,7 +254,7 @@ def _surface_scores(
     if not marked.any() or not tumor.any():
         return (0.0 if marked.any() or tumor.any() else 1.0), None, None
     there, back = surface_distances(marked, tumor, spacing, scored)
-    if there.size == 0:  # a mask that fills all that was looked at has no surface
+    if there.size == 0:  # a mask that fills all that is scored has no surface
         return None, None, None
     both = np.concatenate([there, back])
     near = float(np.mean(both <= tolerance + 1e-6))  # 20 steps of 0.1 mm are 2 mm

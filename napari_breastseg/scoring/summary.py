@@ -1,7 +1,4 @@
-"""Figures over cases and patients: what `evaluation` says they are taken over.
-
-Each summary carries notes on what a reader of its means has to know.
-"""
+"""Figures over cases and patients, computed as `evaluation` describes."""
 
 from __future__ import annotations
 
@@ -138,12 +135,12 @@ def summarize(
 
 
 def _notes(both_empty: int, one_empty: int, failed: int, trained_on: int) -> list[str]:
-    """What a reader of the means has to know, for what happened only."""
+    """What to know before reading the means."""
     notes = []
     if trained_on:
         notes.append(
-            f"{count(trained_on, 'case')} of patients the model learned from: these scores "
-            "flatter it"
+            f"{count(trained_on, 'case')} of patients the model was trained on: these "
+            "scores are too high"
         )
     if both_empty:
         notes.append(

@@ -39,7 +39,7 @@ it with the labels, and the loss takes it off again."""
 
 LEAST_SHARE = 0.2
 ENOUGH_CASES = 16
-"""After so many exams without, another one has a chance of one in 18 (Laplace)."""
+"""If this many exams show none, the next one does with a chance of one in 18 (Laplace)."""
 ENOUGH_PATIENTS = 5
 
 _SPECK = 0.005
@@ -60,7 +60,7 @@ class CaseSource(Protocol):
         """The case's phases."""
 
     def label_map(self) -> LabelMap:
-        """The accepted mask, with `ignore` where nobody looked."""
+        """The accepted mask, with `ignore` where it was not reviewed."""
 
 
 @runtime_checkable
@@ -85,7 +85,7 @@ class DatasetCase:
         return self.dataset.exam(self.case_id)
 
     def label_map(self) -> LabelMap:
-        """The accepted mask, with `ignore` where nobody looked."""
+        """The accepted mask, with `ignore` where it was not reviewed."""
         self._require_unlocked()
         return self.dataset.label_map(self.case_id)
 
@@ -173,10 +173,10 @@ def _corrected(draft: LabelMap, accepted: LabelMap) -> LabelMap:
 
 
 def least_share(cases: Sequence[TrainingCase]) -> dict[str, Any]:
-    """Fields of a model spec: share of the largest finding under which its model marks none.
+    """Fields of a model spec: share of the largest region under which regions are hidden.
 
-    A fifth, where so many exams reviewed throughout show no smaller finding that the next one
-    hardly will; else 0, and all findings are marked. Single voxels are slips of the brush. What
+    A fifth, where so many fully reviewed exams show no smaller region that the next exam hardly
+    will; else 0, and all regions are shown. Single voxels are slips of the brush. What
     single slices show holds for single slices only: a satellite may lie in another one.
 
     Parameters
@@ -196,8 +196,8 @@ def least_share(cases: Sequence[TrainingCase]) -> dict[str, Any]:
     clear = {"least_share": 0.0, "least_share_in": "volumes"}
     seen: dict[str, list[str]] = {"slices": [], "volumes": []}
     for case in cases:
-        findings, _ = ndimage.label(case.labels == TUMOR, np.ones((3, 3, 3)))
-        sizes = np.bincount(findings.ravel())[1:]
+        regions, _ = ndimage.label(case.labels == TUMOR, np.ones((3, 3, 3)))
+        sizes = np.bincount(regions.ravel())[1:]
         if not sizes.size:
             continue
         sizes = sizes[sizes >= _SPECK * sizes.max()]

@@ -110,7 +110,7 @@ def train(
     ------
     InputError
         If there is nothing to learn from, `output` holds another model, a single patch needs more
-        memory than there is, or the loss is no longer a number (``last/`` then holds the model
+        memory than there is, or training diverged (``last/`` then holds the model of the step
         before, and the state before stays on disk).
     StorageError
         If `output` cannot be written.

@@ -133,7 +133,7 @@ def make_batch(
     from monai.data.meta_obj import get_track_meta, set_track_meta
 
     # Patches need no metadata, and tracking it costs as much as varying them. The switch is
-    # MONAI's own and global, so it is put back for whoever else uses MONAI in this process.
+    # MONAI's own and global, so it is restored for other code in this process that uses MONAI.
     was_tracking = get_track_meta()
     set_track_meta(False)
     try:

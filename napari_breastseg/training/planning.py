@@ -26,10 +26,10 @@ SCRATCH_FEATURES = (8, 24, 48, 96, 160, 160)
 """Channels per level when starting fresh: few at full resolution, where most of the time goes."""
 
 SCRATCH_SCALES = (1.0, 0.9, 0.8)
-"""Sizes at which slices of unknown pixel size are looked at."""
+"""Scales over which the prediction of slices of unknown pixel size is averaged."""
 
 SCRATCH_PERCENTILES = (0.5, 99.95)
-"""Grey values that become 0 and 1. Bright lesions, glands and the heart fill up to some percent of
+"""Percentiles that become 0 and 1. Bright lesions, glands and the heart fill up to some percent of
 a slice; an upper percentile above all of them lets the same tissue have the same value."""
 
 LARGEST_PATCH = 256
@@ -129,7 +129,7 @@ def plan_config(
     device: str = "auto",
     base_share: float | None = None,
 ) -> TrainConfig:
-    """Settings that suit starting fresh or fine-tuning on so many cases.
+    """Settings that suit training from scratch or fine-tuning on this many cases.
 
     A fine-tuned model stays near its base unless `base_share` says otherwise: it then loses little
     of what the base could do elsewhere.
@@ -171,7 +171,7 @@ def plan_spec(datasets: Sequence[Dataset]) -> ModelSpec:
     """Network for training from scratch: 2D, on the channels all datasets share.
 
     A patch is a whole slice where it fits: where in the body a bright spot lies tells tumor from
-    heart. Where no pixel size is known the model looks at a slice in several sizes.
+    heart. Where the pixel size is unknown, predictions are averaged over several scales.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Synthetic exams trained beside the reader's own: what a few real cases cannot teach.
 
 Heart, chest wall, vessels and skin stay unmarked in them, lesions of every shape are marked, and a
-model that is fine-tuned on one hospital's corrections goes on seeing both. They are drawn anew for
-every run, from fixed seeds. Imports no torch, no Qt.
+model that is fine-tuned on one hospital's corrections keeps seeing both. They are drawn again for
+every run, from fixed seeds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SLICES = 2
 """Slices of a replayed phantom: a fifth of a second to draw each."""
 
 PATCHES_OF_A_SLICE = 2
-"""About how often a slice is seen in one run; more would be learned by heart."""
+"""About how often a slice is used in one run; more often, it would be memorized."""
 
 MOST = 64
 """Largest number of phantoms in a run."""
@@ -87,7 +87,7 @@ def can_replay(spec: ModelSpec) -> bool:
 
 
 def replay_cases(spec: ModelSpec, patches: int) -> Sequence[PhantomCase]:
-    """Phantoms for a run that will take so many patches from them; none a model cannot use.
+    """Phantoms for a run that needs this many patches of them; none that the model cannot use.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ def gradient(
 ) -> float:
     """Loss of a batch, its gradient left in the network's parameters.
 
-    The batch goes through the network in so many parts, one after another.
+    The batch goes through the network in `parts` parts, one after another.
     """
     import torch
 

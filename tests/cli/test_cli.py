@@ -386,7 +386,7 @@ def test_evaluating_on_training_cases_is_refused_and_when_told_marked(run, slice
     marked = [row["case_id"] for row in scores["cases"] if row["is_trained_on"]]
     assert scores["summary"]["trained_on"] == marked
     assert len(marked) == 4
-    assert "the model learned from: these scores flatter it" in scores["summary"]["notes"][0]
+    assert "the model was trained on: these scores are too high" in scores["summary"]["notes"][0]
 
 
 def test_what_a_models_ancestors_learned_from_is_refused_by_patient(run, model, slices, tmp_path):

@@ -32,7 +32,7 @@ def test_a_model_from_scratch_names_numbers_and_nobody():
     card = model_card(info(metrics={"val_dice": 0.8123}, software={"torch": "2.13.0"}))
     assert headings(card) == HEADINGS
     assert "**Ward**: 2 cases of 1 patient, 120 steps, from scratch." in card
-    assert "Mean Dice 0.81 on 1 case held out of the training" in card
+    assert "Mean Dice 0.81 on 1 case held out from training" in card
     assert "Licence of the weights: not stated." in card
     assert "Made with torch 2.13.0." in card
     assert "not a medical device" in card
@@ -53,16 +53,16 @@ def test_the_attribution_of_what_it_was_made_from_stays_through_generations():
     assert first.count("**Ward**") == 1
     assert second.count("**Ward**") == 2
     assert "failures.png" not in second
-    assert second.count("What those weights learned from:") == 2
+    assert second.count("What those weights were trained on:") == 2
     # A base without a card leaves no empty promise
-    assert "learned from:" not in model_card(info(parent="w@1"))
+    assert "weights were trained on:" not in model_card(info(parent="w@1"))
 
 
 @pytest.mark.parametrize(
     ("metrics", "validation", "words"),
     [
         ({}, [], "Not validated"),
-        ({"val_dice": 0.9}, ["CASE-1", "CASE-2"], "says nothing of other patients"),
+        ({"val_dice": 0.9}, ["CASE-1", "CASE-2"], "says nothing about other patients"),
     ],
 )
 def test_a_figure_that_says_little_is_no_promise(metrics, validation, words):

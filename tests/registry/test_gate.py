@@ -120,7 +120,7 @@ def test_one_patient_who_loses_much_stops_a_candidate_that_gains_on_the_whole():
     judgment = verdict_of(shifted(*[0] * 11, 7), reference)
     assert judgment.figures[0].difference > 0.3
     assert judgment.verdict == "worse"
-    assert "Dice of the patient who loses most" in judgment.reasons[-1]
+    assert "Dice of the patient with the largest loss" in judgment.reasons[-1]
     assert verdict_of(shifted(*[0] * 11, 2), reference).verdict == "better"
 
 
@@ -129,13 +129,13 @@ def test_missed_lesions_stop_a_candidate_when_surely_more():
     nothing = np.zeros(GRID.shape, bool)
     one_missed = shifted(*[0] * 8) | {"P7": nothing}
     one = verdict_of(one_missed, reference, patient_margin=1)
-    assert one.figures[2].measure == "share of lesions missed (8 in all)"
+    assert one.figures[2].measure == "share of lesions missed (8 lesions)"
     assert (one.figures[2].candidate, one.figures[2].is_kept) == (0.125, True)
     many = shifted(*[0] * 8) | {f"P{n}": nothing for n in range(5)}
     judgment = verdict_of(many, reference, patient_margin=1, dice_margin=1)
     assert judgment.verdict == "worse"
-    assert "share of lesions missed (8 in all)" in judgment.reasons[-1]
-    # A patient whose only lesion is missed stops a candidate as the patient who loses most.
+    assert "share of lesions missed (8 lesions)" in judgment.reasons[-1]
+    # A patient whose only lesion is missed stops a candidate as the patient with the largest loss.
     assert verdict_of(one_missed, reference).verdict == "worse"
 
 
@@ -149,7 +149,7 @@ def test_fragments_beside_a_lesion_are_not_counted_as_missed():
         scored(with_spots, truth),
         FRAME.model_copy(update={"rule": GateRule(hd95_margin=100)}),
     )
-    assert judgment.figures[2].measure == "share of lesions missed (8 in all)"
+    assert judgment.figures[2].measure == "share of lesions missed (8 lesions)"
     assert judgment.verdict == "better"
 
 
@@ -160,7 +160,7 @@ def test_false_positives_stop_a_candidate_when_surely_more():
     everywhere = {case: mask | spots for case, mask in shifted(*[0] * 6).items()}
     judgment = verdict_of(everywhere, reference, hd95_margin=100)
     assert judgment.verdict == "worse"
-    assert "false positives a case: 16 against 0" in judgment.reasons[-1]
+    assert "false positives per case: 16 against 0" in judgment.reasons[-1]
     once = shifted(*[0] * 6) | {"P0": disk(32) | spots}
     assert verdict_of(once, reference).passes  # one patient shows nothing of the others
 
@@ -271,7 +271,7 @@ def test_patients_a_model_learned_from_are_left_out_and_counted(hospital):
         3,
         2,
     )
-    assert "Left out, because a model learned from them: 2." in judgment.describe()
+    assert "Locked patients left out because a model was trained on them: 2." in judgment.describe()
     rule = GateRule(min_patients=3)
     assert drain(judge(good, blind, [hospital], rule=rule, device="cpu")).verdict == "better"
 
@@ -295,7 +295,7 @@ def test_masks_that_the_candidate_cannot_follow_stop_it():
     assert right.passes
     wrong = weigh(good, worse, FRAME, scored(shifted(*[1] * 8), moved))
     assert wrong.verdict == "worse"
-    assert "Dice on the masks it learned from" in wrong.reasons[-1]
+    assert "Dice on the masks it was trained on" in wrong.reasons[-1]
 
 
 def test_a_dataset_named_twice_judges_once_and_two_sites_with_equal_case_ids_both(

@@ -57,7 +57,7 @@ def test_a_better_model_is_promoted_and_a_worse_one_stopped_with_words(run, hosp
     code, stdout, _ = run("models", "promote", "right", *words)
     assert code == 0
     assert "right is better than blind on 5 locked patients (10 cases)." in stdout
-    assert "right is promoted: it is used where no model is named." in stdout
+    assert "right is now the default model." in stdout
     assert registry.promoted() == registry.folder / "right"
 
     code, stdout, _ = run("models", "promote", "blind", *words, "--json")
@@ -70,7 +70,7 @@ def test_a_better_model_is_promoted_and_a_worse_one_stopped_with_words(run, hosp
     assert "blind is worse than right on 5 locked patients" in stdout
     code, stdout, _ = run("models", "promote", "blind", *words, "--force")
     assert code == 0
-    assert "blind is promoted, by hand" in stdout
+    assert "blind is now the default model, set without passing the check" in stdout
     assert [event["action"] for event in registry.log()[2:]] == [
         "promote",
         "judge",
@@ -186,7 +186,7 @@ def test_the_nightly_command_trains_when_it_is_due_and_not_again(run, tmp_path):
     assert stdout[:2] == "20"  # begins with the date
     assert "4 new cases. Wrote" in stdout
     assert "is worse than starter on 5 locked patients" in stdout
-    assert "it stays registered" in stdout
+    assert "is registered, but is not the default model" in stdout
     (entry,) = Registry().list()
     assert entry.path.name.startswith("Dataset501_Breast-")
     assert not entry.is_promoted

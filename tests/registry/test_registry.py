@@ -243,8 +243,8 @@ def test_a_model_nobody_judged_is_promoted_by_hand_only(registry, make_checkpoin
     with pytest.raises(
         InputError,
         match=r"which was not judged on them\. "
-        "Judge it with 'napari-breastseg models promote a --dataset DATASET', or promote it by "
-        "hand with --force",
+        "Judge it with 'napari-breastseg models promote a --dataset DATASET', or add --force to "
+        "promote it without the check",
     ):
         registry.promote("a")
     assert registry.promoted() is None

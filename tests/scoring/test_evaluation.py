@@ -197,7 +197,7 @@ def test_a_trained_on_case_is_marked_in_table_summary_and_picture(cases, tmp_pat
     result = drain(evaluate(cases, predict, output=tmp_path / "told", trained_on={"P01_v1"}))
     assert plain.summary["trained_on"] == []
     assert result.summary["trained_on"] == ["P01_v1"]
-    assert "1 case of patients the model learned from" in result.summary["notes"][0]
+    assert "1 case of patients the model was trained on" in result.summary["notes"][0]
     assert result.describe() == plain.describe() + ", 1 of them trained on"
     rows = list(csv.DictReader((tmp_path / "told" / "cases.csv").read_text().splitlines()))
     assert [row["is_trained_on"] for row in rows] == ["True", "False", "False", "False"]
