@@ -324,3 +324,19 @@ def test_without_tensorboard_the_history_is_kept_and_the_run_says_so_once(tmp_pa
     assert re.match(r"Loss and Dice are written to history.csv only.*pip install", message)
     assert [row["step"] for row in history_of(tmp_path / "m")] == ["1", "2"]
     assert not (tmp_path / "m" / "events").exists()
+
+
+def test_what_is_saved_is_the_running_average_of_the_weights():
+    taught = learner.Learner(SPEC, config(averaging=0.5), None, torch.device("cpu"), ALONE)
+    batch = torch.rand(2, 1, 32, 32), torch.randint(0, 2, (2, 32, 32))
+    key = "head.0.conv.weight"
+    before = taught.kept().state_dict()[key].clone()
+    for done in (1, 20):
+        taught.set_rate(1)
+        drain(taught.look_at(batch, RunState("")))
+        taught.step(done)
+        now = taught.network.state_dict()[key]
+        decay = min(0.5, (1 + done) / (10 + done))  # the average follows faster at first
+        before = decay * before + (1 - decay) * now
+        torch.testing.assert_close(taught.kept().state_dict()[key], before)
+        assert not torch.allclose(before, now, atol=1e-5)
