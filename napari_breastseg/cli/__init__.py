@@ -53,7 +53,7 @@ def _of_all_commands(
         ),
     ] = False,
 ) -> None:
-    """What stands before any command."""
+    """Options that stand before any command."""
 
 
 app.command("demo")(demo.demo)
@@ -76,7 +76,3 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-if __name__ == "__main__":
-    main()

@@ -25,14 +25,14 @@ __all__ = [
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Model = Annotated[
     str | None,
-    typer.Option(help="Registered name or checkpoint folder \\[default: promoted, else starter]"),
+    typer.Option(help="Registered model or checkpoint folder \\[default: the default model]"),
 ]
-Threshold = Annotated[float, typer.Option(help="Probability from which a voxel is tumor.")]
+Threshold = Annotated[float, typer.Option(help="Lowest probability at which a voxel is tumor.")]
 Phases = Annotated[
     str | None,
     typer.Option(
-        help="Roles of the channels in order, such as pre,post1; overrides file names. For DICOM "
-        "also with series numbers: pre=2,post1=4."
+        help="Channel roles in order, such as pre,post1; overrides file names. For DICOM also "
+        "with series numbers: pre=2,post1=4."
     ),
 ]
 

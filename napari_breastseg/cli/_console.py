@@ -11,7 +11,7 @@ import typer
 from ..core.errors import InputError
 from ..core.progress import Job, Progress, drain
 
-__all__ = ["AsJson", "print_json", "print_table", "run", "say", "show_error"]
+__all__ = ["AsJson", "exit_if_failed", "print_json", "print_table", "run", "say", "show_error"]
 
 T = TypeVar("T")
 
@@ -29,6 +29,12 @@ def show_error(error: InputError) -> None:
     say(f"  Expected  {error.expected.removeprefix('Expected ')}")
     say(f"  Found     {error.found.removeprefix('found ')}")
     say(f"  Fix       {error.fix}")
+
+
+def exit_if_failed(failed: int, total: int) -> None:
+    """End with exit code 2 when all of `total` failed, 1 when some did."""
+    if failed:
+        raise typer.Exit(2 if failed == total else 1)
 
 
 def print_json(value: Any) -> None:

@@ -12,9 +12,9 @@ from ..core.errors import InputError, StorageError
 from ..dataset import Dataset, import_csv
 from . import reading
 from ._choices import Device, Model, Phases, model_folder, phase_list
-from ._console import AsJson, print_json, print_table, run, say, show_error
+from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
 
-app = typer.Typer(help="Make, fill and look after a dataset folder.", no_args_is_help=True)
+app = typer.Typer(help="Create, fill and check a dataset folder.", no_args_is_help=True)
 for command in (reading.ask, reading.agreement, reading.consensus):
     app.command()(command)
 
@@ -30,12 +30,12 @@ def init(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a new, empty dataset folder."""
+    """Create a new, empty dataset folder."""
     made = Dataset.create(dataset, phase_list(channels) or ())
     if as_json:
         print_json(made.status())
     else:
-        typer.echo(f"Made dataset {made.name} in {made.folder}")
+        typer.echo(f"Created dataset {made.name} in {made.folder}")
 
 
 @app.command("import")
@@ -45,13 +45,13 @@ def import_(
         typer.Argument(
             metavar="CASES.csv",
             help="Columns case_id, patient_id, image (or image_0000, ...), mask and, if known, "
-            "spacing_mm; or a folder with images and segmentations, as MAMA-MIA has them.",
+            "spacing_mm; or a folder with images and segmentations, laid out as in MAMA-MIA.",
         ),
     ],
     dataset: Folder,
     as_json: AsJson = False,
 ) -> None:
-    """Import images with masks; run again, it takes up where it was interrupted."""
+    """Import images with their masks; run it again to continue after an interruption."""
     result = run(import_csv(csv, dataset), quiet=as_json)
     done = {
         "imported": list(result.imported),
@@ -79,11 +79,11 @@ def add(
     annotator: Annotated[str, typer.Option(help="Who drew the mask.")] = "unknown",
     phases: Phases = None,
     stack: Annotated[
-        bool, typer.Option("--stack", help="Take a folder of slices as one volume.")
+        bool, typer.Option("--stack", help="Read a folder of slices as one volume.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add exams of one patient as new cases, one of them with its mask if there is one."""
+    """Add exams of one patient as new cases; a single exam may come with its mask."""
     cases: list[formats.CaseFiles] = []
     rows: list[dict[str, Any]] = []
     for path in exams:
@@ -126,25 +126,23 @@ def add(
         print_json({"cases": rows})
     else:
         print_table(["case", "status"], [[r["case_id"], r["status"]] for r in rows])
-    failed = sum(row["status"] == "failed" for row in rows)
-    if failed:
-        raise typer.Exit(2 if failed == len(rows) else 1)
+    exit_if_failed(sum(row["status"] == "failed" for row in rows), len(rows))
 
 
 @app.command()
 def check(
     dataset: Folder,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Rebuild derived files, remove leftovers.")
+        bool, typer.Option("--repair", help="Rebuild derived files and remove leftovers.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Look for missing, changed and contradicting files."""
+    """Find missing, changed and inconsistent files."""
     findings = Dataset.open(dataset).check(repair=repair)
     if as_json:
         print_json({"findings": [vars(finding) for finding in findings]})
     elif not findings:
-        typer.echo("Nothing wrong")
+        typer.echo("No problems found")
     else:
         print_table(
             ["severity", "case", "what", ""],
@@ -179,10 +177,10 @@ def status(dataset: Folder, as_json: AsJson = False) -> None:
     )
     if found["effort"]["by_model"]:
         print_table(
-            ["draft by", "accepted", "s a case", "strokes", "voxels", "path", "Dice"],
+            ["draft by", "accepted", "s per case", "strokes", "voxels", "path", "Dice"],
             [
                 [
-                    row["model"] or "nobody",
+                    row["model"] or "no model",
                     row["cases"],
                     f"{row['seconds']:.0f}",
                     _number(row["strokes"]),
@@ -200,13 +198,13 @@ def status(dataset: Folder, as_json: AsJson = False) -> None:
 @app.command()
 def export(
     dataset: Folder,
-    destination: Annotated[Path, typer.Argument(metavar="DEST", help="A folder to make.")],
+    destination: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to create.")],
     format: Annotated[
         str, typer.Option(help="nnunet: an nnU-Net v2 raw folder; bids: BIDS derivatives.")
     ] = "nnunet",
     as_json: AsJson = False,
 ) -> None:
-    """Copy the accepted cases for another tool; for nnunet locked patients become test cases."""
+    """Export accepted cases for other tools; with nnunet, locked patients become test cases."""
     made = run(Dataset.open(dataset).export(destination, format), quiet=as_json)
     if as_json:
         print_json({"folder": str(made)})
@@ -232,7 +230,7 @@ def draft(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Let a model draft the cases nobody has worked on, and tell the Dice it expects of each."""
+    """Draft the cases not worked on yet, with the Dice that the model expects for each draft."""
     from ..predict.drafting import draft_cases
     from ..predict.uncertainty import load_members
 
@@ -250,7 +248,7 @@ def draft(
     elif rows:
         print_table(["case", "expected Dice"], [[c, f"{d:.2f}"] for c, d in rows])
     else:
-        typer.echo("No case waits for a draft of this model.")
+        typer.echo("No case is waiting for a draft from this model.")
     if result.failed:
         say(f"{len(result.failed)} cases failed: {', '.join(result.failed)}")
         raise typer.Exit(1)

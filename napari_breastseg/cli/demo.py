@@ -33,7 +33,7 @@ def demo(
         bool, typer.Option("--headless", help="Run the loop without a window.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for what it makes \\[default: demo-output]")
+        Path | None, typer.Option(help="Folder for the results \\[default: demo-output]")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +65,7 @@ def demo(
 
 
 def read_sample() -> tuple[Exam, LabelMap]:
-    """The sample exam and its truth."""
+    """The sample exam and its reference mask."""
     folder = sample_folder()
     exam = formats.open_exam(folder / f"{SAMPLE}_0000.nii.gz")
     return exam, formats.read_label_map(folder / "truth" / f"{SAMPLE}.nii.gz", exam=exam)
@@ -118,14 +118,14 @@ def _loop(
 
 
 def _simulated_correction(draft: LabelMap, reference: LabelMap) -> tuple[LabelMap, int]:
-    """What a reader would make of the draft: slices that are well off are drawn anew.
+    """What a reader would make of the draft: badly outlined slices are redrawn.
 
     Returns
     -------
     corrected : LabelMap
         The reference on slices where the draft's Dice is below 0.8, elsewhere the draft.
     slices : int
-        How many were drawn anew.
+        How many were redrawn.
     """
     corrected = np.array(draft.data)
     touched = 0

@@ -1,4 +1,4 @@
-"""`doctor`: what works on this machine, and how to mend what does not."""
+"""`doctor`: what works on this machine, and how to fix what does not."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def screen_problem() -> str | None:
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Try what the program needs and say how to mend what is missing."""
+    """Check what the program needs and say how to fix what is missing."""
     checks = [_python(), *_packages(), _devices(), _screen(), _home(), _model()]
     if as_json:
         print_json({"checks": [asdict(check) for check in checks]})
@@ -105,14 +105,14 @@ def _devices() -> Check:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return Check("device", "problem", str(error), "install torch again")
+        return Check("device", "problem", str(error), "reinstall torch")
     if torch.cuda.is_available():
         return Check("device", "ok", f"cuda: {torch.cuda.get_device_name()}")
     if torch.backends.mps.is_available():
         return Check("device", "ok", "mps: Apple GPU")
     found = f"cpu, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
     mend = (
-        "an NVIDIA driver is here but this torch cannot use it: install a torch build for CUDA"
+        "there is an NVIDIA driver, but this torch cannot use it: install torch for CUDA"
         if shutil.which("nvidia-smi")
         else ""
     )
@@ -122,8 +122,8 @@ def _devices() -> Check:
 def _screen() -> Check:
     problem = screen_problem()
     if problem is None:
-        return Check("window", "ok", "Qt opens one")
-    mend = "everything but the window works without one; " + (
+        return Check("window", "ok", "Qt can open one")
+    mend = "everything else works without a window; " + (
         "see README, Installation, for the system libraries Qt needs"
         if os.environ.get("DISPLAY")
         else "start it from a desktop, or under a virtual screen: xvfb-run -a napari"
@@ -138,7 +138,12 @@ def _home() -> Check:
             temporary.write_bytes(b"")
         (folder / ".doctor").unlink()
     except InputError as error:
-        return Check("settings and models", "problem", str(error), "set BREASTSEG_HOME")
+        return Check(
+            "settings and models",
+            "problem",
+            str(error),
+            "set BREASTSEG_HOME to a folder you may write to",
+        )
     free_gb = shutil.disk_usage(folder).free / 1e9
     found = f"{folder}, {free_gb:.0f} GB free"
     if free_gb < 1:

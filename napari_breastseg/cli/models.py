@@ -24,7 +24,7 @@ Name = Annotated[str, typer.Argument(help="A registered model.")]
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:
-    """The starter model, and registered models, oldest first."""
+    """List the starter and the registered models, oldest first."""
     from ..model.checkpoint import STARTER, read_info
 
     entries = Registry().list()
@@ -59,11 +59,11 @@ def list_(as_json: AsJson = False) -> None:
 def show(
     name: Annotated[
         str | None,
-        typer.Argument(help="A registered model or a folder \\[default: the one in use]"),
+        typer.Argument(help="A registered model or a folder \\[default: the default model]"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a model takes, how it was trained, and its model card."""
+    """Show what a model takes, how it was trained, and its model card."""
     from ..model.checkpoint import CARD_FILE, read_info
 
     folder = model_folder(name)
@@ -102,13 +102,16 @@ def show(
 @app.command("import")
 def import_(
     folder: Annotated[
-        Path, typer.Argument(help="A folder: of train, a MONAI bundle, or of an nnU-Net v2 model.")
+        Path,
+        typer.Argument(help="Folder that train wrote, MONAI bundle or nnU-Net v2 model."),
     ],
-    name: Annotated[str | None, typer.Option(help="What to call it \\[default: folder's]")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name \\[default: the folder's]")
+    ] = None,
     phases: Phases = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a model into the registry, turned into a checkpoint folder where it is none."""
+    """Register a copy of a model; a MONAI bundle or nnU-Net model is converted."""
     from ..model.importing import import_model
 
     with TemporaryDirectory() as work:
@@ -125,24 +128,24 @@ def promote(
     name: Name,
     dataset: Annotated[
         list[Path] | None,
-        typer.Option(help="Dataset folder whose locked patients judge; may be given again."),
+        typer.Option(help="Dataset with locked patients to check it on; may be given again."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="By hand, whatever a judgment says.")
+        bool, typer.Option("--force", help="Set as default without the check, or whatever it says.")
     ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Make a model the one that is used when none is named, if locked patients speak for it.
+    """Set a model as default if it passes the check on locked patients.
 
-    Exit code 1: it was judged and not promoted.
+    Exit code 1 if it does not pass.
     """
     if not dataset:
         entry = Registry().promote(name, force=force)
         if as_json:
             print_json(entry.to_json())
         else:
-            typer.echo(f"Promoted {entry.name}, by hand")
+            typer.echo(f"Set {entry.name} as default without the check")
         return
     opened = [Dataset.open(folder) for folder in dataset]
     job = promote_judged(Registry(), name, opened, device=device, force=force)
@@ -159,13 +162,13 @@ def promote(
 
 @app.command()
 def rollback(as_json: AsJson = False) -> None:
-    """Go back to the model promoted before this one."""
+    """Go back to the previous default model."""
     folder = Registry().rollback()
     name = "starter" if folder is None else folder.name
     if as_json:
         print_json({"promoted": name})
     else:
-        typer.echo(f"Back to {name}")
+        typer.echo(f"The default model is {name} again")
 
 
 def _print_judgment(judgment: Judgment) -> None:
@@ -183,7 +186,15 @@ def _print_judgment(judgment: Judgment) -> None:
             ]
             for figure in judgment.figures
         ]
-        columns = ["on locked patients", "candidate", "in use", "difference", "95 %", "allowed", ""]
+        columns = [
+            "on locked patients",
+            "candidate",
+            "default",
+            "difference",
+            "95 %",
+            "allowed",
+            "",
+        ]
         print_table(columns, rows)
 
 

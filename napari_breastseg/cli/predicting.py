@@ -10,8 +10,8 @@ import typer
 
 from .. import formats
 from ..core.errors import InputError, StorageError
-from ._choices import Device, Model, Phases, load_model, model_folder, phase_list
-from ._console import AsJson, print_json, print_table, run, say, show_error
+from ._choices import Device, Model, Phases, Threshold, load_model, model_folder, phase_list
+from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
 
 if TYPE_CHECKING:
     from ..predict.prediction import Prediction
@@ -33,27 +33,28 @@ def predict(
     output: Annotated[Path, typer.Option(help="Folder for the masks.")],
     model: Model = None,
     device: Device = "auto",
-    threshold: Annotated[
-        float, typer.Option(help="Probability from which a voxel is tumor.")
-    ] = 0.5,
-    prob: Annotated[bool, typer.Option("--prob", help="Also write <case>_prob.")] = False,
+    threshold: Threshold = 0.5,
+    prob: Annotated[
+        bool, typer.Option("--prob", help="Also write <case>_prob, the probabilities.")
+    ] = False,
     uncertainty: Annotated[
         bool,
         typer.Option(
             "--uncertainty",
-            help="Also tell the Dice the model expects of each mask; twice the time or more.",
+            help="Also give the Dice that the model expects for each mask; takes at least twice as "
+            "long.",
         ),
     ] = False,
     breasts: Annotated[
         bool,
         typer.Option(
             "--breasts",
-            help="Mark nothing away from the breasts; needs both in the field of view.",
+            help="Keep only tumor in the breasts; both must be in the field of view.",
         ),
     ] = False,
     phases: Phases = None,
     stack: Annotated[
-        bool, typer.Option("--stack", help="Take a folder of slices as one volume.")
+        bool, typer.Option("--stack", help="Read a folder of slices as one volume.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -112,7 +113,7 @@ def predict(
             )
     if failed:
         say(f"{failed} of {len(results)} failed")
-        raise typer.Exit(2 if failed == len(results) else 1)
+    exit_if_failed(failed, len(results))
 
 
 def _plan(

@@ -1,4 +1,4 @@
-"""`dataset ask`, `agreement`, `consensus`: second reads and what comes of them."""
+"""`dataset ask`, `agreement`, `consensus`: second reads and what follows from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from ..core.errors import InputError
 from ..dataset import Dataset
-from ._console import AsJson, print_json, print_table, run, say, show_error
+from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
 
 __all__ = ["agreement", "ask", "consensus"]
 
@@ -19,7 +19,7 @@ Cases = Annotated[list[str], typer.Argument(metavar="CASE...", help="Case ids.")
 
 
 def ask(dataset: Folder, cases: Cases, as_json: AsJson = False) -> None:
-    """Choose accepted cases for a second read, blind to the first."""
+    """Ask for a second read of accepted cases, blinded to the first."""
     reads = Dataset.open(dataset).reads
     _each(cases, lambda case_id: reads.ask(case_id), "asked", as_json)
 
@@ -32,7 +32,7 @@ def consensus(
     ] = "staple",
     as_json: AsJson = False,
 ) -> None:
-    """Make the readers' consensus the new draft of cases, to be looked at and accepted."""
+    """Make the readers' consensus the new draft of each case, to be reviewed and accepted."""
     from ..scoring.consensus import Method, propose_consensus
 
     if method not in list(Method):
@@ -56,13 +56,14 @@ def agreement(dataset: Folder, as_json: AsJson = False) -> None:
     columns = ["first", "second", "cases", "Dice", "HD95", "volume difference"]
     print_table(columns, [[p.first, p.second, p.n_cases, *_figures(p)] for p in found.pairs])
     if found.readers_dice is not None:
-        say(f"Dice of two readers: {_words(found.readers_dice)}")
+        say(f"Dice between two readers: {_words(found.readers_dice)}")
     if found.model_dice is not None:
-        say(f"Dice of the model and a reader who did not see it: {_words(found.model_dice)}")
+        dice = _words(found.model_dice)
+        say(f"Dice between the model and a reader who did not see its draft: {dice}")
     if (gap := found.model_less_readers) is not None:
-        say(f"Model less readers, same {gap.n_patients} patients: {_words(gap)}")
+        say(f"Model minus readers, same {gap.n_patients} patients: {_words(gap)}")
     if any(pair.is_corrected for pair in found.pairs):
-        say("A first read was drawn over the model's draft and leans towards it.")
+        say("Some first reads were corrected from the model's draft and are biased towards it.")
 
 
 def _figures(pair: Any) -> list[str]:
@@ -95,6 +96,4 @@ def _each(cases: list[str], work: Any, word: str, as_json: bool) -> None:
         print_json({"cases": rows})
     else:
         print_table(["case", "status"], [[r["case_id"], r["status"]] for r in rows])
-    failed = sum(row["status"] == "failed" for row in rows)
-    if failed:
-        raise typer.Exit(2 if failed == len(rows) else 1)
+    exit_if_failed(sum(row["status"] == "failed" for row in rows), len(rows))

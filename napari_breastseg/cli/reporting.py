@@ -32,7 +32,7 @@ def report(
     ] = None,
     prior: Annotated[
         Path | None,
-        typer.Option(help="Report of the patient's prior visit (.json), to say what changed."),
+        typer.Option(help="Report of the patient's prior visit (.json), to show what changed."),
     ] = None,
     phases: Phases = None,
     injection: Annotated[
@@ -40,7 +40,7 @@ def report(
         typer.Option(help="Seconds from the first phase to the injection, where known."),
     ] = None,
     pe_threshold: Annotated[
-        float, typer.Option(help="Early enhancement in % from which a voxel is functional tumor.")
+        float, typer.Option(help="Lowest early enhancement, in %, of functional tumor.")
     ] = PE_THRESHOLD_PERCENT,
     as_json: AsJson = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..dataset import Dataset
-from ._choices import Device, Model, load_model
+from ._choices import Device, Model, Threshold, load_model
 from ._console import AsJson, print_json, print_table, run, say
 
 
@@ -22,13 +22,11 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option(help="Folder for tables, curves and pictures.")
     ] = None,
-    threshold: Annotated[
-        float, typer.Option(help="Probability from which a voxel is tumor.")
-    ] = 0.5,
+    threshold: Threshold = 0.5,
     include_trained: Annotated[
         bool,
         typer.Option(
-            "--include-trained", help="Score patients the model learned from, too, and mark them."
+            "--include-trained", help="Also score patients the model was trained on, and mark them."
         ),
     ] = False,
     device: Device = "auto",

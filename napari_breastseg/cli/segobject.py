@@ -19,7 +19,9 @@ def export_seg(
     output: Annotated[Path, typer.Option(help="The SEG to write, ending in .dcm.")],
     phase: Annotated[
         str | None,
-        typer.Option(help="The phase whose images it names \\[default: the first after contrast]"),
+        typer.Option(
+            help="Phase whose images it refers to \\[default: the first post-contrast phase]"
+        ),
     ] = None,
     kind: Annotated[
         str,
@@ -31,11 +33,11 @@ def export_seg(
     side: Annotated[
         str | None,
         typer.Option(
-            help="right, left, both or none \\[default: by the breasts and the tumor, where clear]"
+            help="right, left, both or none \\[default: from the tumor's position, where clear]"
         ),
     ] = None,
     algorithm: Annotated[
-        str, typer.Option(help="How the mask came about: manual, semiautomatic or automatic.")
+        str, typer.Option(help="How the mask was made: manual, semiautomatic or automatic.")
     ] = "semiautomatic",
     made_with: Annotated[
         str | None,
@@ -46,9 +48,9 @@ def export_seg(
     phases: Phases = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a mask as a DICOM SEG; like its source, and as the only output, it names the patient.
+    """Write a mask as a DICOM SEG, which names the patient as its source does; no other file does.
 
-    SNOMED codes say what it shows, and each frame names the image it was drawn on.
+    SNOMED codes say what it shows, and each frame refers to the image it was drawn on.
     """
     options: dict[str, Any] = {}
     if made_with is not None:
@@ -77,4 +79,4 @@ def export_seg(
         return
     typer.echo(f"Wrote {output}: {written.frames} frames on {written.role} of {written.case_id}")
     if written.side is None and side is None:
-        say("The side is left out: the tumor's place does not tell it. Give it with --side")
+        say("The side was left out: it is not clear from the tumor's position. Give it with --side")

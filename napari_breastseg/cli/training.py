@@ -22,30 +22,30 @@ from ._console import AsJson, print_json, run
 def train(
     context: typer.Context,
     datasets: Annotated[
-        list[Path], typer.Argument(metavar="DATASET...", help="Dataset folders to learn from.")
+        list[Path], typer.Argument(metavar="DATASET...", help="Dataset folders to train on.")
     ],
     output: Annotated[
         Path | None,
         typer.Option(
-            help="Becomes the checkpoint folder \\[default: a new one under BREASTSEG_HOME]"
+            help="Checkpoint folder to create \\[default: a new one under BREASTSEG_HOME]"
         ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(
-            help="Model to start from, or 'scratch' \\[default: promoted, else starter]",
+            help="Model to start from, or 'scratch' \\[default: the default model]",
             metavar="M|scratch",
         ),
     ] = None,
     fold: Annotated[
-        str, typer.Option(help="Fold held out to choose the best step, or 'none'.")
+        str, typer.Option(help="Fold held out to pick the best step, or 'none'.")
     ] = "0",
-    seed: Annotated[int, typer.Option(min=0, help="Decides patches and fresh weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of patches and initial weights.")] = 0,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a training that was interrupted.")
+        bool, typer.Option("--resume", help="Continue an interrupted training.")
     ] = False,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimizer steps \\[default: suits the data]")
+        int | None, typer.Option(min=1, help="Optimizer steps \\[default: automatic]")
     ] = None,
     device: Device = "auto",
     base_share: Annotated[
@@ -53,33 +53,33 @@ def train(
         typer.Option(
             min=0,
             max=0.99,
-            help="Fine-tuning: share of the weights that stays the base model's \\[default: 0.65]; "
-            "0 learns most and forgets most",
+            help="Fine-tuning: share of the base model in the final weights \\[default: 0.65]; "
+            "0 adapts most and forgets most",
         ),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The model's name \\[default: the output folder's]")
+        str | None, typer.Option(help="Name of the model \\[default: that of the output folder]")
     ] = None,
     if_new: Annotated[
         int | None,
         typer.Option(
             min=1,
             metavar="N",
-            help="Only if N cases or more were accepted that no registered model has read, and no "
-            "other such training is running: for a nightly job. Registers the model.",
+            help="Train only if at least N accepted cases are new to every registered model and no "
+            "other such training is running, then register the model: for a nightly job.",
         ),
     ] = None,
     promote: Annotated[
         bool,
         typer.Option(
             "--promote",
-            help="Register the model, judge it on the locked patients, and promote it if it "
+            help="Register the model, check it on the locked patients, and set it as default if it "
             "passes; exit code 1 if it does not.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train on the accepted cases; patients locked for testing are never read."""
+    """Train on the accepted cases; patients locked for testing are never used."""
     from ..training import train_dataset
     from ..training.ranks import rank_of_environment
 
@@ -153,7 +153,7 @@ def _why_not_due(context: typer.Context, datasets: list[Dataset], wanted: int) -
             "Leave out --if-new, or start the command without torchrun",
         )
     if not context.with_resource(lone_training()):
-        return "another training that began by itself is running"
+        return "another automatic training is running"
     count = len(new_cases(Registry(), datasets))
     return f"{count} new cases, {wanted} are needed" if count < wanted else ""
 

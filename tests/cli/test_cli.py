@@ -350,7 +350,10 @@ def test_the_version_is_that_of_the_package(run):
 
 @pytest.mark.parametrize(
     ("command", "told"),
-    [("train", "base model's [default: 0.65]; 0 learns most"), ("predict", "[default: promoted")],
+    [
+        ("train", "base model's [default: 0.65]; 0 learns most"),
+        ("predict", "[default: the default model]"),
+    ],
 )
 def test_help_tells_defaults(run, command, told):
     code, stdout, _ = run(command, "--help")

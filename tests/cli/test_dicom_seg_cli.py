@@ -37,7 +37,7 @@ def test_export_seg_on_the_command_line(exam: DicomExam, tmp_path: Path, run: An
     code, said, told = run("export-seg", exam.root, mask, "--output", out)
     assert code == 0
     assert "2 frames on post1 of P1" in said
-    assert "The side is left out" in told
+    assert "The side was left out" in told
     code, said, _ = run("export-seg", exam.root, mask, "--output", out, "--side", "left", "--json")
     assert code == 0
     assert json.loads(said) == {

@@ -285,8 +285,8 @@ def test_the_command_line_asks_compares_and_merges(dataset: Dataset, sphere_exam
     assert told["pairs"][0]["first"] == "AB"
     assert told["readers_dice"]["ci95"] is None  # one patient
     words = run(app, ["dataset", "agreement", folder])
-    assert "Dice of two readers: 0." in words.output
-    assert "leans towards it" in words.output
+    assert "Dice between two readers: 0." in words.output
+    assert "biased towards it" in words.output
     made = run(app, ["dataset", "consensus", folder, "P001"])
     assert made.exit_code == 0
     assert dataset.case("P001").status is Status.IN_PROGRESS

@@ -181,7 +181,7 @@ def test_the_cases_nobody_works_on_get_drafts_with_what_is_expected_of_them(run,
     assert Dataset.open(data.folder).case("P03_v1").draft is None
     code, stdout, _ = run(*words)
     assert code == 0
-    assert "No case waits for a draft" in stdout
+    assert "No case is waiting for a draft" in stdout
 
 
 def test_a_case_that_cannot_be_drafted_stops_no_other(run, model, tmp_path):

@@ -206,7 +206,7 @@ def test_two_nightly_trainings_never_run_at_once(run, hospital, tmp_path):
             assert not is_second_alone
         code, stdout, _ = run(*words)
     assert code == 0
-    assert "not trained, another training that began by itself is running" in stdout
+    assert "not trained, another automatic training is running" in stdout
     assert Registry().list() == ()
     with lone_training() as is_alone:
         assert is_alone
