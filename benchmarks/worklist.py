@@ -93,7 +93,7 @@ def walking(shape: tuple[int, int, int], cases: int) -> list[dict[str, float]]:
     dock.correct_panel.open_dataset()
     _wait(dock)
     dock.show_tab("Review")
-    dock.review_panel.open_next()
+    dock.review_panel.walk.go(1)
     canvas = viewer.window._qt_viewer.canvas
     steps = []
     for number in range(1, cases):

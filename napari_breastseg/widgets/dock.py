@@ -32,12 +32,11 @@ from .correct.panel import CorrectPanel
 from .keys import KEYS, SHEET_KEY, Actions
 from .open.panel import OpenPanel
 from .parts.fields import scrolled
-from .parts.jobs import JobRunner, errors_shown
+from .parts.jobs import JobRunner
 from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
 from .review.panel import ReviewPanel
 from .segment.panel import SegmentPanel
 from .state.session import Draft, Session
-from .state.sources import Source, exam_of
 from .tour import Tour
 from .train.panel import TrainPanel
 
@@ -84,7 +83,6 @@ class BreastMRI(Actions, QWidget):
             close_case=self.correct_panel.autosave.close_case,
         )
         self.exam_picker.layers_changed.connect(self.reset_choices)
-        self.exam_picker.exam_changed.connect(self._show_phases)
         self.open_panel.opened.connect(self._on_opened)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -214,12 +212,6 @@ class BreastMRI(Actions, QWidget):
     def _help_button(self) -> QWidget:
         rows = {"Keys": (SHEET_KEY, self.show_keys), "Guided tour": ("", self.tour.start)}
         return menu_button("?", "Keyboard shortcuts, and a guided tour of the tabs", rows)
-
-    def _show_phases(self, source: Source | None) -> None:
-        self.open_panel.show_phases(None)
-        if source is not None:
-            with errors_shown():
-                self.open_panel.show_phases(exam_of(self.viewer, source))
 
     def _on_opened(self, exam: Exam) -> None:
         self.reset_choices()

@@ -139,11 +139,11 @@ class Actions(ToolActions):
 
     def next_in_list(self) -> None:
         """Open the next case in the worklist."""
-        self.review_panel.open_next()
+        self.review_panel.walk.go(1)
 
     def previous_in_list(self) -> None:
         """Open the previous case in the worklist."""
-        self.review_panel.open_previous()
+        self.review_panel.walk.go(-1)
 
     def flag(self) -> None:
         """Flag the selected cases in the worklist."""
@@ -163,7 +163,7 @@ class Actions(ToolActions):
     def toggle_pictures(self) -> None:
         """Show the worklist as thumbnails, or as a table."""
         self.show_tab("Review")
-        self.review_panel.toggle_pictures()
+        self.review_panel.worklist.pictures.toggle()
 
     def measure_lesions(self) -> None:
         """Measure the lesions of the mask."""

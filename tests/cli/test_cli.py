@@ -351,7 +351,7 @@ def test_the_version_is_that_of_the_package(run):
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        ("train", "base model's [default: 0.65]; 0 learns most"),
+        ("train", "final weights [default: 0.65]; 0 adapts most"),
         ("predict", "[default: the default model]"),
     ],
 )

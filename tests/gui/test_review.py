@@ -86,8 +86,8 @@ def test_the_worklist_is_walked(
     press(window, Qt.Key.Key_PageUp, NO_KEYS, review.worklist.table)
     settle()
     assert window.dock.session.record.case_id == "P003"
-    assert not review.bar.previous.isEnabled()
-    assert review.bar.previous.toolTip() == "This is the first case in the list"
+    assert not review.previous_button.isEnabled()
+    assert review.previous_button.toolTip() == "This is the first case in the list"
     # The case left behind is free for others.
     assert Dataset.open(folder.folder).lock_holder("P004") is None
     assert Dataset.open(folder.folder).lock_holder("P003").owner == "AB"
@@ -103,7 +103,7 @@ def test_accept_goes_on_and_can_be_taken_back(
     review = opened.panel
     viewer, session = window.viewer, window.dock.session
     review.worklist.status.setCurrentText("still to do")
-    review.bar.advance.setChecked(True)
+    review.advance.setChecked(True)
     click_row(review, 0)
     QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
@@ -113,7 +113,7 @@ def test_accept_goes_on_and_can_be_taken_back(
     assert session.effort.strokes == 2
     wanted = layer.data.copy()
     window.dock.correct_panel.rest.setChecked(True)
-    click(review.bar.accept)
+    click(review.accept_button)
     settle()
     settle()
     mask = folder.case("P001").accepted
@@ -132,8 +132,8 @@ def test_accept_goes_on_and_can_be_taken_back(
 
     # Accept again, differently, and take that back while the case is open.
     review.worklist.status.setCurrentText("all cases")
-    review.bar.advance.setChecked(False)
-    click(review.bar.previous)
+    review.advance.setChecked(False)
+    click(review.previous_button)
     settle()
     layer = viewer.layers["P001 tumor"]
     np.testing.assert_array_equal(layer.data, wanted)
@@ -158,11 +158,11 @@ def test_cases_are_flagged_with_a_reason_and_reopened(
     window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
 ) -> None:
     review = opened.panel
-    review.bar.advance.setChecked(True)
+    review.advance.setChecked(True)
     click_row(review, 2)
     QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
-    review.bar.reason.setCurrentText("motion")
+    review.reason.setCurrentText("motion")
     press(window, Qt.Key.Key_F)
     settle()
     settle()
@@ -171,8 +171,8 @@ def test_cases_are_flagged_with_a_reason_and_reopened(
     # Two at once, by the list.
     click_row(review, 0)
     QTest.keyClick(review.worklist.table, Qt.Key.Key_Down, SHIFT)
-    review.bar.reason.setCurrentText("implant")
-    click(review.bar.flag)
+    review.reason.setCurrentText("implant")
+    click(review.flag_button)
     settle()
     assert [folder.case(c).status.value for c in ("P001", "P002")] == ["flagged", "flagged"]
     assert review.worklist.model.data(review.worklist.model.index(0, 1)) == "flagged: implant"
@@ -184,8 +184,8 @@ def test_cases_are_flagged_with_a_reason_and_reopened(
     assert folder.case("P001").status == "in_progress"
     assert listed(review) == ["P002", "P003"]
     click_row(review, 0)
-    assert not review.bar.undo.isEnabled()
-    assert review.bar.undo.toolTip() == "Not accepted"
+    assert not review.undo_button.isEnabled()
+    assert review.undo_button.toolTip() == "Not accepted"
 
 
 @pytest.mark.parametrize("folder", [1], indirect=True)
@@ -215,7 +215,7 @@ def test_single_slices_are_decided_by_their_pictures(
     assert mask.seconds_spent > 0
     # The next picture is in hand.
     assert review.worklist.grid.currentIndex().row() == 1
-    review.bar.reason.setCurrentText("artifact")
+    review.reason.setCurrentText("artifact")
     QTest.keyClick(review.worklist.grid, Qt.Key.Key_F)
     settle()
     assert folder.case("P002").flag_reason == "artifact"
@@ -259,7 +259,7 @@ def test_a_second_read_is_blind_and_is_compared(
     assert texts[4] == "hidden"
     assert texts[5] == ""
     click_row(review, 0)
-    assert not review.bar.flag.isEnabled()
+    assert not review.flag_button.isEnabled()
     QTest.keyClick(review.worklist.table, Qt.Key.Key_Return)
     settle()
     layer = viewer.layers["P001 tumor"]
@@ -273,7 +273,7 @@ def test_a_second_read_is_blind_and_is_compared(
     settle()
     assert folder.recover("P001") is None  # it went to the reader's own place
     correct.rest.setChecked(True)
-    click(review.bar.accept)
+    click(review.accept_button)
     settle()
     read = folder.reads.of_case("P001")[1]
     assert (read.reader, read.strokes) == ("CD", 1)

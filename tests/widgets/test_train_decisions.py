@@ -109,23 +109,17 @@ def test_the_default_is_set_once_and_the_starter_only_by_going_back(right: Path)
     registry = Registry()
     entry = registry.register(right)
 
-    def why_not(folder: Path | None, **rest: Any) -> str:
-        return why_not_set_default(folder, registry, **{"is_running": False, **rest})
-
-    assert why_not(entry.path) == ""
-    assert why_not(entry.path, is_running=True) == "Busy; wait a moment"
-    assert why_not(None) == "Choose a model first"
-    assert why_not(entry.path, problem="its weights are missing") == "its weights are missing"
-    assert "when you go back" in why_not(STARTER)
-    assert why_not_go_back(registry, is_running=False) == "The starter is the default"
+    assert why_not_set_default(entry.path, registry) == ""
+    assert why_not_set_default(None, registry) == "Choose a model first"
+    assert "when you go back" in why_not_set_default(STARTER, registry)
+    assert why_not_go_back(registry) == "The starter is the default"
     registry.promote(entry.name, force=True)
-    assert why_not(entry.path) == "It is already the default"
-    assert why_not_go_back(registry, is_running=False) == ""
-    assert why_not_go_back(registry, is_running=True) == "Busy; wait a moment"
+    assert why_not_set_default(entry.path, registry) == "It is already the default"
+    assert why_not_go_back(registry) == ""
 
 
 def test_one_can_go_back_from_a_default_that_is_missing(right: Path) -> None:
     registry = Registry()
     registry.promote(registry.register(right).name, force=True)
     shutil.rmtree(registry.folder / "right")
-    assert why_not_go_back(registry, is_running=False) == ""
+    assert why_not_go_back(registry) == ""

@@ -35,9 +35,6 @@ class ExamPicker(QComboBox):
     layers_changed = Signal()
     """Layers came, went or were renamed."""
 
-    exam_changed = Signal(object)
-    """Another exam is the current one: a `Source`, or None."""
-
     def __init__(
         self,
         viewer: Viewer,
@@ -75,10 +72,7 @@ class ExamPicker(QComboBox):
         active = self._viewer.layers.selection.active
         exam = current_exam(self._exams, self._session.case_id, active)
         self._show(exam)
-        is_other = exam != self._session.source
         self._session.source = exam
-        if is_other:
-            self.exam_changed.emit(exam)
 
     def choose(self, case_id: str) -> None:
         """Make an exam of the viewer the current one."""
@@ -99,7 +93,6 @@ class ExamPicker(QComboBox):
             self._save_work()
         self._session.source = exam
         self._show(exam)
-        self.exam_changed.emit(exam)
 
     def _show(self, current: Source | None) -> None:
         self.clear()

@@ -28,7 +28,7 @@ from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown
 from ..state.opening import READING, case_titles, phase_names, spacing_of
 from ..state.session import Session
-from ..state.sources import fingerprint
+from ..state.sources import Source, exam_of, fingerprint
 from .enhancement import DceSection
 from .phase_table import PhaseTable
 from .series_table import SeriesTable
@@ -116,10 +116,11 @@ class OpenPanel(QWidget):
         column.addWidget(self.table)
         column.addWidget(self.dce)
         column.addStretch(1)
+        session.source_changed.connect(self._show_phases)
         self.runner.started.connect(lambda _: self._refresh())
         self.runner.ended.connect(lambda _: self._refresh())
         self._show_cases([])
-        self.show_phases(None)
+        self._show_phases(None)
 
     def open(self) -> None:
         """Find the cases at the path; a single one is opened at once."""
@@ -156,8 +157,12 @@ class OpenPanel(QWidget):
             self.cases.setCurrentRow(row)
             self._open_case(row)
 
-    def show_phases(self, exam: Exam | None) -> None:
+    def _show_phases(self, source: Source | None) -> None:
         """List the phases of the current exam."""
+        exam = None
+        if source is not None:
+            with errors_shown():
+                exam = exam_of(self._viewer, source)
         self.table.setValue(exam)
         self.phases_heading.setVisible(exam is not None)
         self.empty.setVisible(exam is None)

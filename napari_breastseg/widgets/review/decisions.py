@@ -36,11 +36,8 @@ class CaseDecisions(QObject):
     parent : QObject, optional
     """
 
-    changed = Signal(object)
-    """Records of the cases that were changed, once the window shows it."""
-
-    flagged_current = Signal(str)
-    """The current case was flagged and will be left now."""
+    changed = Signal(object, str)
+    """Records of the changed cases; id of the current case where it was flagged and left, or ""."""
 
     def __init__(
         self,
@@ -137,23 +134,23 @@ class CaseDecisions(QObject):
         for error in changes.errors:
             show(error)
         then()
-        for record in changes.records:
-            self._update_current(record)
-        self.changed.emit(changes.records)
+        left = [record.case_id for record in changes.records if self._update_current(record)]
+        self.changed.emit(changes.records, left[0] if left else "")
 
-    def _update_current(self, record: CaseRecord) -> None:
+    def _update_current(self, record: CaseRecord) -> bool:
+        """Show what became of the current case; True when it was flagged and is left."""
         current = self._session.record
         is_other = current is None or current.case_id != record.case_id
         if is_other or self._session.is_second_read:
-            return
+            return False
         if record.status is not Status.FLAGGED:
             self._session.update_record(record)
-            return
-        self.flagged_current.emit(record.case_id)
+            return False
         self._session.leave_case()
         # Its work has been saved; a mask of a case no longer held would be asked about.
         if (layer := tumor_layer(self._viewer, record.case_id)) is not None:
             self._viewer.layers.remove(layer.name)
+        return True
 
     def _show_earlier(self, case_id: str | None, masks: Sequence[LabelMap]) -> None:
         """Show the mask that an undone acceptance goes back to, as one undo step."""

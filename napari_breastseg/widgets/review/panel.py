@@ -7,17 +7,23 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ...core.progress import Job, Progress
-from ...dataset import CaseRecord, Dataset, Effort, WorklistRow, effort
+from ...dataset import CaseRecord, Dataset, Effort, FlagReason, WorklistRow, effort
 from ..correct.panel import CorrectPanel
-from ..parts.fields import Fold
+from ..parts.fields import Fold, button, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner
-from ..state.decisions import why_not_flag
+from ..state.decisions import why_not_flag, why_not_reopen, why_not_undo
 from ..state.session import Session
-from .decision_bar import DecisionBar
 from .decisions import CaseDecisions
 from .effort_chart import EffortChart
 from .listing import WorklistView
@@ -52,7 +58,7 @@ class ReviewPanel(QWidget):
         self.model = self.worklist.model
         self.walk = CaseWalk(
             session,
-            self.model,
+            self.worklist,
             open_case=correct.go_to_case,
             is_opening=lambda: correct.runner.is_running,
             reader=self._reader,
@@ -62,7 +68,6 @@ class ReviewPanel(QWidget):
             viewer, session, reader=self._reader, save_work=correct.autosave.save, parent=self
         )
         self.runner = self.decisions.runner
-        self.bar = DecisionBar()
         self.effort = EffortChart()
         self.readers = ReadersSection(session, self._chosen, self.refresh)
         self._lay_out()
@@ -70,9 +75,44 @@ class ReviewPanel(QWidget):
         self._refresh_buttons()
 
     def _lay_out(self) -> None:
+        self.previous_button = button(
+            "Previous", lambda: self.walk.go(-1), "Open the case before the current one", "PageUp"
+        )
+        self.next_button = button(
+            "Next", lambda: self.walk.go(1), "Open the case after the current one", "PageDown"
+        )
+        self.accept_button = button(
+            "Accept", self.accept, "Accept the current case with its mask as it is", "Shift-Enter"
+        )
+        self.advance = QCheckBox("then next")
+        self.advance.setToolTip("After accepting or flagging a case, open the next one")
+        self.flag_button = button("Flag", self.flag, "Set the selected cases aside", "Ctrl-Shift-F")
+        self.reason = QComboBox()
+        self.reason.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.reason.setToolTip("Why: a fixed list, because free text could name a patient")
+        for reason in FlagReason:
+            self.reason.addItem(reason.value.replace("_", " "), reason)
+        self.undo_button = button(
+            "Undo accept",
+            self.undo_accept,
+            "Undo the last acceptance of the selected cases; the mask stays in the history",
+            "Ctrl-Shift-U",
+        )
+        self.reopen_button = button(
+            "Reopen", self.reopen, "Reopen the selected accepted or flagged cases", "Ctrl-Shift-E"
+        )
         column = QVBoxLayout(self)
         column.addWidget(self.worklist, 1)
-        column.addWidget(self.bar)
+        for left, right, shares in (
+            (self.previous_button, self.next_button, (0, 0)),
+            (self.accept_button, self.advance, (1, 0)),
+            (self.flag_button, self.reason, (0, 1)),
+            (self.undo_button, self.reopen_button, (0, 0)),
+        ):
+            row = QHBoxLayout()
+            row.addWidget(left, shares[0])
+            row.addWidget(right, shares[1])
+            column.addLayout(row)
         column.addWidget(JobBar(self.runner, "Shift-X"))
         column.addWidget(Fold("Second readers", self.readers))
         column.addWidget(Fold("Correction effort by model", self.effort))
@@ -83,14 +123,6 @@ class ReviewPanel(QWidget):
         worklist.grid.accept_asked.connect(self.decisions.accept_picture)
         worklist.grid.flag_asked.connect(self._flag_picture)
         worklist.changed.connect(self._refresh_buttons)
-        self.bar.next_asked.connect(self.open_next)
-        self.bar.previous_asked.connect(self.open_previous)
-        self.bar.accept_asked.connect(self.accept)
-        self.bar.flag_asked.connect(self.flag)
-        self.bar.undo_asked.connect(self.undo_accept)
-        self.bar.reopen_asked.connect(self.reopen)
-        self.walk.moved.connect(self._select)
-        self.decisions.flagged_current.connect(self._on_flagged_current)
         self.decisions.changed.connect(self._on_changed)
         session.dataset_changed.connect(self._on_dataset)
         session.record_changed.connect(self._on_record)
@@ -134,10 +166,6 @@ class ReviewPanel(QWidget):
         """Bring the buttons up to date with the viewer."""
         self._refresh_buttons()
 
-    def toggle_pictures(self) -> None:
-        """Show thumbnails instead of the table, or the table again."""
-        self.worklist.pictures.setChecked(not self.worklist.pictures.isChecked())
-
     def _forget_pictures(self) -> None:
         """Keep no thumbnail that shows what this reader may not see, or not yet."""
         hides = self._session.drafts.hides
@@ -145,25 +173,14 @@ class ReviewPanel(QWidget):
 
     # Walking
 
-    def open_next(self) -> None:
-        """Open the case after the current one."""
-        self.walk.go(1)
-
-    def open_previous(self) -> None:
-        """Open the case before the current one."""
-        self.walk.go(-1)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Walk by the page keys, which the scroll area around this panel would take."""
         if event.key() == Qt.Key.Key_PageDown:
-            self.open_next()
+            self.walk.go(1)
         elif event.key() == Qt.Key.Key_PageUp:
-            self.open_previous()
+            self.walk.go(-1)
         else:
             super().keyPressEvent(event)
-
-    def _select(self, place: int) -> None:
-        self.worklist.select([place])
 
     def _on_dataset(self, dataset: Dataset | None) -> None:
         self.walk.forget()
@@ -175,7 +192,7 @@ class ReviewPanel(QWidget):
             return
         self.walk.on_opened(record)
         was_accepted = record.is_accepted and self._accepting == record.case_id
-        if was_accepted and self.bar.advance.isChecked():
+        if was_accepted and self.advance.isChecked():
             self.walk.go_on_from(record.case_id)
         self._accepting = ""
         self.refresh()
@@ -189,7 +206,7 @@ class ReviewPanel(QWidget):
 
     def flag(self) -> None:
         """Set the selected cases aside, or the current one."""
-        self.decisions.flag(self._chosen(), self.bar.reason.currentData())
+        self.decisions.flag(self._chosen(), self.reason.currentData())
 
     def reopen(self) -> None:
         """Reopen the selected accepted or flagged cases."""
@@ -200,13 +217,11 @@ class ReviewPanel(QWidget):
         self.decisions.undo_accept(self._chosen())
 
     def _flag_picture(self, row: WorklistRow) -> None:
-        self.decisions.flag([row.case_id], self.bar.reason.currentData())
+        self.decisions.flag([row.case_id], self.reason.currentData())
 
-    def _on_flagged_current(self, case_id: str) -> None:
-        if self.bar.advance.isChecked():
-            self.walk.go_on_from(case_id)
-
-    def _on_changed(self, records: Sequence[CaseRecord]) -> None:
+    def _on_changed(self, records: Sequence[CaseRecord], flagged_current: str) -> None:
+        if flagged_current and self.advance.isChecked():
+            self.walk.go_on_from(flagged_current)
         if self.worklist.pictures.isChecked() and len(records) == 1:
             row = self.worklist.grid.currentIndex().row()
             if self.model.place(records[0].case_id) == row:
@@ -228,13 +243,12 @@ class ReviewPanel(QWidget):
         busy = "Busy; wait a moment" if self.runner.is_running else ""
         places = (self.model.place(case_id) for case_id in self._chosen())
         rows = [self.model.rows[place] for place in places if place is not None]
-        self.bar.set_ready(
-            rows,
-            busy=busy,
-            why_no_next=self.walk.why_not(1),
-            why_no_previous=self.walk.why_not(-1),
-            why_no_accept="" if self._session.record else "Open a case first",
-        )
+        set_ready(self.next_button, self.walk.why_not(1))
+        set_ready(self.previous_button, self.walk.why_not(-1))
+        set_ready(self.accept_button, "" if self._session.record else "Open a case first")
+        set_ready(self.flag_button, busy or why_not_flag(rows))
+        set_ready(self.undo_button, busy or why_not_undo(rows))
+        set_ready(self.reopen_button, busy or why_not_reopen(rows))
         self.readers.set_busy(busy or why_not_flag(rows))
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer
 
 from ...dataset import CaseRecord, WorklistRow
 from ..parts.jobs import show_info
 from ..state.casework import LoadedCase
 from ..state.session import Session
 from ..state.worklist import neighbor
+from .listing import WorklistView
 from .prefetch import Prefetch
-from .table import WorklistModel
 
 __all__ = ["CaseWalk"]
 
@@ -26,7 +26,7 @@ class CaseWalk(QObject):
     Parameters
     ----------
     session : Session
-    model : WorklistModel
+    worklist : WorklistView
     open_case : callable
         Opens a case by its id, with what was read of it ahead, if anything.
     is_opening : callable
@@ -36,13 +36,10 @@ class CaseWalk(QObject):
     parent : QObject, optional
     """
 
-    moved = Signal(int)
-    """Place in the list of the case just opened."""
-
     def __init__(
         self,
         session: Session,
-        model: WorklistModel,
+        worklist: WorklistView,
         *,
         open_case: Callable[[str, LoadedCase | None], object],
         is_opening: Callable[[], bool],
@@ -51,7 +48,8 @@ class CaseWalk(QObject):
     ) -> None:
         super().__init__(parent)
         self._session = session
-        self._model = model
+        self._worklist = worklist
+        self._model = worklist.model
         self._open_case = open_case
         self._is_opening = is_opening
         self._reader = reader
@@ -103,7 +101,7 @@ class CaseWalk(QObject):
         place = self._model.place(record.case_id)
         if place is not None:
             self._last_place = place
-            self.moved.emit(place)
+            self._worklist.select([place])
         self._soon.start()
 
     def forget(self) -> None:

@@ -152,13 +152,13 @@ class GateBox(QWidget):
 
     def _why_not(self) -> str:
         with errors_shown():
-            return why_not_set_default(
-                self.model.value(),
-                Registry(),
-                is_running=self._runner.is_running,
-                problem=self.model.problem,
-            )
+            obstacle = self._busy or self.model.problem
+            return obstacle or why_not_set_default(self.model.value(), Registry())
         return ""
+
+    @property
+    def _busy(self) -> str:
+        return "Busy; wait a moment" if self._runner.is_running else ""
 
     def _no_dataset(self) -> str:
         return "" if self._session.dataset is not None else "Open a dataset folder first"
@@ -168,7 +168,7 @@ class GateBox(QWidget):
         why_not = self._why_not()
         set_ready(self.promote_button, why_not or self._no_dataset())
         set_ready(self.by_hand_button, why_not)
-        set_ready(self.back_button, why_not_go_back(Registry(), is_running=self._runner.is_running))
+        set_ready(self.back_button, self._busy or why_not_go_back(Registry()))
 
 
 def _judge(folder: Path, dataset: Dataset) -> Job[Promotion]:
