@@ -266,7 +266,7 @@ def status(store: Store) -> dict[str, Any]:
     if testable < ENOUGH_LOCKED:
         notes.append(
             f"{testable} locked patients with accepted cases; below {ENOUGH_LOCKED} "
-            "a model cannot be judged and is promoted only by hand."
+            "a model cannot be judged; it becomes the default only without the check."
         )
     by_status = Counter(record.status.value for record in records)
     reasons = Counter(r.flag_reason.value for r in records if r.flag_reason is not None)

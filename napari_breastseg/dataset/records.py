@@ -128,7 +128,7 @@ class AcceptedMask(_Record):
     annotator: str
     seconds_spent: float = Field(ge=0)
     reviewed_slices: tuple[int, ...] | None
-    """Indices along Z of the slices looked at; None when all were."""
+    """Indices along Z of the reviewed slices; None when all were reviewed."""
     tumor_voxels: int
     model: str | None
     """Model whose draft it was corrected from; None without a draft."""
@@ -171,7 +171,7 @@ class ReadRecord(_Record):
     seconds_spent: float | None = None
     strokes: int | None = None
     reviewed_slices: tuple[int, ...] | None = None
-    """Indices along Z of the slices looked at; None when all were."""
+    """Indices along Z of the reviewed slices; None when all were reviewed."""
     tumor_voxels: int
     model: str | None = None
     """Model whose draft the reader corrected; None when the reader began with nothing."""
