@@ -15,11 +15,28 @@ from dicom_files import NEEDED, write_exam
 import napari_breastseg
 from napari_breastseg import formats
 from napari_breastseg.core.errors import InputError
-from napari_breastseg.core.volume import Exam, Grid, LabelMap
+from napari_breastseg.core.home import SAMPLE, sample_folder
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "scripting.md"
 CALLS = [name for name in napari_breastseg.__all__ if name != "__version__"]
+
+
+def small_sample(folder: Path) -> Path:
+    """A few slices of the sample exam with part of its tumor, as files of the same names."""
+    full = sample_folder()
+    exam = formats.open_exam(full / f"{SAMPLE}_0000.nii.gz")
+    truth = formats.read_label_map(full / "truth" / f"{SAMPLE}.nii.gz", exam=exam)
+    largest = int(np.argmax(truth.tumor.sum(axis=(1, 2))))
+    start = max(0, largest - 3)
+    affine = exam.grid.affine.copy()
+    affine[:3, 3] += start * affine[:3, 0]
+    for number, volume in enumerate(exam.phases.values()):
+        part = volume.data[start : start + 6]
+        grid = Grid(part.shape, affine)
+        formats.write_volume(folder / f"{SAMPLE}_{number:04d}.nii.gz", Volume(part, grid))
+    return folder
 
 
 def test_the_page_runs_from_top_to_bottom(
@@ -27,6 +44,7 @@ def test_the_page_runs_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_exam(tmp_path / "dicom" / "P1", **NEEDED)
+    monkeypatch.setattr("napari_breastseg.core.home.sample_folder", lambda: small_sample(tmp_path))
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, object] = {}
     for block in blocks:
