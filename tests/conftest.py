@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +87,20 @@ def sphere_exam(oblique_grid: Grid) -> tuple[Exam, LabelMap]:
     post = (tissue * 1.1 + 220 * tumor).astype(np.float32)
     exam = Exam("P001", {"pre": Volume(pre, oblique_grid), "post1": Volume(post, oblique_grid)})
     return exam, LabelMap(tumor.astype(np.uint8), oblique_grid)
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command line in this process: (exit code, stdout, stderr)."""
+    from napari_breastseg.cli import main
+
+    def call(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["napari-breastseg", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capfd.readouterr()
+        return int(stop.value.code or 0), captured.out, captured.err
+
+    return call

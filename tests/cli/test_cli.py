@@ -15,27 +15,12 @@ import pytest
 import torch
 
 from napari_breastseg import formats
-from napari_breastseg.cli import main
 from napari_breastseg.core.volume import Grid, Volume
 from napari_breastseg.imaging.breast_region import near_breasts
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import ModelInfo
 from napari_breastseg.model.unet import ModelSpec, build
 from napari_breastseg.phantom import breast_phantom
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run a command line in this process: (exit code, stdout, stderr)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["napari-breastseg", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capfd.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pydicom
-import pytest
 from dicom_files import NEEDED, exam, some_mask, write_series
 
 from napari_breastseg import formats
-from napari_breastseg.cli import main
 from napari_breastseg.formats import DicomExam
 
 __all__ = ["exam"]  # the fixture
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Callable[..., tuple[int, str, str]]:
-    def call(*words: Any) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["napari-breastseg", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capfd.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 def test_export_seg_on_the_command_line(exam: DicomExam, tmp_path: Path, run: Any) -> None:

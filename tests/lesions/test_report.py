@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from napari_breastseg import formats
-from napari_breastseg.cli import main
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Grid, LabelMap, Volume
 from napari_breastseg.lesions import LesionReport, compare_visits
 from napari_breastseg.lesions.report import lesion_report, write_report
 from napari_breastseg.phantom import LesionSpec, breast_phantom
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run a command line in this process: (exit code, stdout, stderr)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["napari-breastseg", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capfd.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 from hospital import add_case, bright_model
 
-from napari_breastseg.cli import main
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, Volume
 from napari_breastseg.dataset import Dataset
@@ -119,20 +117,6 @@ def test_the_last_weights_answer_too_where_they_differ(tmp_path):
     assert len(load_members(tmp_path / "m")) == 1
     checkpoint.save(tmp_path / "m" / "last", last.network.state_dict(), last.info)
     assert [member.info.name for member in load_members(tmp_path / "m")] == ["best", "last"]
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run a command line in this process: (exit code, stdout, stderr)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["napari-breastseg", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capfd.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import sys
 import pytest
 from hospital import add_case, bright_model, make_hospital
 
-from napari_breastseg.cli import main
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.dataset import Dataset
@@ -32,20 +31,6 @@ def models(tmp_path):
         folders[name] = tmp_path / name
         checkpoint.save(folders[name], model.network.state_dict(), model.info)
     return folders
-
-
-@pytest.fixture
-def run(monkeypatch, capfd):
-    """Run a command line in this process: (exit code, stdout, stderr)."""
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["napari-breastseg", *map(str, words)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capfd.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return call
 
 
 def test_a_better_model_is_promoted_and_a_worse_one_stopped_with_words(run, hospital, models):
