@@ -28,7 +28,7 @@ class PhantomSlab:
     folder: Path
 
     def exam(self) -> Exam:
-        """Pre and first post-contrast phase."""
+        """Its phases."""
         return formats.open_exam(self.folder / f"{self.case_id}_0000.nii.gz")
 
     def label_map(self) -> LabelMap:
@@ -36,7 +36,7 @@ class PhantomSlab:
         return formats.read_label_map(self.folder / "truth" / f"{self.case_id}.nii.gz")
 
 
-def make_phantom(number: int, folder: Path, group: str) -> PhantomSlab:
+def make_phantom(number: int, folder: Path, group: str, posts: int = 1) -> PhantomSlab:
     """Draw one slab, or take the one that is there.
 
     Parameters
@@ -47,13 +47,15 @@ def make_phantom(number: int, folder: Path, group: str) -> PhantomSlab:
         Where the files are kept.
     group : str
         Name under which training draws it: groups are drawn as often as real patients.
+    posts : int
+        Post-contrast phases; with more than one, every third slab has one only.
     """
     case_id = f"PHANTOM_{number:04d}"
     slab = PhantomSlab(case_id, group, folder)
     truth = folder / "truth" / f"{case_id}.nii.gz"
     if truth.is_file():
         return slab
-    phantom = draw_phantom(number, case_id, slices=SLICES)
+    phantom = draw_phantom(number, case_id, slices=SLICES, posts=posts if number % 3 else 1)
     for channel, volume in enumerate(phantom.exam.phases.values()):
         formats.write_volume(folder / f"{case_id}_{channel:04d}.nii.gz", volume)
     formats.write_label_map(truth, enhancing(phantom.exam, phantom.truth))

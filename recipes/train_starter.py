@@ -11,16 +11,19 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from ispy import enlarged, late, post_only, read_slices
-from phantoms import make_phantom
+import torch
+from ispy import IspySlice, enlarged, late, post_only, read_slices, smoothed
+from phantoms import PhantomSlab, make_phantom
 
 from napari_breastseg.core.atomic import write_text
 from napari_breastseg.core.progress import Job
 from napari_breastseg.model import checkpoint
-from napari_breastseg.model.unet import ModelSpec
+from napari_breastseg.model.unet import ModelSpec, build
 from napari_breastseg.training import TrainConfig, TrainResult, train
 
 SPEC = ModelSpec(
@@ -54,16 +57,31 @@ SECOND = CONFIG.model_copy(
 """After CONFIG: slices of unknown pixel size, such as bare PNG files, may show tumors twice as
 large in pixels. Learned from the start, that costs accuracy on known sizes."""
 
+INPUTS = ("pre", "post1", "post1-pre", "last-post1", "least-pre")
+THIRD = CONFIG.model_copy(
+    update={
+        "steps": 2400,
+        "batch_size": 16,
+        "learning_rate": 1.5e-3,
+        "phase_dropout": 0.4,
+        "validate_every": 200,
+    }
+)
+"""After SECOND, the second edition: all post-contrast phases, smoother targets, and patients drawn
+in every view, with one breast or both, as examples and as counterexamples of whole exams."""
+
+THIRD_PATCH = (160, 160)
+
 THROUGH_PLANE_MM = 2.0
 """How far the slices of a volume speak for each other when the model is used."""
 
 SCALES = (1.0, 0.8, 0.6)
 """Scales over which the prediction of slices of unknown pixel size is averaged."""
 
-PHANTOMS = 180
+PHANTOMS, THIRD_PHANTOMS = 180, 480
 """Slabs in the phantom set; four slices each."""
 
-PHANTOM_SHARE = 0.15
+PHANTOM_SHARE, THIRD_PHANTOM_SHARE = 0.15, 0.4
 """Share of the patches that comes from phantoms."""
 
 
@@ -72,11 +90,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("starter-work"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--loaders", type=int, default=1, help="processes that make patches")
+    parser.add_argument(
+        "--from-edition", type=Path, help="checkpoint of the first edition: the third stage alone"
+    )
     parser.add_argument("--install", action="store_true", help="copy the result into the package")
     arguments = parser.parse_args()
     work = arguments.output
     if arguments.install:
-        install(work / "model" / "last")
+        install(work / "third" / "last")
         keep_curves(work)
         return
     root = Path(__file__).resolve().parent.parent
@@ -84,17 +105,41 @@ def main() -> None:
     if not (data / "ispy_slices").is_dir():
         sys.exit(f"Expected the folder ispy_slices in {data}. Set BREASTSEG_TEST_DATA.")
     slices = read_slices(data / "ispy_slices")
-    real = [*slices["train"], *late(slices["train"])]
-    patients = len({one.patient_id for one in real})
-    groups = max(1, round(patients * PHANTOM_SHARE / (1 - PHANTOM_SHARE)))
-    count = PHANTOMS
-    with ProcessPoolExecutor() as pool:
-        names = [f"phantoms {number % groups}" for number in range(count)]
-        slabs = list(pool.map(make_phantom, range(count), [work / "phantoms"] * count, names))
-    print(f"{len(real)} I-SPY slices and {len(slabs)} phantoms to learn from", flush=True)
-    single = post_only(slices["validation"])
-    validation = [*slices["validation"], *single, *enlarged(single)]
     how = {"device": arguments.device, "loaders": arguments.loaders}
+    first_edition = arguments.from_edition or work / "model"
+    if not checkpoint.is_checkpoint(first_edition):
+        train_first_edition(slices, work, how)
+    learned = smoothed(slices["train"])
+    real = [*learned, *late(learned)]
+    slabs = draw_phantoms(real, work / "phantoms-2", THIRD_PHANTOMS, THIRD_PHANTOM_SHARE, posts=3)
+    print(f"{len(real)} I-SPY slices and {len(slabs)} phantoms to learn from", flush=True)
+    validation = [*slices["validation"], *post_only(slices["validation"])]
+    follow(
+        train(
+            [*real, *slabs],
+            work / "third",
+            base=widened(checkpoint.load(first_edition)),
+            config=THIRD.model_copy(update=how),
+            validation=validation,
+            name="starter",
+            datasets=["ispy_slices", "phantoms"],
+            resume=True,
+        )
+    )
+
+
+def train_first_edition(
+    slices: Mapping[str, Sequence[IspySlice]], work: Path, how: Mapping[str, object]
+) -> None:
+    """The first two stages, on pre and the first post-contrast phase; the model is in `work`."""
+    two = ("pre", "post1")
+    learned = [replace(one, roles=two) for one in slices["train"]]
+    real = [*learned, *late(learned)]
+    slabs = draw_phantoms(real, work / "phantoms", PHANTOMS, PHANTOM_SHARE, posts=1)
+    print(f"{len(real)} I-SPY slices and {len(slabs)} phantoms to learn from", flush=True)
+    pairs = [replace(one, roles=two) for one in slices["validation"]]
+    single = post_only(slices["validation"])
+    validation = [*pairs, *single, *enlarged(single)]
     if not checkpoint.is_checkpoint(work / "first"):
         follow(
             train(
@@ -120,6 +165,29 @@ def main() -> None:
             resume=True,
         )
     )
+
+
+def draw_phantoms(
+    real: Sequence[IspySlice], folder: Path, count: int, share: float, *, posts: int
+) -> list[PhantomSlab]:
+    """Slabs in as many groups as make this share of the patients drawn."""
+    patients = len({one.patient_id for one in real})
+    groups = max(1, round(patients * share / (1 - share)))
+    names = [f"phantoms {number % groups}" for number in range(count)]
+    with ProcessPoolExecutor() as pool:
+        return list(pool.map(make_phantom, range(count), [folder] * count, names, [posts] * count))
+
+
+def widened(base: checkpoint.Checkpoint) -> checkpoint.Checkpoint:
+    """A model that takes `INPUTS`, and says of those it knew what it said before."""
+    spec = base.spec.model_copy(update={"inputs": INPUTS, "patch_size": THIRD_PATCH})
+    network = build(spec)
+    weights = dict(base.network.state_dict())
+    (first,) = (name for name in weights if name.startswith("stem") and "conv_0.conv.w" in name)
+    wider = torch.zeros_like(network.state_dict()[first])
+    wider[:, : weights[first].shape[1]] = weights[first]
+    network.load_state_dict({**weights, first: wider})
+    return replace(base, network=network, info=base.info.model_copy(update={"spec": spec}))
 
 
 def follow(job: Job[TrainResult]) -> None:
@@ -159,7 +227,10 @@ def keep_curves(work: Path) -> None:
     folder.mkdir(exist_ok=True)
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     for axes, stage, title in zip(
-        figure.subplots(1, 2), ("first", "model"), ("first stage", "second stage"), strict=True
+        figure.subplots(1, 3),
+        ("first", "model", "third"),
+        ("first stage", "second stage", "third stage"),
+        strict=True,
     ):
         text = (work / stage / "history.csv").read_text()
         write_text(folder / f"{title.replace(' ', '-')}.csv", text)

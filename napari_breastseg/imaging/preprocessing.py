@@ -15,13 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.volume import Exam, Grid, LabelMap
+from .dce.maps import post_roles
 from .intensity import intensity_window
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "LAST",
+    "LEAST",
     "Prepared",
+    "available_roles",
     "input_phases",
     "is_available",
     "parse_input",
@@ -33,6 +37,33 @@ __all__ = [
 ]
 
 Spacing = tuple[float, float, float]
+
+LAST, LEAST = "last", "least"
+"""Roles of what all post-contrast phases say together, however many there are: the last one, and
+the least signal of all of them. A lesion stays bright in every phase; what moved or pulsed does
+not. They need two post-contrast phases."""
+
+
+def available_roles(exam: Exam) -> tuple[str, ...]:
+    """Phases of an exam and, from two post-contrast phases on, `LAST` and `LEAST`.
+
+    Examples
+    --------
+    >>> from napari_breastseg.core.volume import Volume
+    >>> volume = Volume(np.zeros((1, 2, 2)), Grid((1, 2, 2)))
+    >>> available_roles(Exam("P1", {"pre": volume, "post1": volume, "post2": volume}))
+    ('pre', 'post1', 'post2', 'last', 'least')
+    """
+    together = (LAST, LEAST) if len(post_roles(exam)) > 1 else ()
+    return (*exam.phases, *together)
+
+
+def _phase(exam: Exam, role: str) -> NDArray[np.generic]:
+    """Signal (Z, Y, X) of one of `available_roles`."""
+    if role not in (LAST, LEAST):
+        return exam.phases[role].data
+    posts = [exam.phases[post].data for post in post_roles(exam)]
+    return posts[-1] if role == LAST else np.asarray(np.minimum.reduce(posts))
 
 
 def parse_input(name: str) -> tuple[str, str | None]:
@@ -169,7 +200,7 @@ def prepare(
     exam : Exam
         Must hold every role, see `ModelSpec.require`.
     roles : sequence of str
-        The phases to prepare.
+        Which of `available_roles` to prepare.
     spacing_mm : sequence of 3 float or None, optional
         Working spacing (z, y, x); None keeps the exam's.
     percentiles : tuple of float
@@ -182,15 +213,17 @@ def prepare(
     """
     import torch
 
-    arrays = [exam.phases[role].data for role in roles]
-    low, high = intensity_window(arrays, percentiles)
+    low, high = intensity_window(
+        [_phase(exam, role) for role in roles if role != LEAST], percentiles
+    )
     shape = working_shape(exam.grid, spacing_mm)
     phases = torch.empty((len(roles), *shape), dtype=torch.float32)
-    for channel, array in enumerate(arrays):
+    for channel, role in enumerate(roles):
         # One phase at a time: an exam of five phases would otherwise need its size in floats.
+        array = _phase(exam, role)
         values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
         # In a subtraction, zero means no enhancement and must stay zero.
-        offset = 0.0 if roles[channel].startswith("sub") else low
+        offset = 0.0 if role.startswith("sub") else low
         # Not in place: without resampling, the tensor still shares the exam's own array.
         torch.sub(resample(values, shape)[0], offset, out=phases[channel]).div_(high - low)
     return Prepared(phases, tuple(roles), exam.grid)

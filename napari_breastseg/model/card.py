@@ -60,6 +60,8 @@ def _takes(info: ModelInfo) -> str:
     is_any = spec.missing == "zero" and len(spec.phases) > 1
     uses = "those available of" if is_any else "phases"
     text = f"{spec.title}. It uses {uses} {', '.join(spec.phases)}"
+    if spec.uses_all_posts:
+        text += " and the later post-contrast phases"
     if spec.spacing_mm is not None:
         sides = " x ".join("own" if side is None else f"{side:g}" for side in spec.spacing_mm)
         text += f", at {sides} mm where the pixel size is known"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..core.volume import Exam
-from ..imaging.preprocessing import input_phases, is_available
+from ..imaging.preprocessing import LAST, LEAST, available_roles, input_phases, is_available
 from .foreign_monai import MonaiNetwork
 from .foreign_nnunet import NnunetNetwork
 
@@ -38,7 +38,8 @@ class ModelSpec(BaseModel):
     """Neighboring slices on each side given as further channels (2.5D); needs `dims` 2."""
 
     inputs: tuple[str, ...] = Field(("post1",), min_length=1)
-    """Input channels: phases, or differences such as "post1-pre"."""
+    """Input channels: phases, or differences such as "post1-pre"; also of "last" and "least", see
+    `preprocessing.LAST`."""
 
     missing: Literal["refuse", "zero"] = "refuse"
     """What an exam's missing phase means: refuse, or zeros in the inputs made of it, for a model
@@ -116,7 +117,12 @@ class ModelSpec(BaseModel):
     @property
     def phases(self) -> tuple[str, ...]:
         """Phases an exam must have."""
-        return input_phases(self.inputs)
+        return tuple(role for role in input_phases(self.inputs) if role not in (LAST, LEAST))
+
+    @property
+    def uses_all_posts(self) -> bool:
+        """Whether later post-contrast phases are used, too, where the exam has some."""
+        return len(self.phases) < len(input_phases(self.inputs))
 
     @property
     def title(self) -> str:
@@ -140,7 +146,9 @@ class ModelSpec(BaseModel):
             exam.require_phases(self.phases, f"model {model_name}")
             return self.phases
         ready_made = [role for role in exam.phases if role.startswith("sub")]
-        used = tuple(role for role in (*self.phases, *ready_made) if role in exam.phases)
+        available = available_roles(exam)
+        wanted = (*input_phases(self.inputs), *ready_made)
+        used = tuple(role for role in wanted if role in available)
         if not any(is_available(name, used) for name in self.inputs):
             exam.require_phases(input_phases([self.inputs[-1]])[:1], f"model {model_name}")
         return used

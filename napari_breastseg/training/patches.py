@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.volume import IGNORE, TUMOR
+from ..imaging.preprocessing import is_available
 from .augmentation import Augmentation
 from .cases import CORRECTED, TrainingCase
 
@@ -189,19 +190,21 @@ def _make_batch(
     return torch.stack(inputs), torch.stack(targets)
 
 
+_FEWER_PHASES = (("pre", "post1"), ("post1",), ("sub1",))
+_FEWER_SHARES = (0.3, 0.55, 0.15)
+"""What exams with fewer phases have, and how often patches with phases left out look like them."""
+
+
 def _leave_out(
     channels: torch.Tensor, spec: ModelSpec, share: float, rng: np.random.Generator
 ) -> torch.Tensor:
-    """Inputs as of an exam with one post-contrast phase only, or with a subtraction only."""
+    """Inputs as of an exam with fewer phases, down to one post-contrast phase or a subtraction."""
     import torch
 
     if rng.random() >= share:
         return channels
-    if rng.random() < 0.8:
-        kept = [name.startswith("post") and "-" not in name for name in spec.inputs]
-    else:
-        kept = ["-" in name for name in spec.inputs]
-    mask = torch.tensor(kept)
+    roles = _FEWER_PHASES[int(rng.choice(len(_FEWER_PHASES), p=_FEWER_SHARES))]
+    mask = torch.tensor([is_available(name, roles) for name in spec.inputs])
     if not channels[mask].any():  # the case itself has nothing else
         return channels
     return channels * mask.reshape(-1, *[1] * (channels.ndim - 1))

@@ -101,8 +101,9 @@ def replay_cases(spec: ModelSpec, patches: int) -> Sequence[PhantomCase]:
     depth = spec.patch_size[0] if spec.dims == 3 else 1 + 2 * spec.context_slices
     slices = max(SLICES, depth)
     count = -(-patches // (PATCHES_OF_A_SLICE * slices))
+    roles = tuple(dict.fromkeys((*spec.phases, *(("post2",) if spec.uses_all_posts else ()))))
     return [
-        PhantomCase(number, spec.phases, slices)
+        PhantomCase(number, roles, slices)
         for number in range(min(max(count, 2), max(2, MOST * SLICES // slices)))
     ]
 

@@ -10,6 +10,7 @@ from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Exam, Grid, Volume
 from napari_breastseg.imaging.intensity import intensity_window
 from napari_breastseg.imaging.preprocessing import (
+    available_roles,
     prepare,
     prepare_labels,
     resample,
@@ -132,3 +133,18 @@ def test_a_ready_made_subtraction_takes_the_place_of_the_difference():
     stacked = stack_inputs(sub, ("sub1",), ("pre", "post1", "post1-pre"))
     assert not stacked[:2].any()
     torch.testing.assert_close(stacked[2], sub[0])
+
+
+def test_all_posts_together_are_the_last_and_the_least(oblique_grid):
+    rng = np.random.default_rng(0)
+    roles = ("pre", "post1", "post2", "post3")
+    data = {role: rng.integers(0, 500, oblique_grid.shape).astype(np.int16) for role in roles}
+    exam = Exam("P006", {role: Volume(array, oblique_grid) for role, array in data.items()})
+    assert available_roles(exam)[-2:] == ("last", "least")
+    prepared = prepare(exam, ("pre", "last", "least"))
+    inputs = stack_inputs(prepared.phases, prepared.roles, ("last", "least-pre", "last-post1"))
+    low, high = intensity_window([data["pre"], data["post3"]])
+    rise = np.min([data["post1"], data["post2"], data["post3"]], axis=0) - data["pre"]
+    np.testing.assert_allclose(inputs[0], (data["post3"] - low) / (high - low), atol=1e-5)
+    np.testing.assert_allclose(inputs[1], rise / (high - low), atol=1e-5)
+    assert not inputs[2].any()  # post1 was not asked for

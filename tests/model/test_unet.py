@@ -79,6 +79,23 @@ def test_a_model_that_bears_missing_phases_says_which_it_uses(roles, used):
     assert spec.require(exam_of(*roles), "starter") == used
 
 
+@pytest.mark.parametrize(
+    ("roles", "used"),
+    [
+        (("pre", "post1", "post2", "post3"), ("pre", "post1", "last", "least")),
+        (("post1", "post2"), ("post1", "last", "least")),
+        (("pre", "post1"), ("pre", "post1")),
+        (("sub1",), ("sub1",)),
+    ],
+)
+def test_a_model_of_all_phases_takes_those_there_are(roles, used):
+    inputs = ("pre", "post1", "post1-pre", "last-post1", "least-pre")
+    spec = ModelSpec(inputs=inputs, missing="zero")
+    assert spec.require(exam_of(*roles), "starter") == used
+    assert spec.phases == ("pre", "post1")
+    assert spec.uses_all_posts
+
+
 def test_even_that_model_needs_something():
     spec = ModelSpec(inputs=("post1", "post1-pre"), missing="zero")
     with pytest.raises(InputError, match="phase post1 for model starter"):

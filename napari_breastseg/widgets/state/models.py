@@ -69,6 +69,8 @@ def describe(info: ModelInfo) -> str:
         needs = f"Takes {', '.join(others)} or {last}, or both"
     else:
         needs = f"Needs {', '.join(others)} and {last}" if others else f"Needs {last}"
+    if spec.uses_all_posts:
+        needs += ", and later phases"
     parts = [needs, kind]
     dice = info.metrics.get("val_dice")
     if dice is not None and info.training.is_validated_on_its_own:
