@@ -10,9 +10,17 @@ import pytest
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import (
+    ComprehensiveSRStorage,
+    DigitalMammographyXRayImageStorageForPresentation,
+    EncapsulatedPDFStorage,
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
     MRImageStorage,
+    RawDataStorage,
+    SecondaryCaptureImageStorage,
+    UltrasoundImageStorage,
     generate_uid,
 )
 
@@ -69,7 +77,9 @@ def slice_dataset(pixels: np.ndarray, position: Any, **elements: Any) -> FileDat
     for keyword, value in (values | elements).items():
         if value is not None:
             setattr(data, keyword, value)
-    data["PixelData"].VR = "OW"
+    data.file_meta.MediaStorageSOPClassUID = data.SOPClassUID
+    if "PixelData" in data:
+        data["PixelData"].VR = "OW"
     return data
 
 
@@ -107,6 +117,34 @@ def write_exam(folder: Path, **elements: Any) -> Path:
         own = {"AcquisitionTime": time} | more | elements
         write_series(folder / place, number, level, **own)
     return folder
+
+
+# As archives hand them out: none has a place in the patient, a report has no pixels at all.
+NO_PLACE = {"ImagePositionPatient": None, "ImageOrientationPatient": None, "ScanningSequence": None}
+NO_PIXELS = NO_PLACE | {"Rows": None, "Columns": None, "PixelData": None, "PixelSpacing": None}
+BESIDE: dict[str, dict[str, Any]] = {
+    "ultrasound": NO_PLACE
+    | {"Modality": "US", "SOPClassUID": UltrasoundImageStorage, "PixelSpacing": None},
+    "color ultrasound": NO_PLACE
+    | {"Modality": "US", "SOPClassUID": UltrasoundImageStorage, "SamplesPerPixel": 3},
+    "mammogram": NO_PLACE
+    | {"Modality": "MG", "SOPClassUID": DigitalMammographyXRayImageStorageForPresentation},
+    "capture": NO_PLACE | {"Modality": "OT", "SOPClassUID": SecondaryCaptureImageStorage},
+    "capture of MR": NO_PLACE | {"SOPClassUID": SecondaryCaptureImageStorage},
+    "report": NO_PIXELS | {"Modality": "SR", "SOPClassUID": ComprehensiveSRStorage},
+    "PDF": NO_PIXELS | {"Modality": "DOC", "SOPClassUID": EncapsulatedPDFStorage},
+    "key images": NO_PIXELS | {"Modality": "KO", "SOPClassUID": KeyObjectSelectionDocumentStorage},
+    "display": NO_PIXELS
+    | {"Modality": "PR", "SOPClassUID": GrayscaleSoftcopyPresentationStateStorage},
+    "raw data": NO_PIXELS | {"SOPClassUID": RawDataStorage},
+}
+"""Elements of what lies beside MR images in a study's folder."""
+
+
+def write_beside(folder: Path, kind: str, count: int = 1, **elements: Any) -> list[Path]:
+    """Files of a kind of `BESIDE`, in a series of their own."""
+    number = 50 + list(BESIDE).index(kind)
+    return write_series(folder, number, 500, count=count, **(BESIDE[kind] | elements))
 
 
 def write_enhanced(path: Path, times: int, count: int = 3) -> np.ndarray:

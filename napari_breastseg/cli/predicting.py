@@ -190,7 +190,7 @@ def _row(case: _Planned, prediction: Prediction, times_s: Any, prob: bool) -> di
 
 
 def _decision(case: formats.CaseFiles, prediction: Prediction) -> dict[str, Any]:
-    """For DICOM: the series of each phase used, and what every series was taken for."""
+    """For DICOM: the series of each phase, what every series was taken for, what was left out."""
     if case.dicom is None:
         return {}
     phases = case.dicom.phases
@@ -200,6 +200,7 @@ def _decision(case: formats.CaseFiles, prediction: Prediction) -> dict[str, Any]
             {"series": row.handle, "role": row.role, "time_s": row.time_s, "why": row.why}
             for row in case.dicom.rows
         ],
+        "notes": [*case.dicom.warnings, *case.dicom.left_out],
     }
 
 

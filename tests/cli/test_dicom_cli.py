@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dicom_files import STUDY, write_exam, write_series
+from dicom_files import STUDY, write_beside, write_exam, write_series
 
 from napari_breastseg import formats
 from napari_breastseg.cli import main
@@ -96,6 +96,24 @@ def test_what_is_left_out_for_damage_is_said(run: Run, tmp_path: Path) -> None:
     code, _, err = run(folder, "--json")
     assert code == 0
     assert "P5: 1 DICOM file is cut short or damaged and left out" in err
+
+
+def test_ultrasound_and_a_report_beside_the_mr_are_a_note_not_a_failure(
+    run: Run, tmp_path: Path
+) -> None:
+    folder = write_exam(tmp_path / "P7")
+    write_beside(folder / "us", "ultrasound", 12, StudyInstanceUID=f"{STUDY}.8")
+    write_beside(folder, "report", StudyInstanceUID=f"{STUDY}.9")
+    code, out, err = run(folder, "--json")
+    assert code == 0
+    assert "P7: left out: 12 ultrasound images, 1 report" in err
+    assert "failed" not in err
+    (row,) = json.loads(out)["cases"]
+    assert (row["case_id"], row["status"]) == ("P7", "done")
+    assert row["notes"] == ["left out: 12 ultrasound images, 1 report"]
+    code, _, err = run(folder / "us")
+    assert code == 2
+    assert "Found     12 ultrasound images, and no MR image" in err
 
 
 def test_two_exams_of_one_name_are_told_without_their_folders(run: Run, tmp_path: Path) -> None:

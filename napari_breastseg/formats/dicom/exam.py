@@ -11,6 +11,7 @@ from pathlib import Path
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam, Volume, phase_order
+from .beside import OPENS_ALONE, beside_words
 from .headers import Header, read_header
 from .phases import Decision, decide, times_of
 from .pixels import reading_stack
@@ -202,15 +203,17 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
     Returns
     -------
     list of DicomExam
-        One per study with images, in the order of their folders.
+        One per study with MR images, in the order of their folders. What lies beside them
+        (ultrasound, reports, ...) is left out, with a warning.
 
     Raises
     ------
     DicomError
-        If no file can be read.
+        If no file can be read, or none holds an image of an exam.
     """
-    headers: list[Header] = []
+    studies: dict[str, list[Header]] = defaultdict(list)
     places: dict[str, list[Path]] = defaultdict(list)
+    identity = Identity()
     unread = 0
     files = [file for file in files if file.name.upper() != "DICOMDIR"]  # a list of the others
     yield Progress("Reading headers", 0, len(files))
@@ -219,11 +222,12 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
         if header is None:
             unread += 1
         else:
-            headers.append(header)
+            studies[header.study].append(header)
             places[header.study].append(file)
+            identity |= header.identity
         if done % 16 == 0 or done == len(files):
             yield Progress("Reading headers", done, len(files))
-    if not headers:
+    if not studies:
         raise DicomError(
             "Expected DICOM files with readable headers",
             "found one file, without a readable header"
@@ -231,16 +235,14 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
             else f"found {unread} files, none with a readable header",
             "Copy or export them again; they are cut short or damaged",
         )
-    identity = Identity()
-    for header in headers:
-        identity |= header.identity
-    studies = [study for study in places if any(h.frames for h in headers if h.study == study)]
-    names = _names(root, {study: places[study] for study in studies or places})
+    of_exams = _with_images(studies)
+    beside = _left_out(root, studies, places, of_exams)
     exams = []
-    for study, name in names.items():
-        stacks = tuple(stacks_of([header for header in headers if header.study == study]))
+    for study, name in _names(root, {study: places[study] for study in of_exams}).items():
+        stacks = tuple(stacks_of(studies[study]))
         decision = decide(stacks)
-        warnings = [f"Series {stack.handle}: {note}" for stack in stacks for note in stack.notes]
+        warnings = [f"left out: {beside_words(beside[study])}"] if beside[study] else []
+        warnings += [f"Series {stack.handle}: {note}" for stack in stacks for note in stack.notes]
         left_out = [
             f"Series {stack.handle} is left out. {stack.problem}"
             for stack, why in zip(stacks, decision.whys, strict=True)
@@ -249,11 +251,75 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
         if unread:
             are = "file is" if unread == 1 else "files are"
             warnings.append(f"{unread} DICOM {are} cut short or damaged and left out")
-        if not any(stack.frames for stack in stacks):
-            name = ""  # headers without an image may lack the patient too: the name is not checked
         case_id = case_id_of(name, identity, study or str(root.resolve()))
         exams.append(DicomExam(case_id, stacks, decision, tuple(warnings), tuple(left_out), root))
     return exams
+
+
+def _with_images(studies: Mapping[str, Sequence[Header]]) -> list[str]:
+    """Studies with MR images; without any, those with what opens alone.
+
+    Raises
+    ------
+    DicomError
+        If there are none.
+    """
+    for kinds in (frozenset({""}), OPENS_ALONE):
+        found = [
+            study
+            for study, headers in studies.items()
+            if any(header.frames and header.beside in kinds for header in headers)
+        ]
+        if found:
+            return found
+    kept = [header.beside or "other file" for of in studies.values() for header in of]
+    raise DicomError(
+        "Expected MR images of an exam",
+        "found a segmentation (SEG), not an image"
+        if set(kept) == {"segmentation"}
+        else f"found {beside_words(kept)}, and no MR image",
+        "Choose the folder of the MR exam",
+    )
+
+
+def _left_out(
+    root: Path,
+    studies: Mapping[str, Sequence[Header]],
+    places: Mapping[str, Sequence[Path]],
+    of_exams: Sequence[str],
+) -> dict[str, list[str]]:
+    """Kinds of the files left out, by the study they are told with.
+
+    That is their own study, or else the exams nearest to them in the tree of folders: ultrasound
+    and mammograms are studies of their own.
+    """
+    has_mr = any(not h.beside and h.frames for study in of_exams for h in studies[study])
+    opened = frozenset({""}) if has_mr else OPENS_ALONE
+    around = {study: _folders_around(root, places[study]) for study in of_exams}
+    kinds: dict[str, list[str]] = {study: [] for study in of_exams}
+    for study, headers in studies.items():
+        for header, file in zip(headers, places[study], strict=True):
+            if header.beside in opened:
+                continue
+            nearest = [study]
+            if study not in kinds:
+                folders = (file.parent, *file.parent.parents)
+                shared = ([one for one in of_exams if folder in around[one]] for folder in folders)
+                nearest = next((exams for exams in shared if exams), [])
+            for one in nearest:
+                kinds[one].append(header.beside)
+    return kinds
+
+
+def _folders_around(root: Path, files: Sequence[Path]) -> set[Path]:
+    """Folders at any height in which some of the files lie, up to the root."""
+    around: set[Path] = set()
+    for folder in {file.parent for file in files}:
+        for above in (folder, *folder.parents):
+            around.add(above)
+            if above == root:
+                break
+    return around
 
 
 def _names(root: Path, places: Mapping[str, Sequence[Path]]) -> dict[str, str]:
@@ -264,11 +330,8 @@ def _names(root: Path, places: Mapping[str, Sequence[Path]]) -> dict[str, str]:
         return dict.fromkeys(places, name)
     owners: dict[Path, set[str]] = defaultdict(set)
     for study, files in places.items():
-        for folder in {file.parent for file in files}:
-            for above in (folder, *folder.parents):
-                owners[above].add(study)
-                if above == root:
-                    break
+        for folder in _folders_around(root, files):
+            owners[folder].add(study)
     names: dict[str, str] = {}
     for number, (study, files) in enumerate(places.items(), start=1):
         top = Path(os.path.commonpath([file.parent for file in files]))

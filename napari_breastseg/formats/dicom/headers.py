@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .beside import beside_kind
 from .elements import clock_of, number_of, numbers_of, quiet, text_of, words_of
 from .privacy import IDENTITY_KEYWORDS, Identity, identity_of
 
@@ -30,7 +31,8 @@ __all__ = [
 DAY_S = 86_400.0
 """Seconds of a day."""
 
-_SEG = "1.2.840.10008.5.1.4.1.1.66"
+_SEGS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[457]")
+"""Classes of segmentations: of voxels, of surfaces, label maps."""
 _IMAGES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[24](\.\d+)?")
 """Classes of MR and CT images."""
 
@@ -94,6 +96,8 @@ class Traits:
     echo_ms: float | None
     flip_deg: float | None
     is_color: bool = False
+    beside: str = ""
+    """What it is if it is no MR image, such as "mammogram"; see `beside_kind`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +146,9 @@ class Header:
     description: str = field(repr=False)
     modality: str
     is_segmentation: bool
+    beside: str
+    """What the file is if it is no MR image, such as "report"; see `beside_kind`."""
+
     frames: tuple[Frame, ...]
     identity: Identity = field(repr=False)
 
@@ -189,15 +196,24 @@ def _header(path: Path, data: Any) -> Header | None:
     modality = text_of(data, "Modality").upper()
     if not rows and (not (sop_class or modality) or _IMAGES.fullmatch(sop_class)):
         return None  # cut short before anything useful
-    is_segmentation = sop_class.startswith(_SEG) or modality == "SEG"
+    is_segmentation = bool(_SEGS.fullmatch(sop_class)) or modality == "SEG"
+    has_image = bool(rows and columns) and not is_segmentation
     frames: tuple[Frame, ...] = ()
-    if rows and columns and not is_segmentation:
+    if rows and columns and has_image:
         count = int(number_of(data, "NumberOfFrames") or 1)
         if count > path.stat().st_size:
             return None  # a frame has at least one byte: the number is wrong
         frames = tuple(
             frame_of(path, data, index, int(rows), int(columns)) for index in range(count)
         )
+    beside = beside_kind(
+        sop_class,
+        "SEG" if is_segmentation else modality,
+        has_image=has_image,
+        has_place=any(frame.position_mm is not None for frame in frames),
+    )
+    if beside:
+        frames = tuple(replace(f, traits=replace(f.traits, beside=beside)) for f in frames)
     return Header(
         study=text_of(data, "StudyInstanceUID"),
         series=text_of(data, "SeriesInstanceUID"),
@@ -205,6 +221,7 @@ def _header(path: Path, data: Any) -> Header | None:
         description=text_of(data, "SeriesDescription"),
         modality=modality,
         is_segmentation=is_segmentation,
+        beside=beside,
         frames=frames,
         identity=identity_of(data),
     )

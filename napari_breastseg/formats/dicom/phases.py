@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ...core.errors import InputError
 from ...core.volume import phase_order
+from .beside import OPENS_ALONE
 from .headers import DAY_S
 from .stacks import Stack
 from .times import first_of_day, since
@@ -86,6 +87,8 @@ def _why_not(stack: Stack) -> str:
         return _NO_PHASE[traits.species]
     if traits.modality not in ("MR", ""):
         return f"{_modality(stack)}, not MR"
+    if traits.beside:
+        return f"a {traits.beside}"
     if traits.is_color:
         return "a color picture"
     if traits.species:
@@ -113,7 +116,10 @@ def _say_problem(stack: Stack) -> str:
 
 def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
     """A folder without a dynamic series: its image series, if there is only one."""
-    readable = [i for i, stack in enumerate(stacks) if stack.grid is not None]
+    candidates = [
+        i for i, s in enumerate(stacks) if not s.traits.beside or s.traits.beside in OPENS_ALONE
+    ]
+    readable = [i for i in candidates if stacks[i].grid is not None]
     originals = [i for i in readable if not stacks[i].traits.species] or readable
     groups = _alike(stacks, originals)
     if len(groups) == 1 and len({stacks[i].series for i in groups[0]}) == 1:
@@ -122,7 +128,8 @@ def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
         return _asked(
             stacks, whys, originals, "Expected a dynamic (DCE) series", "none that looks like one"
         )
-    problem = next((stack.problem for stack in stacks if stack.problem is not None), None)
+    problems = (stacks[i].problem for i in candidates)
+    problem = next((problem for problem in problems if problem is not None), None)
     if problem is None:
         named = "; ".join(f"series {s.handle}: {w}" for s, w in zip(stacks, whys, strict=True))
         problem = InputError(

@@ -94,6 +94,9 @@ def stacks_of(headers: Sequence[Header]) -> list[Stack]:
         # Without a UID only the folder holds a series together.
         folder = header.frames[0].file.parent if header.frames else None
         by_series[header.series or (folder, header.number)].append(header)
+    # What was filed under the series of MR images is none of its slices.
+    for key, members in by_series.items():
+        by_series[key] = [header for header in members if not header.beside] or members
     ordered = sorted(
         by_series.items(), key=lambda item: (item[1][0].number is None, item[1][0].number or 0)
     )
@@ -125,7 +128,9 @@ def _stacks_of_series(name: str, key: Hashable, headers: Sequence[Header]) -> li
             kinds[frame.traits, frame.rows, frame.columns, _rounded(frame.spacing_mm)].append(frame)
     if not kinds:
         word = "segmentation" if headers[0].is_segmentation else "no image"
-        traits = Traits(headers[0].modality, word, False, "", None, None, None)
+        traits = Traits(
+            headers[0].modality, word, False, "", None, None, None, beside=headers[0].beside
+        )
         return [Stack(name, key, description, traits, ())]
     word = "slice was" if copies == 1 else "slices were"
     copied = f"{copies} duplicate {word} ignored"
