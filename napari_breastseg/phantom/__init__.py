@@ -1,4 +1,4 @@
-"""Synthetic bilateral axial breast DCE exams with known truth.
+"""Synthetic breast DCE exams in any view with known truth.
 
 `breast_phantom(seed)` draws a patient from one seed: skin, fat, fibroglandular tissue, vessels,
 nipples, chest wall, heart and great vessels, lesions, and what a scanner makes of them.
@@ -14,6 +14,7 @@ from .config import (
     PhantomExam,
     Side,
     Tissue,
+    View,
 )
 from .exam import breast_phantom
 
@@ -26,5 +27,6 @@ __all__ = [
     "PhantomExam",
     "Side",
     "Tissue",
+    "View",
     "breast_phantom",
 ]

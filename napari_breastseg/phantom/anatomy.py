@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .config import Side
 from .fields import BODY_BOX_MM, Axes, Floats, Lattice, noise
 
-__all__ = ["Anatomy", "BreastShape", "Tubes", "draw_anatomy"]
+__all__ = ["Anatomy", "BreastShape", "Tubes", "draw_anatomy", "draw_breasts"]
 
 STEP_MM = (5.0, 4.0, 4.0)
 BREAST_BASE_MM = -30.0
@@ -131,20 +131,23 @@ class Anatomy:
         return mask
 
 
-def draw_anatomy(rng: np.random.Generator, head_range_mm: tuple[float, float]) -> Anatomy:
-    """Draw a patient.
+def draw_anatomy(
+    rng: np.random.Generator,
+    breasts: tuple[BreastShape, BreastShape],
+    box_mm: tuple[tuple[float, float], ...],
+) -> Anatomy:
+    """Draw a patient around her breasts.
 
     Parameters
     ----------
     rng : Generator
-        Gives the same patient whatever `head_range_mm` is.
-    head_range_mm : tuple of float
-        Lowest and highest position at which the anatomy is asked for.
+        Has drawn `breasts`; gives the same patient whatever `box_mm` is.
+    box_mm : three pairs of float
+        Lowest and highest position (head, front, left) at which the anatomy is asked for.
     """
-    breasts = _draw_breasts(rng)
     torso_width, torso_depth = rng.uniform(162, 184), rng.uniform(118, 134)
     blend_mm, heart_mm = rng.uniform(12, 20), rng.normal(0, 5, 3)
-    lattice, (z, y, x) = _warped_lattice(rng, head_range_mm)
+    lattice, (z, y, x) = _warped_lattice(rng, box_mm)
     step = np.array(STEP_MM)
 
     def distance(field: Floats) -> Floats:
@@ -213,7 +216,7 @@ def draw_anatomy(rng: np.random.Generator, head_range_mm: tuple[float, float]) -
     anatomy_body = make(body)
     return Anatomy(
         breasts=breasts,
-        nipples_mm=tuple(_tip(b, make(body), head_range_mm) for b in breasts),
+        nipples_mm=tuple(_tip(b, make(body), box_mm[0]) for b in breasts),
         body=anatomy_body,
         plan=make(plan),
         cage=make(cage),
@@ -230,7 +233,8 @@ def draw_anatomy(rng: np.random.Generator, head_range_mm: tuple[float, float]) -
     )
 
 
-def _draw_breasts(rng: np.random.Generator) -> tuple[BreastShape, BreastShape]:
+def draw_breasts(rng: np.random.Generator) -> tuple[BreastShape, BreastShape]:
+    """Draw the shapes of the right and the left breast."""
     width, height = rng.uniform(46, 66), rng.uniform(64, 90)
     tip = rng.uniform(55, 142)
     apart = width + rng.uniform(9, 22)
@@ -251,18 +255,17 @@ def _draw_breasts(rng: np.random.Generator) -> tuple[BreastShape, BreastShape]:
 
 
 def _warped_lattice(
-    rng: np.random.Generator, head_range_mm: tuple[float, float]
+    rng: np.random.Generator, box_mm: tuple[tuple[float, float], ...]
 ) -> tuple[Lattice, tuple[Floats, Floats, Floats]]:
     """An empty lattice, and its positions bent by a few mm: no organ is a true ellipsoid."""
-    low, high = np.clip(head_range_mm, *BODY_BOX_MM[0])
-    first = np.floor((low - BODY_BOX_MM[0][0]) / STEP_MM[0])
-    last = max(np.ceil((high - BODY_BOX_MM[0][0]) / STEP_MM[0]), first + 2)
-    origin = (BODY_BOX_MM[0][0] + first * STEP_MM[0], BODY_BOX_MM[1][0], BODY_BOX_MM[2][0])
-    shape = (
-        int(last - first) + 1,
-        *(int((b[1] - b[0]) / s) + 1 for b, s in zip(BODY_BOX_MM[1:], STEP_MM[1:], strict=True)),
-    )
-    lattice = Lattice(np.zeros(shape, np.float32), origin, STEP_MM)
+    origin, shape = [], []
+    for wanted, (start, end), step in zip(box_mm, BODY_BOX_MM, STEP_MM, strict=True):
+        low, high = np.clip(wanted, start, end)
+        first = np.floor((low - start) / step)
+        last = max(np.ceil((high - start) / step), first + 2)
+        origin.append(float(start + first * step))
+        shape.append(int(last - first) + 1)
+    lattice = Lattice(np.zeros(shape, np.float32), (origin[0], origin[1], origin[2]), STEP_MM)
     axes = lattice.axes
     bent = [
         position

@@ -20,14 +20,18 @@ __all__ = [
     "PhantomExam",
     "Side",
     "Tissue",
+    "View",
 ]
 
 LesionKind = Literal["round", "irregular", "spiculated", "rim", "nonmass"]
 KineticType = Literal["I", "II", "III"]
 Side = Literal["right", "left"]
+View = Literal["axial", "sagittal", "coronal"]
 
-MIN_VOLUME_ML, MAX_VOLUME_ML = 0.1, 70.0
+MIN_VOLUME_ML, MAX_VOLUME_ML = 0.1, 80.0
 MIN_FIELD_MM = 280.0
+MIN_FIELD_OF_ONE_MM = 150.0
+"""Holds one breast, or the height of both."""
 
 
 class Tissue(IntEnum):
@@ -58,7 +62,7 @@ class LesionSpec:
     border) or "nonmass" (clustered clumps along a duct)."""
 
     volume_ml: float = 2.0
-    """Volume in mL, 0.1 to 70."""
+    """Volume in mL, 0.1 to 80."""
 
     kinetic_type: KineticType = "III"
     """Curve from the first to the last post-contrast phase: "I" persistent (rises by more than
@@ -150,10 +154,20 @@ class PhantomConfig:
     """Voxels (z, y, x). Few slices make a slab."""
 
     spacing_mm: tuple[float, float, float] = (2.5, 1.35, 1.35)
-    """Voxel spacing (z, y, x); the field of view must hold both breasts, 280 mm or more."""
+    """Voxel spacing (z, y, x); the field of view must hold both breasts, 280 mm or more, or 150
+    mm where the view or `breasts` asks for less."""
+
+    view: View = "axial"
+    """How the slices lie. "axial": feet to head, breasts up. "sagittal": the patient's right to
+    left, head up, breasts to the left. "coronal": front to back, head up."""
+
+    breasts: Literal["both"] | Side = "both"
+    """Which breasts the field of view is laid over; of one, the other may be seen in part."""
 
     z_center_mm: float | None = 0.0
-    """Height of the exam's middle over the nipples, mm; None draws one within the breasts."""
+    """Where the exam's middle lies along its slices, mm: over the nipples (axial), to the left of
+    the middle of the breasts asked for (sagittal), before it (coronal); None draws a place within
+    the breasts."""
 
     phases: tuple[str, ...] = ("pre", "post1", "post2", "post3")
     """Roles: "pre" and "post1", "post2", ... in time order; any of them may be missing."""
@@ -162,7 +176,7 @@ class PhantomConfig:
     """Seconds from the injection for each phase; None takes 0 for pre and every 80 s from 90 s."""
 
     lesions: int | tuple[LesionSpec, ...] = 1
-    """Lesions to draw, or how many to draw at random (0.1 to 70 mL, all kinds and curves); of
+    """Lesions to draw, or how many to draw at random (0.1 to 80 mL, all kinds and curves); of
     random ones those that find no room, as in a slab beside the breasts, are left out."""
 
     density: float | None = None
@@ -209,12 +223,22 @@ class PhantomConfig:
             is_spaced, "spacing_mm of three numbers from 0.2 to 20", f"spacing_mm {self.spacing_mm}"
         )
         if is_shaped and is_spaced:
-            fields = self.field_mm
+            fields, (least_y, least_x) = self.field_mm, self._least_field_mm
+            least = f"{least_y:g} mm in y and {least_x:g} mm in x"
+            if least_y == least_x:
+                least = f"{least_y:g} mm in y and x"
             require(
-                min(fields[1:]) >= MIN_FIELD_MM,
-                f"a field of view of at least {MIN_FIELD_MM:g} mm in y and x, to hold both breasts",
+                fields[1] >= least_y and fields[2] >= least_x,
+                f"a field of view of at least {least}, to hold "
+                + ("both breasts" if self.breasts == "both" else "the breast"),
                 f"{fields[1]:g} x {fields[2]:g} mm",
             )
+        for name, value, allowed in (
+            ("view", self.view, get_args(View)),
+            ("breasts", self.breasts, ("both", *get_args(Side))),
+        ):
+            names = ", ".join(allowed)
+            require(value in allowed, f"{name} of {names}", f"{name} {value}")
         require(
             self.z_center_mm is None or abs(self.z_center_mm) <= 120,
             "z_center_mm from -120 to 120",
@@ -255,6 +279,12 @@ class PhantomConfig:
         """Field of view (z, y, x) in mm."""
         z, y, x = (float(n * s) for n, s in zip(self.shape, self.spacing_mm, strict=True))
         return (z, y, x)
+
+    @property
+    def _least_field_mm(self) -> tuple[float, float]:
+        if self.breasts != "both" or self.view == "sagittal":
+            return MIN_FIELD_OF_ONE_MM, MIN_FIELD_OF_ONE_MM
+        return MIN_FIELD_MM if self.view == "axial" else MIN_FIELD_OF_ONE_MM, MIN_FIELD_MM
 
     @property
     def phase_times_s(self) -> dict[str, float]:

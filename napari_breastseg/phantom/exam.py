@@ -9,23 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InputError
-from ..core.volume import TUMOR, Exam, Grid, LabelMap, Volume
+from ..core.volume import TUMOR, Exam, LabelMap, Volume
 from .acquisition import coil_sensitivity, draw_motions, magnitude
-from .anatomy import Anatomy, draw_anatomy
+from .anatomy import draw_anatomy, draw_breasts
 from .config import LesionTruth, PhantomConfig, PhantomExam, Tissue
-from .fields import Axes
 from .kinetics import blood_uptake, tissue_uptake
 from .lesions import Lesion, draw_lesions
 from .tissue import GLAND_SIGNAL, paint
+from .views import Layout, anatomy_box_mm, body_spacing_mm, slice_range_mm
 
 __all__ = ["breast_phantom"]
 
 
 def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: Any) -> PhantomExam:
-    """Draw a synthetic bilateral axial breast DCE exam with known truth.
+    """Draw a synthetic breast DCE exam with known truth.
 
     The patient lies prone and is shown as radiologists look at axial slices: breasts up, her
-    right on the left side of the picture.
+    right on the left side of the picture; or as sagittal or coronal slices, head up.
 
     Parameters
     ----------
@@ -72,17 +72,16 @@ def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: A
 
     # One stream per subject, so that a change in one leaves the others as they are.
     body, texture, coil, moving, noisy, findings, place = np.random.default_rng(seed).spawn(7)
-    half_mm = config.field_mm[0] / 2
-    middle_mm = config.z_center_mm
-    if middle_mm is None:
-        middle_mm = float(place.uniform(-60, 55))
-    anatomy = draw_anatomy(body, (middle_mm - half_mm - 45, middle_mm + half_mm + 45))
-    grid, axes = _place(place, anatomy, config, middle_mm)
+    shapes = draw_breasts(body)
+    slices_mm = slice_range_mm(place, shapes, config)
+    anatomy = draw_anatomy(body, shapes, anatomy_box_mm(config, slices_mm))
+    layout = Layout.place(place, anatomy, config, slices_mm)
+    grid, axes, spacing_mm = layout.grid, layout.axes, body_spacing_mm(config)
     painted = paint(texture, anatomy, axes, config)
     lesions = draw_lesions(findings, anatomy, axes, config)
 
     lesion_labels = np.zeros(axes.shape, np.uint8)
-    truths = _truths(lesions, lesion_labels, grid)
+    truths = _truths(lesions, lesion_labels, layout)
     labels = painted.labels
     labels[lesion_labels > 0] = Tissue.LESION
 
@@ -96,50 +95,39 @@ def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: A
             signal += np.float32(blood_uptake(time_s)) * painted.blood
             signal += np.float32(tissue_uptake(time_s)) * painted.slow
         for lesion in lesions:
-            _mix(signal, lesion, role)
+            _mix(signal, lesion, role, axes.slice_axis)
         signal *= sensitivity
         motion = motions[role]
         if motion is not None:
-            signal = motion.apply(signal, axes, config.spacing_mm)
-        phases[role] = Volume(magnitude(noisy, signal, config.noise * GLAND_SIGNAL, air), grid)
+            signal = motion.apply(signal, axes, spacing_mm)
+        gray = magnitude(noisy, signal, config.noise * GLAND_SIGNAL, air)
+        phases[role] = Volume(layout.to_array(gray), grid)
+    lesion_labels, labels, breasts = (
+        layout.to_array(m) for m in (lesion_labels, labels, painted.breasts)
+    )
     return PhantomExam(
         exam=Exam(config.case_id, phases, dict(config.phase_times_s)),
         truth=LabelMap(np.where(lesion_labels > 0, np.uint8(TUMOR), np.uint8(0)), grid),
         lesions=truths,
         lesion_labels=LabelMap(lesion_labels, grid),
         anatomy=LabelMap(labels, grid),
-        breasts=LabelMap(painted.breasts, grid),
+        breasts=LabelMap(breasts, grid),
     )
 
 
-def _place(
-    rng: np.random.Generator, anatomy: Anatomy, config: PhantomConfig, middle_mm: float
-) -> tuple[Grid, Axes]:
-    """The exam's grid: nipples a little below the upper edge, the patient in the middle."""
-    (nz, ny, nx), (sz, sy, sx) = config.shape, config.spacing_mm
-    top = max(nipple[1] for nipple in anatomy.nipples_mm) + float(rng.uniform(14, 30))
-    top = max(top, (0.36 + float(rng.uniform(-0.03, 0.03))) * config.field_mm[1])
-    top = min(top, config.field_mm[1] - 75)  # a short field keeps the chest wall in view
-    aside = float(rng.uniform(-6, 6)) if config.field_mm[2] > 300 else 0.0
-    head = middle_mm + (np.arange(nz, dtype=np.float64) - (nz - 1) / 2) * sz
-    front = top - np.arange(ny, dtype=np.float64) * sy
-    left = aside + (np.arange(nx, dtype=np.float64) - (nx - 1) / 2) * sx
-    # RAS: x to the patient's right in the array's terms is minus left.
-    affine = np.array(
-        [[0, 0, -sx, -left[0]], [0, -sy, 0, front[0]], [sz, 0, 0, head[0]], [0, 0, 0, 1.0]]
-    )
-    return Grid(config.shape, affine), Axes(head, front, left, sz)
+def _clip(
+    lesion: Lesion, shape: tuple[int, ...], axis: int
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """A lesion's box within the exam, and the part of its own arrays that lies in it."""
+    box, own = list(lesion.box), [slice(None)] * 3
+    low, high = max(box[axis].start, 0), min(box[axis].stop, shape[axis])
+    own[axis] = slice(low - box[axis].start, high - box[axis].start)
+    box[axis] = slice(low, high)
+    return tuple(box), tuple(own)
 
 
-def _clip(lesion: Lesion, slices: int) -> tuple[tuple[slice, slice, slice], slice]:
-    """A lesion's box within the exam, and the slices of its own arrays that lie in it."""
-    z, y, x = lesion.box
-    low, high = max(z.start, 0), min(z.stop, slices)
-    return (slice(low, high), y, x), slice(low - z.start, high - z.start)
-
-
-def _mix(signal: NDArray[np.float32], lesion: Lesion, role: str) -> None:
-    box, own = _clip(lesion, signal.shape[0])
+def _mix(signal: NDArray[np.float32], lesion: Lesion, role: str, axis: int) -> None:
+    box, own = _clip(lesion, signal.shape, axis)
     share = lesion.share[own]
     value = lesion.plain[own] * (1 + np.float32(lesion.curve[role]) * lesion.gain[own])
     part = signal[box]
@@ -147,17 +135,18 @@ def _mix(signal: NDArray[np.float32], lesion: Lesion, role: str) -> None:
 
 
 def _truths(
-    lesions: list[Lesion], labels: NDArray[np.uint8], grid: Grid
+    lesions: list[Lesion], labels: NDArray[np.uint8], layout: Layout
 ) -> tuple[LesionTruth, ...]:
     truths: list[LesionTruth] = []
+    grid = layout.grid
     for lesion in lesions:
-        box, own = _clip(lesion, labels.shape[0])
+        box, own = _clip(lesion, labels.shape, layout.axes.slice_axis)
         mask = lesion.mask[own]
         if not mask.any():
             continue
         number = len(truths) + 1
         labels[box][mask] = number
-        voxels = np.argwhere(mask) + [b.start for b in box]
+        voxels = layout.to_indices(np.argwhere(mask) + [b.start for b in box])
         points = voxels @ grid.affine[:3, :3].T + grid.affine[:3, 3]
         low, high = voxels.min(0), voxels.max(0) + 1
         is_cut = bool(lesion.mask.sum() > mask.sum())

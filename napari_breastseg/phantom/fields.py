@@ -41,6 +41,9 @@ class Axes:
     slice_mm: float = 3.0
     """Distance of slices, for images that have one."""
 
+    slice_axis: int = 0
+    """Axis along which slices are stacked: 0 head (axial), 1 front (coronal), 2 left."""
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """(Z, Y, X)."""
@@ -56,7 +59,7 @@ class Axes:
 
     def take(self, z: slice, y: slice, x: slice) -> Axes:
         """The axes of a box of voxels."""
-        return Axes(self.head[z], self.front[y], self.left[x], self.slice_mm)
+        return Axes(self.head[z], self.front[y], self.left[x], self.slice_mm, self.slice_axis)
 
     @property
     def starts_mm(self) -> NDArray[np.float64]:
@@ -68,8 +71,8 @@ class Axes:
         """Signed distance of neighboring voxels, shape (3,)."""
         return np.array(
             [
-                axis[1] - axis[0] if len(axis) > 1 else self.slice_mm
-                for axis in (self.head, self.front, self.left)
+                axis[1] - axis[0] if len(axis) > 1 else sign * self.slice_mm
+                for axis, sign in ((self.head, 1), (self.front, -1), (self.left, 1))
             ]
         )
 
@@ -249,15 +252,18 @@ def splat(
     """
     starts, steps = axes.starts_mm, axes.steps_mm
     size = np.abs(steps)
-    near = np.abs(points_mm[:, 0] - (axes.head[0] + axes.head[-1]) / 2) <= (
-        np.abs(axes.head[-1] - axes.head[0]) / 2 + size[0] + np.max(radii_mm, initial=0.0)
+    through = axes.slice_axis
+    ends = (axes.head, axes.front, axes.left)[through][[0, -1]]
+    near = np.abs(points_mm[:, through] - ends.mean()) <= (
+        np.abs(ends[1] - ends[0]) / 2 + size[through] + np.max(radii_mm, initial=0.0)
     )
     flat = share.reshape(-1)
     # Thin tubes apart from thick ones: all balls of a group visit as many voxels as its thickest.
     for low, high in ((0.0, 1.2), (1.2, 2.4), (2.4, np.inf)):
         chosen = near & (radii_mm > low) & (radii_mm <= high)
         if chosen.any():
-            _splat_group(flat, share.shape, starts, steps, points_mm[chosen], radii_mm[chosen])
+            tube = points_mm[chosen], radii_mm[chosen]
+            _splat_group(flat, share.shape, starts, steps, through, *tube)
 
 
 def _splat_group(
@@ -265,13 +271,14 @@ def _splat_group(
     shape: tuple[int, ...],
     starts: NDArray[np.float64],
     steps: NDArray[np.float64],
+    through: int,
     points: NDArray[np.floating],
     radii: NDArray[np.floating],
 ) -> None:
     size = np.abs(steps)
-    reach = np.ceil((radii.max() + 0.5 * size + np.array([0.0, 0.5, 0.5]) * size) / size).astype(
-        int
-    )
+    in_plane = int(through == 0)  # an axis within the slices
+    beyond = np.where(np.arange(3) == through, 0.0, 0.5) * size
+    reach = np.ceil((radii.max() + 0.5 * size + beyond) / size).astype(int)
     offsets = np.stack(
         np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1
     ).reshape(-1, 3)
@@ -281,9 +288,10 @@ def _splat_group(
         index = np.rint((p - starts) / steps).astype(int)[:, None, :] + offsets
         apart = np.abs(index * steps + starts - p[:, None, :])
         # A slice shows whatever lies within its thickness.
-        apart[..., 0] = np.maximum(apart[..., 0] - size[0] / 2, 0)
+        apart[..., through] = np.maximum(apart[..., through] - size[through] / 2, 0)
         distance = np.sqrt((apart**2).sum(-1))
-        covered = np.clip(0.5 - (distance - r) / size[1], 0, 1) * np.minimum(1, 2 * r / size[0])
+        covered = np.clip(0.5 - (distance - r) / size[in_plane], 0, 1)
+        covered *= np.minimum(1, 2 * r / size[through])
         ok = (covered > 0) & ((index >= 0) & (index < shape)).all(-1)
         z, y, x = index[ok].T
         where = (z * shape[1] + y) * shape[2] + x

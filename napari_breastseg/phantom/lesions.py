@@ -30,6 +30,7 @@ from .fields import Axes, Floats
 from .kinetics import draw_lesion_curve
 from .shapes import Shape
 from .tissue import SKIN_MM
+from .views import body_spacing_mm
 
 __all__ = ["Lesion", "draw_lesions", "draw_specs"]
 
@@ -43,12 +44,12 @@ _ROOM: Mapping[LesionKind, float] = {
 
 @dataclass(frozen=True, eq=False)
 class Lesion:
-    """A lesion on the voxels of its box, which may reach beyond the exam in z."""
+    """A lesion on the voxels of its box, which may reach beyond the exam along its slices."""
 
     spec: LesionSpec
     side: Side
     box: tuple[slice, slice, slice]
-    """Voxels of the exam (z, y, x); z may start below 0 or end above the last slice."""
+    """Voxels of the body's array; along the slices it may start below 0 or end behind the last."""
 
     share: Floats
     """Share of each voxel that is lesion."""
@@ -102,16 +103,22 @@ def draw_lesions(
         return []
     # Room on a coarse lattice: distance to skin, muscle and other lesions.
     reach_mm = 45.0
-    coarse = Axes(
-        np.arange(axes.head[0] - reach_mm, axes.head[-1] + reach_mm, _ROOM_STEP_MM),
-        np.arange(axes.front[-1], axes.front[0], _ROOM_STEP_MM),
-        np.arange(axes.left[0], axes.left[-1], _ROOM_STEP_MM),
+    head, front, left = (
+        np.arange(low - reach_mm * beyond, high + reach_mm * beyond, _ROOM_STEP_MM)
+        for (low, high), beyond in zip(
+            (axes.head[[0, -1]], axes.front[[-1, 0]], axes.left[[0, -1]]),
+            np.arange(3) == axes.slice_axis,
+            strict=True,
+        )
     )
+    coarse = Axes(head, front, left)
     room = _Room(coarse, anatomy.is_breast(coarse, _MARGIN_MM), np.zeros(coarse.shape, bool))
     lesions: list[Lesion] = []
     for number in sorted(range(len(specs)), key=lambda n: -specs[n].volume_ml):
         spec, own = specs[number], rng.spawn(1)[0]
         side: Side = spec.side or ("right" if own.random() < 0.5 else "left")
+        if spec.side is None:
+            side = room.side_in_view(side, axes, config)
         lesion = _draw_one(own, spec, side, anatomy, axes, config, room)
         if lesion is not None:
             lesions.append(lesion)
@@ -163,6 +170,14 @@ class _Room:
         taken: NDArray[np.bool_] = self.taken[np.ix_(*index)]
         return taken
 
+    def side_in_view(self, side: Side, axes: Axes, config: PhantomConfig) -> Side:
+        """The side wanted, or the other when the exam is laid over that one alone."""
+        if config.breasts != "both":
+            return config.breasts
+        if config.view == "sagittal" and axes.left[0] * axes.left[-1] > 0:
+            return "right" if axes.left[0] < 0 else "left"
+        return side
+
     def bounds_mm(self, side: Side) -> list[tuple[float, float]]:
         """Extent of a breast per axis; empty when none of it is there."""
         here = np.nonzero(self.breast & ((self.axes.left < 0) == (side == "right")))
@@ -187,14 +202,19 @@ class _Room:
         from scipy import ndimage
 
         coarse, half_slice = self.axes, axes.slice_mm / 2
+        through = axes.slice_axis
         here = (self.breast & ~self.taken)[:, :, (coarse.left < 0) == (side == "right")]
         lefts = coarse.left[(coarse.left < 0) == (side == "right")]
         # Half the lattice: the other breast does not count, nor does the middle between them.
         depth = ndimage.distance_transform_edt(here, sampling=_ROOM_STEP_MM)
-        low, high = axes.head[0], axes.head[-1]
-        depth[(coarse.head < low - half_slice) | (coarse.head > high + half_slice)] = 0
+        if not depth.size:
+            return None
+        along = (coarse.head, coarse.front, lefts)[through]
+        low, high = np.sort((axes.head, axes.front, axes.left)[through][[0, -1]])
+        slices = np.moveaxis(depth, through, 0)
+        slices[(along < low - half_slice) | (along > high + half_slice)] = 0
         if config.field_mm[0] > 3 * wanted_mm:  # whole in the exam, not cut by its ends
-            depth[(coarse.head < low + wanted_mm) | (coarse.head > high - wanted_mm)] *= 0.01
+            slices[(along < low + wanted_mm) | (along > high - wanted_mm)] *= 0.01
         if not depth.any():
             return None
         roomy = np.flatnonzero(depth >= min(wanted_mm, 0.9 * float(depth.max())))
@@ -202,7 +222,7 @@ class _Room:
         spot = np.array([coarse.head[z], coarse.front[y], lefts[x]])
         spot += rng.uniform(-0.5, 0.5, 3) * _ROOM_STEP_MM
         # The lattice may lie beside a thin slab's slices.
-        spot[0] = np.clip(spot[0], low, high)
+        spot[through] = np.clip(spot[through], low, high)
         return spot
 
 
@@ -221,7 +241,7 @@ def _draw_one(
     center = room.place(rng, side, wanted_mm, axes, config)
     if center is None:
         return None
-    spacing = np.array(config.spacing_mm)
+    spacing = np.array(body_spacing_mm(config))
     wanted = max(1, round(spec.volume_ml * 1000 / float(spacing.prod())))
     shape = Shape(rng, spec.kind, radius)
     curve = draw_lesion_curve(rng, spec.kinetic_type, config.phase_times_s)
@@ -276,7 +296,7 @@ def _box(
     axes: Axes,
     bounds_mm: list[tuple[float, float]],
 ) -> tuple[tuple[slice, slice, slice], Axes]:
-    """Voxels around a center and within bounds; in z also beyond the exam, as the body is."""
+    """Voxels around a center and within bounds; along the slices also beyond the exam."""
     slices, positions = [], []
     for axis in range(3):
         start, step = axes.starts_mm[axis], axes.steps_mm[axis]
@@ -284,12 +304,13 @@ def _box(
         far = min(center[axis] + reach_mm, bounds_mm[axis][1])
         ends = (np.array([near, far]) - start) / step
         low, high = int(np.floor(ends.min())) - 1, int(np.ceil(ends.max())) + 2
-        if axis:
+        if axis != axes.slice_axis:
             low, high = max(low, 0), min(high, axes.shape[axis])
         slices.append(slice(low, high))
         positions.append(start + step * np.arange(low, high, dtype=np.float64))
     head, front, left = positions
-    return (slices[0], slices[1], slices[2]), Axes(head, front, left, axes.slice_mm)
+    box = (slices[0], slices[1], slices[2])
+    return box, Axes(head, front, left, axes.slice_mm, axes.slice_axis)
 
 
 def _connected(score: Floats, wanted: int) -> tuple[float, NDArray[np.bool_]] | None:

@@ -342,7 +342,7 @@ def test_density_is_the_share_of_gland() -> None:
         ({"noise": -0.1}, "noise from 0 to 1", "noise -0.1"),
         ({"motion_mm": 99.0}, "motion_mm from 0 to 10", "motion_mm 99"),
         ({"lesions": -1}, "0 to 20 lesions", "-1"),
-        ({"lesions": (LesionSpec("round", 90.0),)}, "volume_ml from 0.1 to 70", "lesion 1"),
+        ({"lesions": (LesionSpec("round", 90.0),)}, "volume_ml from 0.1 to 80", "lesion 1"),
         ({"lesions": (LesionSpec("square"),)}, "a kind of round", "kind square"),  # type: ignore[arg-type]
         ({"lesions": (LesionSpec(kinetic_type="IV"),)}, "kinetic_type of I", "IV"),  # type: ignore[arg-type]
         ({"z_center_mm": 500.0}, "z_center_mm from -120 to 120", "500"),
