@@ -30,6 +30,7 @@ from napari_breastseg.formats import DicomExam
 
 ROOT = "1.2.826.0.1.3680043.8.498."
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 STUDY = ROOT + "1"
 SPACING_MM = (0.75, 0.5)
 STEP_MM = 2.0
@@ -117,6 +118,29 @@ def write_exam(folder: Path, **elements: Any) -> Path:
         own = {"AcquisitionTime": time} | more | elements
         write_series(folder / place, number, level, **own)
     return folder
+
+
+def write_two_breasts(
+    folder: Path,
+    number: int,
+    level: int,
+    *,
+    first_mm: float = -60.0,
+    counts: tuple[int, int] = (5, 4),
+    gap_mm: float = 110.0,
+    **elements: Any,
+) -> list[Path]:
+    """A sagittal series of two stacks, 2 mm a slice, from the patient's right to the left.
+
+    `first_mm` is where the first slice lies (LPS), `gap_mm` the distance between the stacks.
+    """
+    n_right = counts[0]
+
+    def position(z: int) -> tuple[float, float, float]:
+        return first_mm + STEP_MM * z + (gap_mm - STEP_MM) * (z >= n_right), -20.0, 30.0
+
+    own = {"ImageOrientationPatient": list(SAGITTAL), "position": position} | elements
+    return write_series(folder, number, level, count=sum(counts), **own)
 
 
 # As archives hand them out: none has a place in the patient, a report has no pixels at all.

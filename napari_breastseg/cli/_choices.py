@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ..model.checkpoint import Checkpoint
 
 __all__ = [
+    "Case",
     "Device",
     "Model",
     "Phases",
@@ -22,6 +23,10 @@ __all__ = [
     "phase_list",
 ]
 
+Case = Annotated[
+    str | None,
+    typer.Option("--case", help="Name of the exam to take where the folder holds several."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Model = Annotated[
     str | None,

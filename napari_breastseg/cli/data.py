@@ -11,7 +11,7 @@ from .. import formats
 from ..core.errors import InputError, StorageError
 from ..dataset import Dataset, import_csv
 from . import reading
-from ._choices import Device, Model, Phases, model_folder, phase_list
+from ._choices import Case, Device, Model, Phases, model_folder, phase_list
 from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
 
 app = typer.Typer(help="Create, fill and check a dataset folder.", no_args_is_help=True)
@@ -78,6 +78,7 @@ def add(
     ] = None,
     annotator: Annotated[str, typer.Option(help="Who drew the mask.")] = "unknown",
     phases: Phases = None,
+    case_name: Case = None,
     stack: Annotated[
         bool, typer.Option("--stack", help="Read a folder of slices as one volume.")
     ] = False,
@@ -99,11 +100,14 @@ def add(
         cases += [case for case in found if case.files not in known]
     if not cases:
         raise typer.Exit(2)
+    if case_name is not None:
+        cases = [formats.only_case(cases, exams[0], case_name)]
     if mask is not None and len(cases) != 1:
         raise InputError(
             "Expected a single exam to go with --mask",
             f"found {len(cases)} cases",
-            "Add the exams one by one, or list them in a CSV file for 'dataset import'",
+            "Add the exams one by one, name one with --case, or list them in a CSV file for "
+            "'dataset import'",
         )
     opened = Dataset.open_or_create(dataset)
     for case in cases:

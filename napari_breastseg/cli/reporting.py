@@ -20,7 +20,7 @@ from ..lesions.report import (
     require_ending,
     write_report,
 )
-from ._choices import Phases, phase_list
+from ._choices import Case, Phases, phase_list
 from ._console import AsJson, print_json, print_table, run, say
 
 
@@ -35,6 +35,7 @@ def report(
         typer.Option(help="Report of the patient's prior visit (.json), to show what changed."),
     ] = None,
     phases: Phases = None,
+    case: Case = None,
     injection: Annotated[
         float | None,
         typer.Option(help="Seconds from the first phase to the injection, where known."),
@@ -49,7 +50,7 @@ def report(
         require_ending(output)
         _require_no_input(output, exam, mask, prior)
     before = None if prior is None else read_report(prior)
-    opened = formats.open_exam(exam, phases=phase_list(phases))
+    opened = formats.open_exam(exam, phases=phase_list(phases), case_id=case)
     label_map = formats.read_label_map(mask, exam=opened)
     result = run(
         lesion_report(opened, label_map, injection_s=injection, pe_threshold_percent=pe_threshold),

@@ -9,7 +9,7 @@ import typer
 
 from ..core.errors import InputError
 from ..lesions.seg import exporting_seg
-from ._choices import Phases, phase_list
+from ._choices import Case, Phases, phase_list
 from ._console import AsJson, print_json, run, say
 
 
@@ -46,6 +46,7 @@ def export_seg(
         ),
     ] = None,
     phases: Phases = None,
+    case: Case = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a mask as a DICOM SEG, which names the patient as its source does; no other file does.
@@ -67,6 +68,7 @@ def export_seg(
         exam,
         mask,
         phases=phase_list(phases),
+        case_id=case,
         side=side,
         role=phase,
         kind=kind,

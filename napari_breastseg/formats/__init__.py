@@ -12,6 +12,7 @@ from .cases import (
     find_cases,
     finding_cases,
     holds_exam,
+    only_case,
 )
 from .dicom import DicomError, DicomExam
 from .dicom_seg import WrittenSeg, read_seg, segments_of, write_seg
@@ -32,6 +33,7 @@ __all__ = [
     "finding_cases",
     "holds_exam",
     "natural_key",
+    "only_case",
     "open_exam",
     "read_exam",
     "read_label_map",

@@ -35,6 +35,7 @@ __all__ = [
     "find_cases",
     "finding_cases",
     "holds_exam",
+    "only_case",
 ]
 
 
@@ -182,6 +183,27 @@ def finding_cases(
     cases = [replace(case, roles=roles or case.roles, spacing_mm=spacing) for case in found]
     cases.sort(key=lambda case: (natural_key(case.case_id), natural_key(str(case.path))))
     return cases + exams
+
+
+def only_case(cases: Sequence[CaseFiles], path: Path, case_id: str | None = None) -> CaseFiles:
+    """The only case found in a file or folder, or the one of a name.
+
+    Raises
+    ------
+    InputError
+        If there are several, or none of that name; it names them.
+    """
+    named = [case for case in cases if case_id in (None, case.case_id)]
+    if len(named) == 1:
+        return named[0]
+    place = "the folder" if any(case.dicom for case in cases) else path.name
+    names = ", ".join(case.case_id for case in cases[:5])
+    raise InputError(
+        f"Expected one exam{f' called {case_id}' if case_id is not None else ''} in {place}",
+        f"found {len(cases)} cases: {names}{', ...' if len(cases) > 5 else ''}",
+        f"Choose one of them by its name (--case {cases[0].case_id}), or open a folder of slices "
+        "as one volume (--stack)",
+    )
 
 
 def holds_exam(path: Path) -> str | None:

@@ -14,7 +14,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.progress import Job, Progress, drain
 from ..core.volume import Exam, Grid, Volume
-from .cases import CaseFiles, find_cases
+from .cases import CaseFiles, find_cases, only_case
 from .dicom import finding_exams, reading_dicom
 from .kinds import DICOM, NIFTI, NRRD, SLICE, require_content
 from .nifti import read_nifti
@@ -74,24 +74,22 @@ def open_exam(
     phases: Sequence[str] | None = None,
     stack: bool = False,
     spacing_mm: float | Sequence[float] | None = None,
+    case_id: str | None = None,
 ) -> Exam:
     """The only exam in a file or folder; parameters as for `find_cases`.
+
+    Parameters
+    ----------
+    case_id : str, optional
+        The one to open where there are several.
 
     Raises
     ------
     InputError
-        If there are several cases (it names them), or the only one cannot be read.
+        If there are several cases (it names them), none of that name, or it cannot be read.
     """
     cases = find_cases(Path(path), stack=stack, phases=phases, spacing_mm=spacing_mm)
-    if len(cases) > 1:
-        names = ", ".join(case.case_id for case in cases[:5])
-        raise InputError(
-            "Expected one exam in "
-            + ("the folder" if any(case.dicom for case in cases) else Path(path).name),
-            f"found {len(cases)} cases: {names}{', ...' if len(cases) > 5 else ''}",
-            "Choose one of them, or open a folder of slices as one volume (--stack)",
-        )
-    return read_exam(cases[0])
+    return read_exam(only_case(cases, Path(path), case_id))
 
 
 def read_exam(case: CaseFiles) -> Exam:

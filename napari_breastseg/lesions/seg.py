@@ -22,6 +22,7 @@ def exporting_seg(
     *,
     exam: Exam | None = None,
     phases: list[str] | None = None,
+    case_id: str | None = None,
     side: str | None = None,
     **options: Any,
 ) -> Job[WrittenSeg]:
@@ -39,6 +40,8 @@ def exporting_seg(
         The exam's voxels, if already read; used to find the breasts and so the side.
     phases : list of str, optional
         Roles, as for `formats.find_cases`; for a folder.
+    case_id : str, optional
+        The exam to take where the folder holds several.
     side : {"right", "left", "both", "none"}, optional
         By default the breast in which the tumor lies.
     **options
@@ -60,7 +63,7 @@ def exporting_seg(
         the inputs, or as from `formats.read_label_map` and `formats.write_seg`.
     """
     if not isinstance(source, DicomExam):
-        source = yield from _dicom_exam(source, phases)
+        source = yield from _dicom_exam(source, phases, case_id)
     taken = [*source.files, *([mask] if isinstance(mask, Path) and mask.is_file() else [])]
     if output.exists() and any(output.samefile(file) for file in taken):
         raise InputError(
@@ -81,13 +84,16 @@ def exporting_seg(
     return formats.write_seg(output, mask, source, side=side, **options)
 
 
-def _dicom_exam(folder: Path, phases: list[str] | None) -> Job[DicomExam]:
+def _dicom_exam(folder: Path, phases: list[str] | None, case_id: str | None) -> Job[DicomExam]:
     cases = yield from formats.finding_cases(folder, phases=phases)
     found = [case.dicom for case in cases if case.dicom is not None]
-    if len(found) != 1:
+    named = [exam for exam in found if case_id in (None, exam.case_id)]
+    if len(named) != 1:
+        names = ", ".join(exam.case_id for exam in found[:5])
         raise InputError(
             "Expected one DICOM exam to make a DICOM SEG from",
-            f"found {len(found)}" if found else "found no DICOM files",
-            "Choose the folder of the exam the mask was drawn on",
+            f"found {len(found)}: {names}" if found else "found no DICOM files",
+            "Choose the folder of the exam the mask was drawn on"
+            + (f", or name the exam (--case {found[0].case_id})" if found else ""),
         )
-    return found[0]
+    return named[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dicom_files import STUDY, write_beside, write_exam, write_series
+from dicom_files import STUDY, write_beside, write_exam, write_series, write_two_breasts
 
 from napari_breastseg import formats
 from napari_breastseg.cli import main
@@ -114,6 +114,21 @@ def test_ultrasound_and_a_report_beside_the_mr_are_a_note_not_a_failure(
     code, _, err = run(folder / "us")
     assert code == 2
     assert "Found     12 ultrasound images, and no MR image" in err
+
+
+def test_both_breasts_of_a_series_of_two_stacks_are_segmented(run: Run, tmp_path: Path) -> None:
+    for number, time in ((2, "100000"), (3, "101000")):
+        write_two_breasts(tmp_path / "P8", number, 1000 * number, AcquisitionTime=time)
+    code, out, err = run(tmp_path / "P8", "--json")
+    assert code == 0
+    assert "P8_right: opened as two exams, P8_right and P8_left" in err
+    for row, shape in zip(json.loads(out)["cases"], ((4, 6, 5), (5, 6, 5)), strict=True):
+        assert formats.read_label_map(Path(row["mask"])).grid.shape == shape
+        assert row["notes"][0].startswith("opened as two exams")
+    assert sorted(path.name for path in (tmp_path / "masks").iterdir()) == [
+        "P8_left.nii.gz",
+        "P8_right.nii.gz",
+    ]
 
 
 def test_two_exams_of_one_name_are_told_without_their_folders(run: Run, tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
-from dicom_files import NEEDED, exam, some_mask, write_series
+from dicom_files import NEEDED, exam, some_mask, write_series, write_two_breasts
 
 from napari_breastseg import formats
+from napari_breastseg.core.volume import LabelMap
 from napari_breastseg.formats import DicomExam
 
 __all__ = ["exam"]  # the fixture
@@ -69,3 +71,33 @@ def test_export_seg_errors_have_three_parts_and_exit_with_2(
         "export-seg", tmp_path / "Q", mask, "--output", out, "--phases", "pre=3,post1=4"
     )
     assert code == 0
+
+
+def test_one_of_several_exams_can_be_named(run: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "P9"
+    write_two_breasts(folder, 2, 1000, **NEEDED)
+    exam = formats.open_exam(folder, case_id="P9_left")
+    drawn = np.zeros(exam.grid.shape, np.uint8)
+    drawn[1, 2:4, 1:3] = 1
+    mask = tmp_path / "mask.nii.gz"
+    formats.write_label_map(mask, LabelMap(drawn, exam.grid))
+    added = (
+        "dataset",
+        "add",
+        tmp_path / "Dataset501_T",
+        folder,
+        "--patient-id",
+        "P",
+        "--mask",
+        mask,
+    )
+    for words in (
+        ("report", folder, "--mask", mask),
+        ("export-seg", folder, mask, "--output", tmp_path / "seg.dcm", "--side", "left"),
+        added,
+    ):
+        code, _, err = run(*words)
+        assert code == 2
+        assert "--case" in err
+        code, _, err = run(*words, "--case", "P9_left")
+        assert code == 0, err

@@ -12,8 +12,9 @@ from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam, Volume, phase_order
 from .beside import OPENS_ALONE, beside_words
+from .breasts import by_breast
 from .headers import Header, read_header
-from .phases import Decision, decide, times_of
+from .phases import Decision, times_of
 from .pixels import reading_stack
 from .privacy import Identity, case_id_of
 from .stacks import Stack, stacks_of
@@ -204,7 +205,8 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
     -------
     list of DicomExam
         One per study with MR images, in the order of their folders. What lies beside them
-        (ultrasound, reports, ...) is left out, with a warning.
+        (ultrasound, reports, ...) is left out, with a warning. Two for a study whose dynamic
+        series holds a stack of slices of each breast.
 
     Raises
     ------
@@ -239,21 +241,31 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
     beside = _left_out(root, studies, places, of_exams)
     exams = []
     for study, name in _names(root, {study: places[study] for study in of_exams}).items():
-        stacks = tuple(stacks_of(studies[study]))
-        decision = decide(stacks)
+        stacks = stacks_of(studies[study])
         warnings = [f"left out: {beside_words(beside[study])}"] if beside[study] else []
         warnings += [f"Series {stack.handle}: {note}" for stack in stacks for note in stack.notes]
-        left_out = [
-            f"Series {stack.handle} is left out. {stack.problem}"
-            for stack, why in zip(stacks, decision.whys, strict=True)
-            if stack.problem is not None and why.startswith("not readable")
-        ]
         if unread:
             are = "file is" if unread == 1 else "files are"
             warnings.append(f"{unread} DICOM {are} cut short or damaged and left out")
         case_id = case_id_of(name, identity, study or str(root.resolve()))
-        exams.append(DicomExam(case_id, stacks, decision, tuple(warnings), tuple(left_out), root))
+        for side, of_side, decision in by_breast(stacks):
+            told = [*warnings, _say_two(case_id, of_side)] if side else warnings
+            left_out = [
+                f"Series {stack.handle} is left out. {stack.problem}"
+                for stack, why in zip(of_side, decision.whys, strict=True)
+                if stack.problem is not None and why.startswith("not readable")
+            ]
+            own = f"{case_id}_{side}" if side else case_id
+            exams.append(DicomExam(own, of_side, decision, tuple(told), tuple(left_out), root))
     return exams
+
+
+def _say_two(case_id: str, stacks: Sequence[Stack]) -> str:
+    handles = ", ".join(stack.handle for stack in stacks if stack.side)
+    return (
+        f"opened as two exams, {case_id}_right and {case_id}_left: series {handles} hold"
+        f"{'' if ',' in handles else 's'} a stack of slices of each breast"
+    )
 
 
 def _with_images(studies: Mapping[str, Sequence[Header]]) -> list[str]:

@@ -22,7 +22,15 @@ from ...core.volume import Grid
 from .headers import Frame, Header, Traits
 from .times import at_times, first_of_day
 
-__all__ = ["LPS_TO_RAS", "Stack", "affine_of", "plane_directions", "stacks_of", "upward"]
+__all__ = [
+    "LPS_TO_RAS",
+    "Stack",
+    "affine_of",
+    "evenly_stacked",
+    "plane_directions",
+    "stacks_of",
+    "upward",
+]
 
 _UNEVEN = 0.05
 """Fraction of the slice distance by which one distance may differ, ..."""
@@ -53,7 +61,12 @@ class Stack:
     """None if there is a `problem`, and for anything that is not an image."""
 
     problem: InputError | None = None
+    is_uneven: bool = False
+    """Whether the problem is one distance between slices; `frames` are in order then."""
+
     notes: tuple[str, ...] = ()
+    side: str = ""
+    """"right" or "left" for one of the two stacks of a series that holds one of each breast."""
 
     @property
     def has_agent(self) -> bool:
@@ -207,7 +220,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
     places = [int(place) for place in np.round(distances * 100)]
     most = max(Counter(places).values())
     if most == 1:
-        return [_placed(base, [frames[i] for i in np.argsort(distances)])]
+        return [evenly_stacked(base, [frames[i] for i in np.argsort(distances)])]
     groups = at_times(frames, places, most)
     if groups is None:
         doubled = sum(count - 1 for count in Counter(places).values())
@@ -222,10 +235,12 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
             )
         ]
     where = dict(zip(map(id, frames), distances, strict=True))
-    return [_placed(base, sorted(group, key=lambda f: float(where[id(f)]))) for group in groups]
+    return [
+        evenly_stacked(base, sorted(group, key=lambda f: float(where[id(f)]))) for group in groups
+    ]
 
 
-def _placed(base: Stack, frames: list[Frame]) -> Stack:
+def evenly_stacked(base: Stack, frames: list[Frame]) -> Stack:
     """Stack of frames in order of position; has a problem if they are not evenly stacked."""
     frame = frames[0]
     positions = np.array([f.position_mm for f in frames])
@@ -241,7 +256,7 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
         allowed = min(max(_UNEVEN * usual, _ROUNDED_MM), usual / 2)
         if abs(gaps[wide] - usual) > allowed:
             missing = round(float(gaps[wide]) / usual) - 1
-            return _refused(
+            uneven = _refused(
                 base,
                 frames,
                 "Expected evenly spaced slices",
@@ -250,6 +265,7 @@ def _placed(base: Stack, frames: list[Frame]) -> Stack:
                 + (f"; {missing} may be missing there" if missing > 0 else ""),
                 "Export or copy the series again, all of its files",
             )
+            return replace(uneven, is_uneven=True)
         line = positions[0] + np.arange(len(frames))[:, None] * step
         off_mm = float(np.abs(positions - line).max())
         if off_mm > 0.2 * max(*frame.spacing_mm, usual * _UNEVEN):
