@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +12,7 @@ from .. import formats
 from ..core.errors import InputError, StorageError
 from ._choices import Device, Model, Phases, Threshold, load_model, model_folder, phase_list
 from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
-
-if TYPE_CHECKING:
-    from ..predict.prediction import Prediction
+from ._results import ShowPaths, done_row, failed_row, source_of, write_csv
 
 PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
 
@@ -22,6 +20,7 @@ PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
 @dataclass(frozen=True)
 class _Planned:
     case: formats.CaseFiles
+    source: str | list[str]
     mask: Path
     probability: Path
 
@@ -52,6 +51,10 @@ def predict(
             help="Keep only tumor in the breasts; both must be in the field of view.",
         ),
     ] = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="CSV file to write too, one row per case.")
+    ] = None,
+    show_paths: ShowPaths = False,
     phases: Phases = None,
     stack: Annotated[
         bool, typer.Option("--stack", help="Read a folder of slices as one volume.")
@@ -62,7 +65,9 @@ def predict(
     from ..predict.prediction import predict as predict_exam
     from ..predict.uncertainty import load_members, predict_uncertain
 
-    planned, bad_inputs = _plan(exams, output, phase_list(phases), stack, quiet=as_json)
+    planned, bad_inputs = _plan(
+        exams, output, phase_list(phases), stack, csv=csv, show_paths=show_paths, quiet=as_json
+    )
     members = load_members(model_folder(model)) if uncertainty else [load_model(model)]
     checkpoint = members[0]
     how: dict[str, Any] = {"device": device, "threshold": threshold, "breasts_only": breasts}
@@ -83,13 +88,25 @@ def predict(
             raise
         except InputError as error:
             show_error(error)
-            results.append({"case_id": case.case.case_id, "status": "failed", "error": str(error)})
+            results.append(failed_row(case.case.case_id, case.source, error))
             continue
-        row = {**_row(case, prediction, exam.times_s, prob), "breasts_only": breasts}
-        results.append(row if expected is None else {**row, "predicted_dice": round(expected, 4)})
+        results.append(
+            done_row(
+                case.case,
+                prediction,
+                source=case.source,
+                mask=case.mask,
+                probability=case.probability if prob else None,
+                times_s=exam.times_s,
+                breasts_only=breasts,
+                predicted_dice=expected,
+            )
+        )
     failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)
-    for path, reason in bad_inputs:
-        results.append({"case_id": None, "input": path, "status": "failed", "error": str(reason)})
+    for given, source, reason in bad_inputs:
+        results.append({**failed_row(None, source, reason), "input": given})
+    if csv is not None:
+        write_csv(csv, results)
     if as_json:
         print_json({"model": checkpoint.info.identity, "cases": results})
     else:
@@ -117,11 +134,18 @@ def predict(
 
 
 def _plan(
-    exams: list[Path], output: Path, phases: list[str] | None, stack: bool, *, quiet: bool
-) -> tuple[list[_Planned], list[tuple[str, InputError]]]:
+    exams: list[Path],
+    output: Path,
+    phases: list[str] | None,
+    stack: bool,
+    *,
+    csv: Path | None,
+    show_paths: bool,
+    quiet: bool,
+) -> tuple[list[_Planned], list[tuple[str, str, InputError]]]:
     """Cases with the files they will become; refused where an output is an input or comes twice."""
     planned: dict[str, _Planned] = {}
-    bad_inputs: list[tuple[str, InputError]] = []
+    bad_inputs: list[tuple[str, str, InputError]] = []
     inputs: set[Path] = set()
     for number, path in enumerate(exams, start=1):
         try:
@@ -129,17 +153,19 @@ def _plan(
         except formats.DicomError as error:
             say(f"EXAM {number} of {len(exams)}:")  # its name may be a patient's
             show_error(error)
-            bad_inputs.append((f"EXAM {number}", error))
+            argument = f"EXAM {number}"
+            bad_inputs.append((argument, str(path.resolve()) if show_paths else argument, error))
             continue
         except InputError as error:
             show_error(error)
-            bad_inputs.append((str(path), error))
+            bad_inputs.append((str(path), str(path.resolve()), error))
             continue
         for case in cases:
             inputs |= {file.resolve() for file in case.files}
             is_picture = len(case.files) == 1 and case.files[0].suffix.lower() in PICTURE_ENDINGS
             planned_case = _Planned(
                 case,
+                source_of(case, f"EXAM {number}", show_paths=show_paths),
                 output / (case.case_id + (".png" if is_picture else ".nii.gz")),
                 output / f"{case.case_id}_prob.{'tif' if is_picture else 'nii.gz'}",
             )
@@ -163,45 +189,13 @@ def _plan(
                     f"found {file}, which is one of the exams",
                     "Choose another --output folder",
                 )
+    if csv is not None and csv.resolve() in inputs:
+        raise InputError(
+            "Expected a --csv file other than the exams",
+            "found one of them",
+            "Choose another file name",
+        )
     return list(planned.values()), bad_inputs
-
-
-def _row(case: _Planned, prediction: Prediction, times_s: Any, prob: bool) -> dict[str, Any]:
-    grid = prediction.label_map.grid
-    voxels = int(prediction.label_map.tumor.sum())
-    return {
-        "case_id": case.case.case_id,
-        "status": "done",
-        "mask": str(case.mask),
-        "probability": str(case.probability) if prob else None,
-        "phases": list(prediction.phases),
-        "times_s": [times_s.get(phase) for phase in prediction.phases],
-        **_decision(case.case, prediction),
-        "threshold": prediction.threshold,
-        "tumor_voxels": voxels,
-        "findings_left_out": prediction.findings_left_out,
-        "tumor_ml": None
-        if grid.voxel_ml is None or grid.shape[0] == 1
-        else round(voxels * grid.voxel_ml, 4),
-        "spacing_mm": grid.spacing_mm,
-        "device": prediction.device,
-        "seconds": round(prediction.seconds, 3),
-    }
-
-
-def _decision(case: formats.CaseFiles, prediction: Prediction) -> dict[str, Any]:
-    """For DICOM: the series of each phase, what every series was taken for, what was left out."""
-    if case.dicom is None:
-        return {}
-    phases = case.dicom.phases
-    return {
-        "series": [phases[phase].handle for phase in prediction.phases],
-        "found": [
-            {"series": row.handle, "role": row.role, "time_s": row.time_s, "why": row.why}
-            for row in case.dicom.rows
-        ],
-        "notes": [*case.dicom.warnings, *case.dicom.left_out],
-    }
 
 
 def _tumor_size(row: dict[str, Any]) -> str:

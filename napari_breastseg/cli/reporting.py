@@ -22,6 +22,7 @@ from ..lesions.report import (
 )
 from ._choices import Case, Phases, phase_list
 from ._console import AsJson, print_json, print_table, run, say
+from ._results import ShowPaths, source_of
 
 
 def report(
@@ -36,6 +37,7 @@ def report(
     ] = None,
     phases: Phases = None,
     case: Case = None,
+    show_paths: ShowPaths = False,
     injection: Annotated[
         float | None,
         typer.Option(help="Seconds from the first phase to the injection, where known."),
@@ -50,7 +52,8 @@ def report(
         require_ending(output)
         _require_no_input(output, exam, mask, prior)
     before = None if prior is None else read_report(prior)
-    opened = formats.open_exam(exam, phases=phase_list(phases), case_id=case)
+    found = formats.only_case(formats.find_cases(exam, phases=phase_list(phases)), exam, case)
+    opened = formats.read_exam(found)
     label_map = formats.read_label_map(mask, exam=opened)
     result = run(
         lesion_report(opened, label_map, injection_s=injection, pe_threshold_percent=pe_threshold),
@@ -62,7 +65,8 @@ def report(
     if output is not None:
         write_report(output, result, exam=opened, changes=changes)
     if as_json:
-        print_json(report_json(result, changes))
+        source = source_of(found, "EXAM", show_paths=show_paths)
+        print_json({"source": source, **report_json(result, changes)})
         return
     rows = [lesion_words(lesion) for lesion in (*result.lesions, result.total)]
     print_table(list(rows[0]), [list(row.values()) for row in rows])

@@ -71,6 +71,17 @@ class CaseFiles:
         return first[0].parent if len(first) > 1 else first[0]
 
     @property
+    def sources(self) -> tuple[Path, ...]:
+        """Absolute paths it is read from: its files, or the folder of a stack or of DICOM files.
+
+        They may name a patient: see `DicomExam.names_patient`.
+        """
+        if self.dicom is not None:
+            return (self.dicom.folder.resolve(),)
+        paths = (files[0].parent if len(files) > 1 else files[0] for files in self.channels)
+        return tuple(dict.fromkeys(path.resolve() for path in paths))
+
+    @property
     def place(self) -> str:
         """Location as an output may show it: a DICOM folder may be named after a patient."""
         return "a DICOM folder" if self.dicom is not None else str(self.path)

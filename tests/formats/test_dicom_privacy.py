@@ -133,7 +133,7 @@ def test_predict_and_the_dataset_say_nothing(
     code, said = run("predict", planted, *common, "--prob", "--json")
     assert code == 0
     assert '"exam-' in said
-    code, more = run("predict", planted, *common)
+    code, more = run("predict", planted, *common, "--csv", masks / "cases.csv")
     assert code == 0
     code, added = run("dataset", "add", dataset, planted, "--patient-id", "P1", "--json")
     assert code == 0, added

@@ -66,6 +66,13 @@ class DicomExam:
     root: Path = field(default=Path(), repr=False)
     """The folder or file in which it was found."""
 
+    folder: Path = field(default=Path(), repr=False)
+    """Its own folder: the root, or the one below that holds it where there are several."""
+
+    names_patient: bool = False
+    """Whether the path of `folder` holds an identifying value of headers that are not pseudonyms
+    by their own account."""
+
     @property
     def phases(self) -> dict[str, Stack]:
         """Role to stack, in the order pre, post1, ...
@@ -240,7 +247,8 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
     of_exams = _with_images(studies)
     beside = _left_out(root, studies, places, of_exams)
     exams = []
-    for study, name in _names(root, {study: places[study] for study in of_exams}).items():
+    folders = _folders(root, {study: places[study] for study in of_exams})
+    for study, (name, folder) in folders.items():
         stacks = stacks_of(studies[study])
         warnings = [f"left out: {beside_words(beside[study])}"] if beside[study] else []
         warnings += [f"Series {stack.handle}: {note}" for stack in stacks for note in stack.notes]
@@ -248,6 +256,11 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
             are = "file is" if unread == 1 else "files are"
             warnings.append(f"{unread} DICOM {are} cut short or damaged and left out")
         case_id = case_id_of(name, identity, study or str(root.resolve()))
+        opened = ("", *OPENS_ALONE)
+        images = [h for h in studies[study] if h.frames and h.beside in opened]
+        names_patient = not all(header.is_deidentified for header in images) and any(
+            identity.is_in(part) for part in folder.resolve().parts
+        )
         for side, of_side, decision in by_breast(stacks):
             told = [*warnings, _say_two(case_id, of_side)] if side else warnings
             left_out = [
@@ -256,7 +269,18 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
                 if stack.problem is not None and why.startswith("not readable")
             ]
             own = f"{case_id}_{side}" if side else case_id
-            exams.append(DicomExam(own, of_side, decision, tuple(told), tuple(left_out), root))
+            exams.append(
+                DicomExam(
+                    own,
+                    of_side,
+                    decision,
+                    warnings=tuple(told),
+                    left_out=tuple(left_out),
+                    root=root,
+                    folder=folder,
+                    names_patient=names_patient,
+                )
+            )
     return exams
 
 
@@ -334,25 +358,25 @@ def _folders_around(root: Path, files: Sequence[Path]) -> set[Path]:
     return around
 
 
-def _names(root: Path, places: Mapping[str, Sequence[Path]]) -> dict[str, str]:
-    """A name for each study: the given folder's, or its own folder's if there are several."""
+def _folders(root: Path, places: Mapping[str, Sequence[Path]]) -> dict[str, tuple[str, Path]]:
+    """A name and a folder for each study: the root's, or its own folder's if there are several."""
     whole = root.resolve()
     name = whole.name if root.is_dir() else whole.stem
     if len(places) == 1:
-        return dict.fromkeys(places, name)
+        return dict.fromkeys(places, (name, root))
     owners: dict[Path, set[str]] = defaultdict(set)
     for study, files in places.items():
         for folder in _folders_around(root, files):
             owners[folder].add(study)
-    names: dict[str, str] = {}
+    folders: dict[str, tuple[str, Path]] = {}
     for number, (study, files) in enumerate(places.items(), start=1):
         top = Path(os.path.commonpath([file.parent for file in files]))
         while top != root and top.parent != root and owners[top.parent] == {study}:
             top = top.parent
         is_own = top != root and owners[top] == {study}
         inner = "_".join(top.relative_to(root).parts) or name
-        names[study] = inner if is_own else f"{inner}_{number}"
-    return names
+        folders[study] = (inner if is_own else f"{inner}_{number}", top)
+    return folders
 
 
 def reading_dicom(exam: DicomExam) -> Job[Exam]:

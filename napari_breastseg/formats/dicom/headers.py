@@ -44,6 +44,7 @@ _WANTED = [
         "StudyInstanceUID",
         "SeriesInstanceUID",
         "Modality",
+        "PatientIdentityRemoved",
         "SeriesNumber",
         "SeriesDescription",
         "ImageType",
@@ -151,6 +152,8 @@ class Header:
 
     frames: tuple[Frame, ...]
     identity: Identity = field(repr=False)
+    is_deidentified: bool = False
+    """Whether the file says that its identifying values are pseudonyms."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -224,6 +227,7 @@ def _header(path: Path, data: Any) -> Header | None:
         beside=beside,
         frames=frames,
         identity=identity_of(data),
+        is_deidentified=text_of(data, "PatientIdentityRemoved").upper() == "YES",
     )
 
 

@@ -1,0 +1,139 @@
+"""What commands say of each case: a row for `--json`, a line for `--csv`.
+
+The row of a segmented case is made here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import formats
+from ..core.atomic import write_text
+from ..core.errors import InputError
+
+if TYPE_CHECKING:
+    from ..predict.prediction import Prediction
+
+__all__ = ["CSV_COLUMNS", "ShowPaths", "done_row", "failed_row", "source_of", "write_csv"]
+
+ShowPaths = Annotated[
+    bool,
+    typer.Option(
+        "--show-paths", help="Give the path of every exam, even where it names the patient."
+    ),
+]
+
+CSV_COLUMNS = (
+    *("case_id", "status", "source", "mask", "probability", "phases", "times_s", "series"),
+    *("threshold", "breasts_only", "tumor_voxels", "tumor_ml", "findings_left_out"),
+    *("predicted_dice", "spacing_mm", "device", "seconds", "notes", "error"),
+)
+"""Columns of `predict --csv`: keys of a row, in order."""
+
+
+def source_of(
+    case: formats.CaseFiles, argument: str, *, show_paths: bool = False
+) -> str | list[str]:
+    """Where a case was read from: its folder or file; a list of files where there are several.
+
+    Parameters
+    ----------
+    case : CaseFiles
+    argument : str
+        What stands for a path that names the patient, such as "EXAM 2": the user has the path.
+    show_paths : bool
+        Give such a path nevertheless.
+
+    Returns
+    -------
+    str or list of str
+        Absolute, without symbolic links.
+    """
+    if case.dicom is not None and case.dicom.names_patient and not show_paths:
+        return argument
+    paths = [str(path) for path in case.sources]
+    return paths[0] if len(paths) == 1 else paths
+
+
+def done_row(
+    case: formats.CaseFiles,
+    prediction: Prediction,
+    *,
+    source: str | list[str],
+    mask: Path,
+    probability: Path | None,
+    times_s: Any,
+    breasts_only: bool,
+    predicted_dice: float | None = None,
+) -> dict[str, Any]:
+    """The row of a segmented case."""
+    grid = prediction.label_map.grid
+    voxels = int(prediction.label_map.tumor.sum())
+    row = {
+        "case_id": case.case_id,
+        "status": "done",
+        "source": source,
+        "mask": str(mask),
+        "probability": None if probability is None else str(probability),
+        "phases": list(prediction.phases),
+        "times_s": [times_s.get(phase) for phase in prediction.phases],
+        **_decision(case, prediction),
+        "threshold": prediction.threshold,
+        "tumor_voxels": voxels,
+        "findings_left_out": prediction.findings_left_out,
+        "tumor_ml": None
+        if grid.voxel_ml is None or grid.shape[0] == 1
+        else round(voxels * grid.voxel_ml, 4),
+        "spacing_mm": grid.spacing_mm,
+        "device": prediction.device,
+        "seconds": round(prediction.seconds, 3),
+        "breasts_only": breasts_only,
+    }
+    return row if predicted_dice is None else {**row, "predicted_dice": round(predicted_dice, 4)}
+
+
+def failed_row(case_id: str | None, source: str | list[str], error: InputError) -> dict[str, Any]:
+    """The row of a case, or of an EXAM without one, that could not be segmented."""
+    return {"case_id": case_id, "status": "failed", "source": source, "error": str(error)}
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows to a CSV file of `CSV_COLUMNS`; several values in one cell are divided by "; ".
+
+    Raises
+    ------
+    StorageError
+        If the file cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, list | tuple):
+        return value
+    return "; ".join("" if one is None else str(one) for one in value)
+
+
+def _decision(case: formats.CaseFiles, prediction: Prediction) -> dict[str, Any]:
+    """For DICOM: the series of each phase, what every series was taken for, what was left out."""
+    if case.dicom is None:
+        return {"notes": []}
+    phases = case.dicom.phases
+    return {
+        "series": [phases[phase].handle for phase in prediction.phases],
+        "found": [
+            {"series": row.handle, "role": row.role, "time_s": row.time_s, "why": row.why}
+            for row in case.dicom.rows
+        ],
+        "notes": [*case.dicom.warnings, *case.dicom.left_out],
+    }
