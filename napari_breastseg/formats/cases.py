@@ -6,7 +6,7 @@ names say nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from .kinds import (
     NIFTI,
     NRRD,
     SLICE,
+    came_with_dicom,
     kind_of_name,
     may_be_dicom,
     require_content,
@@ -157,14 +158,16 @@ def finding_cases(
         of_dicom = [file for file in seen if may_be_dicom(file)]
         if not files and not of_dicom:
             raise say_what_was_seen(seen)
-        found = list(grouped(files, stack=stack, roles=roles))
+        others = came_with_dicom(seen, of_dicom)
         try:
             if of_dicom:
-                exams = yield from _dicom_cases(path, of_dicom, roles, spacing)
+                exams = yield from _dicom_cases(path, of_dicom, roles, spacing, others)
+                files = [file for file in files if file not in others]
         except DicomError as error:
-            if not found:
+            if not files:
                 raise
             yield Progress("Looking for exams", 0, 0, message=str(error))
+        found = list(grouped(files, stack=stack, roles=roles))
     elif (kind := require_content(path)) == DICOM:
         found = []
         exams = yield from _dicom_cases(path, [path], roles, spacing)
@@ -228,8 +231,9 @@ def _dicom_cases(
     files: Sequence[Path],
     roles: tuple[str, ...] | None,
     spacing: tuple[float, float, float] | None,
+    others: Collection[Path] = (),
 ) -> Job[list[CaseFiles]]:
-    exams = yield from finding_exams(root, files)
+    exams = yield from finding_exams(root, files, others=sorted(others))
     if roles is not None:
         # An exam without these phases is one bad case and does not stop the others.
         exams = [exam.named(roles) for exam in exams]

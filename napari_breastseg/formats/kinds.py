@@ -15,6 +15,7 @@ from ..core.errors import InputError
 from .dicom import has_dicom_head, is_dicom
 
 __all__ = [
+    "came_with_dicom",
     "ending_of",
     "kind_of_name",
     "may_be_dicom",
@@ -50,6 +51,8 @@ _UNREADABLE_ENDINGS = {
     ".mgz": "FreeSurfer",
 }
 _READABLE = "a NIfTI (.nii, .nii.gz) or NRRD file, a PNG, JPEG or TIFF slice, or DICOM files"
+_SLICES = 3
+"""DICOM files that make a folder one of slices."""
 _CONVERT = "Convert it to NIfTI (.nii.gz) first"
 
 
@@ -77,6 +80,29 @@ def may_be_dicom(path: Path) -> bool:
     if kind_of_name(path) is not None:
         return False
     return _UNREADABLE_ENDINGS.get(path.suffix.lower()) == "DICOM" or is_dicom(path)
+
+
+def came_with_dicom(seen: Iterable[Path], of_dicom: Iterable[Path]) -> set[Path]:
+    """Pictures and reports that came with DICOM files and are no exams.
+
+    Viewers write key images, logos and reports beside the slices of a series or on a disk with a
+    DICOMDIR. Pictures that merely share a folder with one or two DICOM files are exams like them.
+
+    Parameters
+    ----------
+    seen, of_dicom : iterable of Path
+        All files of a folder, at any depth, and those that may be DICOM.
+    """
+    counts: Counter[Path] = Counter()
+    for file in of_dicom:
+        counts[file.parent] += _SLICES if file.name.upper() == "DICOMDIR" else 1
+    holders = {folder for folder, count in counts.items() if count >= _SLICES}
+    return {
+        file
+        for file in seen
+        if (kind_of_name(file) == SLICE or file.suffix.lower() == ".pdf")
+        and not holders.isdisjoint({file.parent, *file.parent.parents})
+    }
 
 
 def spoken_name(path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 from dicom_files import BESIDE, ROOT, STUDY, found, levels, write_beside, write_exam, write_series
@@ -113,3 +114,32 @@ def test_no_value_of_a_header_but_a_known_modality_is_said(tmp_path: Path) -> No
     write_beside(tmp_path, "report", Modality="ZEBROWSKA", SOPClassUID="1.2.3")
     assert found(tmp_path).warnings == ("left out: 2 other images, 1 other file",)
     assert all("zebrowska" not in row.why.lower() for row in found(tmp_path).rows)
+
+
+@pytest.mark.parametrize("is_disk", [False, True], ids=["beside slices", "on a disk"])
+def test_pictures_and_papers_that_came_with_dicom_are_no_exams(
+    tmp_path: Path, is_disk: bool
+) -> None:
+    folder = tmp_path / "P1"
+    write_series(folder / "MR" if is_disk else folder, 1, 1000)
+    if is_disk:
+        (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    (folder / "viewer").mkdir()
+    iio.imwrite(folder / "viewer" / "logo.png", np.zeros((4, 4, 3), np.uint8))
+    (folder / "key.JPG").write_bytes(b"whatever")
+    (folder / "letter.pdf").write_bytes(b"%PDF")
+    assert levels(formats.open_exam(folder, phases=["post1=1"])) == {"post1": 1}
+    assert found(folder).warnings == ("left out: 2 pictures, 1 report",)
+
+
+def test_pictures_elsewhere_are_exams_as_before(tmp_path: Path) -> None:
+    write_series(tmp_path / "dicom", 1, 1000)
+    (tmp_path / "slices").mkdir()
+    iio.imwrite(tmp_path / "slices" / "a.png", np.eye(4, dtype=np.uint8))
+    write_series(tmp_path / "mixed", 1, 1000, count=1)
+    iio.imwrite(tmp_path / "mixed" / "b.png", np.eye(4, dtype=np.uint8))
+    names = [case.case_id for case in formats.find_cases(tmp_path)]
+    assert names[:2] == ["a", "b"]
+    write_beside(tmp_path / "reports", "report", 3)
+    iio.imwrite(tmp_path / "reports" / "c.png", np.eye(4, dtype=np.uint8))
+    assert [case.case_id for case in formats.find_cases(tmp_path / "reports")] == ["c"]

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-__all__ = ["OPENS_ALONE", "SECONDARY_CAPTURE", "beside_kind", "beside_words"]
+__all__ = ["OPENS_ALONE", "SECONDARY_CAPTURE", "beside_kind", "beside_name", "beside_words"]
 
 SECONDARY_CAPTURE = "secondary capture"
 OPENS_ALONE = frozenset({"CT image"})
@@ -76,6 +76,11 @@ def beside_kind(sop_class: str, modality: str, *, has_image: bool, has_place: bo
         return SECONDARY_CAPTURE if _CAPTURES.fullmatch(sop_class) and not has_place else ""
     by_class = (kind for below, kind in _CLASSES if re.fullmatch(_ROOT + f"({below})", sop_class))
     return _DOCUMENTS.get(modality) or next(by_class, "other file")
+
+
+def beside_name(name: str) -> str:
+    """Kind of a file that is not DICOM, by the ending of its name."""
+    return "report" if name.lower().endswith(".pdf") else "picture"
 
 
 def beside_words(kinds: Iterable[str]) -> str:

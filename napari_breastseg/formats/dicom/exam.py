@@ -11,7 +11,7 @@ from pathlib import Path
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam, Volume, phase_order
-from .beside import OPENS_ALONE, beside_words
+from .beside import OPENS_ALONE, beside_name, beside_words
 from .breasts import by_breast
 from .headers import Header, read_header
 from .phases import Decision, times_of
@@ -194,7 +194,9 @@ class DicomExam:
             return replace(self, decision=decision)
 
 
-def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
+def finding_exams(
+    root: Path, files: Sequence[Path], *, others: Sequence[Path] = ()
+) -> Job[list[DicomExam]]:
     """Find the exams among DICOM files; reads headers, no pixels.
 
     Parameters
@@ -203,6 +205,8 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
         The folder in which they were found, or the file itself.
     files : sequence of Path
         DICOM files, in any order.
+    others : sequence of Path
+        Files of other kinds that came with them, such as key images as JPEG; they are counted.
 
     Yields
     ------
@@ -245,7 +249,16 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
             "Copy or export them again; they are cut short or damaged",
         )
     of_exams = _with_images(studies)
-    beside = _left_out(root, studies, places, of_exams)
+    has_mr = any(not h.beside and h.frames for study in of_exams for h in studies[study])
+    opened = frozenset({""}) if has_mr else OPENS_ALONE
+    left = [
+        (study, file, header.beside)
+        for study, headers in studies.items()
+        for header, file in zip(headers, places[study], strict=True)
+        if header.beside not in opened
+    ]
+    left += [("", file, beside_name(file.name)) for file in others]
+    beside = _told_with(root, left, {study: places[study] for study in of_exams})
     exams = []
     folders = _folders(root, {study: places[study] for study in of_exams})
     for study, (name, folder) in folders.items():
@@ -256,7 +269,6 @@ def finding_exams(root: Path, files: Sequence[Path]) -> Job[list[DicomExam]]:
             are = "file is" if unread == 1 else "files are"
             warnings.append(f"{unread} DICOM {are} cut short or damaged and left out")
         case_id = case_id_of(name, identity, study or str(root.resolve()))
-        opened = ("", *OPENS_ALONE)
         images = [h for h in studies[study] if h.frames and h.beside in opened]
         names_patient = not all(header.is_deidentified for header in images) and any(
             identity.is_in(part) for part in folder.resolve().parts
@@ -318,32 +330,31 @@ def _with_images(studies: Mapping[str, Sequence[Header]]) -> list[str]:
     )
 
 
-def _left_out(
-    root: Path,
-    studies: Mapping[str, Sequence[Header]],
-    places: Mapping[str, Sequence[Path]],
-    of_exams: Sequence[str],
+def _told_with(
+    root: Path, left: Sequence[tuple[str, Path, str]], places: Mapping[str, Sequence[Path]]
 ) -> dict[str, list[str]]:
     """Kinds of the files left out, by the study they are told with.
 
     That is their own study, or else the exams nearest to them in the tree of folders: ultrasound
     and mammograms are studies of their own.
+
+    Parameters
+    ----------
+    left : sequence of tuple
+        Study, file and kind of what is left out.
+    places : mapping
+        Files of each study that is an exam.
     """
-    has_mr = any(not h.beside and h.frames for study in of_exams for h in studies[study])
-    opened = frozenset({""}) if has_mr else OPENS_ALONE
-    around = {study: _folders_around(root, places[study]) for study in of_exams}
-    kinds: dict[str, list[str]] = {study: [] for study in of_exams}
-    for study, headers in studies.items():
-        for header, file in zip(headers, places[study], strict=True):
-            if header.beside in opened:
-                continue
-            nearest = [study]
-            if study not in kinds:
-                folders = (file.parent, *file.parent.parents)
-                shared = ([one for one in of_exams if folder in around[one]] for folder in folders)
-                nearest = next((exams for exams in shared if exams), [])
-            for one in nearest:
-                kinds[one].append(header.beside)
+    around = {study: _folders_around(root, files) for study, files in places.items()}
+    kinds: dict[str, list[str]] = {study: [] for study in places}
+    for study, file, kind in left:
+        nearest = [study]
+        if study not in kinds:
+            folders = (file.parent, *file.parent.parents)
+            shared = ([one for one in places if folder in around[one]] for folder in folders)
+            nearest = next((exams for exams in shared if exams), [])
+        for one in nearest:
+            kinds[one].append(kind)
     return kinds
 
 
