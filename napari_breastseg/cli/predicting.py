@@ -48,7 +48,7 @@ def predict(
         bool,
         typer.Option(
             "--breasts",
-            help="Keep only tumor in the breasts; both must be in the field of view.",
+            help="Keep only tumor in the breasts, unless they are not found beyond doubt.",
         ),
     ] = False,
     csv: Annotated[

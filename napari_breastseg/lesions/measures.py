@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from ..core.volume import Exam, Grid, LabelMap
+from ..imaging.breast_region import Breasts
 from .change import kept_ids, order_of
 from .kinetics import PE_THRESHOLD_PERCENT, Kinetics, describe_kinetics
+from .location import Location, locate
 from .records import TOTAL, Lesion, LesionReport, Side
 from .shape import measure_shape
 
@@ -26,7 +28,7 @@ def measure_lesions(
     exam: Exam,
     label_map: LabelMap,
     *,
-    breasts: LabelMap | None = None,
+    breasts: Breasts | None = None,
     previous: LesionReport | None = None,
     injection_s: float | None = None,
     pe_threshold_percent: float = PE_THRESHOLD_PERCENT,
@@ -42,10 +44,10 @@ def measure_lesions(
         With any of its phases.
     label_map : LabelMap
         1 is tumor, on the exam's grid.
-    breasts : LabelMap, optional
-        1 right, 2 left breast, as from `breast_region`. Gives a lesion's side and the share of it
-        outside the breasts. Without it the side is that of the field of view if this shows both
-        breasts, else that of the patient coordinates.
+    breasts : Breasts, optional
+        As from `find_breasts`. If trusted it gives a lesion's side, quadrant, clock position and
+        distance from the nipple, and the share of it outside the breasts. Else the side is that
+        of the field of view if this shows both breasts, or that of the patient coordinates.
     previous : LesionReport, optional
         An earlier report of the case, so that lesions keep their ids.
     injection_s : float, optional
@@ -79,7 +81,8 @@ def measure_lesions(
     """
     label_map.require_grid(exam.grid, exam.case_id)
     if breasts is not None:
-        breasts.require_grid(exam.grid, exam.case_id)
+        breasts.labels.require_grid(exam.grid, exam.case_id)
+        breasts = breasts if breasts.is_trusted else None
     if not (np.isfinite(pe_threshold_percent) and pe_threshold_percent > 0):
         raise InputError(
             "Expected an enhancement threshold above 0 %",
@@ -92,7 +95,7 @@ def measure_lesions(
 def _measure(
     exam: Exam,
     label_map: LabelMap,
-    breasts: LabelMap | None,
+    breasts: Breasts | None,
     previous: LesionReport | None,
     injection_s: float | None,
     pe_threshold_percent: float,
@@ -152,7 +155,7 @@ def _lesion(
     mask: NDArray[np.bool_],
     box: tuple[slice, slice, slice],
     grid: Grid,
-    breasts: LabelMap | None,
+    breasts: Breasts | None,
     kinetics: Kinetics,
 ) -> Lesion:
     shape = measure_shape(mask, grid)
@@ -169,7 +172,8 @@ def _lesion(
     unit = "px" if grid.spacing_mm is None else "mm"
     measures: dict[str, Any] = {f"{name}_{unit}": length for name, length in lengths.items()}
     measures[f"surface_{unit}2"] = shape.surface
-    inside = None if breasts is None else breasts.data[box][mask]
+    inside = None if breasts is None else breasts.labels.data[box][mask]
+    where = Location() if breasts is None else locate(breasts, _three(point))
     (y1, x1), (y2, x2) = extent.ends
     _, y0, x0 = (float(s) for s in start)
     return Lesion(
@@ -177,13 +181,16 @@ def _lesion(
         **_sizes(voxels, kinetics.functional_voxels, grid),
         **measures,
         sphericity=shape.sphericity,
-        side=_side(inside, point, grid),
+        side=where.side or _side(inside, point, grid),
         center_mm=_three(point) if grid.has_spacing and grid.has_orientation else None,
         center_voxel=_three(center),
         box=_box(box),
         diameter_z=extent.z + int(start[0]),
         diameter_ends=((y1 + y0, x1 + x0), (y2 + y0, x2 + x0)),
         outside_share=None if inside is None else float(np.mean(inside == 0)),
+        quadrant=where.quadrant,
+        clock=where.clock,
+        nipple_mm=where.nipple_mm,
         kinetics=kinetics,
     )
 

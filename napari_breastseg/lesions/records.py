@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InputError
+from ..imaging.breast_region import Side
 from .kinetics import Kinetics
+from .location import Quadrant
 
 __all__ = ["INDEX", "TOTAL", "Lesion", "LesionReport", "Side"]
 
 INDEX, TOTAL = "index", "total"
-Side = Literal["right", "left"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,16 @@ class Lesion:
     """Both ends of the longest diameter in that slice, (y, x) in voxels."""
 
     outside_share: float | None = None
-    """Share of the voxels outside the breast region; None if no region was given."""
+    """Share of the voxels outside the breast region; None if no trusted region was given."""
+
+    quadrant: Quadrant | None = None
+    """None where the breast region is not trusted, and outside the breasts."""
+
+    clock: int | None = None
+    """Hour at which the examiner sees it, 1 to 12; None as `quadrant`, or if that is central."""
+
+    nipple_mm: float | None = None
+    """Distance of its center from the nipple, mm; None where the region is not trusted."""
 
     kinetics: Kinetics = field(default_factory=Kinetics)
 
@@ -157,6 +167,7 @@ class LesionReport:
         for role in roles:
             row[f"pe_{role}_percent"] = _rounded(kinetics.curve_percent.get(role))
             row[f"time_{role}_s"] = _rounded(kinetics.times_s.get(role))
+        row |= {name: _rounded(getattr(lesion, name)) for name in _FLAT_LOCATION}
         row["notes"] = "; ".join(dict.fromkeys((*self.notes, *kinetics.notes)))
         return row
 
@@ -208,6 +219,8 @@ _FLAT = (
 _FLAT_KINETICS = (
     "peak_percent", "initial_slope_percent_per_min", "ser", "late_change", "curve_type",
 )  # fmt: skip
+
+_FLAT_LOCATION = ("quadrant", "clock", "nipple_mm")
 
 
 def _rounded(value: Any) -> Any:

@@ -19,7 +19,7 @@ from ..core.atomic import atomic_path, write_json, write_text
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from ..core.volume import Exam, LabelMap
-from ..imaging.breast_region import breast_region
+from ..imaging.breast_region import find_breasts
 from ..imaging.pictures import slice_picture
 from . import (
     PE_THRESHOLD_PERCENT,
@@ -64,14 +64,16 @@ def lesion_report(
 ) -> Job[LesionReport]:
     """`measure_lesions` with the breast region if it can be found; same parameters.
 
-    If not, as in a single slice, the share of a lesion outside the breasts is not given.
+    If not, as in a single slice, or if the region is in doubt, a lesion's quadrant, clock position,
+    distance from the nipple and share outside the breasts are not given; a note says why.
     """
     label_map.require_grid(exam.grid, exam.case_id)
     breasts, note = None, ""
     if exam.grid.shape[0] > 1:
         yield Progress("Finding the breasts", 0, 0)
         try:
-            breasts = breast_region(exam)
+            breasts = find_breasts(exam)
+            note = f"breasts not outlined: {'; '.join(breasts.doubts)}" if breasts.doubts else ""
         except InputError as error:
             note = f"breasts not outlined: {error.found}"
     report = yield from measure_lesions(
@@ -91,12 +93,14 @@ def lesion_side(exam: Exam, label_map: LabelMap) -> Job[str | None]:
     Returns
     -------
     {"right", "left", "both"} or None
-        None if the breasts cannot be found, or the side of any lesion is not clear.
+        None if the breasts are not found beyond doubt, or the side of any lesion is not clear.
     """
     yield Progress("Finding the breasts", 0, 0)
     try:
-        breasts = breast_region(exam)
+        breasts = find_breasts(exam)
     except InputError:
+        return None
+    if not breasts.is_trusted:
         return None
     report = yield from measure_lesions(exam, label_map, breasts=breasts)
     sides = {lesion.side for lesion in report.lesions}

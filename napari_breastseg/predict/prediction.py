@@ -17,7 +17,7 @@ from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from ..core.region import Region, checked, grown, resampled, smallest, whole
 from ..core.volume import Exam, LabelMap, Volume
-from ..imaging.breast_region import near_breasts
+from ..imaging.breast_region import find_breasts
 from ..imaging.preprocessing import Prepared, prepare
 from ..model.checkpoint import Checkpoint
 from ..model.unet import folded
@@ -103,7 +103,8 @@ def predict(
         slightly more reliable. Some specs always do so, and average over several scales.
     breasts_only : bool
         Mark nothing farther from the breasts than `breast_region.MARGIN_MM`, and skip what is
-        well away from them.
+        well away from them. Where the breast region is in doubt, a `Progress.message` says why and
+        nothing is left out.
 
     Yields
     ------
@@ -135,9 +136,15 @@ def predict(
     near, field = None, whole(exam)
     if breasts_only:
         yield Progress("Finding the breasts", 0, 0)
-        near = near_breasts(exam)
-        box = smallest(near, box)
-        field = grown(box, exam, BREASTS_FIELD_MM)
+        breasts = find_breasts(exam)
+        if breasts.is_trusted:
+            near = breasts.near()
+            box = smallest(near, box)
+            field = grown(box, exam, BREASTS_FIELD_MM)
+        else:
+            why = "; ".join(breasts.doubts)
+            message = f"Breasts not outlined ({why}); continuing outside them too"
+            yield Progress("Finding the breasts", 0, 0, message=message)
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
     sides = (False, True) if mirror or spec.mirrored else (False,)

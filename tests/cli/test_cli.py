@@ -16,7 +16,7 @@ import torch
 
 from napari_breastseg import formats
 from napari_breastseg.core.volume import Grid, Volume
-from napari_breastseg.imaging.breast_region import near_breasts
+from napari_breastseg.imaging.breast_region import find_breasts
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import ModelInfo
 from napari_breastseg.model.unet import ModelSpec, build
@@ -237,7 +237,7 @@ def test_breasts_leaves_out_the_rest_and_is_refused_where_none_are(run, model, s
     done, failed = json.loads(stdout)["cases"]
     assert (done["breasts_only"], failed["status"]) == (True, "failed")
     masks = [formats.read_label_map(tmp_path / f / "P1.nii.gz").tumor for f in ("all", "o")]
-    np.testing.assert_array_equal(masks[1], masks[0] & near_breasts(formats.open_exam(exam)))
+    np.testing.assert_array_equal(masks[1], masks[0] & find_breasts(formats.open_exam(exam)).near())
     assert 0 < masks[1].sum() < masks[0].sum()
 
 

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as arrays
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.imaging.breast_region import find_breasts
 from napari_breastseg.lesions import (
     Lesion,
     LesionReport,
@@ -105,7 +106,7 @@ def test_phantom_lesions_have_their_true_size_side_and_type_at_six_percent_noise
         LesionSpec("round", 1.5, "I", "left"),
     )
     phantom = breast_phantom(seed, shape=(44, 224, 224), spacing_mm=(2.5, 1.5, 1.5), lesions=specs)
-    report = measured(phantom.exam, phantom.truth.tumor, breasts=phantom.breasts)
+    report = measured(phantom.exam, phantom.truth.tumor, breasts=find_breasts(phantom.exam))
     assert [lesion.id for lesion in report.lesions] == ["index", "satellite 1", "satellite 2"]
     for lesion in report.lesions:
         truth = min(
@@ -314,16 +315,47 @@ def test_a_wide_field_of_view_has_the_patient_in_its_middle():
     assert lesion.side == "left"
 
 
-def test_what_lies_outside_the_breast_is_said():
-    grid = plain_grid((6, 20, 20))
+@pytest.fixture(scope="module")
+def breasts():
+    phantom = breast_phantom(
+        7, shape=(30, 128, 128), spacing_mm=(5.0, 2.7, 2.7), phases=("post1",), lesions=0
+    )
+    return find_breasts(phantom.exam)
+
+
+def test_what_lies_outside_the_breast_is_said(breasts):
+    grid = breasts.labels.grid
     mask = np.zeros(grid.shape, bool)
-    mask[2:4, 2:5, 2:5] = mask[2:4, 14:16, 14:16] = True
-    breasts = np.zeros(grid.shape, np.uint8)
-    breasts[:, :10, :10], breasts[:, :10, 10:] = 1, 2
-    report = measured(exam_with(mask, grid, {"post1": 9}), mask, breasts=LabelMap(breasts, grid))
+    z, y, x = np.argwhere(breasts.labels.data == 1).mean(axis=0).round().astype(int)
+    mask[z - 1 : z + 2, y - 2 : y + 2, x - 2 : x + 2] = True
+    mask[z, 100:102, 60:62] = True
+    exam = exam_with(mask, grid, {"post1": 9})
+    report = measured(exam, mask, breasts=breasts)
     assert [one.outside_share for one in report.lesions] == [0.0, 1.0]
     assert report.lesions[0].side == "right"
     assert report.notes == ("mostly outside the breast: satellite 1",)
+    first, second = report.lesions
+    assert first.nipple_mm > 0
+    assert first.quadrant is not None
+    assert second.quadrant is None
+    row = report.rows()[0]
+    assert (row["quadrant"], row["clock"]) == (first.quadrant, first.clock)
+    assert LesionReport.from_json(report.to_json()).lesions == report.lesions
+    # A region in doubt says nothing.
+    doubted = replace(breasts, doubts=("the left breast seems to hold 20 mL",))
+    (one, _) = measured(exam, mask, breasts=doubted).lesions
+    assert (one.outside_share, one.quadrant, one.nipple_mm) == (None, None, None)
+
+
+def test_a_report_written_before_places_were_told_still_reads(breasts):
+    grid = plain_grid((6, 20, 20))
+    mask = np.zeros(grid.shape, bool)
+    mask[2:4, 2:5, 2:5] = True
+    value = measured(exam_with(mask, grid, {"post1": 9}), mask).to_json()
+    for one in (*value["lesions"], value["total"]):
+        for name in ("quadrant", "clock", "nipple_mm"):
+            del one[name]
+    assert LesionReport.from_json(value).lesions[0].quadrant is None
 
 
 boxes = arrays.arrays(bool, st.tuples(*[st.integers(1, 6)] * 3))
@@ -511,14 +543,14 @@ def test_a_report_comes_back_from_json():
     assert report.lesion("satellite 1").volume_px == 27
 
 
-def test_errors_say_what_was_needed(oblique_grid):
+def test_errors_say_what_was_needed(oblique_grid, breasts):
     mask = np.zeros(oblique_grid.shape, np.uint8)
     exam = exam_with(mask > 0, oblique_grid, {"post1": 1})
     other = LabelMap(mask[:6], Grid((6, 48, 40), oblique_grid.affine))
     with pytest.raises(InputError, match="Expected a mask on the grid of exam P001"):
         measure_lesions(exam, other)
     with pytest.raises(InputError, match="Expected a mask on the grid of exam P001"):
-        measure_lesions(exam, LabelMap(mask, oblique_grid), breasts=other)
+        measure_lesions(exam, LabelMap(mask, oblique_grid), breasts=breasts)
     with pytest.raises(InputError, match="Expected an enhancement threshold above 0 %"):
         measure_lesions(exam, LabelMap(mask, oblique_grid), pe_threshold_percent=-5)
     with pytest.raises(InputError, match=r"Expected a lesion of case P001.*; found 'satellite 7'"):

@@ -9,7 +9,7 @@ import torch
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, Volume
-from napari_breastseg.imaging.breast_region import near_breasts
+from napari_breastseg.imaging.breast_region import find_breasts
 from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
 from napari_breastseg.model.unet import ModelSpec
 from napari_breastseg.phantom import Tissue, breast_phantom
@@ -102,7 +102,7 @@ def phantom():
 
 
 def test_only_near_the_breasts_marks_no_heart(phantom):
-    exam, near = phantom.exam, near_breasts(phantom.exam)
+    exam, near = phantom.exam, find_breasts(phantom.exam).near()
     checkpoint = oracle(inputs=("post1-pre", "post1"), percentiles=(0.5, 90.0))
     everywhere = drain(predict(checkpoint, exam, device="cpu"))
     assert everywhere.label_map.tumor[phantom.anatomy.data == Tissue.HEART].mean() > 0.5
@@ -136,16 +136,34 @@ def test_for_the_breasts_alone_a_model_sees_them_and_what_is_around(phantom, mon
         drain(predict(model, phantom.exam, device="cpu", breasts_only=breasts_only))
         seen[breasts_only] = network.seen
     assert seen[False] == (128, 128)
-    box = np.ptp(np.argwhere(near_breasts(phantom.exam)), axis=0)[1:] + 1
+    box = np.ptp(np.argwhere(find_breasts(phantom.exam).near()), axis=0)[1:] + 1
     around = 2 * BREASTS_FIELD_MM / 2.7 + 1
     assert all(n <= s for n, s in zip(box, seen[True], strict=True))
     assert all(s <= min(128, n + around + 2) for n, s in zip(box, seen[True], strict=True))
     assert seen[True][0] < 128  # the back is left out
 
 
-def test_breasts_that_cannot_be_found_are_no_silent_guess(sphere_exam):
-    with pytest.raises(InputError, match="Expected both breasts in the field of view"):
-        drain(predict(oracle(), sphere_exam[0], device="cpu", breasts_only=True))
+def test_breasts_that_cannot_be_found_are_no_silent_guess(phantom):
+    volume = phantom.exam.phases["post1"]
+    empty = Exam("P001", {"post1": Volume(np.zeros_like(volume.data), volume.grid)})
+    with pytest.raises(InputError, match="Expected a body in the image to find the breasts"):
+        drain(predict(oracle(), empty, device="cpu", breasts_only=True))
+
+
+def test_breasts_in_doubt_leave_nothing_out_and_the_reason_is_told(phantom):
+    volume = phantom.exam.phases["post1"]
+    grid = Grid((4, *volume.grid.shape[1:]), volume.grid.affine)
+    thin = Exam("P001", {"post1": Volume(volume.data[10:14], grid)})
+    said = []
+    checkpoint = oracle(inputs=("post1",))
+    found = drain(predict(checkpoint, thin, device="cpu", breasts_only=True), said.append)
+    everywhere = drain(predict(checkpoint, thin, device="cpu"))
+    np.testing.assert_array_equal(found.label_map.data, everywhere.label_map.data)
+    messages = [one.message for one in said if one.message]
+    assert messages == [
+        "Breasts not outlined (the field of view is only 24 mm in one direction); continuing "
+        "outside them too"
+    ]
 
 
 def test_a_missing_phase_is_named_before_any_work(sphere_exam):

@@ -42,8 +42,7 @@ class RegionChoice(QWidget):
         self.whole.setChecked(True)
         self.breasts = QRadioButton("Breasts")
         self.breasts.setToolTip(
-            "Segment the whole exam, but mark nothing outside the breasts, such as the heart.\n"
-            "Both breasts must be in the field of view"
+            "Segment the whole exam, but mark nothing outside the breasts, such as the heart"
         )
         self.slice = QRadioButton("Slice")
         self.slice.setToolTip("Segment the current slice only")

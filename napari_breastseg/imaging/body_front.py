@@ -1,0 +1,176 @@
+"""The body's front in an exam turned to the body's axes: its skin, the midline and the side seen.
+
+Arrays are (feet to head, front to back, right to left); see `body_axes`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BOTH_MM", "Midline", "body_mask", "find_midline", "front_mm"]
+
+Floats = NDArray[np.float32]
+
+BOTH_MM = 240.0
+"""A field of view at least this wide from right to left shows both breasts."""
+
+_CLEAR_OFFSET_MM = 25.0
+"""A field of view this far off the patient's midline shows the breast of that side."""
+
+_CLEAR_FALL_MM = 12.0
+"""By so much the chest must lie deeper at its side than at the breastbone to tell them apart."""
+
+_BEYOND_MM, _WITHIN_MM = 30.0, 60.0
+"""How far outside and inside the field's edge the midline may lie in an exam of one breast."""
+
+_DIM = 0.6
+"""Share of the level that parts air from tissue best from which a voxel counts as tissue: far from
+the coil it is dim."""
+
+_FAINT = 0.45
+"""Tissue at the front is at least this share as bright as the tissue around."""
+
+
+@dataclass(frozen=True)
+class Midline:
+    """Where the patient's midline lies from right to left."""
+
+    column: float
+    """In columns; may lie outside the field of view of one breast."""
+
+    shows_both: bool
+    """Whether the field of view is wide enough for both breasts."""
+
+    doubts: tuple[str, ...] = ()
+    """Why the sides are not to be trusted."""
+
+
+def body_mask(image: Floats, steps: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """The largest part that is not air; dark lungs and muscle may be missing from it.
+
+    Returns
+    -------
+    array of bool, shape (Z, Y, X)
+        Empty if nothing stands out from the air.
+    """
+    from scipy import ndimage
+    from skimage.filters import threshold_otsu
+
+    smooth = ndimage.gaussian_filter(image, [1.5 / step for step in steps])
+    bright = float(np.percentile(smooth, 98))
+    if bright <= 0:
+        return np.zeros(image.shape, bool)
+    scale = np.sqrt(np.clip(smooth / bright, 0, 1))
+    level = _DIM * bright * float(threshold_otsu(scale[:, : image.shape[1] // 2])) ** 2
+    is_tissue = smooth > np.maximum(level, _noise_level(smooth, level))[:, None, None]
+    parts, count = ndimage.label(is_tissue)
+    if not count:
+        return np.zeros(image.shape, bool)
+    body = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    # Haze before the skin: motion, ghosts and partial volume are fainter than the tissue around.
+    size = [10.0 / step for step in steps]
+    for _ in range(2):
+        share = ndimage.gaussian_filter(body.astype(np.float32), size)
+        around = ndimage.gaussian_filter(np.where(body, smooth, 0), size) / np.maximum(share, 1e-3)
+        body &= smooth > _FAINT * around
+    closed = ndimage.binary_closing(body, np.ones((1, 3, 3), bool))
+    opened = ndimage.binary_opening(closed | body, np.ones((1, 3, 3), bool))
+    return np.asarray([ndimage.binary_fill_holes(plane) for plane in opened])
+
+
+def _noise_level(smooth: Floats, level: float) -> Floats:
+    """Signal that noise alone reaches in each slice: scanners amplify the ends of a slab."""
+    front = smooth[:, : smooth.shape[1] // 3]
+    levels = np.zeros(len(smooth), np.float32)
+    for z, plane in enumerate(front):
+        air = plane[(plane < level) & (plane > 0)]
+        if air.size > 50:
+            low, middle = np.percentile(air, (16, 50))
+            levels[z] = middle + 4 * (middle - low)
+    return levels
+
+
+def front_mm(body: NDArray[np.bool_], dy: float) -> Floats:
+    """Depth of the body's front in mm, shape (Z, X); the whole depth where there is no body."""
+    rows = np.where(body.any(axis=1), body.argmax(axis=1), body.shape[1])
+    return np.asarray(rows * dy, np.float32)
+
+
+def find_midline(front: Floats, across_mm: NDArray[np.float64], deepest_mm: float) -> Midline:
+    """The midline, from the symmetry of the front or, of one breast, from its place and shape.
+
+    Parameters
+    ----------
+    front : array, shape (Z, X)
+        As `front_mm` gives.
+    across_mm : array, shape (X,)
+        Patient coordinate of each column, RAS mm, falling from right to left.
+    deepest_mm : float
+        Depth of the field of view; the front lies there where there is no body.
+    """
+    dx = float(abs(across_mm[1] - across_mm[0])) if len(across_mm) > 1 else 1.0
+    if len(across_mm) * dx >= BOTH_MM:
+        return Midline(_symmetry(front, dx), True)
+    center = float(across_mm.mean())
+    by_place = 0 if abs(center) < _CLEAR_OFFSET_MM else int(np.sign(center))
+    by_shape = _side_by_shape(front, dx, deepest_mm)
+    side = by_place or by_shape or (1 if center >= 0 else -1)
+    doubts = []
+    names = {1: "right", -1: "left"}
+    if not by_place and not by_shape:
+        doubts.append("neither the position nor the shape of the chest says which breast this is")
+    elif by_place * by_shape < 0:
+        doubts.append(
+            f"the position says {names[by_place]} breast, the shape of the chest says "
+            f"{names[by_shape]}"
+        )
+    # The right breast's breastbone is at the last column, the left one's at the first.
+    edge = len(across_mm) - 0.5 if side > 0 else -0.5
+    column = edge
+    if by_place:
+        zero = float(np.interp(0, across_mm[::-1], np.arange(len(across_mm))[::-1]))
+        if across_mm.min() > 0:
+            zero = len(across_mm) - 1 + across_mm.min() / dx
+        elif across_mm.max() < 0:
+            zero = across_mm.max() / dx
+        within, beyond = _WITHIN_MM / dx, _BEYOND_MM / dx
+        low, high = (edge - within, edge + beyond) if side > 0 else (edge - beyond, edge + within)
+        if not low <= zero <= high:
+            doubts.append("the breastbone is not in the field of view")
+        column = float(np.clip(zero, low, high))
+    return Midline(column, False, tuple(doubts))
+
+
+def _side_by_shape(front: Floats, dx: float, deepest_mm: float) -> int:
+    """1 if the field shows the right breast, -1 the left, 0 if the shape does not say.
+
+    The chest falls back at its side, and not at the breastbone.
+    """
+    width = max(1, round(10 / dx))
+    seen = np.minimum(front, deepest_mm)
+    right = np.median(seen[:, :width], axis=1)
+    left = np.median(seen[:, -width:], axis=1)
+    is_seen = np.minimum(right, left) < deepest_mm
+    if not is_seen.any():
+        return 0
+    fall = float(np.median((right - left)[is_seen]))
+    return 0 if abs(fall) < _CLEAR_FALL_MM else int(np.sign(fall))
+
+
+def _symmetry(front: Floats, dx: float) -> float:
+    """Column about which the front is most symmetric."""
+    width = front.shape[1]
+    reach = int(min(100.0 / dx, 0.32 * width))
+    profile = front.astype(np.float64)
+    best, middle = np.inf, width / 2
+    for twice in range(int(2 * 0.38 * width), int(2 * 0.62 * width)):  # in steps of half a column
+        left = np.arange((twice + 1) // 2 - 1, -1, -1)[:reach]
+        right = twice - left
+        keep = right < width
+        away = float(np.abs(profile[:, left[keep]] - profile[:, right[keep]]).mean())
+        if keep.sum() >= reach * 0.8 and away < best:
+            best, middle = away, twice / 2
+    return float(middle)
