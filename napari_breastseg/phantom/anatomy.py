@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .config import Side
 from .fields import BODY_BOX_MM, Axes, Floats, Lattice, noise
 
-__all__ = ["Anatomy", "BreastShape", "Tubes", "draw_anatomy", "draw_breasts"]
+__all__ = ["Anatomy", "BreastShape", "Tubes", "curved_row", "draw_anatomy", "draw_breasts"]
 
 STEP_MM = (5.0, 4.0, 4.0)
 BREAST_BASE_MM = -30.0
@@ -294,7 +294,7 @@ def _tip(
     return (breast.head_mm, float(tip), breast.left_mm)
 
 
-def _row(
+def curved_row(
     start: NDArray[np.float64], end: NDArray[np.float64], wave: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Points 0.7 mm apart on a curved line; `wave` (3, 3) bends it, both ends stay."""
@@ -336,7 +336,7 @@ def _lung_vessels(rng: np.random.Generator) -> Tubes:
         for _ in range(26):
             way = rng.standard_normal(3) * (0.8, 0.8, 0.6) + (0, 0, 0.8 * sign)
             end = hilum + way / np.linalg.norm(way) * rng.uniform(35, 90)
-            row = _row(hilum + rng.normal(0, 6, 3), end, rng.normal(0, 6, (3, 3)))
+            row = curved_row(hilum + rng.normal(0, 6, 3), end, rng.normal(0, 6, (3, 3)))
             points.append(row)
             radii.append(np.linspace(rng.uniform(1.5, 4.0), 0.5, len(row)))
     return Tubes(np.concatenate(points), np.concatenate(radii))

@@ -27,6 +27,7 @@ LesionKind = Literal["round", "irregular", "spiculated", "rim", "nonmass"]
 KineticType = Literal["I", "II", "III"]
 Side = Literal["right", "left"]
 View = Literal["axial", "sagittal", "coronal"]
+PhaseAxis = Literal["head", "front", "left"]
 
 MIN_VOLUME_ML, MAX_VOLUME_ML = 0.1, 80.0
 MIN_FIELD_MM = 280.0
@@ -71,6 +72,10 @@ class LesionSpec:
     side: Side | None = None
     """The patient's breast it lies in; None draws one."""
 
+    core: float = 0.0
+    """Share of a "rim" lesion's radius that is dead: dark and without enhancement, 0 to 0.9; its
+    curve is then that of the rest, and the truth holds both. 0 leaves a faint middle."""
+
 
 @dataclass(frozen=True)
 class LesionTruth:
@@ -105,7 +110,7 @@ class LesionTruth:
 
     enhancement: Mapping[str, float]
     """Mean relative enhancement (signal over its pre-contrast signal, minus 1) per phase, free
-    of noise, motion and partial volume."""
+    of noise, motion and partial volume; without a dead core."""
 
     is_cut: bool
     """Whether the exam's first or last slice cuts it, as in a thin slab."""
@@ -206,6 +211,36 @@ class PhantomConfig:
     fat_suppression_failure: float = 0.15
     """Extent of the regions where suppression fails and fat is bright, 0 none to 1 most."""
 
+    fold_failure: float = 0.0
+    """The same at folds of the skin: below the breast, at its outer edge, in the armpit and at the
+    nipple; 0 none to 1 most."""
+
+    fat_level: float = 1.0
+    """Signal of suppressed fat relative to the usual (0.6 of the gland's), 0.2 to 2."""
+
+    bpe_patches: float = 0.0
+    """Relative enhancement at 90 s that patches of the gland have beyond `bpe`, 0 to 2."""
+
+    heart_ghosts: float = 0.0
+    """Strength of copies of heart and great vessels along the phase-encoding direction, as a share
+    of their signal, 0 to 0.5; in post-contrast phases, of another strength and place in each."""
+
+    ghost_axis: PhaseAxis | None = None
+    """Phase-encoding direction of the ghosts; None draws one that the view is measured with."""
+
+    breathing_mm: float = 0.0
+    """Typical shift of the chest wall to the front or back between phases, 0 to 10 mm."""
+
+    thick_vessels: int = 0
+    """Winding vessels up to 5 mm thick that enhance like lesions, below the skin and from beside
+    the sternum, 0 to 60."""
+
+    breast_nodes: int = 0
+    """Lymph nodes within the breasts, 0 to 10."""
+
+    clips: int = 0
+    """Clips of earlier biopsies or operations: black holes of 3 to 8 mm, 0 to 10."""
+
     case_id: str = "PHANTOM"
     """Name of the exam."""
 
@@ -236,8 +271,9 @@ class PhantomConfig:
         for name, value, allowed in (
             ("view", self.view, get_args(View)),
             ("breasts", self.breasts, ("both", *get_args(Side))),
+            ("ghost_axis", self.ghost_axis, (*get_args(PhaseAxis), None)),
         ):
-            names = ", ".join(allowed)
+            names = ", ".join(map(str, allowed))
             require(value in allowed, f"{name} of {names}", f"{name} {value}")
         require(
             self.z_center_mm is None or abs(self.z_center_mm) <= 120,
@@ -306,6 +342,14 @@ _RANGES = (
     ("coil_bias", 0.0, 1.0),
     ("motion_mm", 0.0, 10.0),
     ("fat_suppression_failure", 0.0, 1.0),
+    ("fold_failure", 0.0, 1.0),
+    ("fat_level", 0.2, 2.0),
+    ("bpe_patches", 0.0, 2.0),
+    ("heart_ghosts", 0.0, 0.5),
+    ("breathing_mm", 0.0, 10.0),
+    ("thick_vessels", 0, 60),
+    ("breast_nodes", 0, 10),
+    ("clips", 0, 10),
 )
 
 
@@ -337,6 +381,8 @@ def _lesion_problems(lesions: int | Sequence[LesionSpec]) -> list[tuple[str, str
             if value not in allowed:
                 names = ", ".join(str(a) for a in allowed)
                 problems.append((f"a {name} of {names}", f"{name} {value} for lesion {number}"))
+        if not 0 <= spec.core <= 0.9:
+            problems.append(("a core from 0 to 0.9", f"core {spec.core:g} for lesion {number}"))
         if not MIN_VOLUME_ML <= spec.volume_ml <= MAX_VOLUME_ML:
             problems.append(
                 (

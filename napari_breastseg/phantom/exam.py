@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ..core.errors import InputError
 from ..core.volume import TUMOR, Exam, LabelMap, Volume
-from .acquisition import coil_sensitivity, draw_motions, magnitude
+from .acquisition import Ghosts, coil_sensitivity, draw_motions, magnitude
 from .anatomy import draw_anatomy, draw_breasts
 from .config import LesionTruth, PhantomConfig, PhantomExam, Tissue
+from .confounders import clip_signal, draw_confounders
 from .kinetics import blood_uptake, tissue_uptake
 from .lesions import Lesion, draw_lesions
 from .tissue import GLAND_SIGNAL, paint
@@ -71,13 +72,15 @@ def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: A
     config = replace(config or PhantomConfig(), **settings)
 
     # One stream per subject, so that a change in one leaves the others as they are.
-    body, texture, coil, moving, noisy, findings, place = np.random.default_rng(seed).spawn(7)
+    streams = np.random.default_rng(seed).spawn(10)
+    body, texture, coil, moving, noisy, findings, place, confusing, breathing, beating = streams
     shapes = draw_breasts(body)
     slices_mm = slice_range_mm(place, shapes, config)
     anatomy = draw_anatomy(body, shapes, anatomy_box_mm(config, slices_mm))
     layout = Layout.place(place, anatomy, config, slices_mm)
     grid, axes, spacing_mm = layout.grid, layout.axes, body_spacing_mm(config)
-    painted = paint(texture, anatomy, axes, config)
+    confounders = draw_confounders(confusing, anatomy, axes, config)
+    painted = paint(texture, anatomy, confounders, axes, config)
     lesions = draw_lesions(findings, anatomy, axes, config)
 
     lesion_labels = np.zeros(axes.shape, np.uint8)
@@ -86,7 +89,10 @@ def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: A
     labels[lesion_labels > 0] = Tissue.LESION
 
     sensitivity = coil_sensitivity(coil, anatomy, axes, config.coil_bias)
-    motions = draw_motions(moving, config)
+    motions = draw_motions(moving, breathing, config)
+    clips = clip_signal(confounders.clips, confounders.clip_rim_mm, axes)
+    pulsing = np.isin(labels, (Tissue.HEART, Tissue.GREAT_VESSEL))
+    ghosts = Ghosts(beating, pulsing, axes, config) if config.heart_ghosts else None
     air = None if config.has_air_noise else labels == Tissue.AIR
     phases = {}
     for role, time_s in config.phase_times_s.items():
@@ -96,7 +102,11 @@ def breast_phantom(seed: int, config: PhantomConfig | None = None, **settings: A
             signal += np.float32(tissue_uptake(time_s)) * painted.slow
         for lesion in lesions:
             _mix(signal, lesion, role, axes.slice_axis)
+        if clips is not None:
+            signal *= clips
         signal *= sensitivity
+        if ghosts is not None and time_s > 0:
+            signal = ghosts.add(signal)
         motion = motions[role]
         if motion is not None:
             signal = motion.apply(signal, axes, spacing_mm)

@@ -243,7 +243,7 @@ def _draw_one(
         return None
     spacing = np.array(body_spacing_mm(config))
     wanted = max(1, round(spec.volume_ml * 1000 / float(spacing.prod())))
-    shape = Shape(rng, spec.kind, radius)
+    shape = Shape(rng, spec.kind, radius, spec.core)
     curve = draw_lesion_curve(rng, spec.kinetic_type, config.phase_times_s)
     bounds = room.bounds_mm(side)
     # A box that holds the shape; wider ones when it has to flow along the breast for its volume.

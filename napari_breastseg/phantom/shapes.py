@@ -18,8 +18,10 @@ __all__ = ["Shape"]
 class Shape:
     """One drawn shape, centered at the origin, as a score in mm."""
 
-    def __init__(self, rng: np.random.Generator, kind: LesionKind, radius: float) -> None:
-        self.kind, self.radius = kind, radius
+    def __init__(
+        self, rng: np.random.Generator, kind: LesionKind, radius: float, core: float = 0.0
+    ) -> None:
+        self.kind, self.radius, self.core = kind, radius, core
         stretch = {"round": 1.10, "rim": 1.2, "irregular": 1.3, "spiculated": 1.25, "nonmass": 1.0}[
             kind
         ]
@@ -125,6 +127,8 @@ class Shape:
         texture = sum_waves(self.texture, p)
         plain = np.float32(GLAND_SIGNAL * self.level) * (1 + np.float32(0.04) * texture)
         gain = 1 + np.float32(self.contrast) * texture
+        if self.kind == "rim" and self.core:
+            return self._around_core(plain, gain, texture, relative, mask)
         if self.kind == "rim":
             core = np.clip(
                 (np.float32(self.rim_core) + np.float32(0.06) * texture - relative)
@@ -138,3 +142,21 @@ class Shape:
         # Signals count: the mean of plain * gain over the lesion must follow the curve.
         gain *= np.float32(plain[mask].mean() / (plain * gain)[mask].mean())
         return plain.astype(np.float32), gain.astype(np.float32)
+
+    def _around_core(
+        self,
+        plain: Floats,
+        gain: Floats,
+        texture: Floats,
+        relative: Floats,
+        mask: NDArray[np.bool_],
+    ) -> tuple[Floats, Floats]:
+        """Signals of a rim around a dead core, whose edge is uneven."""
+        edge = np.float32(self.core) * (1 + np.float32(0.08) * texture)
+        core = np.clip((edge - relative) / np.float32(0.08) + 0.5, 0, 1)
+        plain = plain * (1 - np.float32(0.45) * core)
+        gain = np.clip(gain, 0.1, 2.5) * (1 - core)
+        rim = mask & (core < 0.5)
+        rim = rim if rim.any() else mask
+        gain *= np.float32(plain[rim].mean() / max(float((plain * gain)[rim].mean()), 1e-3))
+        return plain.astype(np.float32), np.clip(gain, 0, 4).astype(np.float32)

@@ -2,7 +2,7 @@
 
 Signals are those of a T1-weighted gradient echo in arbitrary units in which suppressed fat is
 100. Contrast agent adds to them in two ways: like blood, and like slow tissue; each phase is a
-sum of three maps. Imports `config`, `fields`, `anatomy` only.
+sum of three maps. Imports `config`, `fields`, `anatomy`, `confounders` only.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .anatomy import BREAST_BASE_MM, Anatomy, BreastShape
 from .config import PhantomConfig, Tissue
+from .confounders import Confounders
 from .fields import Axes, Floats, noise, over, soft_inside, splat
 
 __all__ = ["GLAND_SIGNAL", "Painted", "paint"]
@@ -67,7 +68,13 @@ class _Canvas:
         self.labels[box][share >= 0.5] = tissue
 
 
-def paint(rng: np.random.Generator, anatomy: Anatomy, axes: Axes, config: PhantomConfig) -> Painted:
+def paint(
+    rng: np.random.Generator,
+    anatomy: Anatomy,
+    confounders: Confounders,
+    axes: Axes,
+    config: PhantomConfig,
+) -> Painted:
     """Paint the patient on a voxel grid.
 
     Parameters
@@ -81,16 +88,18 @@ def paint(rng: np.random.Generator, anatomy: Anatomy, axes: Axes, config: Phanto
     canvas = _Canvas(axes.shape)
     everything = (slice(None),) * 3
     body = anatomy.body.at(axes)
+    inner = body + np.float32(SKIN_MM)
     grain = noise(rng, 7.0).at(axes)
-    canvas.paint(
-        everything, soft_inside(body, edge_mm), Tissue.FAT, _fat(rng, grain, anatomy, axes, config)
-    )
+    fat = _fat(rng, grain, anatomy, axes, config)
+    if confounders.bright_fat is not None:
+        fat *= 1 + np.float32(2.6) * confounders.bright_fat
+    canvas.paint(everything, soft_inside(body, edge_mm), Tissue.FAT, fat)
 
     pectoral = anatomy.pectoral.at(axes)
     in_breast = (body < 0) & (anatomy.plan.at(axes) < 0) & (pectoral > 0)
     in_breast &= axes.front[:, None] > BREAST_BASE_MM
     breasts = in_breast.astype(np.uint8) * np.where(axes.left < 0, np.uint8(1), np.uint8(2))
-    _paint_gland(rng, canvas, anatomy, axes, in_breast & (body < -SKIN_MM), config)
+    _paint_gland(rng, canvas, anatomy, axes, in_breast & (body < -SKIN_MM), config, confounders)
 
     _paint_chest(rng, canvas, anatomy, axes, pectoral, grain, edge_mm)
 
@@ -98,12 +107,20 @@ def paint(rng: np.random.Generator, anatomy: Anatomy, axes: Axes, config: Phanto
     splat(vessels, axes, anatomy.vessels.points_mm, anatomy.vessels.radii_mm)
     vessels *= soft_inside(body, edge_mm)
     canvas.paint(everything, vessels, Tissue.VESSEL, 110.0, 0.0, 330.0)
+    for tubes, tissue, signals in (
+        (confounders.vessels, Tissue.VESSEL, (125.0, 0.0, 330.0)),
+        (confounders.nodes, Tissue.LYMPH_NODE, (130.0, 40.0, 260.0)),
+    ):
+        if len(tubes.radii_mm):
+            share = np.zeros(axes.shape, np.float32)
+            splat(share, axes, tubes.points_mm, tubes.radii_mm)
+            share *= soft_inside(inner, edge_mm)
+            canvas.paint(everything, share, tissue, *signals)
     nodes = np.zeros(axes.shape, np.float32)
     splat(nodes, axes, anatomy.nodes.points_mm, anatomy.nodes.radii_mm)
     nodes *= soft_inside(body, edge_mm)
     canvas.paint(everything, nodes, Tissue.LYMPH_NODE, 130.0, 150.0, 60.0)
 
-    inner = body + np.float32(SKIN_MM)
     skin = soft_inside(body, edge_mm) * (1 - soft_inside(inner, edge_mm))
     canvas.paint(everything, skin, Tissue.SKIN, SKIN_SIGNAL, 38.0)
     _paint_nipples(canvas, anatomy, axes, edge_mm, config)
@@ -117,7 +134,7 @@ def _fat(
 ) -> Floats:
     """Signal of fat: faintly grained, and bright where its suppression failed."""
     spread = noise(rng, 38.0)
-    fat = (1 + np.float32(0.09) * grain) * np.float32(FAT_SIGNAL)
+    fat = (1 + np.float32(0.09) * grain) * np.float32(FAT_SIGNAL * config.fat_level)
     if not config.fat_suppressed:
         fat *= np.float32(4.2)
         return fat
@@ -143,6 +160,7 @@ def _paint_gland(
     axes: Axes,
     mask: NDArray[np.bool_],
     config: PhantomConfig,
+    confounders: Confounders,
 ) -> None:
     """Fibroglandular tissue: lobes and strands that run to the nipple."""
     density = config.density
@@ -172,6 +190,8 @@ def _paint_gland(
     fat *= 1 + np.float32(0.07) * crumbs
     plain[flat] = fat + covered * (gland - fat)
     slow[flat] = covered * gland * np.float32(config.bpe) * patchy
+    if confounders.patches is not None:
+        slow[flat] += covered * gland * confounders.patches[z, y, x]
     canvas.labels.reshape(-1)[flat[covered >= 0.5]] = Tissue.GLAND
 
     foci = np.zeros(axes.shape, np.float32)
