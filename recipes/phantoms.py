@@ -1,7 +1,7 @@
 """The phantom set of the starter model: what windows around tumors cannot teach.
 
-Each synthetic patient is a slab of four whole axial slices with skin, glands, vessels, nodes,
-chest wall, heart and liver, which must stay unmarked. Every second one has no lesion at all.
+Each synthetic patient is a slab of four whole slices in any view, with skin, glands, vessels,
+nodes, chest wall, heart and liver, which must stay unmarked. Every second one has no lesion.
 
 Real tumors pasted into phantoms were tried and left out: the network learned to see the seam, and
 missed tumors of real whole slices.

@@ -17,7 +17,13 @@ from napari_breastseg.training import train
 from napari_breastseg.training.cases import ENOUGH_CASES, LEAST_SHARE, TrainingCase, least_share
 from napari_breastseg.training.patches import MixedSource, PatchSource
 from napari_breastseg.training.planning import plan_config
-from napari_breastseg.training.replay import PhantomCase, can_replay, replay_cases
+from napari_breastseg.training.replay import (
+    PhantomCase,
+    can_replay,
+    draw_phantom,
+    replay_cases,
+    whole_phantom,
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,7 @@ def test_a_phantom_is_the_same_each_time_and_has_the_phases_asked_for():
     again = PhantomCase(0, ("post1", "post2"))
     assert list(case.exam().phases) == ["post1", "post2"]
     assert np.array_equal(case.exam().phases["post2"].data, again.exam().phases["post2"].data)
-    assert case.label_map().grid.shape == (2, 448, 448)
+    assert case.label_map().grid.shape == (2, 256, 256)  # a sagittal one
     assert (case.label_map().data == TUMOR).any()
     assert not (PhantomCase(1).label_map().data == TUMOR).any()
 
@@ -187,3 +193,27 @@ def test_small_findings_are_left_out_across_slices_not_within():
     assert kept.tumor.sum() == 48
     assert not kept.tumor[2, 9, 9]
     assert marked(volume, 0.95, 0.2)[0].tumor.sum() == 0
+
+
+def test_slabs_come_in_every_view_and_a_view_can_be_asked_for():
+    drawn = [draw_phantom(number, "P", slices=2, posts=2) for number in range(12)]
+    assert {phantom.exam.grid.end_letters[0][0] for phantom in drawn} == {"F", "R", "A"}
+    for number, phantom in enumerate(drawn):
+        assert list(phantom.exam.phases) == ["pre", "post1", "post2"]
+        assert phantom.truth.grid.shape[0] == 2
+        assert phantom.truth.tumor.any() == (number % 2 == 0)
+    coronal = draw_phantom(0, "P", slices=3, view="coronal")
+    assert coronal.exam.grid.end_letters == (("A", "P"), ("H", "F"), ("R", "L"))
+
+
+@pytest.mark.parametrize(
+    ("view", "slices", "letter"), [("axial", 60, "F"), ("sagittal", 46, "R"), ("coronal", 70, "A")]
+)
+def test_a_whole_phantom_has_the_slices_and_lesions_asked_for(view, slices, letter):
+    phantom = whole_phantom(1, "P", view=view, posts=2, lesions=2)
+    grid = phantom.exam.grid
+    assert grid.end_letters[0][0] == letter
+    assert grid.shape[0] >= slices
+    assert list(phantom.exam.phases) == ["pre", "post1", "post2"]
+    assert 1 <= len(phantom.lesions) <= 2
+    assert not whole_phantom(1, "P", view=view, posts=1, lesions=0).truth.tumor.any()
