@@ -200,10 +200,10 @@ def only_case(cases: Sequence[CaseFiles], path: Path, case_id: str | None = None
     if len(named) == 1:
         return named[0]
     place = "the folder" if any(case.dicom for case in cases) else path.name
-    names = ", ".join(case.case_id for case in cases[:5])
+    names = ", ".join(case.case_id for case in cases[:5]) + (", ..." if len(cases) > 5 else "")
     raise InputError(
         f"Expected one exam{f' called {case_id}' if case_id is not None else ''} in {place}",
-        f"found {len(cases)} cases: {names}{', ...' if len(cases) > 5 else ''}",
+        f"found {len(cases)} case{'' if len(cases) == 1 else 's'}: {names}",
         f"Choose one of them by its name (--case {cases[0].case_id}), or open a folder of slices "
         "as one volume (--stack)",
     )

@@ -65,6 +65,9 @@ def test_it_is_told_and_one_can_be_named(tmp_path: Path) -> None:
     assert formats.open_exam(folder, case_id="P1_right").grid.shape == (5, 6, 5)
     with pytest.raises(InputError, match=r"one exam called P2 in the folder; found 2 cases"):
         formats.open_exam(folder, case_id="P2")
+    write_series(tmp_path / "P3", 2, 1000)
+    with pytest.raises(InputError, match=r"exam called P2 in the folder; found 1 case: P3. Choose"):
+        formats.open_exam(tmp_path / "P3", case_id="P2")
 
 
 def test_slices_that_run_from_left_to_right_keep_their_sides(tmp_path: Path) -> None:
@@ -102,10 +105,11 @@ def test_roles_can_be_named_for_both(tmp_path: Path) -> None:
         {"gap_mm": 2 * STEP_MM},
         {"gap_mm": 3 * STEP_MM},
         {"first_mm": 20.0, "gap_mm": 30.0},
+        {"first_mm": -40.0, "gap_mm": 1.5 * STEP_MM},
         {"ImageOrientationPatient": list(AXIAL), "first_mm": 0.0, "axial": True},
         {"counts": (7, 2)},
     ],
-    ids=["one missing", "two missing", "one breast", "axial", "two slices"],
+    ids=["one missing", "two missing", "one breast", "uneven", "axial", "two slices"],
 )
 def test_what_is_rather_a_gap_stays_refused(tmp_path: Path, elements: dict[str, Any]) -> None:
     if elements.pop("axial", False):
@@ -120,6 +124,13 @@ def test_a_second_gap_stays_refused(tmp_path: Path) -> None:
     write_two_breasts(tmp_path, 2, 1000, position=place, counts=(6, 6))
     with pytest.raises(InputError, match="evenly spaced slices in series 2"):
         formats.open_exam(tmp_path)
+
+
+@pytest.mark.parametrize("steps", [0.3, 1.5, 2.5])
+def test_two_stacks_that_meet_at_the_midline_are_two_breasts(tmp_path: Path, steps: float) -> None:
+    write_two_breasts(tmp_path / "P1", 2, 1000, first_mm=-9.0, gap_mm=steps * STEP_MM)
+    assert formats.open_exam(tmp_path / "P1", case_id="P1_right").grid.shape == (5, 6, 5)
+    assert formats.open_exam(tmp_path / "P1", case_id="P1_left").grid.shape == (4, 6, 5)
 
 
 def test_two_stacks_on_one_side_of_the_scanner_far_apart_are_two_breasts(tmp_path: Path) -> None:

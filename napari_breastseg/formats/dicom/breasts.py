@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...core.volume import Grid
+from .headers import Frame
 from .phases import Decision, decide
 from .stacks import Stack, evenly_stacked, upward
 
@@ -18,6 +19,10 @@ __all__ = ["by_breast", "two_breasts"]
 
 _MISSING = 2
 """So many slices may be missing from one stack; a wider gap lies between two."""
+_OFF_STEP = 0.15
+"""Steps by which a distance differs from a whole number of them, ..."""
+_MIDLINE_MM = 20.0
+"""... and its largest distance from the scanner's middle, if two stacks meet there."""
 _FEWEST = 3
 """Slices of a stack."""
 _APART_MM = 90.0
@@ -41,8 +46,12 @@ def two_breasts(stack: Stack) -> tuple[Stack, Stack] | None:
     if int(np.argmax(np.abs(normal))) != 0:
         return None
     gaps = np.diff(np.array([frame.position_mm for frame in frames]) @ normal)
-    wide = int(np.argmax(gaps))
-    if round(float(gaps[wide] / np.median(gaps))) - 1 <= _MISSING:
+    wide = int(np.argmax(np.abs(gaps - np.median(gaps))))
+    steps = float(gaps[wide] / np.median(gaps))
+    # Two stacks that meet at the midline lie any distance apart; where slices are missing, it is
+    # a whole number of steps.
+    meets = abs(steps - round(steps)) > _OFF_STEP and abs(_x_mm(frames, wide)) < _MIDLINE_MM
+    if round(steps) - 1 <= _MISSING and not meets:
         return None
     base = replace(stack, frames=(), problem=None, is_uneven=False)
     parts = [evenly_stacked(base, list(part)) for part in (frames[: wide + 1], frames[wide + 1 :])]
@@ -84,6 +93,12 @@ def by_breast(stacks: Sequence[Stack]) -> list[tuple[str, tuple[Stack, ...], Dec
     # Without any phase both are asked for.
     are_open = not any(decision.roles) and not any(role for _, _, d in halves for role in d.roles)
     return halves if are_phases or are_open else one
+
+
+def _x_mm(frames: Sequence[Frame], place: int) -> float:
+    """Where the middle between two slices lies along the patient's left and right."""
+    pair = [frame.position_mm for frame in frames[place : place + 2] if frame.position_mm]
+    return sum(position[0] for position in pair) / len(pair)
 
 
 def _middle_x_mm(grid: Grid) -> float:
