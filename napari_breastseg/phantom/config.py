@@ -219,7 +219,7 @@ class PhantomConfig:
     """Signal of suppressed fat relative to the usual (0.6 of the gland's), 0.2 to 2."""
 
     bpe_patches: float = 0.0
-    """Relative enhancement at 90 s that patches of the gland have beyond `bpe`, 0 to 2."""
+    """Relative enhancement at 90 s that patches of the gland have whatever `bpe` is, 0 to 2."""
 
     heart_ghosts: float = 0.0
     """Strength of copies of heart and great vessels along the phase-encoding direction, as a share

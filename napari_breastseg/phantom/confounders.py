@@ -30,7 +30,7 @@ class Confounders:
     clip_rim_mm: float = 1.5
 
     patches: NDArray[np.float32] | None = None
-    """Relative enhancement added to the gland at 90 s, shape (Z, Y, X)."""
+    """Relative enhancement that the gland has at least at 90 s, shape (Z, Y, X)."""
 
     bright_fat: NDArray[np.float32] | None = None
     """0 to 1 where the fat's suppression fails at folds, shape (Z, Y, X)."""

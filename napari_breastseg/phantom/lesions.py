@@ -212,7 +212,10 @@ class _Room:
         along = (coarse.head, coarse.front, lefts)[through]
         low, high = np.sort((axes.head, axes.front, axes.left)[through][[0, -1]])
         slices = np.moveaxis(depth, through, 0)
-        slices[(along < low - half_slice) | (along > high + half_slice)] = 0
+        beside = (along < low - half_slice) | (along > high + half_slice)
+        if beside.all():  # a slab thinner than the lattice's step
+            beside[np.abs(along - (low + high) / 2).argmin()] = False
+        slices[beside] = 0
         if config.field_mm[0] > 3 * wanted_mm:  # whole in the exam, not cut by its ends
             slices[(along < low + wanted_mm) | (along > high - wanted_mm)] *= 0.01
         if not depth.any():

@@ -189,9 +189,10 @@ def _paint_gland(
     )
     fat *= 1 + np.float32(0.07) * crumbs
     plain[flat] = fat + covered * (gland - fat)
-    slow[flat] = covered * gland * np.float32(config.bpe) * patchy
+    uptake = np.float32(config.bpe) * patchy
     if confounders.patches is not None:
-        slow[flat] += covered * gland * confounders.patches[z, y, x]
+        uptake = np.maximum(uptake, confounders.patches[z, y, x])
+    slow[flat] = covered * gland * uptake
     canvas.labels.reshape(-1)[flat[covered >= 0.5]] = Tissue.GLAND
 
     foci = np.zeros(axes.shape, np.float32)

@@ -57,7 +57,7 @@ def slice_range_mm(
     else:
         tip = max(b.tip_mm for b in wanted)
         if shift is None:
-            middle = float(rng.uniform(BREAST_BASE_MM - 10, tip - 12))
+            middle = float(rng.uniform(BREAST_BASE_MM + 5, min(b.tip_mm for b in wanted) - 12))
         else:
             # A thick exam begins before the nipples, and then holds the chest.
             middle = min((tip + BREAST_BASE_MM) / 2, tip + float(rng.uniform(10, 22)) - half)

@@ -242,7 +242,7 @@ def _settings(rng: np.random.Generator, posts: int) -> dict[str, Any]:
         # Whole glands as bright as tumors would teach to miss tumors where only a post phase is
         # there; patches of them are what real exams have.
         "bpe": float(rng.uniform(0, 0.5)),
-        "bpe_patches": sometimes(0.3, 1.2),
+        "bpe_patches": sometimes(0.3, 1.1),
         "fat_level": float(rng.uniform(0.5, 1.2)),
         "noise": float(np.exp(rng.uniform(np.log(0.03), np.log(0.35)))),
         "has_air_noise": bool(rng.random() < 0.7),

@@ -86,12 +86,16 @@ def test_one_sagittal_breast_from_sternum_to_side(side: str) -> None:
     assert {Tissue.MUSCLE, Tissue.LUNG, Tissue.ABDOMEN} <= set(np.unique(phantom.anatomy.data))
 
 
+@pytest.mark.parametrize("slice_mm", [3.0, 1.2])
 @pytest.mark.parametrize("view", FIELDS)
-def test_a_slab_of_any_view_holds_breast_and_lesion_wherever_it_lies(view: str) -> None:
+def test_a_slab_of_any_view_holds_breast_and_lesion_wherever_it_lies(
+    view: str, slice_mm: float
+) -> None:
     middles = set()
     for seed in range(4):
         settings = {**FIELDS[view], "z_center_mm": None}
         settings["shape"] = (2, *settings["shape"][1:])
+        settings["spacing_mm"] = (slice_mm, *settings["spacing_mm"][1:])
         phantom = breast_phantom(seed, view=view, lesions=(LesionSpec("round", 3.0),), **settings)
         lesion = phantom.lesions[0]
         assert lesion.is_cut
