@@ -54,6 +54,9 @@ _LEAST_THICKNESS_MM = 14.0
 _STRIP_MM = 11.0
 """Half the width of the strip over the breastbone between the breasts."""
 
+_HALF_HEIGHT_MM, _HALF_WIDTH_MM = 108.0, 90.0
+"""A breast reaches no farther up or down, or to a side, from its middle."""
+
 _SLIVER_ML = 5.0
 """Less tissue than this on one side is no breast."""
 
@@ -248,12 +251,14 @@ def find_breasts(exam: Exam) -> Breasts:
         image, float(np.median(air)) if air.size else 0.0, front, notch, across_mm, axes.steps_mm
     )
     is_breast = _in_front(body, front, wall.depth_mm, notch, wall.shift_mm, across_mm, axes)
+    stands_out = notch[:, None] - front
+    for is_side in (across_mm < 0, across_mm >= 0):
+        is_breast[:, :, is_side] &= _around(stands_out[:, is_side], (dz, dx))[:, None]
     labels = np.asarray(is_breast * np.where(across_mm < 0, RIGHT, LEFT), np.uint8)
     volumes = {side: _volume_ml(labels == value, axes) for side, value in _SIDES}
     largest = max(volumes.values())
     # Of one breast the field may take in a part of the other: it belongs to the region.
     least = 0.02 if midline.shows_both else 0.35
-    stands_out = notch[:, None] - front
     seen = [
         side
         for side, value in _SIDES
@@ -300,6 +305,26 @@ def _in_front(
     depth_mm = (np.arange(body.shape[1], dtype=np.float32) + 0.5) * dy
     region = body & thick[:, None, :] & (depth_mm[:, None] < behind[:, None, :])
     return np.asarray(region)
+
+
+def _around(stands_out: Floats, steps: tuple[float, float]) -> NDArray[np.bool_]:
+    """Columns of one side that may belong to its breast, by their distance from its middle.
+
+    What stands out of the chest farther away is the axilla, the shoulder or the belly.
+
+    Parameters
+    ----------
+    stands_out : array, shape (Z, X)
+        How far the front lies before the skin over the breastbone, mm.
+    """
+    weights = np.maximum(stands_out - 0.5 * stands_out.max(initial=0), 0)
+    if not weights.any():
+        return np.ones(stands_out.shape, bool)
+    z = np.arange(stands_out.shape[0])[:, None] * steps[0]
+    x = np.arange(stands_out.shape[1])[None] * steps[1]
+    up = z - (weights * z).sum() / weights.sum()
+    across = x - (weights * x).sum() / weights.sum()
+    return np.asarray((up / _HALF_HEIGHT_MM) ** 2 + (across / _HALF_WIDTH_MM) ** 2 < 1)
 
 
 def _volume_ml(mask: NDArray[np.bool_], axes: BodyAxes) -> float:

@@ -44,7 +44,7 @@ _LEAST_OVER_AIR = 1.3
 """Signal below this many times that of air is no signal."""
 
 _INTO_LUNG = 0.75
-_BEFORE_LUNG_MM, _LUNG_WEIGHT = 14.0, 0.9
+_BEFORE_LUNG_MM, _LUNG_WEIGHT = 21.0, 0.8
 """By how much the logarithm falls into the lungs; muscle and ribs before them are so thick, and a
 place so far in front of them counts as weak evidence of the wall."""
 
