@@ -30,6 +30,9 @@ _DIM = 0.6
 """Share of the level that parts air from tissue best from which a voxel counts as tissue: far from
 the coil it is dim."""
 
+_SPECK_ML = 10.0
+"""Smaller pieces apart from the body are noise."""
+
 _FAINT = 0.45
 """Tissue at the front is at least this share as bright as the tissue around."""
 
@@ -76,9 +79,13 @@ def body_mask(image: Floats, steps: tuple[float, float, float]) -> NDArray[np.bo
         share = ndimage.gaussian_filter(body.astype(np.float32), size)
         around = ndimage.gaussian_filter(np.where(body, smooth, 0), size) / np.maximum(share, 1e-3)
         body &= smooth > _FAINT * around
-    closed = ndimage.binary_closing(body, np.ones((1, 3, 3), bool))
-    opened = ndimage.binary_opening(closed | body, np.ones((1, 3, 3), bool))
-    return np.asarray([ndimage.binary_fill_holes(plane) for plane in opened])
+    closed = ndimage.binary_closing(body, np.ones((1, 3, 3), bool)) | body
+    opened = ndimage.binary_opening(closed, np.ones((1, 3, 3), bool))
+    parts, _ = ndimage.label(opened)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    is_large = sizes > _SPECK_ML * 1000 / np.prod(steps)
+    return np.asarray([ndimage.binary_fill_holes(plane) for plane in is_large[parts]])
 
 
 def _noise_level(smooth: Floats, level: float) -> Floats:

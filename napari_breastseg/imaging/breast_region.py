@@ -15,11 +15,10 @@ On a coarse copy of the exam, turned to (feet to head, front to back, right to l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,50 +27,25 @@ from ..core.errors import InputError
 from ..core.volume import Exam, LabelMap
 from .body_axes import BodyAxes
 from .body_front import body_mask, find_midline, front_mm
+from .breast_shape import (
+    LEFT,
+    RIGHT,
+    SIDES,
+    Side,
+    breast_labels,
+    nipple_place,
+    shape_doubts,
+    sides_seen,
+)
 from .chest_wall import find_chest_wall, notch_depth
 
 __all__ = ["LEFT", "MARGIN_MM", "RIGHT", "Breasts", "Side", "find_breasts"]
-
-Side = Literal["right", "left"]
-
-RIGHT, LEFT = 1, 2
-"""Values of the region's label map: the patient's sides."""
 
 MARGIN_MM = 10.0
 """How far from the region a voxel still counts as near: tumors also grow at the chest wall, and the
 region may end a little in front of it."""
 
 Floats = NDArray[np.float32]
-
-_SIDES: tuple[tuple[Side, int], ...] = (("right", RIGHT), ("left", LEFT))
-
-_BACK_MM = 27.0
-"""How far behind the notch a breast reaches at the sides."""
-
-_LEAST_THICKNESS_MM = 14.0
-"""Skin and fat thinner than this over the chest are not a breast."""
-
-_STRIP_MM = 11.0
-"""Half the width of the strip over the breastbone between the breasts."""
-
-_HALF_HEIGHT_MM, _HALF_WIDTH_MM = 108.0, 90.0
-"""A breast reaches no farther up or down, or to a side, from its middle."""
-
-_SLIVER_ML = 5.0
-"""Less tissue than this on one side is no breast."""
-
-_LEAST_FORWARD_MM = 10.0
-"""A breast stands out from the skin over the breastbone by this much or more."""
-
-_LEAST_ML, _MOST_ML = 50.0, 3000.0
-"""Volumes of a breast that are plausible, mL."""
-
-_MOST_RATIO = 5.0
-_LEAST_EVIDENCE = 0.02
-_MOST_CUT = 0.3
-"""Most of the columns in which the body may reach the field's front edge."""
-
-_LEAST_FIELD_MM = 40.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +87,7 @@ class Breasts:
     @property
     def sides(self) -> tuple[Side, ...]:
         """Breasts seen."""
-        return tuple(side for side, _ in _SIDES if side in self.nipples_mm)
+        return tuple(side for side in SIDES if side in self.nipples_mm)
 
     def near(self, margin_mm: float = MARGIN_MM) -> NDArray[np.bool_]:
         """Voxels in a breast or at most `margin_mm` from one: where a tumor may be.
@@ -232,7 +206,6 @@ def find_breasts(exam: Exam) -> Breasts:
         )
     axes = BodyAxes(grid)
     image = axes.mean(exam)
-    dz, dy, dx = axes.steps_mm
     body = body_mask(image, axes.steps_mm)
     if not body.any():
         raise InputError(
@@ -240,133 +213,38 @@ def find_breasts(exam: Exam) -> Breasts:
             f"found none that stands out from the air in exam {exam.case_id}",
             "Continue without a breast region",
         )
+    dz, dy, dx = axes.steps_mm
+    deepest_mm = image.shape[1] * dy
     front = front_mm(body, dy)
-    columns = np.arange(image.shape[2])
-    midline = find_midline(front, axes.across_mm(len(columns)), image.shape[1] * dy)
-    across_mm = np.asarray((columns - midline.column) * dx, np.float64)
-    nearest = np.abs(across_mm) < max(9.0, float(np.abs(across_mm).min()) + 9.0)
-    notch = notch_depth(front, nearest, image.shape[1] * dy, dz)
-    air = image[~body & (image > 0)]
-    wall = find_chest_wall(
-        image, float(np.median(air)) if air.size else 0.0, front, notch, across_mm, axes.steps_mm
-    )
-    is_breast = _in_front(body, front, wall.depth_mm, notch, wall.shift_mm, across_mm, axes)
+    midline = find_midline(front, axes.across_mm(image.shape[2]), deepest_mm)
+    across_mm = np.asarray((np.arange(image.shape[2]) - midline.column) * dx, np.float64)
+    is_middle = np.abs(across_mm) < float(np.abs(across_mm).min()) + 9.0
+    notch = notch_depth(front, is_middle, deepest_mm, dz)
+    wall = find_chest_wall(image, body, front, notch, across_mm, axes.steps_mm)
+    labels = breast_labels(body, front, notch, wall, across_mm, axes.steps_mm)
     stands_out = notch[:, None] - front
-    for is_side in (across_mm < 0, across_mm >= 0):
-        is_breast[:, :, is_side] &= _around(stands_out[:, is_side], (dz, dx))[:, None]
-    labels = np.asarray(is_breast * np.where(across_mm < 0, RIGHT, LEFT), np.uint8)
-    volumes = {side: _volume_ml(labels == value, axes) for side, value in _SIDES}
-    largest = max(volumes.values())
-    # Of one breast the field may take in a part of the other: it belongs to the region.
-    least = 0.02 if midline.shows_both else 0.35
-    seen = [
-        side
-        for side, value in _SIDES
-        if volumes[side] > max(_SLIVER_ML, least * largest)
-        and stands_out[(labels == value).any(axis=1)].max() > _LEAST_FORWARD_MM
-    ]
+    seen = sides_seen(labels, stands_out, midline.shows_both, axes.steps_mm)
     if not seen:
         raise InputError(
             "Expected breasts in the image",
             f"found none in exam {exam.case_id}",
             "Segment the whole exam",
         )
+    doubts = [*midline.doubts, *shape_doubts(labels, seen, wall.evidence, body, axes.steps_mm)]
     nipples = {
-        side: _nipple_mm(front, labels == value, axes) for side, value in _SIDES if side in seen
+        side: _ras_mm(axes, nipple_place(front, labels == SIDES[side], axes.steps_mm))
+        for side in seen
     }
-    doubts = [*midline.doubts, *_doubts(labels, volumes, seen, wall.evidence, body, axes)]
-    body |= (np.arange(body.shape[1])[:, None] * dy) > wall.depth_mm[:, None, :]
+    is_inside = np.arange(body.shape[1])[:, None] * dy > wall.depth_mm[:, None, :]
     return Breasts(
         LabelMap(axes.back(labels), grid),
         tuple(doubts),
         MappingProxyType(nipples),
-        _Surfaces(axes, labels, body, wall.depth_mm, midline.column),
+        _Surfaces(axes, labels, body | is_inside, wall.depth_mm, midline.column),
     )
 
 
-def _in_front(
-    body: NDArray[np.bool_],
-    front: Floats,
-    wall: Floats,
-    notch: Floats,
-    shift: Floats,
-    across_mm: NDArray[np.float64],
-    axes: BodyAxes,
-) -> NDArray[np.bool_]:
-    """The tissue in front of the wall, where it is thick enough to be a breast."""
-    from scipy import ndimage
-
-    dz, dy, dx = axes.steps_mm
-    side = (across_mm >= 0).astype(int)
-    back = notch[:, None] + _BACK_MM + np.maximum(shift[:, side], 0)
-    behind = np.minimum(wall, back)
-    thickness = ndimage.gaussian_filter(behind - front, (6.0 / dz, 6.0 / dx), mode="nearest")
-    thick = (thickness > _LEAST_THICKNESS_MM) & (np.abs(across_mm) > _STRIP_MM)
-    depth_mm = (np.arange(body.shape[1], dtype=np.float32) + 0.5) * dy
-    region = body & thick[:, None, :] & (depth_mm[:, None] < behind[:, None, :])
-    return np.asarray(region)
-
-
-def _around(stands_out: Floats, steps: tuple[float, float]) -> NDArray[np.bool_]:
-    """Columns of one side that may belong to its breast, by their distance from its middle.
-
-    What stands out of the chest farther away is the axilla, the shoulder or the belly.
-
-    Parameters
-    ----------
-    stands_out : array, shape (Z, X)
-        How far the front lies before the skin over the breastbone, mm.
-    """
-    weights = np.maximum(stands_out - 0.5 * stands_out.max(initial=0), 0)
-    if not weights.any():
-        return np.ones(stands_out.shape, bool)
-    z = np.arange(stands_out.shape[0])[:, None] * steps[0]
-    x = np.arange(stands_out.shape[1])[None] * steps[1]
-    up = z - (weights * z).sum() / weights.sum()
-    across = x - (weights * x).sum() / weights.sum()
-    return np.asarray((up / _HALF_HEIGHT_MM) ** 2 + (across / _HALF_WIDTH_MM) ** 2 < 1)
-
-
-def _volume_ml(mask: NDArray[np.bool_], axes: BodyAxes) -> float:
-    return float(np.count_nonzero(mask) * np.prod(axes.steps_mm) / 1000)
-
-
-def _nipple_mm(
-    front: Floats, mask: NDArray[np.bool_], axes: BodyAxes
-) -> tuple[float, float, float]:
-    """The skin that lies farthest to the front."""
-    from scipy import ndimage
-
-    dz, dy, dx = axes.steps_mm
-    smooth = ndimage.gaussian_filter(front, (2.5 / dz, 2.5 / dx), mode="nearest")
-    smooth = np.where(mask.any(axis=1), smooth, np.inf)
-    z, x = np.unravel_index(int(smooth.argmin()), smooth.shape)
-    voxel = axes.voxels(np.array([[z, front[z, x] / dy - 0.5, x]]))[0]
+def _ras_mm(axes: BodyAxes, place: tuple[float, float, float]) -> tuple[float, float, float]:
+    voxel = axes.voxels(np.array([place]))[0]
     r, a, s = (float(v) for v in (axes.grid.affine @ (*voxel, 1))[:3])
     return r, a, s
-
-
-def _doubts(
-    labels: NDArray[np.uint8],
-    volumes: Mapping[Side, float],
-    seen: Sequence[Side],
-    evidence: Floats,
-    body: NDArray[np.bool_],
-    axes: BodyAxes,
-) -> list[str]:
-    """Why the region is not plausible, in plain sentences."""
-    doubts = []
-    field_mm = [count * step for count, step in zip(labels.shape, axes.steps_mm, strict=True)]
-    if min(field_mm) < _LEAST_FIELD_MM:
-        doubts.append(f"the field of view is only {min(field_mm):.0f} mm in one direction")
-    for side in seen:
-        if not _LEAST_ML <= volumes[side] <= _MOST_ML:
-            doubts.append(f"the {side} breast seems to hold {volumes[side]:.0f} mL")
-    if len(seen) == 2 and max(volumes.values()) > _MOST_RATIO * min(volumes.values()):
-        doubts.append("the breasts seem to be of very unlike size")
-    columns = (labels > 0).any(axis=1)
-    if float(evidence[columns].mean()) < _LEAST_EVIDENCE:
-        doubts.append("the chest wall does not stand out from the breast")
-    if float(body[:, 0].any(axis=0).mean()) > _MOST_CUT:
-        doubts.append("the front of the breasts is not in the field of view")
-    return doubts

@@ -114,7 +114,7 @@ def notch_depth(
 
 def find_chest_wall(
     image: Floats,
-    air: float,
+    body: NDArray[np.bool_],
     front: Floats,
     notch: Floats,
     across_mm: NDArray[np.float64],
@@ -126,8 +126,8 @@ def find_chest_wall(
     ----------
     image : array, shape (Z, Y, X)
         Feet to head, front to back, right to left.
-    air : float
-        Signal of air.
+    body : array of bool, shape (Z, Y, X)
+        What is not air.
     front : array, shape (Z, X)
         Depth of the body's front in mm.
     notch : array, shape (Z,)
@@ -141,6 +141,8 @@ def find_chest_wall(
 
     dz, _, dx = steps
     depths = np.arange(_NEAREST_MM, _DEEPEST_MM, steps[1])
+    outside = image[~body & (image > 0)]
+    air = float(np.median(outside)) if outside.size else 0.0
     evidence = _evidence(image, air, front, notch, depths, steps)
     usual = np.interp(np.abs(across_mm), *np.array(_WALL_MM, float).T)
     bulge = np.exp(-0.5 * ((np.abs(across_mm) - _BULGE_AT_MM) / _BULGE_WIDTH_MM) ** 2)
