@@ -53,7 +53,7 @@ def draft(
     device: str = "auto",
     threshold: float = 0.5,
     region: Region | None = None,
-    breasts_only: bool = False,
+    breasts_only: bool | None = None,
     on_progress: OnProgress | None = None,
 ) -> Prediction:
     """A model's outline of the tumor in an exam, to be corrected.
@@ -70,8 +70,9 @@ def draft(
         Probability from which a voxel is tumor, 0 to 1.
     region : tuple of slice, optional
         Slices of voxels along (Z, Y, X); the whole exam by default.
-    breasts_only : bool
-        Mark nothing away from the breasts.
+    breasts_only : bool, optional
+        Mark nothing away from the breasts; by default so in whole exams in which they are outlined
+        reliably.
     on_progress : callable, optional
         Called with each `Progress`.
 

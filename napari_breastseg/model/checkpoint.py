@@ -138,6 +138,9 @@ class ModelInfo(BaseModel):
     metrics: dict[str, float | None] = {}
     """Figures of the validation that chose this step."""
 
+    finding_score: dict[str, Any] | None = None
+    """Weights that order what it finds in a whole exam, see `lesions.finding_score`."""
+
     parent: str | None = None
     """Name and weights hash of the model it was fine-tuned from."""
 

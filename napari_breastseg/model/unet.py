@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -74,13 +74,6 @@ class ModelSpec(BaseModel):
     """Scales at which a slice of unknown pixel size is predicted; the probability is averaged over
     them, as the tumor's size in pixels then says little. For `dims` 2."""
 
-    least_share: float = Field(0.0, ge=0.0, le=1.0)
-    """Smallest share of the exam's largest region that a region must have to be shown; 0 shows all.
-    Training sets it where no accepted mask holds a smaller one."""
-
-    least_share_in: Literal["slices", "volumes"] = "volumes"
-    """What `least_share` was learned on and holds for: single slices, or exams of several."""
-
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Probability of dropping a value in every convolution block while training."""
 
@@ -90,6 +83,17 @@ class ModelSpec(BaseModel):
     foreign: MonaiNetwork | NnunetNetwork | None = Field(None, discriminator="source")
     """A network of another library, with its own preprocessing: the fields that describe ours then
     have no meaning. None for ours."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forget_hidden_regions(cls, values: Any) -> Any:
+        """Earlier versions hid regions under a share of the largest; a score does that now."""
+        gone = ("least_share", "least_share_in")
+        return (
+            {k: v for k, v in values.items() if k not in gone}
+            if isinstance(values, dict)
+            else values
+        )
 
     @field_validator("labels")
     @classmethod

@@ -17,9 +17,11 @@ from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from ..core.region import Region, checked, grown, resampled, smallest, whole
 from ..core.volume import Exam, LabelMap, Volume
-from ..imaging.breast_region import find_breasts
+from ..imaging.breast_region import Breasts, find_breasts
 from ..imaging.preprocessing import Prepared, prepare
-from ..model.checkpoint import Checkpoint
+from ..lesions.finding_score import FindingScore
+from ..lesions.findings import Findings, find
+from ..model.checkpoint import STARTER, Checkpoint, ModelInfo, read_info
 from ..model.unet import folded
 from .devices import choose_device, is_out_of_memory
 from .passes import Views, predict_working
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from ..model.unet import ModelSpec
 
-__all__ = ["Prediction", "predict"]
+__all__ = ["Prediction", "predict", "score_of"]
 
 BREASTS_FIELD_MM = 30.0
 """What a 2D model sees around the breasts when only they are segmented: it should still
@@ -45,7 +47,7 @@ class Prediction:
     """Tumor probability, float32 (Z, Y, X), on the exam's grid; 0 outside the region."""
 
     label_map: LabelMap
-    """Probability at or above the threshold, without the small regions that are hidden."""
+    """The findings that are shown; without findings the probability at or above the threshold."""
 
     threshold: float
     """The threshold used, 0 to 1."""
@@ -62,15 +64,20 @@ class Prediction:
     seconds: float
     """Wall time, reading excluded."""
 
-    least_share: float = 0.0
-    """Smallest share of the largest region that is shown, as the model's spec says."""
+    findings: Findings | None = None
+    """What was found, the most likely lesion first; None for a box, a single slice, and where the
+    size of the voxels is not known."""
 
-    findings_left_out: int = 0
-    """Regions above the threshold that are smaller than that and hidden."""
+    breasts: Breasts | None = None
+    """The breasts that it was restricted to; None where the whole exam was segmented."""
 
     def at_threshold(self, threshold: float) -> LabelMap:
         """Label map at another threshold, without running the network again."""
-        return marked(self.probability, threshold, self.least_share)[0]
+        return (
+            self.label_map
+            if threshold == self.threshold
+            else marked(self.probability, threshold, self.findings)
+        )
 
 
 def predict(
@@ -81,7 +88,7 @@ def predict(
     threshold: float = 0.5,
     region: Region | None = None,
     mirror: bool = False,
-    breasts_only: bool = False,
+    breasts_only: bool | None = None,
 ) -> Job[Prediction]:
     """Segment an exam, its breasts, a slice of it or a box.
 
@@ -101,10 +108,10 @@ def predict(
     mirror : bool
         Average over the image and its left-right mirror image, which takes twice the time and is
         slightly more reliable. Some specs always do so, and average over several scales.
-    breasts_only : bool
+    breasts_only : bool, optional
         Mark nothing farther from the breasts than `breast_region.MARGIN_MM`, and skip what is
-        well away from them. Where the breast region is in doubt, a `Progress.message` says why and
-        nothing is left out.
+        well away from them. By default so for whole exams. Where the breasts are not outlined
+        reliably, a `Progress.message` says why, and nothing is left out.
 
     Yields
     ------
@@ -133,18 +140,12 @@ def predict(
     box = checked(region, exam)
     is_whole = box == whole(exam)
     target = choose_device(device)
+    breasts, is_restricted = yield from _breasts(exam, is_whole, breasts_only)
     near, field = None, whole(exam)
-    if breasts_only:
-        yield Progress("Finding the breasts", 0, 0)
-        breasts = find_breasts(exam)
-        if breasts.is_trusted:
-            near = breasts.near()
-            box = smallest(near, box)
-            field = grown(box, exam, BREASTS_FIELD_MM)
-        else:
-            why = "; ".join(breasts.doubts)
-            message = f"Breasts not outlined ({why}); continuing outside them too"
-            yield Progress("Finding the breasts", 0, 0, message=message)
+    if breasts is not None and is_restricted:
+        near = breasts.near()
+        box = smallest(near, box)
+        field = grown(box, exam, BREASTS_FIELD_MM)
     yield Progress("Preparing", 0, 0)
     spec = checkpoint.spec
     sides = (False, True) if mirror or spec.mirrored else (False,)
@@ -165,25 +166,64 @@ def predict(
     if near is not None:
         probability[~near] = 0
     volume = Volume(probability, exam.grid)
-    # A box or a slice of an exam does not show which region is the largest.
-    is_kind = (exam.grid.shape[0] == 1) == (spec.least_share_in == "slices")
-    share = spec.least_share if is_kind and is_whole else 0.0
-    label_map, left_out = marked(volume, threshold, share)
-    if left_out:
-        regions = "1 small region" if left_out == 1 else f"{left_out} small regions"
-        hidden = f"(under {100 * share:.0f} % of the largest) {'was' if left_out == 1 else 'were'}"
-        yield Progress("Segmenting", 0, 0, message=f"{regions} {hidden} hidden")
+    findings = None
+    if is_whole and exam.grid.shape[0] > 1 and exam.grid.has_spacing:
+        findings = yield from find(
+            volume,
+            exam,
+            threshold=threshold,
+            breasts=breasts if breasts is not None and breasts.is_trusted else None,
+            # What does not even look like breasts is no exam that the score was made for.
+            score=None if breasts is None else score_of(checkpoint.info),
+        )
     return Prediction(
         probability=volume,
-        label_map=label_map,
+        label_map=marked(volume, threshold) if findings is None else findings.mask(),
         threshold=threshold,
         phases=roles,
         device=target.type,
         model=checkpoint.info.identity,
         seconds=time.perf_counter() - started,
-        least_share=share,
-        findings_left_out=left_out,
+        findings=findings,
+        breasts=breasts if is_restricted else None,
     )
+
+
+def _breasts(
+    exam: Exam, is_whole: bool, breasts_only: bool | None
+) -> Job[tuple[Breasts | None, bool]]:
+    """The breasts, where they are needed and can be found, and whether to keep to them."""
+    if breasts_only is None and (not is_whole or exam.grid.shape[0] == 1):
+        return None, False
+    yield Progress("Finding the breasts", 0, 0)
+    try:
+        breasts = find_breasts(exam)
+    except InputError as error:
+        if breasts_only:
+            raise
+        if breasts_only is None and exam.grid.has_spacing:
+            message = f"The whole exam is segmented: {error.found}"
+            yield Progress("Finding the breasts", 0, 0, message=message)
+        return None, False
+    if breasts_only is not False and not breasts.is_trusted:
+        message = f"The whole exam is segmented: {'; '.join(breasts.doubts)}"
+        yield Progress("Finding the breasts", 0, 0, message=message)
+        return breasts, False
+    return breasts, breasts_only is not False
+
+
+def score_of(info: ModelInfo) -> FindingScore | None:
+    """What orders the findings of a model: its own score, else the starter's.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    value = info.finding_score
+    if value is None:
+        value = read_info(STARTER).finding_score
+    return None if value is None else FindingScore.read(value, info.name)
 
 
 def _native(

@@ -1,4 +1,4 @@
-"""From a tumor probability to a label map: the threshold, and small regions that are hidden."""
+"""From a tumor probability to a label map: the threshold, and the findings that are shown."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.volume import TUMOR, Grid, LabelMap, Volume
+from ..lesions.findings import Findings
 
 __all__ = ["PROBABILITY_STEPS", "ProbabilitySteps", "marked"]
 
@@ -31,60 +32,47 @@ class ProbabilitySteps:
 
     grid: Grid
 
-    least_share: float = 0.0
-    """Smallest share of the largest region that is shown."""
+    findings: Findings | None = None
+    """What is shown of it; None shows all."""
 
     @classmethod
-    def of(cls, probability: Volume, least_share: float = 0.0) -> ProbabilitySteps:
+    def of(cls, probability: Volume, findings: Findings | None = None) -> ProbabilitySteps:
         """Steps of a probability volume, 0 to 1."""
         steps = np.empty(probability.data.shape, np.uint8)
         for out, plane in zip(steps, probability.data, strict=True):
             # Not rounded to the nearest: a voxel just below a threshold must stay below it.
             out[:] = np.asarray(plane, np.float32) * np.float32(PROBABILITY_STEPS)
-        return cls(steps, probability.grid, least_share)
+        return cls(steps, probability.grid, findings)
 
     def at_threshold(self, threshold: float) -> LabelMap:
         """Label map at a threshold, which is rounded up to the next half per cent."""
         least = int(np.ceil(round(threshold * PROBABILITY_STEPS, 6)))
-        is_tumor = self.steps >= np.uint8(max(least, 1))
-        _leave_out_small(is_tumor, self.least_share)
-        return LabelMap(is_tumor.view(np.uint8) * np.uint8(TUMOR), self.grid)
+        return _label_map(self.steps >= np.uint8(max(least, 1)), self.grid, self.findings)
 
 
-def marked(probability: Volume, threshold: float, least_share: float = 0.0) -> tuple[LabelMap, int]:
-    """Label map of a probability (Z, Y, X), and how many small regions were hidden.
+def marked(probability: Volume, threshold: float, findings: Findings | None = None) -> LabelMap:
+    """Label map of a probability (Z, Y, X).
 
     Parameters
     ----------
     probability : Volume
     threshold : float
         Probability from which a voxel is tumor.
-    least_share : float
-        Smallest share of the largest region's voxels that a region must have; regions are
-        connected through faces, edges and corners.
+    findings : Findings, optional
+        Only what belongs to one of those shown is marked.
 
     Examples
     --------
     >>> from napari_breastseg.core.volume import Grid
-    >>> row = Volume(np.array([[[0.9, 0.9, 0.9, 0.1, 0.8]]]), Grid((1, 1, 5)))
-    >>> label_map, left_out = marked(row, 0.5, least_share=0.5)
-    >>> label_map.data.tolist(), left_out
-    ([[[1, 1, 1, 0, 0]]], 1)
+    >>> row = Volume(np.array([[[0.9, 0.4, 0.8]]]), Grid((1, 1, 3)))
+    >>> marked(row, 0.5).data.tolist()
+    [[[1, 0, 1]]]
     """
     is_tumor = np.asarray(probability.data, np.float32) >= threshold
-    left_out = _leave_out_small(is_tumor, least_share)
-    return LabelMap(is_tumor.astype(np.uint8) * np.uint8(TUMOR), probability.grid), left_out
+    return _label_map(is_tumor, probability.grid, findings)
 
 
-def _leave_out_small(is_tumor: NDArray[np.bool_], least_share: float) -> int:
-    """Clear regions smaller than a share of the largest, in place; how many those were."""
-    from scipy import ndimage
-
-    if least_share <= 0 or not is_tumor.any():
-        return 0
-    (box,) = ndimage.find_objects(is_tumor.view(np.uint8))  # labeling a whole exam is slow
-    regions, count = ndimage.label(is_tumor[box], np.ones((3, 3, 3)))
-    sizes = np.bincount(regions.ravel(), minlength=count + 1)[1:]
-    is_kept = sizes >= least_share * sizes.max()
-    is_tumor[box] = np.concatenate([[False], is_kept])[regions]
-    return int(count) - int(is_kept.sum())
+def _label_map(is_tumor: NDArray[np.bool_], grid: Grid, findings: Findings | None) -> LabelMap:
+    if findings is not None:
+        is_tumor = findings.cut(is_tumor)
+    return LabelMap(is_tumor.astype(np.uint8) * np.uint8(TUMOR), grid)

@@ -80,7 +80,7 @@ def predict_uncertain(
     *,
     device: str = "auto",
     threshold: float = 0.5,
-    breasts_only: bool = False,
+    breasts_only: bool | None = None,
 ) -> Job[UncertainPrediction]:
     """Segment an exam and tell how well the mask is expected to fit.
 

@@ -13,12 +13,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..core.atomic import storage_errors
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
-from ..core.volume import IGNORE, TUMOR, Exam, LabelMap
+from ..core.volume import IGNORE, Exam, LabelMap
 from ..dataset import Dataset
 from ..imaging.preprocessing import prepare, prepare_labels
 from ..model.unet import ModelSpec
@@ -29,20 +28,12 @@ __all__ = [
     "DatasetCase",
     "DraftedCase",
     "TrainingCase",
-    "least_share",
     "load_cases",
 ]
 
 CORRECTED = 4
 """Bit set on top of a patch's labels where the reader changed the draft: what varies a patch moves
 it with the labels, and the loss takes it off again."""
-
-LEAST_SHARE = 0.2
-ENOUGH_CASES = 16
-"""If this many exams show none, the next one does with a chance of one in 18 (Laplace)."""
-ENOUGH_PATIENTS = 5
-
-_SPECK = 0.005
 
 
 class CaseSource(Protocol):
@@ -170,42 +161,3 @@ def _corrected(draft: LabelMap, accepted: LabelMap) -> LabelMap:
     """1 where the mask is reviewed and says something else than the draft."""
     is_changed = (draft.tumor != accepted.tumor) & (accepted.data != IGNORE)
     return LabelMap(is_changed.astype(np.uint8), accepted.grid)
-
-
-def least_share(cases: Sequence[TrainingCase]) -> dict[str, Any]:
-    """Fields of a model spec: share of the largest region under which regions are hidden.
-
-    A fifth, where so many fully reviewed exams show no smaller region that the next exam hardly
-    will; else 0, and all regions are shown. Single voxels are slips of the brush. What
-    single slices show holds for single slices only: a satellite may lie in another one.
-
-    Parameters
-    ----------
-    cases : sequence of TrainingCase
-
-    Returns
-    -------
-    dict
-        `least_share` and `least_share_in`.
-
-    References
-    ----------
-    Isensee et al.: nnU-Net, Nat Methods 2021, doi 10.1038/s41592-020-01008-z (postprocessing that
-    follows from the training data).
-    """
-    clear = {"least_share": 0.0, "least_share_in": "volumes"}
-    seen: dict[str, list[str]] = {"slices": [], "volumes": []}
-    for case in cases:
-        regions, _ = ndimage.label(case.labels == TUMOR, np.ones((3, 3, 3)))
-        sizes = np.bincount(regions.ravel())[1:]
-        if not sizes.size:
-            continue
-        sizes = sizes[sizes >= _SPECK * sizes.max()]
-        if sizes.min() < LEAST_SHARE * sizes.max():
-            return clear
-        if not (case.labels == IGNORE).any():
-            seen["slices" if len(case.labels) == 1 else "volumes"].append(case.patient_id)
-    for kind in ("volumes", "slices"):
-        if len(seen[kind]) >= ENOUGH_CASES and len(set(seen[kind])) >= ENOUGH_PATIENTS:
-            return {"least_share": LEAST_SHARE, "least_share_in": kind}
-    return clear

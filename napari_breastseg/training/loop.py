@@ -24,7 +24,7 @@ from ..model.unet import ModelSpec
 from ..predict.devices import choose_device
 from .augmentation import RANGES, Augmentation
 from .batches import BatchMaker, batches_from
-from .cases import CaseSource, TrainingCase, least_share, load_cases
+from .cases import CaseSource, TrainingCase, load_cases
 from .config import TrainConfig
 from .events import EventLog
 from .learner import Learner
@@ -149,7 +149,8 @@ def train(
             """What model.json says of the weights that had this Dice at this step."""
             return ModelInfo(
                 name=name or output.resolve().name,
-                spec=spec.model_copy(update=least_share(learned)),
+                spec=spec,
+                finding_score=None if base is None else base.info.finding_score,
                 training=_record(learned, held_out, base, config, run.step, datasets, fold),
                 parent=None if base is None else base.info.identity,
                 licence="not stated" if base is None else base.info.licence,

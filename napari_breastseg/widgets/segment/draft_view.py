@@ -100,7 +100,7 @@ class DraftView(QObject):
             "The current mask holds work that has not been accepted. Replace it with the new draft?"
         ):
             return
-        probability = ProbabilitySteps.of(prediction.probability, prediction.least_share)
+        probability = ProbabilitySteps.of(prediction.probability, prediction.findings)
         draft = Draft(source.case_id, prediction.label_map, prediction.model, probability)
         took = f"{time_words(prediction.seconds)} on {prediction.device}"
         shown = self._show(source, draft, region, prediction.threshold, took)
