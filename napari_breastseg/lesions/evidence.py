@@ -129,8 +129,9 @@ class Surroundings:
         if "pre" in exam.phases:
             before = np.asarray(exam.phases["pre"].data[where], np.float32)
             rise = _usual(post - before)
-            fallen = (post - before)[post < before]
-            noise = float(np.sqrt(np.mean(fallen**2))) if fallen.size else 1.0
+            fallen = (before - post)[post < before]
+            # Of a normal distribution's negative half; what moved is a small part of it.
+            noise = float(np.median(fallen)) / 0.6745 if fallen.size else 1.0
         return cls(exam, probability, breasts, labels, _usual(post), rise, max(noise, 1e-6), posts)
 
 
