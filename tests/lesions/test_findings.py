@@ -24,12 +24,12 @@ def ball(center, radius_mm):
 
 
 def exam_of(lesion, *, later=1.0, vessel=None):
-    """Tissue of 100 that rises by 10, a lesion by 100 and then `later` of it."""
+    """Tissue of 100 that rises by 2, a lesion by 92 and then `later` of it."""
     rng = np.random.default_rng(0)
     noise = [rng.normal(0, 3, GRID.shape).astype(np.float32) for _ in range(3)]
     pre = 100 + noise[0]
-    post = pre + 10 + noise[1] + 90 * lesion
-    last = pre + 15 + noise[2] + 90 * later * lesion
+    post = pre + 2 + noise[1] + 90 * lesion
+    last = pre + 3 + noise[2] + 90 * later * lesion
     if vessel is not None:
         post += 150 * vessel
         last += 150 * vessel
