@@ -96,6 +96,11 @@ def test_a_model_of_all_phases_takes_those_there_are(roles, used):
     assert spec.uses_all_posts
 
 
+def test_models_that_hid_small_regions_still_open():
+    spec = ModelSpec.model_validate({"least_share": 0.2, "least_share_in": "slices"})
+    assert spec == ModelSpec()
+
+
 def test_even_that_model_needs_something():
     spec = ModelSpec(inputs=("post1", "post1-pre"), missing="zero")
     with pytest.raises(InputError, match="phase post1 for model starter"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -295,7 +297,7 @@ def test_closing_the_job_between_batches_stops_it(monkeypatch):
 
 
 def test_a_kept_probability_is_cut_as_the_whole_one() -> None:
-    from napari_breastseg.core.volume import Grid, Volume
+    from napari_breastseg.lesions.findings import find
     from napari_breastseg.predict.thresholding import ProbabilitySteps, marked
 
     rng = np.random.default_rng(0)
@@ -303,9 +305,15 @@ def test_a_kept_probability_is_cut_as_the_whole_one() -> None:
     data[:, :, 9:11] = 0  # two findings that do not touch
     data[2:4, 2:15, 2:8] = 1
     volume = Volume(data, Grid(data.shape))
-    for least_share in (0.0, 0.2):
-        kept = ProbabilitySteps.of(volume, least_share)
+    grid = Grid(data.shape, np.diag([2.0, 1.0, 1.0, 1.0]))
+    findings = drain(find(Volume(data, grid), Exam("P", {"post1": Volume(data, grid)})))
+    held_back = replace(
+        findings, findings=tuple(replace(f, is_shown=f.number == 1) for f in findings.findings)
+    )
+    assert len(held_back.weaker) >= 1
+    for shown in (None, findings, held_back):
+        kept = ProbabilitySteps.of(volume, shown)
         assert kept.steps.nbytes * 4 == data.nbytes
         for threshold in (0.01, 0.33, 0.5, 0.71, 1.0):
-            wanted, _ = marked(volume, threshold, least_share)
+            wanted = marked(volume, threshold, shown)
             np.testing.assert_array_equal(kept.at_threshold(threshold).data, wanted.data)

@@ -1,20 +1,16 @@
 """What keeps a model from forgetting: replayed phantoms, kept statistics, shares of the base."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 from test_training import CASES, SPEC, config, require_same_weights, weights_of
 
 from napari_breastseg.core.progress import drain
-from napari_breastseg.core.volume import IGNORE, TUMOR, Exam, Grid, Volume
+from napari_breastseg.core.volume import TUMOR
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.unet import ModelSpec
-from napari_breastseg.predict.prediction import predict
-from napari_breastseg.predict.thresholding import marked
 from napari_breastseg.training import train
-from napari_breastseg.training.cases import ENOUGH_CASES, LEAST_SHARE, TrainingCase, least_share
+from napari_breastseg.training.cases import TrainingCase
 from napari_breastseg.training.patches import MixedSource, PatchSource
 from napari_breastseg.training.planning import plan_config
 from napari_breastseg.training.replay import (
@@ -128,71 +124,6 @@ def test_fine_tuning_replays_and_stays_near_the_base_unless_told_otherwise():
     assert (usual.replay, usual.base_share, usual.norm_statistics) == (0.25, 0.65, "base")
     assert plan_config(is_fine_tuning=True, cases=8, base_share=0.0).base_share == 0.0
     assert plan_config(is_fine_tuning=False, cases=8).base_share == 0.0
-
-
-def case_with(*sizes: int, patient: str = "A", depth: int = 2, seen: bool = True) -> TrainingCase:
-    labels = np.zeros((depth, 40, 40), np.uint8)
-    for number, size in enumerate(sizes):
-        labels[0, 2 * number, :size] = TUMOR
-    if not seen:
-        labels[1] = IGNORE
-    phases = np.zeros((1, depth, 40, 40), np.float16)
-    return TrainingCase("A", patient, phases, ("post1",), labels)
-
-
-def test_a_model_of_many_exams_with_one_finding_each_leaves_small_ones_out():
-    def share(cases):
-        return least_share(cases)["least_share"]
-
-    many = [case_with(30, patient=f"P{n}") for n in range(ENOUGH_CASES)]
-    assert least_share(many) == {"least_share": LEAST_SHARE, "least_share_in": "volumes"}
-    assert share(many[1:]) == 0.0
-    assert share([case_with(30)] * ENOUGH_CASES) == 0.0  # one patient says little of others
-    assert share([*many, case_with(30, 5)]) == 0.0
-    assert share([*many, case_with(30, 10)]) == LEAST_SHARE
-    assert share([*many[1:], case_with(30, seen=False)]) == 0.0
-    assert share([case_with(patient=f"P{n}") for n in range(ENOUGH_CASES)]) == 0.0
-    slices = [case_with(30, patient=f"P{n}", depth=1) for n in range(ENOUGH_CASES)]
-    assert least_share(slices)["least_share_in"] == "slices"
-
-
-def test_the_trained_model_says_how_small_a_finding_it_marks(tmp_path):
-    many = [replace(CASES[0], case_id=f"N{n}", patient_id=f"N{n}") for n in range(ENOUGH_CASES)]
-    result = drain(train(many, tmp_path / "many", spec=SPEC, config=config(steps=1)))
-    assert (result.info.spec.least_share, result.info.spec.least_share_in) == (
-        LEAST_SHARE,
-        "slices",
-    )
-    result = drain(train(CASES, tmp_path / "few", spec=SPEC, config=config(steps=1)))
-    assert result.info.spec.least_share == 0.0
-
-
-def test_a_box_a_slice_or_another_kind_of_exam_loses_no_finding(base):
-    spec = SPEC.model_copy(update={"least_share": 1.0})
-    leaving = checkpoint.Checkpoint(base.info.model_copy(update={"spec": spec}), base.network)
-    image = np.random.default_rng(0).normal(100, 10, (2, 48, 40)).astype(np.float32)
-    image[0, 10:20, 10:20] += 120
-    image[0, 30:36, 25:31] += 120
-    exam = Exam("P001", {"post1": Volume(image, Grid(image.shape))})
-    region = (slice(0, 1), slice(0, 48), slice(0, 40))
-    assert drain(predict(leaving, exam, device="cpu")).least_share == 1.0
-    assert drain(predict(leaving, exam, device="cpu", region=region)).least_share == 0.0
-    single = Exam("P002", {"post1": Volume(image[:1], Grid((1, 48, 40)))})
-    assert drain(predict(leaving, single, device="cpu")).least_share == 0.0
-
-
-def test_small_findings_are_left_out_across_slices_not_within():
-    probability = np.zeros((3, 12, 12), np.float32)
-    probability[:, 2:6, 2:6] = 0.9  # 48 voxels in three slices
-    probability[2, 9, 9] = 0.9
-    volume = Volume(probability, Grid(probability.shape))
-    everything, none = marked(volume, 0.5)
-    kept, left_out = marked(volume, 0.5, 0.2)
-    assert (none, left_out) == (0, 1)
-    assert everything.tumor.sum() == 49
-    assert kept.tumor.sum() == 48
-    assert not kept.tumor[2, 9, 9]
-    assert marked(volume, 0.95, 0.2)[0].tumor.sum() == 0
 
 
 def test_slabs_come_in_every_view_and_a_view_can_be_asked_for():
