@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..core.atomic import write_bytes, write_text
 from ..core.errors import InputError
-from .unet import ModelSpec, build
+from .unet import ModelSpec, build, folded
 
 if TYPE_CHECKING:
     import torch
@@ -172,6 +173,11 @@ class Checkpoint:
     def spec(self) -> ModelSpec:
         """The model's spec."""
         return self.info.spec
+
+    @cached_property
+    def fast_network(self) -> nn.Module:
+        """The network with its batch norms folded, made once: to predict with, not to train."""
+        return folded(self.network)
 
 
 def is_checkpoint(folder: Path) -> bool:

@@ -22,7 +22,6 @@ from ..imaging.preprocessing import Prepared, prepare
 from ..lesions.finding_score import FindingScore
 from ..lesions.findings import Findings, find
 from ..model.checkpoint import STARTER, Checkpoint, ModelInfo, read_info
-from ..model.unet import folded
 from .devices import choose_device, is_out_of_memory
 from .passes import Views, predict_working
 from .thresholding import marked
@@ -240,9 +239,8 @@ def _native(
     prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
     grids = prepared.grid.shape, prepared.phases.shape[1:]
     working = resampled(box, *grids)
-    network = folded(checkpoint.network)
     tumor = yield from predict_working(
-        network,
+        checkpoint.fast_network,
         spec,
         prepared,
         device,
