@@ -31,7 +31,7 @@ ShowPaths = Annotated[
 
 CSV_COLUMNS = (
     *("case_id", "status", "source", "mask", "probability", "phases", "times_s", "series"),
-    *("threshold", "breasts_only", "tumor_voxels", "tumor_ml", "findings_left_out"),
+    *("threshold", "breasts_only", "tumor_voxels", "tumor_ml", "findings", "weaker_findings"),
     *("predicted_dice", "spacing_mm", "device", "seconds", "notes", "error"),
 )
 """Columns of `predict --csv`: keys of a row, in order."""
@@ -69,12 +69,12 @@ def done_row(
     mask: Path,
     probability: Path | None,
     times_s: Any,
-    breasts_only: bool,
     predicted_dice: float | None = None,
 ) -> dict[str, Any]:
     """The row of a segmented case."""
     grid = prediction.label_map.grid
     voxels = int(prediction.label_map.tumor.sum())
+    findings = prediction.findings
     row = {
         "case_id": case.case_id,
         "status": "done",
@@ -86,14 +86,15 @@ def done_row(
         **_decision(case, prediction),
         "threshold": prediction.threshold,
         "tumor_voxels": voxels,
-        "findings_left_out": prediction.findings_left_out,
+        "findings": None if findings is None else len(findings.shown),
+        "weaker_findings": None if findings is None else len(findings.weaker),
         "tumor_ml": None
         if grid.voxel_ml is None or grid.shape[0] == 1
         else round(voxels * grid.voxel_ml, 4),
         "spacing_mm": grid.spacing_mm,
         "device": prediction.device,
         "seconds": round(prediction.seconds, 3),
-        "breasts_only": breasts_only,
+        "breasts_only": prediction.breasts is not None,
     }
     return row if predicted_dice is None else {**row, "predicted_dice": round(predicted_dice, 4)}
 

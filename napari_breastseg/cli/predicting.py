@@ -45,12 +45,14 @@ def predict(
         ),
     ] = False,
     breasts: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--breasts",
-            help="Keep only tumor in the breasts, unless they are not found beyond doubt.",
+            "--breasts/--whole-exam",
+            help="Keep only tumor in the breasts (refused where none are found), or segment all; "
+            "by default the breasts where they are found beyond doubt.",
+            show_default=False,
         ),
-    ] = False,
+    ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="CSV file to write too, one row per case.")
     ] = None,
@@ -98,7 +100,6 @@ def predict(
                 mask=case.mask,
                 probability=case.probability if prob else None,
                 times_s=exam.times_s,
-                breasts_only=breasts,
                 predicted_dice=expected,
             )
         )

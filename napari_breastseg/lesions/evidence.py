@@ -228,7 +228,7 @@ def _place(
         values["edge_mm"] = float(min(ends))
     if breasts is None:
         return values
-    few = voxels[:: max(1, len(voxels) // 200)]
+    few = voxels[:: max(1, len(voxels) // 200)].astype(np.float64)
     values["skin_mm"] = float(np.median(breasts.skin_mm(few)))
     values["wall_mm"] = float(np.median(breasts.wall_mm(few)))
     values["inside"] = float((breasts.labels.data[tuple(voxels.T)] > 0).mean())
@@ -242,11 +242,10 @@ def _mirrored(around: Surroundings, breasts: Breasts, center: NDArray[np.float64
     if len(breasts.nipples_mm) < 2:
         return None
     point = grid.affine[:3, :3] @ center + grid.affine[:3, 3]
-    nipples = {side: np.array(place) for side, place in breasts.nipples_mm.items()}
-    own = min(nipples, key=lambda side: abs(float(nipples[side][0] - point[0])))
-    other = "left" if own == "right" else "right"
-    across, *rest = point - nipples[own]
-    target = nipples[other] + np.array([-across, *rest])
+    nipples = [np.array(place) for place in breasts.nipples_mm.values()]
+    own, other = sorted(nipples, key=lambda nipple: abs(float(nipple[0] - point[0])))
+    across, *rest = point - own
+    target = other + np.array([-across, *rest])
     middle = np.linalg.solve(grid.affine[:3, :3], target - grid.affine[:3, 3])
     reach = _MIRROR_MM / np.array(grid.voxel_size)
     low, high = np.rint(middle - reach).astype(int), np.rint(middle + reach).astype(int) + 1
@@ -280,8 +279,9 @@ def _sample(exam: Exam, breasts: Breasts | None) -> tuple[NDArray[np.intp], ...]
     if breasts is not None:
         chosen = np.flatnonzero(breasts.labels.data)
     else:
-        data = exam.phases[(post_roles(exam) or tuple(exam.phases))[0]].data
-        chosen = np.flatnonzero(data > 0.1 * np.percentile(data[::3, ::3, ::3], 99))
+        data = np.asarray(exam.phases[(post_roles(exam) or tuple(exam.phases))[0]].data)
+        bright = np.percentile(np.asarray(data[::3, ::3, ::3], np.float32), 99)
+        chosen = np.flatnonzero(np.greater(data, 0.1 * bright))
     if not chosen.size:
         chosen = np.arange(int(np.prod(exam.grid.shape)))
     chosen = chosen[:: max(1, chosen.size // _SAMPLE)]

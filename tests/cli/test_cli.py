@@ -229,16 +229,22 @@ def test_breasts_leaves_out_the_rest_and_is_refused_where_none_are(run, model, s
     exam = tmp_path / "P1.nii.gz"
     formats.write_volume(exam, phantom.exam.phases["post1"])
     words = ["predict", exam, slices / "S0.png", "--model", model, "--json"]
-    _, stdout, _ = run(*words, "--output", tmp_path / "all")
+    _, stdout, _ = run(*words, "--output", tmp_path / "all", "--whole-exam")
     assert [row["breasts_only"] for row in json.loads(stdout)["cases"]] == [False, False]
+    code, stdout, _ = run(*words, "--output", tmp_path / "default")
+    assert [row["breasts_only"] for row in json.loads(stdout)["cases"]] == [True, False]
+    assert code == 0
     code, stdout, stderr = run(*words, "--output", tmp_path / "o", "--breasts")
     assert code == 1  # a picture of no known size has no breasts to find
     assert "Expected  an exam with known sides and spacing to find the breasts" in stderr
     done, failed = json.loads(stdout)["cases"]
     assert (done["breasts_only"], failed["status"]) == (True, "failed")
     masks = [formats.read_label_map(tmp_path / f / "P1.nii.gz").tumor for f in ("all", "o")]
-    np.testing.assert_array_equal(masks[1], masks[0] & find_breasts(formats.open_exam(exam)).near())
+    near = find_breasts(formats.open_exam(exam)).near()
+    assert not (masks[1] & ~near).any()
     assert 0 < masks[1].sum() < masks[0].sum()
+    same = formats.read_label_map(tmp_path / "default" / "P1.nii.gz").tumor
+    np.testing.assert_array_equal(masks[1], same)
 
 
 def test_a_folder_of_slices_is_one_case_each_or_one_stack(run, model, slices, tmp_path):

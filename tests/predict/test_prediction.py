@@ -106,18 +106,22 @@ def phantom():
 def test_only_near_the_breasts_marks_no_heart(phantom):
     exam, near = phantom.exam, find_breasts(phantom.exam).near()
     checkpoint = oracle(inputs=("post1-pre", "post1"), percentiles=(0.5, 90.0))
-    everywhere = drain(predict(checkpoint, exam, device="cpu"))
-    assert everywhere.label_map.tumor[phantom.anatomy.data == Tissue.HEART].mean() > 0.5
-    found = drain(predict(checkpoint, exam, device="cpu", breasts_only=True))
-    assert not found.label_map.tumor[phantom.anatomy.data == Tissue.HEART].any()
-    np.testing.assert_array_equal(found.label_map.tumor, everywhere.label_map.tumor & near)
+    everywhere = drain(predict(checkpoint, exam, device="cpu", breasts_only=False))
+    assert everywhere.breasts is None
+    heart = phantom.anatomy.data == Tissue.HEART
+    assert (everywhere.probability.data[heart] >= 0.5).mean() > 0.5
+    found = drain(predict(checkpoint, exam, device="cpu"))
+    assert not found.label_map.tumor[heart].any()
+    np.testing.assert_array_equal(
+        found.probability.data, np.where(near, everywhere.probability.data, 0)
+    )
     assert found.label_map.tumor[phantom.truth.tumor].mean() > 0.5
     # Another threshold brings nothing back
     assert not found.at_threshold(0.01).tumor[~near].any()
     # A slice of it
     region = (slice(10, 11), slice(None), slice(None))
     part = drain(predict(checkpoint, exam, device="cpu", region=region, breasts_only=True))
-    np.testing.assert_array_equal(part.label_map.tumor[10], found.label_map.tumor[10])
+    np.testing.assert_array_equal(part.probability.data[10], found.probability.data[10])
     assert not np.delete(part.label_map.tumor, 10, axis=0).any()
 
 
@@ -131,7 +135,7 @@ class Seeing(Bright):
 
 def test_for_the_breasts_alone_a_model_sees_them_and_what_is_around(phantom, monkeypatch):
     seen = {}
-    monkeypatch.setattr("napari_breastseg.predict.prediction.folded", lambda network: network)
+    monkeypatch.setattr("napari_breastseg.model.checkpoint.folded", lambda network: network)
     for breasts_only in (False, True):
         network = Seeing().eval()
         model = Checkpoint(oracle().info, network)

@@ -98,7 +98,7 @@ class SegmentPanel(QWidget):
         with errors_shown():
             source, folder, exam = self._ready()
             region, settings = self.region.value(self._viewer, source, exam), self._settings()
-            settings["breasts_only"] = self.region.breasts.isChecked()
+            settings["breasts_only"] = None if self.region.breasts.isChecked() else False
             self.result.setText("")
             self.runner.start(
                 "Segmenting",

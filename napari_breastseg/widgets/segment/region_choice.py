@@ -37,13 +37,14 @@ class RegionChoice(QWidget):
 
     def __init__(self, draw_box: Callable[[], object]) -> None:
         super().__init__()
-        self.whole = QRadioButton("Whole")
-        self.whole.setToolTip("Segment the whole exam")
-        self.whole.setChecked(True)
         self.breasts = QRadioButton("Breasts")
         self.breasts.setToolTip(
-            "Segment the whole exam, but mark nothing outside the breasts, such as the heart"
+            "Segment the breasts: nothing outside them, such as the heart, is marked.\n"
+            "Where they cannot be outlined reliably the whole exam is segmented, and you are told."
         )
+        self.breasts.setChecked(True)
+        self.whole = QRadioButton("Whole")
+        self.whole.setToolTip("Segment the whole exam, axilla and chest wall included")
         self.slice = QRadioButton("Slice")
         self.slice.setToolTip("Segment the current slice only")
         self.box = QRadioButton("Box")
@@ -51,7 +52,7 @@ class RegionChoice(QWidget):
         group = QButtonGroup(self)
         first_row = QHBoxLayout()
         first_row.setContentsMargins(0, 0, 0, 0)
-        for choice in (self.whole, self.breasts, self.slice, self.box):
+        for choice in (self.breasts, self.whole, self.slice, self.box):
             group.addButton(choice)
             first_row.addWidget(choice)
         first_row.addStretch(1)
