@@ -67,7 +67,7 @@ def body_mask(image: Floats, steps: tuple[float, float, float]) -> NDArray[np.bo
     if bright <= 0:
         return np.zeros(image.shape, bool)
     scale = np.sqrt(np.clip(smooth / bright, 0, 1))
-    level = _DIM * bright * float(threshold_otsu(scale[:, : image.shape[1] // 2])) ** 2
+    level = _DIM * bright * float(threshold_otsu(scale[:, : image.shape[1] // 2].ravel())) ** 2
     is_tissue = smooth > np.maximum(level, _noise_level(smooth, level))[:, None, None]
     parts, count = ndimage.label(is_tissue)
     if not count:
