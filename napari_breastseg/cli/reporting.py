@@ -69,9 +69,12 @@ def report(
         print_json({"source": source, **report_json(result, changes)})
         return
     rows = [lesion_words(lesion) for lesion in (*result.lesions, result.total)]
-    print_table(list(rows[0]), [list(row.values()) for row in rows])
+    columns = [name for name in rows[0] if any(row[name] for row in rows)]
+    print_table(columns, [[row[name] for name in columns] for row in rows])
     for change in changes:
         typer.echo(f"Since the prior visit: {change_words(change)}")
+    for sentence in result.nothing_found:
+        typer.echo(sentence)
     for note in dict.fromkeys((*result.notes, *result.total.kinetics.notes)):
         say(f"note: {note}")
     if output is not None:

@@ -1,6 +1,7 @@
 """Lesions of a mask: volume, diameters, shape, side, enhancement curve and curve type.
 
-Volumes, diameters and curves are exact for the given mask; even the smallest component counts.
+Volumes, diameters and curves are exact for the given mask; what is too small for a lesion counts in
+the total. Findings, what a model marks, are ordered by a trained score.
 """
 
 from .change import Change, compare_visits

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from ..imaging.breast_region import Breasts
     from .finding_score import FindingScore
 
-__all__ = ["SMALLEST_MM", "Finding", "Findings", "candidates", "find"]
+__all__ = [
+    "SMALLEST_MM",
+    "Finding",
+    "Findings",
+    "candidates",
+    "evidence_json",
+    "find",
+    "least_voxels",
+]
 
 SMALLEST_MM = 4.0
 """Diameter of the ball whose volume a finding must have: what is smaller cannot be told from a
@@ -225,7 +233,7 @@ def candidates(
     parts, count = ndimage.label(inner, np.ones((3, 3, 3)))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     # What filling and joining added must not make a finding of what no voxel supports.
-    is_large = sizes >= _least_voxels(grid)
+    is_large = sizes >= least_voxels(grid)
     chosen = np.flatnonzero(is_large)
     if len(chosen) > _MOST:
         chosen = chosen[np.argsort(-sizes[chosen])[:_MOST]]
@@ -242,7 +250,7 @@ def _join_voxels(grid: Grid) -> tuple[int, int, int]:
     return z, y, x
 
 
-def _least_voxels(grid: Grid) -> int:
+def least_voxels(grid: Grid) -> int:
     """Voxels that make a finding: a ball of `SMALLEST_MM`, or a disc of it in a single slice."""
     if grid.spacing_mm is None:
         return 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,14 @@ from ..core.progress import Job, Progress
 from ..core.volume import Exam, Grid, LabelMap
 from ..imaging.breast_region import Breasts
 from .change import kept_ids, order_of
+from .findings import SMALLEST_MM, least_voxels
 from .kinetics import PE_THRESHOLD_PERCENT, Kinetics, describe_kinetics
 from .location import Location, locate
 from .records import TOTAL, Lesion, LesionReport, Side
 from .shape import measure_shape
+
+if TYPE_CHECKING:
+    from .findings import Findings
 
 __all__ = ["measure_lesions"]
 
@@ -29,14 +33,16 @@ def measure_lesions(
     label_map: LabelMap,
     *,
     breasts: Breasts | None = None,
+    findings: Findings | None = None,
     previous: LesionReport | None = None,
     injection_s: float | None = None,
     pe_threshold_percent: float = PE_THRESHOLD_PERCENT,
 ) -> Job[LesionReport]:
-    """Measure every connected component of a mask, and all of them together.
+    """Measure every lesion of a mask, and all of them together.
 
-    Voxels are connected over faces, edges and corners, as `scores` counts lesions. `ignore`
-    counts as no tumor.
+    A lesion is a connected component that is not smaller than a ball of `findings.SMALLEST_MM`;
+    what is smaller counts in the total only. Voxels are connected over faces, edges and corners,
+    as `scores` counts lesions. `ignore` counts as no tumor.
 
     Parameters
     ----------
@@ -48,6 +54,9 @@ def measure_lesions(
         As from `find_breasts`. If trusted it gives a lesion's side, quadrant, clock position and
         distance from the nipple, and the share of it outside the breasts. Else the side is that
         of the field of view if this shows both breasts, or that of the patient coordinates.
+    findings : Findings, optional
+        What a model found in the exam: each lesion gets the score of the finding with which it
+        shares most voxels, and the most likely lesion comes first.
     previous : LesionReport, optional
         An earlier report of the case, so that lesions keep their ids.
     injection_s : float, optional
@@ -64,7 +73,7 @@ def measure_lesions(
     Raises
     ------
     InputError
-        If the mask lies on another grid, or the threshold is not a positive number.
+        If the mask or the findings lie on another grid, or the threshold is not a positive number.
 
     Examples
     --------
@@ -83,19 +92,26 @@ def measure_lesions(
     if breasts is not None:
         breasts.labels.require_grid(exam.grid, exam.case_id)
         breasts = breasts if breasts.is_trusted else None
+    if findings is not None and not findings.grid.matches(exam.grid):
+        raise InputError(
+            f"Expected findings on the grid of exam {exam.case_id}, {exam.grid.describe()}",
+            f"they are on {findings.grid.describe()}",
+            "Segment this exam again",
+        )
     if not (np.isfinite(pe_threshold_percent) and pe_threshold_percent > 0):
         raise InputError(
             "Expected an enhancement threshold above 0 %",
             f"found {pe_threshold_percent:g}",
             "Use 70, the usual value",
         )
-    return _measure(exam, label_map, breasts, previous, injection_s, pe_threshold_percent)
+    return _measure(exam, label_map, breasts, findings, previous, injection_s, pe_threshold_percent)
 
 
 def _measure(
     exam: Exam,
     label_map: LabelMap,
     breasts: Breasts | None,
+    findings: Findings | None,
     previous: LesionReport | None,
     injection_s: float | None,
     pe_threshold_percent: float,
@@ -104,7 +120,7 @@ def _measure(
 
     yield Progress("Finding lesions", 0, 0)
     grid, tumor = exam.grid, label_map.tumor
-    found, count = ndimage.label(tumor, np.ones((3, 3, 3), bool))
+    found, count, specks = _components(tumor, grid)
     boxes = ndimage.find_objects(found)
     lesions: list[Lesion] = []
     for number, box in enumerate(boxes, start=1):
@@ -117,7 +133,8 @@ def _measure(
             injection_s=injection_s,
             pe_threshold_percent=pe_threshold_percent,
         )
-        lesions.append(_lesion(mask, box, grid, breasts, kinetics))
+        lesion = _lesion(mask, box, grid, breasts, kinetics)
+        lesions.append(lesion if findings is None else _matched(lesion, mask, box, findings))
     yield Progress("Measuring lesions", count, count)
     ids = kept_ids(
         found,
@@ -125,12 +142,12 @@ def _measure(
         [lesion.volume_px for lesion in lesions],
         previous,
     )
-    order = sorted(range(count), key=lambda place: order_of(ids[place]))
+    order = sorted(range(count), key=lambda place: _rank(lesions[place], ids[place]))
     places = np.zeros(count + 1, np.min_scalar_type(max(count, 256)))
     places[[place + 1 for place in order]] = np.arange(1, count + 1)
     named = tuple(replace(lesions[place], id=ids[place]) for place in order)
     kinetics = Kinetics()
-    if count:
+    if tumor.any():
         kinetics = describe_kinetics(
             exam, tumor, injection_s=injection_s, pe_threshold_percent=pe_threshold_percent
         )
@@ -138,17 +155,60 @@ def _measure(
     notes = []
     if outside:
         notes.append(f"mostly outside the breast: {', '.join(outside)}")
+    if specks:
+        notes.append(_specks_words(specks, grid))
     if grid.spacing_mm is None:
         notes.append("pixel size is not known: measures are in pixels")
     return LesionReport(
         case_id=exam.case_id,
         lesions=named,
-        total=_total(named, kinetics, grid),
+        total=_total(int(np.count_nonzero(tumor)), named, kinetics, grid),
         pe_threshold_percent=pe_threshold_percent,
         spacing_mm=grid.spacing_mm,
         notes=tuple(notes),
+        breasts=() if breasts is None else breasts.sides,
         labels=places[found],
     )
+
+
+def _components(tumor: NDArray[np.bool_], grid: Grid) -> tuple[NDArray[np.int32], int, int]:
+    """Components that are lesions, numbered from 1; how many these are, and the smaller ones."""
+    from scipy import ndimage
+
+    found, count = ndimage.label(tumor, np.ones((3, 3, 3), bool))
+    sizes = np.bincount(found.ravel(), minlength=count + 1)
+    is_lesion = sizes >= least_voxels(grid)
+    is_lesion[0] = False
+    numbers = np.cumsum(is_lesion, dtype=np.int32) * is_lesion
+    listed = int(np.count_nonzero(is_lesion))
+    return numbers[found], listed, count - listed
+
+
+def _matched(
+    lesion: Lesion,
+    mask: NDArray[np.bool_],
+    box: tuple[slice, slice, slice],
+    findings: Findings,
+) -> Lesion:
+    """The lesion with number and score of the finding with which it shares most voxels."""
+    shared = np.bincount(findings.labels[box][mask])
+    shared[0] = 0
+    if not shared.any():
+        return lesion
+    finding = findings.findings[int(shared.argmax()) - 1]
+    return replace(lesion, finding=finding.number, score=finding.score)
+
+
+def _rank(lesion: Lesion, lesion_id: str) -> tuple[bool, int, int]:
+    """Sort key: findings as they are ordered, then the index lesion and satellites."""
+    return lesion.finding is None, lesion.finding or 0, order_of(lesion_id)
+
+
+def _specks_words(specks: int, grid: Grid) -> str:
+    size = f"{SMALLEST_MM:g} mm" if grid.spacing_mm is not None else f"{least_voxels(grid)} pixels"
+    if specks == 1:
+        return f"1 mark under {size} is in the total, not in the list"
+    return f"{specks:,} marks under {size} are in the total, not in the list"
 
 
 def _lesion(
@@ -222,10 +282,8 @@ def _side(inside: NDArray[np.uint8] | None, point: NDArray[np.float64], grid: Gr
     return "right" if point[0] >= middle else "left"
 
 
-def _total(lesions: tuple[Lesion, ...], kinetics: Kinetics, grid: Grid) -> Lesion:
-    voxels = sum(lesion.volume_px for lesion in lesions)
-    counts = [lesion.functional_px for lesion in lesions]
-    functional = None if None in counts else sum(count or 0 for count in counts)
+def _total(voxels: int, lesions: tuple[Lesion, ...], kinetics: Kinetics, grid: Grid) -> Lesion:
+    functional = kinetics.functional_voxels if voxels else 0
     sides = {lesion.side for lesion in lesions}
 
     def longest(name: str) -> float | None:

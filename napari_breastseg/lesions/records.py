@@ -92,6 +92,13 @@ class Lesion:
     nipple_mm: float | None = None
     """Distance of its center from the nipple, mm; None where the region is not trusted."""
 
+    finding: int | None = None
+    """Number of the model's finding that it is, from 1; None if a reader drew it, or if the
+    findings are not known."""
+
+    score: float | None = None
+    """Probability that this finding is a lesion, 0 to 1."""
+
     kinetics: Kinetics = field(default_factory=Kinetics)
 
 
@@ -101,15 +108,20 @@ class LesionReport:
 
     case_id: str
     lesions: tuple[Lesion, ...]
-    """The index lesion first, then satellites by number."""
+    """Where a model's findings are known, those first, the most likely lesion first; then the
+    index lesion, and satellites by number."""
 
     total: Lesion
-    """All lesions together: volumes and curve of all voxels, the longest diameter."""
+    """All tumor together, marks too small for the list included: volumes and curve of all voxels,
+    the longest diameter."""
 
     pe_threshold_percent: float
     spacing_mm: tuple[float, float, float] | None
     notes: tuple[str, ...] = ()
     """Remarks on the whole case, such as lesions outside the breast."""
+
+    breasts: tuple[Side, ...] = ()
+    """Breasts that are seen; none where they could not be outlined."""
 
     labels: NDArray[np.integer[Any]] | None = None
     """Shape (Z, Y, X): 0, or 1 + index in `lesions`; None for a report read from a file."""
@@ -125,6 +137,16 @@ class LesionReport:
         """
         total = Lesion("total", sum(one.volume_px for one in lesions))
         return cls(case_id, tuple(lesions), total, pe_threshold_percent=0.0, spacing_mm=None)
+
+    @property
+    def nothing_found(self) -> tuple[str, ...]:
+        """A sentence for each breast without a lesion; one in all if no breast is known."""
+        if not self.breasts:
+            return () if self.lesions else ("Nothing found.",)
+        found = {lesion.side for lesion in self.lesions}
+        return tuple(
+            f"Nothing found in the {side} breast." for side in self.breasts if side not in found
+        )
 
     def lesion(self, lesion_id: str) -> Lesion:
         """The lesion of an id.
@@ -180,6 +202,7 @@ class LesionReport:
             "lesions": [asdict(lesion) for lesion in self.lesions],
             "total": asdict(self.total),
             "notes": list(self.notes),
+            "breasts": list(self.breasts),
         }
 
     @classmethod
@@ -200,6 +223,7 @@ class LesionReport:
                 pe_threshold_percent=float(value["pe_threshold_percent"]),
                 spacing_mm=None if spacing is None else tuple(float(s) for s in spacing),  # type: ignore[arg-type]
                 notes=tuple(value["notes"]),
+                breasts=tuple(value.get("breasts", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
@@ -220,7 +244,7 @@ _FLAT_KINETICS = (
     "peak_percent", "initial_slope_percent_per_min", "ser", "late_change", "curve_type",
 )  # fmt: skip
 
-_FLAT_LOCATION = ("quadrant", "clock", "nipple_mm")
+_FLAT_LOCATION = ("quadrant", "clock", "nipple_mm", "score")
 
 
 def _rounded(value: Any) -> Any:

@@ -33,12 +33,15 @@ from . import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .findings import Findings
+
 __all__ = [
     "ENDINGS",
     "change_words",
     "lesion_report",
     "lesion_side",
     "lesion_words",
+    "place_words",
     "read_report",
     "require_ending",
     "write_report",
@@ -58,6 +61,7 @@ def lesion_report(
     exam: Exam,
     label_map: LabelMap,
     *,
+    findings: Findings | None = None,
     previous: LesionReport | None = None,
     injection_s: float | None = None,
     pe_threshold_percent: float = PE_THRESHOLD_PERCENT,
@@ -80,6 +84,7 @@ def lesion_report(
         exam,
         label_map,
         breasts=breasts,
+        findings=findings,
         previous=previous,
         injection_s=injection_s,
         pe_threshold_percent=pe_threshold_percent,
@@ -216,8 +221,8 @@ def lesion_words(lesion: Lesion) -> dict[str, str]:
     Examples
     --------
     >>> lesion_words(Lesion("index", 1200, volume_ml=2.4, diameter_mm=18.04, perpendicular_mm=11.0))
-    {'lesion': 'index', 'side': '', 'size': '2.40 mL', 'diameter': '18.0 x 11.0 mm', 'FTV': '',
-     'peak': '', 'type': ''}
+    {'lesion': 'index', 'side': '', 'place': '', 'size': '2.40 mL', 'diameter': '18.0 x 11.0 mm',
+     'FTV': '', 'peak': '', 'type': '', 'score': ''}
     """
     if lesion.volume_ml is not None:
         size = f"{lesion.volume_ml:.2f} mL"
@@ -230,13 +235,42 @@ def lesion_words(lesion: Lesion) -> dict[str, str]:
     return {
         "lesion": lesion.id,
         "side": lesion.side or "",
+        "place": place_words(lesion),
         "size": size,
         "diameter": _lengths(lesion.diameter_mm, lesion.perpendicular_mm, "mm")
         or _lengths(lesion.diameter_px, lesion.perpendicular_px, "px"),
         "FTV": "" if functional is None else f"{functional:.2f} mL",
         "peak": "" if kinetics.peak_percent is None else f"{kinetics.peak_percent:.0f} %",
         "type": curve_type_name(kinetics.curve_type),
+        "score": "" if lesion.score is None else f"{lesion.score:.0%}".replace("%", " %"),
     }
+
+
+def place_words(lesion: Lesion, *, is_short: bool = True) -> str:
+    """Place of a lesion in its breast: quadrant, clock position, distance from the nipple.
+
+    Examples
+    --------
+    >>> lesion = Lesion("index", 9, quadrant="upper outer", clock=10, nipple_mm=42.3)
+    >>> place_words(lesion), place_words(lesion, is_short=False)
+    ('UOQ 10 h, 42 mm', "upper outer quadrant, 10 o'clock, 42 mm from the nipple")
+    >>> place_words(Lesion("index", 9, quadrant="central", nipple_mm=18.0))
+    'central, 18 mm'
+    """
+    quadrant, clock, mm = lesion.quadrant, lesion.clock, lesion.nipple_mm
+    words = []
+    if quadrant is not None and quadrant != "central":
+        initials = "".join(word[0].upper() for word in quadrant.split())
+        words.append(f"{initials}Q" if is_short else f"{quadrant} quadrant")
+    elif quadrant is not None:
+        words.append(quadrant)
+    if clock is not None:
+        words.append(f"{clock} h" if is_short else f"{clock} o'clock")
+    if is_short and words:
+        words = [" ".join(words)]
+    if mm is not None:
+        words.append(f"{mm:.0f} mm" if is_short else f"{mm:.0f} mm from the nipple")
+    return ", ".join(words)
 
 
 def _lengths(longest: float | None, across: float | None, unit: str) -> str:
@@ -261,7 +295,7 @@ def _page(report: LesionReport, exam: Exam | None, changes: Sequence[Change]) ->
         colLabels=list(rows[0]),
         loc="upper center",
         cellLoc="left",
-        colWidths=[0.16, 0.08, 0.13, 0.22, 0.12, 0.1, 0.19],
+        colWidths=[0.12, 0.06, 0.19, 0.1, 0.19, 0.09, 0.08, 0.12, 0.06],
         edges="horizontal",
     )
     table.auto_set_font_size(False)
@@ -273,7 +307,7 @@ def _page(report: LesionReport, exam: Exam | None, changes: Sequence[Change]) ->
     curves = figure.add_axes((0.12, 0.2, 0.5, 0.19))
     _draw_curves(curves, shown)
     figure.text(0.66, 0.39, "\n".join(_change_lines(changes)), fontsize=7.5, va="top")
-    notes = [*report.notes, *report.total.kinetics.notes]
+    notes = [*report.nothing_found, *report.notes, *report.total.kinetics.notes]
     if len(report.lesions) > len(shown):
         notes.append(f"{len(report.lesions) - len(shown)} smaller lesions are not listed here")
     notes.append(

@@ -164,6 +164,8 @@ def test_an_empty_mask_is_a_report_of_nothing(phantom, tmp_path):
 def test_many_lesions_still_make_one_page(phantom, tmp_path):
     labels = np.zeros_like(phantom.truth.data)
     labels[::4, 30:90:6, 30:90:6] = 1
+    labels[::4, 30:90:6, 31:90:6] = 1
+    labels[::4, 30:90:6, 32:90:6] = 1
     report = drain(lesion_report(phantom.exam, LabelMap(labels, phantom.truth.grid)))
     assert len(report.lesions) > 100
     changes = compare_visits(report.lesions[:3], report.lesions[:3])
