@@ -10,6 +10,7 @@ from .checking import Finding, Severity
 from .derived import LABELS, Split
 from .effort import Effort, ModelEffort, effort, effort_by_model
 from .entering import enter_exam
+from .finding_record import Decision, FindingRecord
 from .folder import Dataset, import_csv
 from .importing import ImportFailure, ImportResult
 from .locking import LockNote
@@ -34,9 +35,11 @@ __all__ = [
     "AcceptedMask",
     "CaseRecord",
     "Dataset",
+    "Decision",
     "DraftRecord",
     "Effort",
     "Finding",
+    "FindingRecord",
     "FlagReason",
     "GridRecord",
     "ImportFailure",

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..core.volume import Exam, LabelMap
 from ..lesions import Lesion, LesionReport
 from . import lifecycle, masks, new_case
+from .finding_record import FindingRecord
 from .identifiers import require_word
 from .images import read_exam
 from .locking import LockNote
@@ -191,6 +192,7 @@ class Cases:
         annotator: str,
         seconds: float,
         strokes: int | None = None,
+        findings: Sequence[FindingRecord] = (),
     ) -> CaseRecord:
         """Accept a mask; an earlier accepted one moves into the case's history.
 
@@ -209,6 +211,9 @@ class Cases:
             Time spent on the case in this sitting.
         strokes : int, optional
             Edits made in this sitting, one per undo step.
+        findings : sequence of FindingRecord
+            What the model found, and what was decided about each. Without any, those kept of the
+            same draft stay.
 
         Raises
         ------
@@ -216,7 +221,7 @@ class Cases:
             When the grid or a label is not the case's, the case is flagged, or it is locked by
             somebody else; nothing is changed then.
         """
-        review = Review(annotator, reviewed_slices, seconds, strokes)
+        review = Review(annotator, reviewed_slices, seconds, strokes, tuple(findings))
         return lifecycle.accept(self._store, case_id, label_map, review)
 
     def note_work(self, case_id: str, *, seconds: float, strokes: int) -> CaseRecord:

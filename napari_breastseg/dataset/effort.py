@@ -35,6 +35,9 @@ class Effort:
     added_path_mm: float | None
     """None where pixel size is not known."""
     dice_draft: float | None
+    findings_kept: int | None = None
+    """Findings of the model that the reader kept; None where there were none to decide about."""
+    findings_dropped: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class ModelEffort:
     added_path_px: float | None
     added_path_mm: float | None
     dice_draft: float | None
+    findings_kept: float | None
+    findings_dropped: float | None
 
 
 def added_path_px(draft: NDArray[np.bool_], accepted: NDArray[np.bool_]) -> int:
@@ -115,6 +120,8 @@ def effort(records: Iterable[CaseRecord]) -> list[Effort]:
                 added_path_px=path,
                 added_path_mm=None if path is None or pixel_mm is None else path * pixel_mm,
                 dice_draft=mask.dice_draft,
+                findings_kept=mask.findings_kept,
+                findings_dropped=mask.findings_dropped,
             )
         )
     return sorted(rows, key=lambda row: (row.order, row.case_id))
@@ -136,6 +143,8 @@ def effort_by_model(rows: Sequence[Effort]) -> list[ModelEffort]:
                 added_path_px=_median(row.added_path_px for row in own),
                 added_path_mm=_median(row.added_path_mm for row in own),
                 dice_draft=fmean(dice) if dice else None,
+                findings_kept=_median(row.findings_kept for row in own),
+                findings_dropped=_median(row.findings_dropped for row in own),
             )
         )
     return found

@@ -53,7 +53,9 @@ def save_draft(
             if same == draft.model_copy(update={"predicted_dice": same.predicted_dice}):
                 draft = same  # the window saves a draft again when its correction is accepted
         status = Status.DRAFTED if record.status is Status.NEW else record.status
-        update = {"draft": draft, "status": status, "goes_on_from": None}
+        update: dict[str, Any] = {"draft": draft, "status": status, "goes_on_from": None}
+        if record.draft is None or record.draft.sha256 != draft.sha256:
+            update["findings"] = ()  # they were those of another draft
         record = record.model_copy(update=update)
         return store.commit(record, staged=("drafts",))
 
@@ -102,6 +104,8 @@ def accept(
             "goes_on_from": None,
             "work": None,
         }
+        if review.findings:
+            update["findings"] = review.findings
         if source_sha256 is not None:
             update["source_sha256"] = record.source_sha256 | {"mask": source_sha256}
         record = store.commit(record.model_copy(update=update), staged=("labelsTr",))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..core.volume import Grid
+from .finding_record import FindingRecord
 
 __all__ = [
     "AcceptedMask",
@@ -142,6 +143,9 @@ class AcceptedMask(_Record):
     """Contour pixels of the mask that the draft's contour lacks; see `effort.added_path_px`."""
     order: int | None = None
     """1 for the first mask accepted in this folder, 2 for the next, and so on; no date is kept."""
+    findings_kept: int | None = Field(default=None, ge=0)
+    """Findings of the model that the reader kept; None where there were none to decide about."""
+    findings_dropped: int | None = Field(default=None, ge=0)
     is_imported: bool = False
     software_version: str
     history_file: str | None = None
@@ -218,11 +222,23 @@ class CaseRecord(_Record):
     """What was done since the last accepted mask, in sittings that have ended."""
     lesions: tuple[LesionRecord, ...] = ()
     """Its lesions as last measured."""
+    findings: tuple[FindingRecord, ...] = ()
+    """What the model found, and what the reader decided about each when the mask was accepted."""
     is_for_second_read: bool = False
     """Whether a second reader is to outline it without seeing the first outline."""
     source_sha256: dict[str, str] = {}
     """SHA-256 of the files an import read, by role and "mask"."""
     software_version: str
+
+    @model_validator(mode="after")
+    def _findings_lie_in_the_exam(self) -> Self:
+        numbers = [one.number for one in self.findings]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError("findings must have different numbers")
+        for one in self.findings:
+            if any(at > size for at, size in zip(one.center_voxel, self.grid.shape, strict=True)):
+                raise ValueError(f"finding {one.number} must lie in the exam")
+        return self
 
     @property
     def is_accepted(self) -> bool:

@@ -13,6 +13,7 @@ from ..core.atomic import storage_errors, write_text
 from ..core.errors import InputError
 from ..core.version import __version__
 from ..core.volume import TUMOR, Exam, LabelMap
+from .finding_record import FindingRecord
 from .images import read_exam
 from .layout import sha256
 from .masks import checked, read_label_map
@@ -129,6 +130,7 @@ class SecondRead:
         annotator: str,
         seconds: float,
         strokes: int | None = None,
+        findings: Sequence[FindingRecord] = (),
     ) -> CaseRecord:
         """Keep the outline as this reader's read; the dataset's accepted mask stays what it is."""
         review = Review(annotator, reviewed_slices, seconds, strokes)

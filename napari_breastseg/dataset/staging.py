@@ -15,6 +15,7 @@ from ..core.overlap import dice
 from ..core.version import __version__
 from ..core.volume import BACKGROUND, IGNORE, TUMOR, LabelMap
 from .effort import added_path_px
+from .finding_record import Decision, FindingRecord
 from .identifiers import require_word
 from .layout import sha256
 from .masks import checked, on_grid, read_draft, require_labels
@@ -41,6 +42,8 @@ class Review:
     """Time spent on the case in this sitting."""
     strokes: int | None = None
     """Edits made in this sitting, one per undo step; None where nobody counted."""
+    findings: tuple[FindingRecord, ...] = ()
+    """What the model found and what was decided about each; empty where that is not known."""
 
     def __post_init__(self) -> None:
         require_word(self.annotator, "an annotator")
@@ -100,9 +103,18 @@ def stage_mask(
         dice_draft=agreement,
         strokes=review.strokes,
         added_path_px=path_px,
+        findings_kept=_decided(review, Decision.KEPT),
+        findings_dropped=_decided(review, Decision.DROPPED),
         is_imported=is_imported,
         software_version=__version__,
     )
+
+
+def _decided(review: Review, decision: Decision) -> int | None:
+    """How many findings were decided about in this way; None where none are known."""
+    if not review.findings:
+        return None
+    return sum(one.decision is decision for one in review.findings)
 
 
 def with_ignore(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..core.volume import Exam, LabelMap
+from .finding_record import FindingRecord
 from .records import CaseRecord
 
 __all__ = ["Workspace"]
@@ -67,5 +68,6 @@ class Workspace(Protocol):
         annotator: str,
         seconds: float,
         strokes: int | None = None,
+        findings: Sequence[FindingRecord] = (),
     ) -> CaseRecord:
         """Accept a mask, with `ignore` in the slices that were not reviewed."""

@@ -108,10 +108,10 @@ def test_a_record_of_an_earlier_version_still_loads(dataset: Dataset, sphere_exa
     accept(dataset, "P001", sphere_exam[1])
     path = dataset.folder / "cases" / "P001.json"
     record = json.loads(path.read_text())
-    for name in ("goes_on_from", "work", "is_for_second_read"):
+    for name in ("goes_on_from", "work", "is_for_second_read", "findings"):
         del record[name]
     del record["draft"]["predicted_dice"]
-    for name in ("strokes", "added_path_px", "order"):
+    for name in ("strokes", "added_path_px", "order", "findings_kept", "findings_dropped"):
         del record["accepted"][name]
     path.write_text(json.dumps(record))
     dataset = Dataset.open(dataset.folder)

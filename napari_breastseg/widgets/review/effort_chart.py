@@ -39,6 +39,7 @@ _MEASURES = (
     _Measure("Added path length, mm", "mm", lambda row: row.added_path_mm),
     _Measure("Added path length, px", "px", lambda row: row.added_path_px),
     _Measure("Voxels changed", "", lambda row: row.voxels_changed),
+    _Measure("Findings dropped", "", lambda row: row.findings_dropped),
     _Measure("Dice of draft and accepted mask", "", lambda row: row.dice_draft),
 )
 
