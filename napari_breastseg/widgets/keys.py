@@ -65,6 +65,8 @@ KEYS = {
     "F6": "display.next_preset",
     "F7": "display.crosshair.toggle",
     "F8": "next_lesion",
+    "Ctrl-K": "keep_finding",
+    "Ctrl-D": "drop_finding",
     "F9": "reveal_draft",
     "?": "show_keys",
 }
@@ -178,7 +180,7 @@ class Actions(ToolActions):
     def export_seg(self) -> None:
         """Export the mask as a DICOM SEG."""
         self.show_tab("Correct")
-        self.correct_panel.lesions.export_seg()
+        self.correct_panel.lesions.seg_export.export()
 
     def train(self) -> None:
         """Train with the settings of the Train tab."""
@@ -203,6 +205,14 @@ class Actions(ToolActions):
         """Go to the next lesion; measures first if needed."""
         self.show_tab("Correct")
         self.correct_panel.lesions.go_to_next()
+
+    def keep_finding(self) -> None:
+        """Keep the finding selected (in the list: K)."""
+        self.correct_panel.lesions.list.keep()
+
+    def drop_finding(self) -> None:
+        """Drop the finding selected (in the list: D)."""
+        self.correct_panel.lesions.list.drop()
 
     def reveal_draft(self) -> None:
         """Show the hidden draft."""

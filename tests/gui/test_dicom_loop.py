@@ -31,7 +31,7 @@ def test_a_dropped_dicom_folder_ends_as_a_seg_of_its_corrected_mask(
     viewer.open(str(folder), plugin="napari-breastseg")  # what a drop calls
     idle(dock.open_panel.runner)
     assert dock.session.case_id == "P1"
-    assert lesions.seg_button.toolTip().endswith("there is no mask yet")
+    assert lesions.seg_export.button.toolTip().endswith("there is no mask yet")
     segment.model.setValue(two_phase_model)
     segment.device.setCurrentText("cpu")
     dock.segment()
@@ -62,8 +62,8 @@ def test_a_dropped_dicom_folder_ends_as_a_seg_of_its_corrected_mask(
     assert (lesion.id, lesion.voxels) == ("index", np.count_nonzero(accepted.tumor))
 
     target = tmp_path / "tumor.dcm"
-    lesions._ask_seg_path = lambda: target
-    assert lesions.seg_button.isEnabled()
+    lesions.seg_export._ask_path = lambda: target
+    assert lesions.seg_export.button.isEnabled()
     dock.export_seg()
     idle(lesions.runner)
     assert any("Wrote tumor.dcm: 1 frames on post1" in note.message for note in window.told)
@@ -124,7 +124,7 @@ def test_a_real_exam_goes_from_its_folder_to_a_seg(
     assert np.array_equal(accepted.tumor, layer.data == 1)
 
     target = tmp_path / "tumor.dcm"
-    lesions._ask_seg_path = lambda: target
+    lesions.seg_export._ask_path = lambda: target
     dock.export_seg()
     idle(lesions.runner)
     grid = formats.open_exam(folder).grid
@@ -141,7 +141,7 @@ def test_a_seg_needs_an_exam_that_came_from_dicom(
     idle(dock.open_panel.runner)
     show_labels(window.viewer, dock.session.source, slice_case.label_map())
     dock.reset_choices()
-    button = dock.correct_panel.lesions.seg_button
+    button = dock.correct_panel.lesions.seg_export.button
     assert not button.isEnabled()
     assert button.toolTip().startswith("The exam was not opened from DICOM here")
     dock.export_seg()

@@ -107,7 +107,7 @@ def test_the_table_leads_to_each_lesion(
     assert [one.volume_ml for one in section.report.lesions] == [
         one.volume_ml for one in engine.lesions
     ]
-    texts = [[section.table.item(row, column).text() for column in (0, 1, 4)] for row in range(3)]
+    texts = [[section.table.item(row, column).text() for column in (0, 1, 5)] for row in range(3)]
     assert texts[:2] == [
         ["index", "R", "III"],
         ["satellite 1", "L", "I"],

@@ -9,6 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_breastseg.core.volume import Grid, LabelMap
+from napari_breastseg.lesions.evidence import Evidence
+from napari_breastseg.lesions.findings import Finding, Findings
 from napari_breastseg.widgets.state.drafting import (
     Cut,
     ShownDraft,
@@ -121,3 +123,23 @@ def test_a_draft_is_described_in_ml_or_in_pixels_where_spacing_is_unknown() -> N
     )
     empty = LabelMap(marks(), GRID)
     assert draft_words(empty, 0.5, "2 s on cpu") == "No tumor found at threshold 0.5 (2 s on cpu)."
+
+
+def test_a_draft_says_how_many_findings_it_shows_and_holds_back() -> None:
+    labels = np.zeros(GRID.shape, np.uint16)
+    labels[0, 0, 0], labels[1, 1, 1], labels[2, 2, 2], labels[2, 0, 0] = 1, 2, 3, 4
+    evidence = Evidence(0.0, 0.9, 0.8, 1.2, 0.9, 3.0, 3.0)
+    one = slice(0, 1), slice(0, 1), slice(0, 1)
+    found = [Finding(n, 0.5, n < 3, 1, 0.002, one, (0.0, 0.0, 0.0), evidence) for n in range(1, 5)]
+    both = Findings(tuple(found), labels, GRID)
+    assert draft_words(both.mask(), 0.5, "2 s on cpu", both) == (
+        "Draft: 2 findings, 0.00 mL at threshold 0.5 (2 s on cpu); 2 weaker ones are held back. "
+        "Correct it in the next tab."
+    )
+    first = Findings(tuple(found[:3]), labels * (labels < 4), GRID)
+    empty = LabelMap(marks(), GRID)
+    assert draft_words(empty, 0.9, "2 s on cpu", first) == (
+        "No tumor found at threshold 0.9 (2 s on cpu); 1 weaker finding is held back."
+    )
+    no_weaker = Findings(tuple(found[:2]), labels * (labels < 3), GRID)
+    assert "held back" not in draft_words(no_weaker.mask(), 0.5, "2 s on cpu", no_weaker)

@@ -144,6 +144,7 @@ class AcceptBox(QWidget):
             labels = volume_of(layer).copy()
             label_map = LabelMap(labels, record.grid.grid)
             reviewed = None if self.rest.isChecked() else session.reviewed
+            findings = () if draft is None else session.choices.records(labels)
             self._accepting.accept(
                 workspace,
                 record,
@@ -157,6 +158,7 @@ class AcceptBox(QWidget):
                     seconds=seconds,
                     strokes=strokes,
                     draft=draft,
+                    findings=findings,
                 ),
                 on_result=lambda accepted: self._on_accepted(accepted, labels),
             )

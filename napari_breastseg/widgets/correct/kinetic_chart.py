@@ -32,8 +32,8 @@ class KineticChart(Chart):
         """Show the curves of lesions; hidden without any."""
         self.curves = {
             lesion.id: dict(lesion.kinetics.curve_percent)
-            for lesion in lesions[:_MOST_CURVES]
-            if lesion.kinetics.curve_percent
+            for place, lesion in enumerate(lesions)
+            if lesion.kinetics.curve_percent and (place < _MOST_CURVES or lesion.id == chosen)
         }
         self.chosen = chosen or next(iter(self.curves), None)
         self.setVisible(bool(self.curves))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.volume import Exam, LabelMap
 from ...lesions import PE_THRESHOLD_PERCENT, Change, Lesion, LesionReport
 from ...lesions.report import change_words, require_ending
-from ...lesions.seg import exporting_seg
 from ..canvas.layers import tumor_layer, volume_of
 from ..canvas.lesion_frame import frame_lesion, go_to_lesion, remove_frame
-from ..parts.fields import Fold, PathField, button, form, heading, note, set_ready
+from ..parts.fields import Fold, PathField, ask_where, button, form, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown, show_info
 from ..state.edits import EditWatch
@@ -23,21 +24,22 @@ from ..state.measuring import (
     Measured,
     MeasureSettings,
     measuring,
-    origin_of_mask,
-    seg_text,
+    measuring_weaker,
     why_no_measure,
-    why_no_seg,
 )
-from ..state.session import Session
+from ..state.session import Draft, Session
 from ..state.sources import Source, exam_of
+from .finding_list import FindingList
 from .kinetic_chart import KineticChart
-from .lesion_table import LesionTable
+from .seg_export import SegExport
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
 __all__ = ["LesionSection"]
+
+_DRAFT_SETTLES_MS = 300
 
 
 class LesionSection(QWidget):
@@ -58,8 +60,13 @@ class LesionSection(QWidget):
         self._watch: EditWatch | None = None
         """Of the layer that was measured last."""
 
-        self._edits = self._measured_at = 0
-        """How often it was edited, now and when what is shown was measured."""
+        self._listed: Draft | None = None
+        """The draft whose findings were listed last."""
+
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_DRAFT_SETTLES_MS)
+        self._soon.timeout.connect(self._list_findings)
 
         self.runner = JobRunner(self)
         self.measure_button = button(
@@ -71,12 +78,7 @@ class LesionSection(QWidget):
             "Measure the mask as it is now and write CSV, JSON or a one-page PDF",
             "Shift-W",
         )
-        self.seg_button = button(
-            "Export DICOM SEG…",
-            self.export_seg,
-            "Write the mask for the archive. The file identifies the patient, as the exam does",
-            "Ctrl-Shift-D",
-        )
+        self.seg_export = SegExport(session, self.runner, self._exam_and_mask, self._why_no_measure)
         self.pe_threshold = QSpinBox()
         self.pe_threshold.setRange(10, 300)
         self.pe_threshold.setValue(round(PE_THRESHOLD_PERCENT))
@@ -88,8 +90,10 @@ class LesionSection(QWidget):
         more = QWidget()
         more.setLayout(form(("FTV from", self.pe_threshold), ("Prior visit", self.prior)))
         self.more = Fold("More", more)
-        self.table = LesionTable()
-        self.table.chosen.connect(self._go_to)
+        self.list = FindingList(viewer, session, self.runner)
+        self.table = self.list.table
+        self.list.chosen.connect(self._go_to)
+        self.list.weaker_wanted.connect(self._measure_weaker)
         self.plot = KineticChart()
         self.line = note()
         self.outdated = note("The mask has changed since it was measured. Measure again.")
@@ -102,11 +106,11 @@ class LesionSection(QWidget):
         column.addWidget(heading("Lesions"))
         column.addLayout(row)
         for widget in (
-            self.seg_button,
+            self.seg_export,
             self.more,
             JobBar(self.runner, "Shift-X"),
             self.outdated,
-            self.table,
+            self.list,
             self.plot,
             self.line,
         ):
@@ -114,6 +118,7 @@ class LesionSection(QWidget):
         session.source_changed.connect(self._on_source)
         self.runner.started.connect(lambda _: self.reset_choices())
         self.runner.ended.connect(lambda _: self.reset_choices())
+        session.drafts.changed.connect(self._on_draft)
         self._show(None)
 
     def measure(self) -> None:
@@ -126,7 +131,7 @@ class LesionSection(QWidget):
         if self.report is None:
             self._goes_to_first = not self._why_no_measure()
             self.measure()
-        elif not self.report.lesions:
+        elif not self.list.rows:
             show_info("The mask contains no lesion.")
         else:
             self.table.select_next()
@@ -140,23 +145,6 @@ class LesionSection(QWidget):
                 require_ending(path)
                 self._measure(path)
 
-    def export_seg(self) -> None:
-        """Ask for a file and write the mask as it is now as a DICOM SEG of its exam."""
-        with errors_shown():
-            if why_not := self._why_no_seg():
-                raise InputError("Expected a mask of a DICOM exam", why_not, "Then export")
-            if (path := self._ask_seg_path()) is None:
-                return
-            exam, label_map = self._exam_and_mask()
-            dicom, draft = self._session.dicom(exam.case_id), self._session.draft
-            assert dicom is not None  # `_why_no_seg` said so
-            origin = origin_of_mask(None if draft is None else draft.model)
-            self.runner.start(
-                "Writing the DICOM SEG",
-                lambda: exporting_seg(path, dicom, label_map, exam=exam, **origin),
-                on_result=lambda written: show_info(seg_text(path, written)),
-            )
-
     def put_down(self) -> None:
         """Follow no mask any longer."""
         self._follow(None)
@@ -165,7 +153,8 @@ class LesionSection(QWidget):
         """Bring the buttons up to date with the viewer."""
         set_ready(self.measure_button, self._why_no_measure())
         set_ready(self.export_button, self._why_no_measure())
-        set_ready(self.seg_button, self._why_no_seg())
+        self.seg_export.reset_choices()
+        self.list.reset_choices()
 
     def _measure(self, output: Path | None) -> None:
         if why_not := self._why_no_measure():
@@ -175,14 +164,57 @@ class LesionSection(QWidget):
         exam, label_map = self._exam_and_mask()
         previous = self.report if source.is_same_exam(self._source) else None
         workspace = None if session.record is None else session.workspace
-        settings = MeasureSettings(float(self.pe_threshold.value()), self.prior.value(), output)
+        settings = replace(self._settings(), prior=self.prior.value(), output=output)
+        findings = session.choices.findings
         self._follow(tumor_layer(self._viewer, source.case_id))
-        edits = self._edits
         self.runner.start(
             "Measuring lesions",
-            lambda: measuring(exam, label_map, settings, previous=previous, workspace=workspace),
-            on_result=lambda measured: self._on_measured(source, edits, measured, output),
+            lambda: measuring(
+                exam,
+                label_map,
+                settings,
+                findings=findings,
+                previous=previous,
+                workspace=workspace,
+            ),
+            on_result=lambda measured: self._on_measured(source, label_map, measured, output),
         )
+
+    def _measure_weaker(self) -> None:
+        """Measure what the model held back, and list it."""
+        session, findings = self._session, self._session.choices.findings
+        assert findings is not None  # the list asks only where there are some
+        exam, _ = self._exam_and_mask()
+        settings = self._settings()
+
+        def show(report: LesionReport) -> None:
+            if session.choices.findings is findings:
+                self.list.show_weaker(findings, report)
+
+        self.runner.start(
+            "Measuring weaker findings",
+            lambda: measuring_weaker(exam, findings, settings),
+            on_result=show,
+        )
+
+    def _settings(self) -> MeasureSettings:
+        return MeasureSettings(float(self.pe_threshold.value()))
+
+    def _on_draft(self) -> None:
+        draft, drafts = self._session.draft, self._session.drafts
+        if draft is not None and draft.findings is not None and not drafts.is_hidden:
+            self._soon.start()
+
+    def _list_findings(self) -> None:
+        """Measure a new draft of a whole exam without being asked."""
+        draft = self._session.draft
+        if draft is None or draft is self._listed or self._session.drafts.is_hidden:
+            return
+        if self.runner.is_running:
+            self._soon.start()
+        elif not self._why_no_measure():
+            self._listed = draft
+            self.measure()
 
     def _exam_and_mask(self) -> tuple[Exam, LabelMap]:
         source = self._session.source
@@ -193,13 +225,13 @@ class LesionSection(QWidget):
         return exam, LabelMap(volume_of(layer).astype(np.uint8), exam.grid)
 
     def _on_measured(
-        self, source: Source, edits: int, measured: Measured, output: Path | None
+        self, source: Source, label_map: LabelMap, measured: Measured, output: Path | None
     ) -> None:
         if output is not None:
             show_info(f"Wrote {output.name}")
         if source.is_same_exam(self._session.source):
-            self._source, self._measured_at = source, edits
-            self._show(measured)
+            self._source = source
+            self._show(measured, label_map)
             if self._goes_to_first:
                 self._goes_to_first = False
                 self.go_to_next()
@@ -220,16 +252,16 @@ class LesionSection(QWidget):
         self._watch = None if layer is None else EditWatch(self._viewer, layer, self._on_edit)
 
     def _on_edit(self, is_under_way: bool) -> None:
-        self._edits += 1
-        if self._edits == self._measured_at + 1:  # strokes are many, and one word is enough
-            self.outdated.setVisible(self.report is not None)
+        if not is_under_way:
+            self.list.follow_mask()
+            self.outdated.setVisible(self.list.is_outdated)
 
-    def _show(self, measured: Measured | None) -> None:
+    def _show(self, measured: Measured | None, label_map: LabelMap | None = None) -> None:
         report = None if measured is None else measured.report
         self.report, self.changes = report, () if measured is None else measured.changes
-        self.table.show_report(report)
-        self.outdated.setVisible(report is not None and self._edits != self._measured_at)
-        self.plot.show_lesions([] if report is None else report.lesions, None)
+        self.list.show_report(report, None if label_map is None else label_map.data)
+        self.outdated.setVisible(self.list.is_outdated)
+        self.plot.show_lesions([row.lesion for row in self.list.rows], None)
         notes = [] if report is None else [*report.notes, *report.total.kinetics.notes]
         notes = [*(f"Since the prior visit: {change_words(one)}" for one in self.changes), *notes]
         self.line.setText("<br>".join(dict.fromkeys(notes)))
@@ -239,30 +271,19 @@ class LesionSection(QWidget):
         self.reset_choices()
 
     def _go_to(self, lesion: Lesion) -> None:
-        assert self.report is not None  # the table shows it
-        self.plot.show_lesions(self.report.lesions, lesion.id)
+        self.plot.show_lesions([row.lesion for row in self.list.rows], lesion.id)
         layer = tumor_layer(self._viewer, self._session.case_id)
         if layer is not None:
             go_to_lesion(self._viewer, layer, lesion)
             frame_lesion(self._viewer, layer, lesion)
 
     def _ask_path(self) -> Path | None:
-        return self._ask_where(
+        return ask_where(
+            self,
             "Export the lesion report",
             f"{self._session.case_id}_lesions.pdf",
             "One page (*.pdf);;Table (*.csv);;Everything (*.json)",
         )
-
-    def _ask_seg_path(self) -> Path | None:
-        return self._ask_where(
-            "Export the mask as a DICOM SEG, which identifies the patient",
-            f"{self._session.case_id}_tumor.dcm",
-            "DICOM SEG (*.dcm)",
-        )
-
-    def _ask_where(self, title: str, name: str, kinds: str) -> Path | None:
-        text, _ = QFileDialog.getSaveFileName(self, title, name, kinds)
-        return Path(text) if text else None
 
     def _why_no_measure(self) -> str:
         return why_no_measure(
@@ -270,7 +291,3 @@ class LesionSection(QWidget):
             has_exam=self._session.source is not None,
             has_mask=tumor_layer(self._viewer, self._session.case_id) is not None,
         )
-
-    def _why_no_seg(self) -> str:
-        is_dicom = self._session.dicom(self._session.case_id) is not None
-        return why_no_seg(self._why_no_measure(), is_dicom=is_dicom)

@@ -13,6 +13,7 @@ __all__ = [
     "CHART_OTHER",
     "FRAME",
     "IGNORED",
+    "NOT_IN_MASK",
     "REMOVED",
     "TUMOR",
     "WORSE",
@@ -32,6 +33,9 @@ FRAME = "#0072b2"
 
 IGNORED = "#80808060"
 """Grey, half transparent: not reviewed."""
+
+NOT_IN_MASK = "#808080"
+"""Grey that shows on dark and light: rows of findings that are not in the mask."""
 
 CHART = "#4aa3df"
 """Blue: the curve or dots that a chart is about."""

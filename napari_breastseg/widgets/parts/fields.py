@@ -28,6 +28,7 @@ __all__ = [
     "Fold",
     "PathField",
     "ask",
+    "ask_where",
     "button",
     "counted",
     "draw_now",
@@ -121,6 +122,22 @@ def ask(parent: QWidget, title: str, text: str, yes: str, no: str) -> bool:
     box.addButton(no, QMessageBox.ButtonRole.RejectRole)
     box.exec()
     return bool(box.clickedButton() is accept)
+
+
+def ask_where(parent: QWidget, title: str, name: str, kinds: str) -> Path | None:
+    """Where to save a file; None if the reader cancels.
+
+    Parameters
+    ----------
+    parent : QWidget
+    title : str
+    name : str
+        Proposed.
+    kinds : str
+        Kinds of files as Qt writes them, such as "Table (*.csv)".
+    """
+    text, _ = QFileDialog.getSaveFileName(parent, title, name, kinds)
+    return Path(text) if text else None
 
 
 class PathField(QWidget):

@@ -101,7 +101,13 @@ class DraftView(QObject):
         ):
             return
         probability = ProbabilitySteps.of(prediction.probability, prediction.findings)
-        draft = Draft(source.case_id, prediction.label_map, prediction.model, probability)
+        draft = Draft(
+            source.case_id,
+            prediction.label_map,
+            prediction.model,
+            probability,
+            prediction.findings,
+        )
         took = f"{time_words(prediction.seconds)} on {prediction.device}"
         shown = self._show(source, draft, region, prediction.threshold, took)
         if not self._session.drafts.is_hidden:
@@ -136,7 +142,7 @@ class DraftView(QObject):
         else:
             labels = with_region(self._mask(source), predicted, region)
             show_labels(self._viewer, source, LabelMap(labels, grid))
-            self.line.setText(draft_words(draft.label_map, threshold, took))
+            self.line.setText(draft_words(draft.label_map, threshold, took, draft.findings))
         self._shown = ShownDraft(source, draft, region, labels, threshold, took)
         return self._shown
 
@@ -197,7 +203,9 @@ class DraftView(QObject):
         shown = self._shown
         was_hidden = self.line.text() == HIDDEN
         if shown is not None and was_hidden and not self._session.drafts.is_hidden:
-            self.line.setText(draft_words(shown.draft.label_map, shown.threshold, shown.took))
+            draft = shown.draft
+            words = draft_words(draft.label_map, shown.threshold, shown.took, draft.findings)
+            self.line.setText(words)
 
 
 def _single_shot(parent: QObject, after_ms: int, act: Callable[[], object]) -> QTimer:

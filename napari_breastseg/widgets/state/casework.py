@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ...core.errors import InputError
 from ...core.volume import Exam, LabelMap
-from ...dataset import CaseRecord, Dataset, Status, Workspace, enter_exam
+from ...dataset import CaseRecord, Dataset, FindingRecord, Status, Workspace, enter_exam
 from ...imaging.intensity import grey_window
 from .drafts import Draft
 from .sources import fingerprint
@@ -148,8 +148,9 @@ def accept(
     seconds: float,
     draft: Draft | None,
     strokes: int | None = None,
+    findings: Sequence[FindingRecord] = (),
 ) -> CaseRecord:
-    """Keep the draft for comparison and accept the mask.
+    """Keep the draft for comparison and accept the mask, with what was decided about findings.
 
     Raises
     ------
@@ -173,6 +174,7 @@ def accept(
         annotator=annotator,
         seconds=seconds,
         strokes=strokes,
+        findings=findings,
     )
 
 

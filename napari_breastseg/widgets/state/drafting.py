@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ...core.errors import InputError
 from ...core.region import Region
 from ...core.volume import TUMOR, LabelMap
+from ...lesions.findings import Findings
 from ...model.checkpoint import read_info
 from .session import Draft, is_same
 from .sources import Source
@@ -180,11 +181,31 @@ def phase_layers(
     return known
 
 
-def draft_words(label_map: LabelMap, threshold: float, took: str) -> str:
-    """A draft in a sentence: its size, its threshold, how long it took."""
-    voxels = int(np.count_nonzero(label_map.tumor))
+def draft_words(
+    label_map: LabelMap, threshold: float, took: str, findings: Findings | None = None
+) -> str:
+    """A draft in a sentence: what it shows and holds back, its threshold, how long it took.
+
+    Parameters
+    ----------
+    label_map : LabelMap
+    threshold : float
+    took : str
+    findings : Findings, optional
+        Those of the whole exam.
+    """
+    weaker = 0 if findings is None else len(findings.weaker)
+    weaker_words = "1 weaker {} is" if weaker == 1 else f"{weaker:,} weaker {{}}s are"
+    is_tumor = label_map.tumor
+    voxels = int(np.count_nonzero(is_tumor))
     if not voxels:
-        return f"No tumor found at threshold {threshold:g} ({took})."
+        held = f"; {weaker_words.format('finding')} held back" if weaker else ""
+        return f"No tumor found at threshold {threshold:g} ({took}){held}."
     voxel_ml = label_map.grid.voxel_ml
-    size = f"{voxels:,} px" if voxel_ml is None else f"{voxels * voxel_ml:.2f} mL"
-    return f"Draft: {size} at threshold {threshold:g} ({took}). Correct it in the next tab."
+    ml = 0.0 if voxel_ml is None else voxels * voxel_ml
+    size = f"{voxels:,} px" if voxel_ml is None else f"{ml:.1f} mL" if ml >= 1 else f"{ml:.2f} mL"
+    if findings is not None:
+        shown = int(np.count_nonzero(np.unique(findings.labels[is_tumor])))
+        size = f"{shown:,} {'finding' if shown == 1 else 'findings'}, {size}"
+    held = f"; {weaker_words.format('one')} held back" if weaker else ""
+    return f"Draft: {size} at threshold {threshold:g} ({took}){held}. Correct it in the next tab."

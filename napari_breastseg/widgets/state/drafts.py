@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from ...core.region import Region
 from ...core.volume import LabelMap
+from ...lesions.findings import Findings
 from ...predict.thresholding import ProbabilitySteps
 from .sources import Source
 
@@ -30,12 +31,18 @@ class Draft:
     probability: ProbabilitySteps | None = None
     """What it was cut from, where this window made it; of the last region only."""
 
+    findings: Findings | None = None
+    """What the model found in the whole exam, where this window made it."""
+
     def updated(self, region: Region, newer: Draft) -> Draft:
-        """The same draft with the voxels of `region` replaced by those of a newer one."""
+        """The same draft with the voxels of `region` replaced by those of a newer one.
+
+        What was found in the whole exam stays as it was.
+        """
         data = self.label_map.data.copy()
         data[region] = newer.label_map.data[region]
         label_map = LabelMap(data, self.label_map.grid)
-        return Draft(self.case_id, label_map, newer.model, newer.probability)
+        return Draft(self.case_id, label_map, newer.model, newer.probability, self.findings)
 
 
 class Drafts:

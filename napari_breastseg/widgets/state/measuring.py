@@ -11,12 +11,14 @@ from ...core.volume import Exam, LabelMap
 from ...dataset import Dataset, Workspace
 from ...formats import WrittenSeg
 from ...lesions import Change, LesionReport, compare_visits
+from ...lesions.findings import Findings
 from ...lesions.report import lesion_report, read_report, write_report
 
 __all__ = [
     "MeasureSettings",
     "Measured",
     "measuring",
+    "measuring_weaker",
     "origin_of_mask",
     "seg_text",
     "why_no_measure",
@@ -51,6 +53,7 @@ def measuring(
     label_map: LabelMap,
     settings: MeasureSettings,
     *,
+    findings: Findings | None = None,
     previous: LesionReport | None = None,
     workspace: Workspace | None = None,
 ) -> Job[Measured]:
@@ -62,6 +65,8 @@ def measuring(
     label_map : LabelMap
         The mask, on the exam's grid.
     settings : MeasureSettings
+    findings : Findings, optional
+        What the model found, for the scores.
     previous : LesionReport, optional
         What was measured before of the same exam: lesions keep their ids from it.
     workspace : Workspace, optional
@@ -75,6 +80,7 @@ def measuring(
     report = yield from lesion_report(
         exam,
         label_map,
+        findings=findings,
         previous=previous,
         pe_threshold_percent=settings.pe_threshold_percent,
     )
@@ -87,6 +93,20 @@ def measuring(
         yield Progress("Writing the report", 0, 0)
         write_report(settings.output, report, exam=exam, changes=changes)
     return Measured(report, changes)
+
+
+def measuring_weaker(
+    exam: Exam, findings: Findings, settings: MeasureSettings
+) -> Job[LesionReport]:
+    """Measure the findings that a model held back."""
+    numbers = tuple(one.number for one in findings.weaker)
+    report = yield from lesion_report(
+        exam,
+        findings.mask(numbers),
+        findings=findings,
+        pe_threshold_percent=settings.pe_threshold_percent,
+    )
+    return report
 
 
 def why_no_measure(*, is_busy: bool, has_exam: bool, has_mask: bool) -> str:

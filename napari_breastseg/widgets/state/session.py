@@ -19,6 +19,7 @@ from ...dataset import CaseRecord, Dataset, Workspace
 from ...formats import DicomExam
 from .drafts import Draft, Drafts
 from .effort import Effort
+from .findings import Choices
 from .reviewed import ReviewedSlices
 from .sources import Source
 
@@ -53,6 +54,9 @@ class Session:
         self._source: Source | None = None
         self._model: Path | None = None
         self.drafts = Drafts(clock)
+        self.choices = Choices()
+        """What the reader keeps and drops of the current exam's findings."""
+
         self._roles: dict[str, dict[str, str]] = {}
         self._dicom: dict[str, DicomExam] = {}
         self._dataset: Dataset | None = None
@@ -65,6 +69,8 @@ class Session:
 
         self.saved: NDArray[np.uint8] | None = None
         """Labels as they were when last accepted or opened; None before."""
+
+        self.drafts.changed.connect(self._follow_findings)
 
     # The current exam
 
@@ -82,6 +88,7 @@ class Session:
             self.leave_case()
         self._source = value
         self.drafts.follow(value, is_same_exam=is_same_exam)
+        self._follow_findings()
         self.source_changed.emit(value)
         if not is_same_exam:
             self.drafts.changed.emit()
@@ -217,6 +224,11 @@ class Session:
         self.effort.touch()
         if self._reviewed.add(indices, axis=axis):
             self.reviewed_changed.emit()
+
+    def _follow_findings(self) -> None:
+        source, draft = self._source, self.draft
+        exam = None if source is None else (source.case_id, source.fingerprint)
+        self.choices.follow(exam, None if draft is None else draft.findings)
 
     def _record_effort(self) -> None:
         record, workspace, effort = self._record, self.workspace, self.effort
