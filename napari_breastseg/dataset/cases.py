@@ -212,8 +212,7 @@ class Cases:
         strokes : int, optional
             Edits made in this sitting, one per undo step.
         findings : sequence of FindingRecord
-            What the model found, and what was decided about each. Without any, those kept of the
-            same draft stay.
+            What the model found, with decisions. Without any, those kept of the same draft stay.
 
         Raises
         ------

@@ -27,6 +27,7 @@ STEPS = (
     (
         "Correct",
         "Correct and accept",
+        "Go through the list of lesions with Up and Down; K keeps one and D drops it. "
         "Choose a dataset folder and press Start correcting: the brush and the tools are ready, "
         "and every edit is saved within seconds. Accept writes the mask into the dataset. Slices "
         "you did not review are not used for training, unless you confirm that you reviewed them.",
