@@ -256,7 +256,14 @@ def place_words(lesion: Lesion, *, is_short: bool = True) -> str:
     ('UOQ 10 h, 42 mm', "upper outer quadrant, 10 o'clock, 42 mm from the nipple")
     >>> place_words(Lesion("index", 9, quadrant="central", nipple_mm=18.0))
     'central, 18 mm'
+
+    Outside the breasts it says so: a distance from the nipple alone would mislead.
+
+    >>> place_words(Lesion("index", 9, nipple_mm=210.0, outside_share=1.0))
+    'outside'
     """
+    if lesion.quadrant is None and (lesion.outside_share or 0) > 0.5:
+        return "outside" if is_short else "outside the breasts"
     quadrant, clock, mm = lesion.quadrant, lesion.clock, lesion.nipple_mm
     words = []
     if quadrant is not None and quadrant != "central":

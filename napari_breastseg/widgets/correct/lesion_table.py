@@ -158,9 +158,11 @@ class LesionTable(QTableWidget):
         header.setText(_ML if is_in_ml else _COLUMNS["size"])
         has_place = any(place_words(lesion) for lesion in lesions)
         has_score = any(lesion.score is not None for lesion in lesions)
+        has_type = any(lesion.kinetics.curve_type for lesion in lesions)
         for name, is_hidden in (
             ("place", not has_place),
-            ("diameter", has_place),
+            ("diameter", has_place and (has_type or has_score)),
+            ("type", not has_type),
             ("score", not has_score),
         ):
             self.setColumnHidden(list(_COLUMNS).index(name), is_hidden)
