@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BOTH_MM", "Midline", "body_mask", "find_midline", "front_mm"]
+__all__ = ["BOTH_MM", "Midline", "body_mask", "chest_front_mm", "find_midline", "front_mm"]
 
 Floats = NDArray[np.float32]
 
@@ -29,9 +29,6 @@ _BEYOND_MM, _WITHIN_MM = 30.0, 60.0
 _DIM = 0.6
 """Share of the level that parts air from tissue best from which a voxel counts as tissue: far from
 the coil it is dim."""
-
-_SPECK_ML = 10.0
-"""Smaller pieces apart from the body are noise."""
 
 _FAINT = 0.45
 """Tissue at the front is at least this share as bright as the tissue around."""
@@ -69,10 +66,7 @@ def body_mask(image: Floats, steps: tuple[float, float, float]) -> NDArray[np.bo
     scale = np.sqrt(np.clip(smooth / bright, 0, 1))
     level = _DIM * bright * float(threshold_otsu(scale[:, : image.shape[1] // 2].ravel())) ** 2
     is_tissue = smooth > np.maximum(level, _noise_level(smooth, level))[:, None, None]
-    parts, count = ndimage.label(is_tissue)
-    if not count:
-        return np.zeros(image.shape, bool)
-    body = parts == 1 + int(np.argmax(np.bincount(parts.ravel())[1:]))
+    body = _largest(is_tissue)
     # Haze before the skin: motion, ghosts and partial volume are fainter than the tissue around.
     size = [10.0 / step for step in steps]
     for _ in range(2):
@@ -81,11 +75,17 @@ def body_mask(image: Floats, steps: tuple[float, float, float]) -> NDArray[np.bo
         body &= smooth > _FAINT * around
     closed = ndimage.binary_closing(body, np.ones((1, 3, 3), bool)) | body
     opened = ndimage.binary_opening(closed, np.ones((1, 3, 3), bool))
-    parts, _ = ndimage.label(opened)
+    return np.asarray([ndimage.binary_fill_holes(plane) for plane in _largest(opened)])
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest connected part; empty if there is none."""
+    from scipy import ndimage
+
+    parts, _ = ndimage.label(mask)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    is_large = sizes > _SPECK_ML * 1000 / np.prod(steps)
-    return np.asarray([ndimage.binary_fill_holes(plane) for plane in is_large[parts]])
+    return np.asarray((parts == sizes.argmax()) & mask)
 
 
 def _noise_level(smooth: Floats, level: float) -> Floats:
@@ -103,6 +103,27 @@ def _noise_level(smooth: Floats, level: float) -> Floats:
 def front_mm(body: NDArray[np.bool_], dy: float) -> Floats:
     """Depth of the body's front in mm, shape (Z, X); the whole depth where there is no body."""
     rows = np.where(body.any(axis=1), body.argmax(axis=1), body.shape[1])
+    return np.asarray(rows * dy, np.float32)
+
+
+def chest_front_mm(body: NDArray[np.bool_], dy: float) -> Floats:
+    """Depth of the skin of the chest in mm, shape (Z, X): the last that has air before it.
+
+    Over the breastbone this is the chest even where a ghost of the heart or a breast lies before
+    it. The air within the lungs, which is not one with that around the patient, does not count.
+    """
+    from scipy import ndimage
+
+    within_slices = np.zeros((3, 3, 3), bool)
+    within_slices[1, 1] = within_slices[1, :, 1] = True
+    parts, _ = ndimage.label(~body, within_slices)
+    outside = np.unique(parts[:, 0])
+    is_outside = np.isin(parts, outside[outside > 0])
+    is_skin = np.zeros_like(body)
+    is_skin[:, 0] = body[:, 0]
+    is_skin[:, 1:] = body[:, 1:] & is_outside[:, :-1]
+    last = body.shape[1] - 1 - is_skin[:, ::-1].argmax(axis=1)
+    rows = np.where(is_skin.any(axis=1), last, body.shape[1])
     return np.asarray(rows * dy, np.float32)
 
 

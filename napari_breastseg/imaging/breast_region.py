@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError
 from ..core.volume import Exam, LabelMap
 from .body_axes import BodyAxes
-from .body_front import body_mask, find_midline, front_mm
+from .body_front import body_mask, chest_front_mm, find_midline, front_mm
 from .breast_shape import (
     LEFT,
     RIGHT,
@@ -219,7 +219,8 @@ def find_breasts(exam: Exam) -> Breasts:
     midline = find_midline(front, axes.across_mm(image.shape[2]), deepest_mm)
     across_mm = np.asarray((np.arange(image.shape[2]) - midline.column) * dx, np.float64)
     is_middle = np.abs(across_mm) < float(np.abs(across_mm).min()) + 9.0
-    notch = notch_depth(front, is_middle, deepest_mm, dz)
+    chest = chest_front_mm(body[:, :, is_middle], dy)
+    notch = notch_depth(chest, deepest_mm, dz)
     wall = find_chest_wall(image, body, front, notch, across_mm, axes.steps_mm)
     labels = breast_labels(body, front, notch, wall, across_mm, axes.steps_mm)
     stands_out = notch[:, None] - front
@@ -230,7 +231,7 @@ def find_breasts(exam: Exam) -> Breasts:
             f"found none in exam {exam.case_id}",
             "Segment the whole exam",
         )
-    doubts = [*midline.doubts, *shape_doubts(labels, seen, wall.evidence, body, axes.steps_mm)]
+    doubts = [*midline.doubts, *shape_doubts(labels, seen, wall, body, axes.steps_mm)]
     nipples = {
         side: _ras_mm(axes, nipple_place(front, labels == SIDES[side], axes.steps_mm))
         for side in seen

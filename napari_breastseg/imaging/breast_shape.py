@@ -53,7 +53,7 @@ _SLIVER_ML = 5.0
 _LEAST_FORWARD_MM = 10.0
 """A breast stands out from the skin over the breastbone by this much or more."""
 
-_LEAST_ML, _MOST_ML = 50.0, 3000.0
+_LEAST_ML, _MOST_ML = 50.0, 3500.0
 """Volumes of a breast that are plausible, mL."""
 
 _MOST_RATIO = 5.0
@@ -173,7 +173,7 @@ def nipple_place(
 def shape_doubts(
     labels: NDArray[np.uint8],
     seen: Sequence[Side],
-    evidence: Floats,
+    wall: ChestWall,
     body: NDArray[np.bool_],
     steps: Steps,
 ) -> list[str]:
@@ -185,8 +185,7 @@ def shape_doubts(
         As `breast_labels` gives.
     seen : sequence of Side
         As `sides_seen` gives.
-    evidence : array, shape (Z, X)
-        How clearly the chest wall is seen, 0 to 1.
+    wall : ChestWall
     body : array of bool, shape (Z, Y, X)
         What is not air.
     steps : tuple of float
@@ -202,7 +201,11 @@ def shape_doubts(
             doubts.append(f"the {side} breast seems to hold {volumes[side]:.0f} mL")
     if len(seen) == 2 and max(volumes.values()) > _MOST_RATIO * min(volumes.values()):
         doubts.append("the breasts seem to be of very unlike size")
-    if float(evidence[(labels > 0).any(axis=1)].mean()) < _LEAST_EVIDENCE:
+    columns = (labels > 0).any(axis=1)
+    # The wall may lie behind a coronal field of view: then there is nothing to see of it.
+    is_inside = wall.depth_mm[columns] < (body.shape[1] - 2) * steps[1]
+    is_seen = float(wall.evidence[columns][is_inside].sum()) >= _LEAST_EVIDENCE * is_inside.sum()
+    if is_inside.mean() > 0.5 and not is_seen:
         doubts.append("the chest wall does not stand out from the breast")
     if float(body[:, 0].any(axis=0).mean()) > _MOST_CUT:
         doubts.append("the front of the breasts is not in the field of view")

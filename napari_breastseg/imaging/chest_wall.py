@@ -73,9 +73,7 @@ class ChestWall:
     """How clearly the signal changes at it, 0 to 1, (Z, X)."""
 
 
-def notch_depth(
-    front: Floats, is_middle: NDArray[np.bool_], deepest_mm: float, dz: float
-) -> Floats:
+def notch_depth(chest: Floats, deepest_mm: float, dz: float) -> Floats:
     """Depth in mm of the skin over the breastbone, smooth from feet to head.
 
     A parabola from feet to head that most slices agree with, and what they show within a few mm of
@@ -83,10 +81,8 @@ def notch_depth(
 
     Parameters
     ----------
-    front : array, shape (Z, X)
-        Depth of the body's front in mm.
-    is_middle : array of bool, shape (X,)
-        Columns over the breastbone.
+    chest : array, shape (Z, X)
+        Depth of the skin in mm, in the columns over the breastbone.
     deepest_mm : float
         Depth of the field of view; the front lies there where there is no body.
     dz : float
@@ -94,7 +90,7 @@ def notch_depth(
     """
     from scipy import ndimage
 
-    seen = np.median(front[:, is_middle], axis=1)
+    seen = np.median(chest, axis=1)
     height = (np.arange(len(seen)) - len(seen) / 2) * dz / 100
     terms = np.stack([height**power for power in range(3)], axis=1)[:, : min(3, len(seen))]
     is_body = seen < deepest_mm - 1
