@@ -79,7 +79,7 @@ def test_the_breasts_alone_are_segmented(
     show_exam(viewer, Exam("THIN", thin), instead_of="P017")
     window.dock.segment()
     idle(segment.runner)
-    assert told(window, "Breasts not outlined (")
+    assert told(window, "The whole exam is segmented: ")
     assert viewer.layers["THIN tumor"].data[:, 100:].any()
 
 
