@@ -8,7 +8,7 @@ another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ..core.errors import InputError
 from ..core.volume import Exam
-from ..imaging.dce import post_roles
 from .evidence import Evidence
 
 __all__ = ["KINDS", "FindingScore", "Kind", "Weights", "fitted", "kind_of"]
@@ -125,14 +124,21 @@ class FindingScore(BaseModel):
 
     def of(self, exam: Exam) -> Weights:
         """Weights for an exam's kind."""
-        return self.weights[kind_of(exam)]
+        return self.weights[kind_of(exam.phases)]
 
 
-def kind_of(exam: Exam) -> Kind:
-    """Which phases an exam has: a dynamic series, pre and one post, or nothing to compare."""
-    if "pre" not in exam.phases:
+def kind_of(roles: Collection[str]) -> Kind:
+    """A dynamic series, pre and one post, or nothing to compare, by the phases there are.
+
+    Examples
+    --------
+    >>> kind_of(("pre", "post1", "post2")), kind_of(("pre", "post1")), kind_of(("post1", "post2"))
+    ('dynamic', 'pair', 'single')
+    """
+    if "pre" not in roles:
         return "single"
-    return "dynamic" if len(post_roles(exam)) > 1 else "pair"
+    posts = [role for role in roles if role.startswith("post") and role[4:].isdigit()]
+    return "dynamic" if len(posts) > 1 else "pair"
 
 
 def fitted(

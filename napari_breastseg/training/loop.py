@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core.atomic import storage_errors, write_text
 from ..core.progress import Job, Progress
+from ..lesions.finding_score import FindingScore
 from ..model import checkpoint as checkpoints
 from ..model.card import model_card
 from ..model.checkpoint import CARD_FILE, Checkpoint, ModelInfo, TrainingRecord
@@ -71,6 +72,7 @@ def train(
     datasets: Sequence[str] = (),
     fold: int | None = None,
     resume: bool = False,
+    finding_score: FindingScore | None = None,
 ) -> Job[TrainResult]:
     """Train a model on annotated cases.
 
@@ -95,6 +97,8 @@ def train(
         Recorded in model.json.
     resume : bool
         Go on from the state in `output` where an earlier run with the same arguments stopped.
+    finding_score : FindingScore, optional
+        What orders the model's findings; by default the base's.
 
     Yields
     ------
@@ -127,6 +131,8 @@ def train(
     spec = base.spec if base is not None else spec
     assert spec is not None  # for the type checker; the line above raised otherwise
     require_trainable(spec)
+    score = None if base is None else base.info.finding_score
+    score = score if finding_score is None else finding_score.model_dump(mode="json")
     output = Path(output)
     require_free(output, resume)
     with storage_errors(output):
@@ -150,7 +156,7 @@ def train(
             return ModelInfo(
                 name=name or output.resolve().name,
                 spec=spec,
-                finding_score=None if base is None else base.info.finding_score,
+                finding_score=score,
                 training=_record(learned, held_out, base, config, run.step, datasets, fold),
                 parent=None if base is None else base.info.identity,
                 licence="not stated" if base is None else base.info.licence,

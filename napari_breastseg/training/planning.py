@@ -13,7 +13,9 @@ from ..core.progress import Job
 from ..dataset import Dataset
 from ..model.checkpoint import Checkpoint
 from ..model.unet import ModelSpec
+from ..predict.prediction import score_of
 from .config import TrainConfig
+from .decisions import learned_score
 from .loop import TrainResult, train
 from .splitting import split_by_patient
 
@@ -96,6 +98,7 @@ def train_dataset(
     else:
         for dataset in datasets:
             _require_channels(dataset, base)
+    score = None if base is None else score_of(base.info)
     config = plan_config(
         is_fine_tuning=base is not None,
         cases=len(learned),
@@ -116,6 +119,7 @@ def train_dataset(
             datasets=[dataset.name for dataset in datasets],
             fold=fold,
             resume=resume,
+            finding_score=None if score is None else learned_score(score, learned),
         )
     )
 
