@@ -18,9 +18,19 @@ from ..core.atomic import write_text
 from ..core.errors import InputError
 
 if TYPE_CHECKING:
+    from ..lesions import LesionReport
+    from ..lesions.findings import Findings
     from ..predict.prediction import Prediction
 
-__all__ = ["CSV_COLUMNS", "ShowPaths", "done_row", "failed_row", "source_of", "write_csv"]
+__all__ = [
+    "CSV_COLUMNS",
+    "ShowPaths",
+    "done_row",
+    "failed_row",
+    "finding_rows",
+    "source_of",
+    "write_csv",
+]
 
 ShowPaths = Annotated[
     bool,
@@ -29,12 +39,19 @@ ShowPaths = Annotated[
     ),
 ]
 
+FINDING_COLUMNS = (
+    *("finding", "is_shown", "score", "side", "quadrant", "clock", "nipple_mm", "volume_ml"),
+    *("diameter_mm", "curve_type", "center_voxel", "center_mm"),
+)
+"""What is said of each finding."""
+
 CSV_COLUMNS = (
     *("case_id", "status", "source", "mask", "probability", "phases", "times_s", "series"),
-    *("threshold", "breasts_only", "tumor_voxels", "tumor_ml", "findings", "weaker_findings"),
+    *("threshold", "breasts_only", "tumor_voxels", "tumor_ml"),
+    *FINDING_COLUMNS,
     *("predicted_dice", "spacing_mm", "device", "seconds", "notes", "error"),
 )
-"""Columns of `predict --csv`: keys of a row, in order."""
+"""Columns of `predict --csv`, in order: what is said of a case, and of one of its findings."""
 
 
 def source_of(
@@ -69,9 +86,10 @@ def done_row(
     mask: Path,
     probability: Path | None,
     times_s: Any,
+    report: LesionReport | None = None,
     predicted_dice: float | None = None,
 ) -> dict[str, Any]:
-    """The row of a segmented case."""
+    """The row of a segmented case; its findings need the report of its mask."""
     grid = prediction.label_map.grid
     voxels = int(prediction.label_map.tumor.sum())
     findings = prediction.findings
@@ -86,8 +104,7 @@ def done_row(
         **_decision(case, prediction),
         "threshold": prediction.threshold,
         "tumor_voxels": voxels,
-        "findings": None if findings is None else len(findings.shown),
-        "weaker_findings": None if findings is None else len(findings.weaker),
+        "findings": None if findings is None or report is None else finding_rows(findings, report),
         "tumor_ml": None
         if grid.voxel_ml is None or grid.shape[0] == 1
         else round(voxels * grid.voxel_ml, 4),
@@ -104,8 +121,46 @@ def failed_row(case_id: str | None, source: str | list[str], error: InputError) 
     return {"case_id": case_id, "status": "failed", "source": source, "error": str(error)}
 
 
+def finding_rows(findings: Findings, report: LesionReport) -> list[dict[str, Any]]:
+    """What is known of each finding, the most likely lesion first.
+
+    Parameters
+    ----------
+    findings : Findings
+    report : LesionReport
+        Of the findings shown, each of which it names by its number.
+    """
+    measured = {one.finding: one for one in report.lesions if one.finding is not None}
+    rows = []
+    for one in findings.findings:
+        lesion = measured.get(one.number)
+        row = dict.fromkeys(FINDING_COLUMNS) | {
+            "finding": one.number,
+            "is_shown": one.is_shown,
+            "score": None if one.score is None else round(one.score, 4),
+            "volume_ml": None if one.volume_ml is None else round(one.volume_ml, 4),
+            "center_voxel": [round(c, 1) for c in one.center_voxel],
+        }
+        if lesion is not None and one.is_shown:
+            row |= {
+                "side": lesion.side,
+                "quadrant": lesion.quadrant,
+                "clock": lesion.clock,
+                "nipple_mm": None if lesion.nipple_mm is None else round(lesion.nipple_mm, 1),
+                "diameter_mm": None if lesion.diameter_mm is None else round(lesion.diameter_mm, 1),
+                "curve_type": lesion.kinetics.curve_type,
+                "center_mm": None
+                if lesion.center_mm is None
+                else [round(c, 1) for c in lesion.center_mm],
+            }
+        rows.append(row)
+    return rows
+
+
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows to a CSV file of `CSV_COLUMNS`; several values in one cell are divided by "; ".
+
+    A case has a line for each finding shown, and one without a finding if there is none.
 
     Raises
     ------
@@ -115,7 +170,11 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    for row in rows:
+        shown = [one for one in row.get("findings") or () if one["is_shown"]]
+        for one in shown or [{}]:
+            line = {**row, **one}
+            writer.writerow({key: _cell(line.get(key)) for key in CSV_COLUMNS})
     write_text(path, text.getvalue())
 
 

@@ -54,7 +54,7 @@ def predict(
         ),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="CSV file to write too, one row per case.")
+        Path | None, typer.Option(help="CSV file to write too, one row for each finding shown.")
     ] = None,
     show_paths: ShowPaths = False,
     phases: Phases = None,
@@ -64,6 +64,7 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Segment exams and write one mask per case."""
+    from ..lesions import measure_lesions
     from ..predict.prediction import predict as predict_exam
     from ..predict.uncertainty import load_members, predict_uncertain
 
@@ -83,6 +84,15 @@ def predict(
                 prediction, expected = answer.prediction, answer.predicted_dice
             else:
                 prediction = run(predict_exam(checkpoint, exam, **how), quiet=as_json)
+            report = None
+            if prediction.findings is not None:
+                job = measure_lesions(
+                    exam,
+                    prediction.label_map,
+                    breasts=prediction.breasts,
+                    findings=prediction.findings,
+                )
+                report = run(job, quiet=as_json)
             formats.write_label_map(case.mask, prediction.label_map)
             if prob:
                 formats.write_volume(case.probability, prediction.probability)
@@ -100,6 +110,7 @@ def predict(
                 mask=case.mask,
                 probability=case.probability if prob else None,
                 times_s=exam.times_s,
+                report=report,
                 predicted_dice=expected,
             )
         )
@@ -115,7 +126,8 @@ def predict(
         if done:
             if uncertainty:
                 done.sort(key=lambda row: float(row["predicted_dice"]))  # least certain first
-            columns = ["case", "phases", "tumor", *(["expected Dice"] * uncertainty), "mask"]
+            expected_dice = ["expected Dice"] * uncertainty
+            columns = ["case", "phases", "tumor", "findings", *expected_dice, "mask"]
             print_table(
                 columns,
                 [
@@ -123,6 +135,7 @@ def predict(
                         row["case_id"],
                         ", ".join(row["phases"]),
                         _tumor_size(row),
+                        _findings_words(row),
                         *([f"{row['predicted_dice']:.2f}"] if uncertainty else []),
                         row["mask"],
                     ]
@@ -201,3 +214,12 @@ def _plan(
 
 def _tumor_size(row: dict[str, Any]) -> str:
     return f"{row['tumor_voxels']} px" if row["tumor_ml"] is None else f"{row['tumor_ml']:.2f} mL"
+
+
+def _findings_words(row: dict[str, Any]) -> str:
+    """Findings shown and held back: "2 (3 weaker)"; nothing where there are none to tell apart."""
+    if row["findings"] is None:
+        return ""
+    shown = sum(one["is_shown"] for one in row["findings"])
+    weaker = len(row["findings"]) - shown
+    return f"{shown} ({weaker} weaker)" if weaker else f"{shown}"

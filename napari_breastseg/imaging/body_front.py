@@ -64,7 +64,8 @@ def body_mask(image: Floats, steps: tuple[float, float, float]) -> NDArray[np.bo
     if bright <= 0:
         return np.zeros(image.shape, bool)
     scale = np.sqrt(np.clip(smooth / bright, 0, 1))
-    level = _DIM * bright * float(threshold_otsu(scale[:, : image.shape[1] // 2].ravel())) ** 2
+    front = scale[:, : max(1, image.shape[1] // 2)]
+    level = _DIM * bright * float(threshold_otsu(front.ravel())) ** 2
     is_tissue = smooth > np.maximum(level, _noise_level(smooth, level))[:, None, None]
     body = _largest(is_tissue)
     # Haze before the skin: motion, ghosts and partial volume are fainter than the tissue around.

@@ -15,7 +15,7 @@ from hospital import bright_model
 
 from napari_breastseg import formats
 from napari_breastseg.cli._results import CSV_COLUMNS
-from napari_breastseg.core.volume import Exam, LabelMap
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.model import checkpoint
 
 Run = Callable[..., tuple[int, str, str]]
@@ -104,7 +104,7 @@ def test_values_that_are_pseudonyms_by_their_own_account_name_nobody(
     assert [row["source"] for row in predict(tmp_path / "x" / "Breast_153")] == ["EXAM 1"]
 
 
-def test_csv_has_one_row_per_case(run: Run, model: Path, files: Path, tmp_path: Path) -> None:
+def test_csv_has_a_row_for_each_case(run: Run, model: Path, files: Path, tmp_path: Path) -> None:
     table = tmp_path / "tables" / "cases.csv"
     words = ("predict", files, "--output", tmp_path / "masks", "--model", model)
     code, out, err = run(*words, "--csv", table, "--json")
@@ -121,6 +121,36 @@ def test_csv_has_one_row_per_case(run: Run, model: Path, files: Path, tmp_path: 
     assert first["spacing_mm"].startswith("3.0; 0.7")
     assert (second["status"], second["tumor_ml"]) == ("failed", "")
     assert second["error"].startswith("Expected")
+
+
+def test_every_finding_is_told_with_its_place_and_size(
+    run: Run, model: Path, tmp_path: Path
+) -> None:
+    """Two balls in a synthetic patient: as JSON in the case's row, as CSV a line each."""
+    grid = Grid((10, 60, 60), np.diag([3.0, 1.0, 1.0, 1.0]))
+    z, y, x = np.indices(grid.shape)
+    balls = [(5, 20, 20, 8), (4, 42, 42, 5)]
+    image = np.random.default_rng(0).normal(100, 3, grid.shape)
+    for cz, cy, cx, radius in balls:
+        image[9 * (z - cz) ** 2 + (y - cy) ** 2 + (x - cx) ** 2 <= radius**2] = 300
+    formats.write_volume(tmp_path / "P7.nii.gz", Volume(image.astype(np.int16), grid))
+    table = tmp_path / "findings.csv"
+    words = ("predict", tmp_path / "P7.nii.gz", "--output", tmp_path / "o", "--model", model)
+    code, out, err = run(*words, "--csv", table, "--json")
+    assert code == 0, err
+    (row,) = json.loads(out)["cases"]
+    first, second = row["findings"]
+    assert [first["finding"], second["finding"]] == [1, 2]
+    assert first["center_voxel"] == pytest.approx([5, 20, 20], abs=0.2)
+    assert first["volume_ml"] > second["volume_ml"] > 0.3
+    assert first["diameter_mm"] == pytest.approx(16, abs=1)
+    assert first["volume_ml"] + second["volume_ml"] == pytest.approx(row["tumor_ml"], abs=0.001)
+    with table.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["finding"] for line in lines] == ["1", "2"]
+    assert {line["case_id"] for line in lines} == {"P7"}
+    assert float(lines[1]["volume_ml"]) == pytest.approx(second["volume_ml"])
+    assert {line["source"] for line in lines} == {str(tmp_path / "P7.nii.gz")}
 
 
 def test_csv_takes_the_place_of_no_exam(run: Run, model: Path, files: Path, tmp_path: Path) -> None:
