@@ -23,6 +23,7 @@ from .lesions.seg import exporting_seg
 
 if TYPE_CHECKING:
     from .core.region import Region
+    from .lesions.findings import Findings
     from .predict.prediction import Prediction
     from .registry.promotion import Promotion
     from .scoring.evaluation import Evaluation
@@ -105,6 +106,7 @@ def measure(
     exam: Exam,
     mask: LabelMap,
     *,
+    findings: Findings | None = None,
     previous: LesionReport | None = None,
     injection_s: float | None = None,
     pe_threshold_percent: float = PE_THRESHOLD_PERCENT,
@@ -117,6 +119,8 @@ def measure(
     exam : Exam
     mask : LabelMap
         On the exam's grid.
+    findings : Findings, optional
+        Those of a prediction: lesions get their scores, and the most likely one comes first.
     previous : LesionReport, optional
         An earlier measurement of the same exam, whose lesions keep their names.
     injection_s : float, optional
@@ -138,6 +142,7 @@ def measure(
     job = lesion_report(
         exam,
         mask,
+        findings=findings,
         previous=previous,
         injection_s=injection_s,
         pe_threshold_percent=pe_threshold_percent,

@@ -90,6 +90,8 @@ class LesionTable(QTableWidget):
         selected = self.selected
         self._rows = tuple(rows)
         self.blockSignals(True)
+        # Columns that follow their contents would be measured anew for each cell.
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.clearSelection()
         self.setRowCount(0 if total is None else len(rows) + 1)
         for place, row in enumerate(rows):
@@ -100,6 +102,7 @@ class LesionTable(QTableWidget):
             for column in range(self.columnCount()):  # the total cannot be selected
                 self.item(len(rows), column).setFlags(Qt.ItemFlag.ItemIsEnabled)
         self._choose_columns([row.lesion for row in rows])
+        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         keys = [row.key for row in rows]
         if selected is not None and selected.key in keys:
             self.selectRow(keys.index(selected.key))
