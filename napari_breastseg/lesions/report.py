@@ -302,7 +302,7 @@ def _page(report: LesionReport, exam: Exam | None, changes: Sequence[Change]) ->
         colLabels=list(rows[0]),
         loc="upper center",
         cellLoc="left",
-        colWidths=[0.12, 0.06, 0.19, 0.1, 0.19, 0.09, 0.08, 0.12, 0.06],
+        colWidths=[0.12, 0.06, 0.18, 0.1, 0.17, 0.11, 0.08, 0.12, 0.06],
         edges="horizontal",
     )
     table.auto_set_font_size(False)

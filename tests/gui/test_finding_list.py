@@ -21,7 +21,7 @@ from napari_breastseg.dataset import Dataset, effort
 from napari_breastseg.lesions.findings import Findings, find
 from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
 from napari_breastseg.predict.prediction import Prediction
-from napari_breastseg.widgets.canvas.layers import show_exam
+from napari_breastseg.widgets.canvas.layers import edit_labels, show_exam
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 
@@ -244,8 +244,15 @@ def test_a_hidden_draft_is_not_listed_and_other_masks_are_as_before(
     window.qtbot.wait(600)
     assert section.report is None
     assert not section.runner.is_running
+    # What the reader draws meanwhile is measured without the scores of the draft
+    edit_labels(window.viewer.layers["P017 tumor"], prediction.label_map.data)
+    dock.measure_lesions()
+    idle(section.runner)
+    assert column(window, 6) == ["", "", ""]
+    assert not section.list.weaker_button.isVisible()
     dock.reveal_draft()
-    wait_for_list(window, idle)
+    window.qtbot.waitUntil(lambda: column(window, 6)[0] == "97 %", timeout=30_000)
+    idle(section.runner)
     assert column(window, 0) == ["index", "satellite 1", "total"]
     assert section.list.weaker_button.isVisible()
 

@@ -13,6 +13,7 @@ from napari_breastseg.imaging.correction import Edit
 from napari_breastseg.lesions import LesionReport, measure_lesions
 from napari_breastseg.lesions.evidence import Evidence
 from napari_breastseg.lesions.findings import Finding, Findings
+from napari_breastseg.widgets.state.drafts import Draft
 from napari_breastseg.widgets.state.findings import (
     Choices,
     Row,
@@ -21,6 +22,8 @@ from napari_breastseg.widgets.state.findings import (
     total_now,
     why_no_choice,
 )
+from napari_breastseg.widgets.state.session import Session
+from napari_breastseg.widgets.state.sources import Source
 
 GRID = Grid((10, 40, 40), np.diag([3.0, 1.0, 1.0, 1.0]))
 BOXES = (
@@ -229,3 +232,36 @@ def test_what_cannot_be_chosen_says_why() -> None:
         ({"has_mask": False}, "there is no mask yet"),
     ):
         assert why in why_no_choice(**ready | changes)
+
+
+def test_decisions_that_the_mask_contradicts_are_forgotten(choices, rows, mask, findings) -> None:
+    apply(choices.drop(rows[1], mask, rows), mask)
+    apply(choices.keep(rows[2], mask), mask)
+    choices.settle(rows, mask)
+    assert (choices.of(2), choices.of(3)) == (Decision.DROPPED, Decision.KEPT)
+    mask[:] = findings.mask().data  # the draft once more, as at another threshold
+    choices.settle(rows, mask)
+    assert (choices.of(2), choices.of(3)) == (Decision.NONE, Decision.NONE)
+
+
+def test_a_second_reader_knows_no_findings_of_the_draft(choices, rows, mask, findings) -> None:
+    session = Session()
+    session.source = Source("P001", "P001 (post1)", {"post1": "P001 post1"})
+    session.drafts.keep(Draft("P001", findings.mask(), "m@1", findings=findings))
+    session.choices.keep(rows[0], mask)
+    assert session.choices.records(mask)[0].decision is Decision.KEPT
+    session.drafts.forget()
+    assert session.choices.findings is None
+    assert session.choices.records(mask) == ()
+    assert session.choices.of(1) is Decision.NONE
+
+
+def test_findings_stay_when_a_box_is_segmented_again(findings: Findings) -> None:
+    session = Session()
+    session.source = Source("P001", "P001 (post1)", {"post1": "P001 post1"})
+    session.drafts.keep(Draft("P001", findings.mask(), "m@1", findings=findings))
+    box = (slice(0, 2), slice(0, 40), slice(0, 40))
+    session.drafts.keep(Draft("P001", findings.mask(), "m@1"), box)
+    assert session.draft is not None
+    assert session.draft.findings is findings
+    assert session.choices.findings is findings

@@ -193,9 +193,10 @@ class FindingList(QWidget):
             weaker = None
             if self._shows_weaker and self._weaker and self._weaker[0] is choices.findings:
                 weaker = self._weaker[1]
-            self.rows = rows_of(
-                self._report, weaker=weaker, earlier=self.rows, decided=choices.decided
-            )
+            rows = rows_of(self._report, weaker=weaker, earlier=self.rows, decided=choices.decided)
+            if (layer := self._layer()) is not None:
+                choices.settle(rows, volume_of(layer))
+            self.rows = rows
         self._show()
 
     def _show(self) -> None:

@@ -165,7 +165,7 @@ class LesionSection(QWidget):
         previous = self.report if source.is_same_exam(self._source) else None
         workspace = None if session.record is None else session.workspace
         settings = replace(self._settings(), prior=self.prior.value(), output=output)
-        findings = session.choices.findings
+        findings = None if session.drafts.is_hidden else session.choices.findings
         self._follow(tumor_layer(self._viewer, source.case_id))
         self.runner.start(
             "Measuring lesions",

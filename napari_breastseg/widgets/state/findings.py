@@ -39,6 +39,10 @@ _PAINTED_BESIDE = 12
 """How many voxels beside a lesion what was painted onto it since goes with it."""
 
 
+_IS_BACK = 0.5
+"""Share of what was dropped that is in the mask again when the decision no longer holds."""
+
+
 @dataclass(frozen=True, eq=False)
 class Row:
     """A row of the list: a lesion of the mask, or a finding that is not in it."""
@@ -196,6 +200,13 @@ class Choices:
         is_other = exam != self._exam
         if not is_other and (findings is None or findings is self._findings):
             return
+        self._start(exam, findings)
+
+    def forget(self) -> None:
+        """Forget findings and decisions: the draft must not be known any longer."""
+        self._start(self._exam, None)
+
+    def _start(self, exam: object, findings: Findings | None) -> None:
         self._exam, self._findings = exam, findings
         self._decided, self._steps = {}, {}
         self.changed.emit()
@@ -238,6 +249,24 @@ class Choices:
         if edits:
             self.changed.emit()
         return tuple(edits)
+
+    def settle(self, rows: Iterable[Row], mask: NDArray[Any]) -> None:
+        """Forget decisions that the mask contradicts, as after the draft has been put back.
+
+        Parameters
+        ----------
+        rows : iterable of Row
+        mask : ndarray, shape (Z, Y, X)
+            As it is now.
+        """
+        for row in rows:
+            share = float((mask[row.box][row.inside] == TUMOR).mean())
+            decision = self.of(row.key)
+            if (decision is Decision.DROPPED and share > _IS_BACK) or (
+                decision is Decision.KEPT and share == 0
+            ):
+                del self._decided[row.key]
+                self._steps.pop(row.key, None)
 
     def records(self, mask: NDArray[Any]) -> tuple[FindingRecord, ...]:
         """What a case record keeps: each finding, its decision, its share in the mask (Z, Y, X)."""

@@ -229,6 +229,8 @@ class Session:
         source, draft = self._source, self.draft
         exam = None if source is None else (source.case_id, source.fingerprint)
         self.choices.follow(exam, None if draft is None else draft.findings)
+        if draft is None and self.choices.findings is not None:
+            self.choices.forget()  # as when a second reader must not see the draft
 
     def _record_effort(self) -> None:
         record, workspace, effort = self._record, self.workspace, self.effort
