@@ -5,7 +5,7 @@ Numbers and fixed words only: no text that could name a patient.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -16,6 +16,7 @@ from ..lesions.evidence import Evidence
 __all__ = ["Decision", "FindingRecord"]
 
 _EVIDENCE = frozenset(one.name for one in fields(Evidence))
+_ALWAYS_KNOWN = frozenset(one.name for one in fields(Evidence) if one.default is MISSING)
 
 _Figure = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -60,6 +61,8 @@ class FindingRecord(BaseModel):
     def _evidence_is_known(self) -> Self:
         if not set(self.evidence) <= _EVIDENCE:
             raise ValueError("evidence must be named as in lesions.evidence.Evidence")
+        if any(self.evidence.get(name) is None for name in _ALWAYS_KNOWN):
+            raise ValueError(f"evidence must hold {', '.join(sorted(_ALWAYS_KNOWN))}")
         if min(self.center_voxel) < 0:
             raise ValueError("the center of a finding must lie in the exam")
         return self

@@ -12,6 +12,16 @@ from napari_breastseg.core.volume import Exam, LabelMap
 from napari_breastseg.dataset import CaseRecord, Dataset, Decision, FindingRecord, effort
 from napari_breastseg.dataset.effort import effort_by_model
 
+EVIDENCE = {
+    "log_volume": 0.4,
+    "peak": 0.9,
+    "mean": 0.8,
+    "elongation": 1.2,
+    "fullness": 0.9,
+    "brightness": 3.0,
+    "contrast": 3.0,
+}
+
 
 @pytest.fixture
 def dataset(tmp_path: Path, sphere_exam: tuple[Exam, LabelMap]) -> Dataset:
@@ -30,7 +40,7 @@ def finding(number: object, decision: Decision = Decision.NONE, **changes: objec
         "center_voxel": (6.0, 20.0, 25.0),
         "decision": decision,
         "share_accepted": 1.0,
-        "evidence": {"log_volume": 0.4, "rise": None},
+        "evidence": EVIDENCE | {"rise": None},
     }
     return FindingRecord.model_validate(settings | changes)
 
@@ -79,9 +89,10 @@ def test_findings_stay_with_their_draft_and_go_with_it(dataset: Dataset, sphere_
         ({"number": 0}, "number"),
         ({"share_accepted": -0.1}, "share_accepted"),
         ({"decision": "looks benign to me"}, "decision"),
-        ({"evidence": {"note": 1.0}}, "evidence"),
-        ({"evidence": {"peak": float("nan")}}, "evidence"),
-        ({"evidence": {"peak": "high"}}, "evidence"),
+        ({"evidence": EVIDENCE | {"note": 1.0}}, "evidence must be named"),
+        ({"evidence": EVIDENCE | {"peak": None}}, "evidence must hold brightness"),
+        ({"evidence": EVIDENCE | {"peak": float("nan")}}, "evidence"),
+        ({"evidence": EVIDENCE | {"peak": "high"}}, "evidence"),
         ({"center_voxel": (-1.0, 2.0, 3.0)}, "center"),
         ({"remark": "text"}, "remark"),
     ],
