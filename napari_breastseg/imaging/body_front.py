@@ -111,7 +111,7 @@ def chest_front_mm(body: NDArray[np.bool_], dy: float) -> Floats:
     """Depth of the skin of the chest in mm, shape (Z, X): the last that has air before it.
 
     Over the breastbone this is the chest even where a ghost of the heart or a breast lies before
-    it. The air within the lungs, which is not one with that around the patient, does not count.
+    it. The air within the lungs does not count unless it is one with that around the patient.
     """
     from scipy import ndimage
 

@@ -219,8 +219,9 @@ def find_breasts(exam: Exam) -> Breasts:
     midline = find_midline(front, axes.across_mm(image.shape[2]), deepest_mm)
     across_mm = np.asarray((np.arange(image.shape[2]) - midline.column) * dx, np.float64)
     is_middle = np.abs(across_mm) < float(np.abs(across_mm).min()) + 9.0
-    chest = chest_front_mm(body[:, :, is_middle], dy)
-    notch = notch_depth(chest, deepest_mm, dz)
+    nearest = np.median(chest_front_mm(body[:, :, is_middle], dy), axis=1)
+    farthest = np.median(chest_front_mm(body, dy)[:, is_middle], axis=1)
+    notch = notch_depth(nearest, farthest, deepest_mm, dz)
     wall = find_chest_wall(image, body, front, notch, across_mm, axes.steps_mm)
     labels = breast_labels(body, front, notch, wall, across_mm, axes.steps_mm)
     stands_out = notch[:, None] - front

@@ -51,6 +51,9 @@ place so far in front of them counts as weak evidence of the wall."""
 _NOTCH_MM = 8.0
 """How far the skin over the breastbone may lie from a parabola."""
 
+_SAME_MM, _LEAST_SURE = 2.0, 0.3
+"""Two depths of the skin agree within this; so great a share of the slices must agree."""
+
 _USUAL_WEIGHT = 0.3
 _SHIFTS_MM = np.arange(-14.0, 14.1, 2.0)
 _BULGES_MM = np.arange(-28.0, 4.1, 4.0)
@@ -73,7 +76,7 @@ class ChestWall:
     """How clearly the signal changes at it, 0 to 1, (Z, X)."""
 
 
-def notch_depth(chest: Floats, deepest_mm: float, dz: float) -> Floats:
+def notch_depth(nearest: Floats, farthest: Floats, deepest_mm: float, dz: float) -> Floats:
     """Depth in mm of the skin over the breastbone, smooth from feet to head.
 
     A parabola from feet to head that most slices agree with, and what they show within a few mm of
@@ -81,8 +84,10 @@ def notch_depth(chest: Floats, deepest_mm: float, dz: float) -> Floats:
 
     Parameters
     ----------
-    chest : array, shape (Z, X)
-        Depth of the skin in mm, in the columns over the breastbone.
+    nearest, farthest : array, shape (Z,)
+        Depth of the skin in mm, by the air in front of it and by the air around the whole slice:
+        a ghost of the heart before the chest may be taken for skin in the one, and the back of an
+        open lung in the other. Where they differ, the one nearer to the parabola counts.
     deepest_mm : float
         Depth of the field of view; the front lies there where there is no body.
     dz : float
@@ -90,22 +95,37 @@ def notch_depth(chest: Floats, deepest_mm: float, dz: float) -> Floats:
     """
     from scipy import ndimage
 
-    seen = np.median(chest, axis=1)
-    height = (np.arange(len(seen)) - len(seen) / 2) * dz / 100
-    terms = np.stack([height**power for power in range(3)], axis=1)[:, : min(3, len(seen))]
-    is_body = seen < deepest_mm - 1
-    if not is_body.any():
-        is_body[:] = True
-    weights = np.where(is_body, 1.0, 1e-3) * (seen >= np.median(seen[is_body]))
-    weights += 1e-3
-    ridge = np.diag([0.0, 0.3, 3.0][: terms.shape[1]])
-    for _ in range(15):
-        weighted = terms * weights[:, None]
-        fitted = terms @ np.linalg.solve(weighted.T @ terms + ridge, weighted.T @ seen)
-        away = seen - fitted
-        weights = is_body / (1 + (away / np.where(away < 0, 5.0, 8.0)) ** 2) + 1e-3
+    seen, is_sure = nearest, np.abs(farthest - nearest) < _SAME_MM
+    if is_sure.mean() >= _LEAST_SURE:
+        fitted = _parabola(nearest, is_sure & (nearest < deepest_mm - 1), dz)
+        is_far = np.abs(farthest - fitted) < np.abs(nearest - fitted)
+        seen = np.where(is_far, farthest, nearest)
+    fitted = _parabola(seen, seen < deepest_mm - 1, dz)
     kept = np.clip(seen, fitted - _NOTCH_MM, fitted + _NOTCH_MM)
     return np.asarray(ndimage.gaussian_filter1d(kept, 10 / dz, mode="nearest"), np.float32)
+
+
+def _parabola(seen: Floats, counts: NDArray[np.bool_], dz: float) -> NDArray[np.float64]:
+    """Parabola near most of the depths (Z,) that count, sought from the deep and the others."""
+    height = (np.arange(len(seen)) - len(seen) / 2) * dz / 100
+    terms = np.stack([height**power for power in range(3)], axis=1)
+    if not counts.any():
+        counts = np.ones(len(seen), bool)
+    ridge = np.diag([0.0, 0.3, 3.0])
+    is_deep = seen >= np.median(seen[counts])
+    best, most = np.zeros(len(seen)), -1
+    for chosen in (is_deep, ~is_deep):
+        weights = counts * chosen + 1e-3
+        fitted = best
+        for _ in range(15):
+            weighted = terms * weights[:, None]
+            fitted = terms @ np.linalg.solve(weighted.T @ terms + ridge, weighted.T @ seen)
+            away = seen - fitted
+            weights = counts / (1 + (away / np.where(away < 0, 5.0, 8.0)) ** 2) + 1e-3
+        close = int(np.count_nonzero(counts & (np.abs(seen - fitted) < _NOTCH_MM)))
+        if close > most:
+            best, most = fitted, close
+    return best
 
 
 def find_chest_wall(
