@@ -153,15 +153,16 @@ def _open_window(checkpoint: Checkpoint, model: Path, exam: Exam, folder: Path) 
 
     from ..predict.prediction import predict
 
-    draft = run(predict(checkpoint, exam)).label_map
-    formats.write_label_map(folder / f"{exam.case_id}.nii.gz", draft)
+    prediction = run(predict(checkpoint, exam))
+    formats.write_label_map(folder / f"{exam.case_id}.nii.gz", prediction.label_map)
     PluginManager.instance().discover()
     PluginManager.instance().commands.execute(
         "napari-breastseg.show_demo",
         kwargs={
             "exam": exam,
-            "draft": draft,
+            "draft": prediction.label_map,
             "model": model,
             "model_identity": checkpoint.info.identity,
+            "findings": prediction.findings,
         },
     )

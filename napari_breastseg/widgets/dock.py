@@ -43,6 +43,8 @@ from .train.panel import TrainPanel
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from ..lesions.findings import Findings
+
 __all__ = ["KEYS", "BreastMRI", "dock_of", "show_demo", "show_segment"]
 
 
@@ -242,6 +244,7 @@ def show_demo(
     model: Path | None = None,
     *,
     model_identity: str = "demo",
+    findings: Findings | None = None,
 ) -> None:
     """Open a window on an exam and its draft, ready to correct; returns when it is closed.
 
@@ -255,6 +258,8 @@ def show_demo(
         Checkpoint folder to segment with.
     model_identity : str
         Name and weights hash of the model that made the draft, as the dataset notes them.
+    findings : Findings, optional
+        What the model found, to be listed in the Correct tab.
     """
     viewer = napari.viewer.Viewer()
     dock = dock_of(viewer)
@@ -267,7 +272,7 @@ def show_demo(
     source = dock.session.source
     if draft is not None and source is not None:
         show_labels(viewer, source, draft)
-        dock.session.drafts.keep(Draft(source.case_id, draft, model_identity))
+        dock.session.drafts.keep(Draft(source.case_id, draft, model_identity, findings=findings))
         go_to_tumor(viewer, source, draft.data)
     dock.show_tab("Correct" if draft is not None else "Segment")
     napari.run()

@@ -15,8 +15,10 @@ import pytest
 from napari.utils.shortcuts import default_shortcuts
 
 from napari_breastseg import formats
+from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
+from napari_breastseg.lesions.findings import find
 from napari_breastseg.widgets.canvas.layers import show_exam, show_labels, tumor_layer
 from napari_breastseg.widgets.dock import KEYS
 from napari_breastseg.widgets.parts import fields as _fields
@@ -557,13 +559,21 @@ def test_the_commands_of_the_manifest_open_the_dock(
     mask = np.zeros(grid.shape, np.uint8)
     mask[3, 5:9, 6:12] = 1
     draft = LabelMap(mask, grid)
-    show_demo(exam_on(grid), draft, model=two_phase_model, model_identity="two@0123")
+    found = drain(find(Volume(mask.astype(np.float32), grid), exam_on(grid)))
+    show_demo(
+        exam_on(grid),
+        draft,
+        model=two_phase_model,
+        model_identity="two@0123",
+        findings=found,
+    )
     viewer = viewers.pop()
     dock = viewer.window.dock_widgets["Breast MRI (napari-breastseg)"]
     assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Correct"
     assert np.array_equal(viewer.layers["P001 tumor"].data, mask)
     assert viewer.dims.current_step[0] == 3
     assert dock.session.draft.model == "two@0123"
+    assert dock.session.choices.findings is found
     assert dock.session.model == dock.segment_panel.model.value() == two_phase_model
     show_segment(viewer)  # the dock that is open, not a second one
     assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Segment"

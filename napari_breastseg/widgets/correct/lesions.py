@@ -146,7 +146,8 @@ class LesionSection(QWidget):
                 self._measure(path)
 
     def put_down(self) -> None:
-        """Follow no mask any longer."""
+        """Follow no mask and no draft any longer."""
+        self._soon.stop()
         self._follow(None)
 
     def reset_choices(self, event: object = None) -> None:
