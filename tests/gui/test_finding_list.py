@@ -164,7 +164,7 @@ def test_findings_are_kept_and_dropped_by_keys_and_go_into_the_record(
     assert look(window, 1) == (True, True)
     assert not section.outdated.isVisible()
     assert column(window, 3)[2] == column(window, 3)[0]  # the total is that of the first
-    press(window, Qt.Key.Key_Z, CTRL)
+    press(window, Qt.Key.Key_Z, CTRL, section.table)  # where the focus still is
     assert np.array_equal(layer.data, before)
     assert look(window, 1) == (False, False)
     assert not section.outdated.isVisible()
@@ -186,8 +186,12 @@ def test_findings_are_kept_and_dropped_by_keys_and_go_into_the_record(
     assert look(window, 2) == (False, False)
     press(window, Qt.Key.Key_Z, CTRL)
     assert not layer.data[findings.labels == 3].any()
-    press(window, Qt.Key.Key_K, CTRL)  # anywhere in the window
-    assert has(3)
+    for widget in (None, section.table):  # anywhere in the window
+        press(window, Qt.Key.Key_K, CTRL, widget)
+        assert has(3)
+        press(window, Qt.Key.Key_Z, CTRL)
+        assert not has(3)
+    press(window, Qt.Key.Key_K, CTRL)
     pictures(window, "findings")
 
     # Measured again: the lesions of the mask, and what was dropped
@@ -274,3 +278,24 @@ def test_a_hidden_draft_is_not_listed_and_other_masks_are_as_before(
     key(window, Qt.Key.Key_Down)
     key(window, Qt.Key.Key_D)
     assert 0 < int((layer.data == 1).sum()) < tumor
+
+
+def test_the_list_follows_another_threshold(
+    drafted: SimpleNamespace, idle: Callable[..., None]
+) -> None:
+    window, dock = drafted, drafted.dock
+    section, segment = dock.correct_panel.lesions, dock.segment_panel
+    segment.threshold.setValue(0.92)  # only the first is above it
+    window.qtbot.waitUntil(lambda: len(section.list.rows) == 1, timeout=30_000)
+    idle(section.runner)
+    assert column(window, 0) == ["index", "total"]
+    assert "1 finding, " in segment.result.text()
+    segment.threshold.setValue(0.99)
+    window.qtbot.waitUntil(lambda: not section.list.rows, timeout=30_000)
+    idle(section.runner)
+    assert section.list.result.text() == (
+        "Nothing found in the right breast. Nothing found in the left breast."
+    )
+    assert segment.result.text().startswith("No tumor found at threshold 0.99")
+    assert "1 weaker finding is held back" in segment.result.text()
+    assert not section.list.keep_button.isVisible()
