@@ -19,7 +19,7 @@ from ..core.atomic import atomic_path, write_json, write_text
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from ..core.volume import Exam, LabelMap
-from ..imaging.breast_region import find_breasts
+from ..imaging.breast_region import Breasts, find_breasts
 from ..imaging.pictures import slice_picture
 from . import (
     PE_THRESHOLD_PERCENT,
@@ -61,19 +61,20 @@ def lesion_report(
     exam: Exam,
     label_map: LabelMap,
     *,
+    breasts: Breasts | None = None,
     findings: Findings | None = None,
     previous: LesionReport | None = None,
     injection_s: float | None = None,
     pe_threshold_percent: float = PE_THRESHOLD_PERCENT,
 ) -> Job[LesionReport]:
-    """`measure_lesions` with the breast region if it can be found; same parameters.
+    """`measure_lesions` with the breast region, found if it is not given; same parameters.
 
     If not, as in a single slice, or if the region is in doubt, a lesion's quadrant, clock position,
     distance from the nipple and share outside the breasts are not given; a note says why.
     """
     label_map.require_grid(exam.grid, exam.case_id)
-    breasts, note = None, ""
-    if exam.grid.shape[0] > 1:
+    note = ""
+    if breasts is None and exam.grid.shape[0] > 1:
         yield Progress("Finding the breasts", 0, 0)
         try:
             breasts = find_breasts(exam)

@@ -15,7 +15,7 @@ from napari_breastseg.imaging.breast_region import find_breasts
 from napari_breastseg.lesions import LesionReport, measure_lesions
 from napari_breastseg.lesions.evidence import Evidence
 from napari_breastseg.lesions.findings import Finding, Findings
-from napari_breastseg.lesions.report import lesion_words, write_report
+from napari_breastseg.lesions.report import lesion_report, lesion_words, write_report
 from napari_breastseg.phantom import LesionSpec, breast_phantom
 
 GRID = Grid((10, 40, 40), np.diag([3.0, 1.0, 1.0, 1.0]))
@@ -128,3 +128,18 @@ def test_a_breast_without_a_lesion_is_named():
     # Where the breasts are not known no side is named.
     assert drain(measure_lesions(phantom.exam, empty)).nothing_found == ("Nothing found.",)
     assert drain(measure_lesions(phantom.exam, phantom.truth)).nothing_found == ()
+
+
+def test_breasts_that_are_known_are_not_looked_for_again(monkeypatch):
+    phantom = breast_phantom(
+        11,
+        shape=(20, 112, 112),
+        spacing_mm=(4.0, 3.0, 3.0),
+        lesions=(LesionSpec("round", 6.0, "III", "right"),),
+    )
+    breasts = find_breasts(phantom.exam)
+    found = drain(lesion_report(phantom.exam, phantom.truth))
+    monkeypatch.setattr("napari_breastseg.lesions.report.find_breasts", None)
+    given = drain(lesion_report(phantom.exam, phantom.truth, breasts=breasts))
+    assert given.lesions == found.lesions
+    assert given.breasts == found.breasts == ("right", "left")

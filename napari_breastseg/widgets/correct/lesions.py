@@ -199,17 +199,16 @@ class LesionSection(QWidget):
         )
 
     def _settings(self) -> MeasureSettings:
-        return MeasureSettings(float(self.pe_threshold.value()))
+        breasts = None if self._session.draft is None else self._session.draft.breasts
+        return MeasureSettings(float(self.pe_threshold.value()), breasts=breasts)
 
     def _on_draft(self) -> None:
-        draft, drafts = self._session.draft, self._session.drafts
-        if draft is not None and draft.findings is not None and not drafts.is_hidden:
-            self._soon.start()
+        self._soon.start()
 
     def _list_findings(self) -> None:
         """Measure a new draft of a whole exam without being asked."""
-        draft = self._session.draft
-        if draft is None or draft is self._listed or self._session.drafts.is_hidden:
+        draft, is_hidden = self._session.draft, self._session.drafts.is_hidden
+        if draft is None or draft.findings is None or draft is self._listed or is_hidden:
             return
         if self.runner.is_running:
             self._soon.start()

@@ -107,6 +107,7 @@ class DraftView(QObject):
             prediction.model,
             probability,
             prediction.findings,
+            prediction.breasts,
         )
         took = f"{time_words(prediction.seconds)} on {prediction.device}"
         shown = self._show(source, draft, region, prediction.threshold, took)

@@ -6,12 +6,13 @@ No Qt, no napari, no torch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psygnal import Signal
 
 from ...core.region import Region
 from ...core.volume import LabelMap
+from ...imaging.breast_region import Breasts
 from ...lesions.findings import Findings
 from ...predict.thresholding import ProbabilitySteps
 from .sources import Source
@@ -34,6 +35,9 @@ class Draft:
     findings: Findings | None = None
     """What the model found in the whole exam, where this window made it."""
 
+    breasts: Breasts | None = None
+    """The breasts of the exam, where the model was restricted to them."""
+
     def updated(self, region: Region, newer: Draft) -> Draft:
         """The same draft with the voxels of `region` replaced by those of a newer one.
 
@@ -42,7 +46,7 @@ class Draft:
         data = self.label_map.data.copy()
         data[region] = newer.label_map.data[region]
         label_map = LabelMap(data, self.label_map.grid)
-        return Draft(self.case_id, label_map, newer.model, newer.probability, self.findings)
+        return replace(self, label_map=label_map, model=newer.model, probability=newer.probability)
 
 
 class Drafts:

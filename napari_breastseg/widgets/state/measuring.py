@@ -10,6 +10,7 @@ from ...core.progress import Job, Progress
 from ...core.volume import Exam, LabelMap
 from ...dataset import Dataset, Workspace
 from ...formats import WrittenSeg
+from ...imaging.breast_region import Breasts
 from ...lesions import Change, LesionReport, compare_visits
 from ...lesions.findings import Findings
 from ...lesions.report import lesion_report, read_report, write_report
@@ -38,6 +39,9 @@ class MeasureSettings:
 
     output: Path | None = None
     """Report to write; none when not given."""
+
+    breasts: Breasts | None = None
+    """The exam's breasts, where they were found before."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ def measuring(
     report = yield from lesion_report(
         exam,
         label_map,
+        breasts=settings.breasts,
         findings=findings,
         previous=previous,
         pe_threshold_percent=settings.pe_threshold_percent,
@@ -103,6 +108,7 @@ def measuring_weaker(
     report = yield from lesion_report(
         exam,
         findings.mask(numbers),
+        breasts=settings.breasts,
         findings=findings,
         pe_threshold_percent=settings.pe_threshold_percent,
     )
