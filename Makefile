@@ -49,6 +49,7 @@ screenshots: $(READY)
 
 benchmark: $(READY)
 	$(BIN)/python benchmarks/starter.py
+	$(BIN)/python benchmarks/whole_exams.py
 	$(BIN)/python benchmarks/fine_tuning.py
 	$(BIN)/python benchmarks/breast_region.py
 	$(BIN)/python benchmarks/clinic_leave_patients_out.py

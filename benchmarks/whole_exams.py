@@ -181,9 +181,8 @@ def outlines_of(
     import pydicom
     from skimage.draw import polygon2mask
 
-    for one in (
-        json.loads((path.parent / "lesion_outlines.json").read_text()) if name != "duke" else []
-    ):
+    file = path.parent / "lesion_outlines.json"
+    for one in json.loads(file.read_text()) if file.is_file() else []:
         if one["exam"] != name:
             continue
         header = pydicom.dcmread(path / one["file"], stop_before_pixels=True)
