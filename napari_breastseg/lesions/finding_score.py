@@ -50,8 +50,9 @@ more volume, more enhancement, farther from the skin speak for a lesion; length,
 place and signal lost beside it speak against it."""
 
 FALSE_PER_EXAM = 1.5
-"""False findings an exam at the operating point, on synthetic exams that are full of what looks like
-a lesion: nodes within the breast, and vessels that enhance as lesions do. Real exams have fewer."""
+"""False findings an exam at the operating point, on synthetic exams that are full of what looks
+like a lesion: nodes within the breast, and vessels that enhance as lesions do. Real exams have
+fewer."""
 
 
 class Weights(BaseModel):
