@@ -95,7 +95,7 @@ def measure_lesions(
     if findings is not None and not findings.grid.matches(exam.grid):
         raise InputError(
             f"Expected findings on the grid of exam {exam.case_id}, {exam.grid.describe()}",
-            f"they are on {findings.grid.describe()}",
+            f"found some on {findings.grid.describe()}",
             "Segment this exam again",
         )
     if not (np.isfinite(pe_threshold_percent) and pe_threshold_percent > 0):

@@ -38,6 +38,10 @@ BREASTS_FIELD_MM = 30.0
 recognize that a bright spot lies on the chest wall."""
 
 
+SCORED_FIELD_MM = 40.0
+"""Findings are held back only where the field of view reaches this far in every direction."""
+
+
 @dataclass(frozen=True, eq=False)
 class Prediction:
     """What a model makes of an exam."""
@@ -172,8 +176,7 @@ def predict(
             exam,
             threshold=threshold,
             breasts=breasts if breasts is not None and breasts.is_trusted else None,
-            # What does not even look like breasts is no exam that the score was made for.
-            score=None if breasts is None else score_of(checkpoint.info),
+            score=score_of(checkpoint.info) if _shows_breasts(exam, breasts) else None,
         )
     return Prediction(
         probability=volume,
@@ -209,6 +212,12 @@ def _breasts(
         yield Progress("Finding the breasts", 0, 0, message=message)
         return breasts, False
     return breasts, breasts_only is not False
+
+
+def _shows_breasts(exam: Exam, breasts: Breasts | None) -> bool:
+    """Whether an exam is one that the score of findings was made for: no window, no thin slab."""
+    sides = zip(exam.grid.shape, exam.grid.voxel_size, strict=True)
+    return breasts is not None and min(n * step for n, step in sides) >= SCORED_FIELD_MM
 
 
 def score_of(info: ModelInfo) -> FindingScore | None:

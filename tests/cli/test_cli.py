@@ -224,7 +224,11 @@ def test_naming_both_phases_of_a_set_names_one_case(run, sphere_exam, tmp_path):
     assert json.loads(stdout)["cases"] == [{"case_id": "P001", "status": "new"}]
 
 
-def test_breasts_leaves_out_the_rest_and_is_refused_where_none_are(run, model, slices, tmp_path):
+def test_breasts_leaves_out_the_rest_and_is_refused_where_none_are(
+    run, model, slices, tmp_path, monkeypatch
+):
+    # Nothing is held back: this model knows no lesions.
+    monkeypatch.setattr("napari_breastseg.predict.prediction.score_of", lambda info: None)
     phantom = breast_phantom(3, shape=(8, 96, 96), spacing_mm=(9.0, 3.6, 3.6), phases=("post1",))
     exam = tmp_path / "P1.nii.gz"
     formats.write_volume(exam, phantom.exam.phases["post1"])

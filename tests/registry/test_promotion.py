@@ -139,6 +139,16 @@ def test_a_name_that_is_taken_is_said_before_the_training(run, hospital, models,
     assert not new.exists()
 
 
+@pytest.fixture
+def starter(tmp_path, monkeypatch):
+    """A starter that knows the hospital's squares: the shipped one knows tumors only."""
+    made = bright_model("starter", 0.5)
+    checkpoint.save(tmp_path / "starter", made.network.state_dict(), made.info)
+    monkeypatch.setattr("napari_breastseg.registry.promotion.STARTER", tmp_path / "starter")
+    monkeypatch.setattr("napari_breastseg.registry.models.STARTER", tmp_path / "starter")
+
+
+@pytest.mark.usefixtures("starter")
 def test_a_training_is_registered_under_its_name_and_promoted_once(run, hospital, tmp_path):
     def train(name):
         return run(
@@ -154,6 +164,7 @@ def test_a_training_is_registered_under_its_name_and_promoted_once(run, hospital
     assert [event["action"] for event in Registry().log()] == ["register", "judge", "promote"]
 
 
+@pytest.mark.usefixtures("starter")
 def test_the_nightly_command_trains_when_it_is_due_and_not_again(run, tmp_path):
     data = make_hospital(tmp_path / "Dataset501_Breast")
     words = [
