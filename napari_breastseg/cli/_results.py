@@ -89,7 +89,7 @@ def done_row(
     report: LesionReport | None = None,
     predicted_dice: float | None = None,
 ) -> dict[str, Any]:
-    """The row of a segmented case; its findings need the report of its mask."""
+    """The row of a segmented case; the report of its mask says where its findings lie."""
     grid = prediction.label_map.grid
     voxels = int(prediction.label_map.tumor.sum())
     findings = prediction.findings
@@ -104,7 +104,7 @@ def done_row(
         **_decision(case, prediction),
         "threshold": prediction.threshold,
         "tumor_voxels": voxels,
-        "findings": None if findings is None or report is None else finding_rows(findings, report),
+        "findings": None if findings is None else finding_rows(findings, report),
         "tumor_ml": None
         if grid.voxel_ml is None or grid.shape[0] == 1
         else round(voxels * grid.voxel_ml, 4),
@@ -121,16 +121,18 @@ def failed_row(case_id: str | None, source: str | list[str], error: InputError) 
     return {"case_id": case_id, "status": "failed", "source": source, "error": str(error)}
 
 
-def finding_rows(findings: Findings, report: LesionReport) -> list[dict[str, Any]]:
+def finding_rows(findings: Findings, report: LesionReport | None) -> list[dict[str, Any]]:
     """What is known of each finding, the most likely lesion first.
 
     Parameters
     ----------
     findings : Findings
-    report : LesionReport
-        Of the findings shown, each of which it names by its number.
+    report : LesionReport or None
+        Of the findings shown, each of which it names by its number; without it their place,
+        diameter and curve are not told.
     """
-    measured = {one.finding: one for one in report.lesions if one.finding is not None}
+    lesions = () if report is None else report.lesions
+    measured = {one.finding: one for one in lesions if one.finding is not None}
     rows = []
     for one in findings.findings:
         lesion = measured.get(one.number)

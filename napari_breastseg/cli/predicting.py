@@ -85,7 +85,7 @@ def predict(
             else:
                 prediction = run(predict_exam(checkpoint, exam, **how), quiet=as_json)
             report = None
-            if prediction.findings is not None:
+            if prediction.findings is not None and (as_json or csv is not None):
                 job = measure_lesions(
                     exam,
                     prediction.label_map,
