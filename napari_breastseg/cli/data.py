@@ -181,7 +181,16 @@ def status(dataset: Folder, as_json: AsJson = False) -> None:
     )
     if found["effort"]["by_model"]:
         print_table(
-            ["draft by", "accepted", "s per case", "strokes", "voxels", "path", "Dice"],
+            [
+                "draft by",
+                "accepted",
+                "s per case",
+                "strokes",
+                "voxels",
+                "path",
+                "Dice",
+                "drafted again",
+            ],
             [
                 [
                     row["model"] or "no model",
@@ -191,6 +200,7 @@ def status(dataset: Folder, as_json: AsJson = False) -> None:
                     _number(row["voxels_changed"]),
                     _path(row),
                     _number(row["dice_draft"], 2),
+                    _redrafted(row),
                 ]
                 for row in found["effort"]["by_model"]
             ],
@@ -225,6 +235,13 @@ def _path(row: dict[str, Any]) -> str:
     if row["added_path_mm"] is not None:
         return f"{row['added_path_mm']:.0f} mm"
     return "" if row["added_path_px"] is None else f"{row['added_path_px']:.0f} px"
+
+
+def _redrafted(row: dict[str, Any]) -> str:
+    """Slices drafted again from the reader's corrections, and how much of that was accepted."""
+    if not row["slices_redrafted"]:
+        return ""
+    return f"{row['slices_redrafted']:.0f} slices, {100 * row['redraft_accepted']:.0f} % accepted"
 
 
 @app.command()

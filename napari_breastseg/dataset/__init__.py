@@ -26,6 +26,7 @@ from .records import (
     ReadRecord,
     Status,
 )
+from .redraft_record import RedraftRecord
 from .second_read import SecondRead
 from .worklist import Order, WorklistRow, arranged
 from .workspace import Workspace
@@ -51,6 +52,7 @@ __all__ = [
     "ReadKind",
     "ReadRecord",
     "Reads",
+    "RedraftRecord",
     "SecondRead",
     "Severity",
     "Split",

@@ -15,6 +15,7 @@ from .images import read_exam
 from .locking import LockNote
 from .reads import Reads
 from .records import CaseRecord, FlagReason
+from .redraft_record import RedraftRecord
 from .staging import Review
 from .store import Store
 from .workspace import Workspace
@@ -193,6 +194,7 @@ class Cases:
         seconds: float,
         strokes: int | None = None,
         findings: Sequence[FindingRecord] = (),
+        redraft: RedraftRecord | None = None,
     ) -> CaseRecord:
         """Accept a mask; an earlier accepted one moves into the case's history.
 
@@ -213,6 +215,8 @@ class Cases:
             Edits made in this sitting, one per undo step.
         findings : sequence of FindingRecord
             What the model found, with decisions. Without any, those kept of the same draft stay.
+        redraft : RedraftRecord, optional
+            What was drafted again from the reader's own corrections.
 
         Raises
         ------
@@ -220,7 +224,7 @@ class Cases:
             When the grid or a label is not the case's, the case is flagged, or it is locked by
             somebody else; nothing is changed then.
         """
-        review = Review(annotator, reviewed_slices, seconds, strokes, tuple(findings))
+        review = Review(annotator, reviewed_slices, seconds, strokes, tuple(findings), redraft)
         return lifecycle.accept(self._store, case_id, label_map, review)
 
     def note_work(self, case_id: str, *, seconds: float, strokes: int) -> CaseRecord:

@@ -38,6 +38,10 @@ class Effort:
     findings_kept: int | None = None
     """Findings of the model that the reader kept; None where there were none to decide about."""
     findings_dropped: int | None = None
+    slices_redrafted: int | None = None
+    """Slices that were drafted again from the reader's own corrections; None where none could."""
+    redraft_accepted: float | None = None
+    """Share of the voxels changed by that which were accepted so; None where none changed."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class ModelEffort:
     dice_draft: float | None
     findings_kept: float | None
     findings_dropped: float | None
+    slices_redrafted: float | None
+    redraft_accepted: float | None
 
 
 def added_path_px(draft: NDArray[np.bool_], accepted: NDArray[np.bool_]) -> int:
@@ -122,6 +128,8 @@ def effort(records: Iterable[CaseRecord]) -> list[Effort]:
                 dice_draft=mask.dice_draft,
                 findings_kept=mask.findings_kept,
                 findings_dropped=mask.findings_dropped,
+                slices_redrafted=None if mask.redraft is None else mask.redraft.slices,
+                redraft_accepted=None if mask.redraft is None else mask.redraft.share_accepted,
             )
         )
     return sorted(rows, key=lambda row: (row.order, row.case_id))
@@ -145,6 +153,8 @@ def effort_by_model(rows: Sequence[Effort]) -> list[ModelEffort]:
                 dice_draft=fmean(dice) if dice else None,
                 findings_kept=_median(row.findings_kept for row in own),
                 findings_dropped=_median(row.findings_dropped for row in own),
+                slices_redrafted=_median(row.slices_redrafted for row in own),
+                redraft_accepted=_median(row.redraft_accepted for row in own),
             )
         )
     return found

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..core.volume import Grid
 from .finding_record import FindingRecord
+from .redraft_record import RedraftRecord
 
 __all__ = [
     "AcceptedMask",
@@ -146,6 +147,8 @@ class AcceptedMask(_Record):
     findings_kept: int | None = Field(default=None, ge=0)
     """Findings of the model that the reader kept; None where there were none to decide about."""
     findings_dropped: int | None = Field(default=None, ge=0)
+    redraft: RedraftRecord | None = None
+    """What drafting the rest again from the reader's corrections gave; None where it was not."""
     is_imported: bool = False
     software_version: str
     history_file: str | None = None

@@ -20,6 +20,7 @@ from .identifiers import require_word
 from .layout import sha256
 from .masks import checked, on_grid, read_draft, require_labels
 from .records import AcceptedMask, CaseRecord, DraftRecord
+from .redraft_record import RedraftRecord
 from .store import Store
 
 __all__ = ["Review", "stage_draft", "stage_mask", "with_ignore"]
@@ -44,6 +45,8 @@ class Review:
     """Edits made in this sitting, one per undo step; None where nobody counted."""
     findings: tuple[FindingRecord, ...] = ()
     """What the model found and what was decided about each; empty where that is not known."""
+    redraft: RedraftRecord | None = None
+    """What was drafted again from the reader's own corrections; None where nothing was."""
 
     def __post_init__(self) -> None:
         require_word(self.annotator, "an annotator")
@@ -105,6 +108,7 @@ def stage_mask(
         added_path_px=path_px,
         findings_kept=_decided(review, Decision.KEPT),
         findings_dropped=_decided(review, Decision.DROPPED),
+        redraft=review.redraft,
         is_imported=is_imported,
         software_version=__version__,
     )

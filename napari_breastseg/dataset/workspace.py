@@ -10,6 +10,7 @@ from typing import Protocol
 from ..core.volume import Exam, LabelMap
 from .finding_record import FindingRecord
 from .records import CaseRecord
+from .redraft_record import RedraftRecord
 
 __all__ = ["Workspace"]
 
@@ -69,5 +70,6 @@ class Workspace(Protocol):
         seconds: float,
         strokes: int | None = None,
         findings: Sequence[FindingRecord] = (),
+        redraft: RedraftRecord | None = None,
     ) -> CaseRecord:
         """Accept a mask, with `ignore` in the slices that were not reviewed."""

@@ -111,7 +111,14 @@ def test_a_record_of_an_earlier_version_still_loads(dataset: Dataset, sphere_exa
     for name in ("goes_on_from", "work", "is_for_second_read", "findings"):
         del record[name]
     del record["draft"]["predicted_dice"]
-    for name in ("strokes", "added_path_px", "order", "findings_kept", "findings_dropped"):
+    for name in (
+        "strokes",
+        "added_path_px",
+        "order",
+        "findings_kept",
+        "findings_dropped",
+        "redraft",
+    ):
         del record["accepted"][name]
     path.write_text(json.dumps(record))
     dataset = Dataset.open(dataset.folder)

@@ -40,6 +40,12 @@ _MEASURES = (
     _Measure("Added path length, px", "px", lambda row: row.added_path_px),
     _Measure("Voxels changed", "", lambda row: row.voxels_changed),
     _Measure("Findings dropped", "", lambda row: row.findings_dropped),
+    _Measure("Slices drafted again", "", lambda row: row.slices_redrafted),
+    _Measure(
+        "Accepted of what was drafted again, %",
+        "%",
+        lambda row: None if row.redraft_accepted is None else 100 * row.redraft_accepted,
+    ),
     _Measure("Dice of draft and accepted mask", "", lambda row: row.dice_draft),
 )
 

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 
 from ...core.errors import InputError
 from ...core.volume import Exam, LabelMap
-from ...dataset import CaseRecord, Dataset, FindingRecord, Status, Workspace, enter_exam
+from ...dataset import (
+    CaseRecord,
+    Dataset,
+    FindingRecord,
+    RedraftRecord,
+    Status,
+    Workspace,
+    enter_exam,
+)
 from ...imaging.intensity import grey_window
 from .drafts import Draft
 from .sources import fingerprint
@@ -149,6 +157,7 @@ def accept(
     draft: Draft | None,
     strokes: int | None = None,
     findings: Sequence[FindingRecord] = (),
+    redraft: RedraftRecord | None = None,
 ) -> CaseRecord:
     """Keep the draft for comparison and accept the mask, with what was decided about findings.
 
@@ -175,6 +184,7 @@ def accept(
         seconds=seconds,
         strokes=strokes,
         findings=findings,
+        redraft=redraft,
     )
 
 
