@@ -15,10 +15,24 @@ from numpy.typing import NDArray
 
 from .errors import InputError
 
-__all__ = ["BACKGROUND", "IGNORE", "TUMOR", "Exam", "Grid", "LabelMap", "Volume", "phase_order"]
+__all__ = [
+    "BACKGROUND",
+    "IGNORE",
+    "SAME_VOXELS",
+    "TUMOR",
+    "Exam",
+    "Grid",
+    "LabelMap",
+    "Volume",
+    "phase_order",
+]
 
 BACKGROUND, TUMOR, IGNORE = 0, 1, 2
 """Values of a label map: no tumor, tumor, not reviewed (only inside a dataset folder)."""
+
+SAME_VOXELS = 0.1
+"""Two grids are one if no corner lies farther off than this, in voxels along an axis: less than
+a patient moves while lying still, and more than rounding in headers."""
 
 _LETTERS = (("L", "R"), ("P", "A"), ("F", "H"))
 """Ends of the RAS axes (negative, positive); head and feet as radiology writes them."""
@@ -140,22 +154,51 @@ class Grid:
         return tuple(letters)
 
     def matches(self, other: Grid) -> bool:
-        """Whether both grids are the same: shape, and position within 1 % of a voxel.
+        """Whether both grids are the same: shape, and position within a tenth of a voxel.
 
         A grid without orientation matches any of the same shape and spacing, one without
         spacing any of the same shape.
         """
-        if self.shape != other.shape:
-            return False
+        return self.shape == other.shape and self.off_voxels(other) <= SAME_VOXELS
+
+    def off_voxels(self, other: Grid) -> float:
+        """How far a corner of another grid of the same shape lies off this one's, in voxels.
+
+        Returns
+        -------
+        float
+            The largest distance along an axis; 0 where positions are not known, infinite where
+            spacings differ and positions are not known.
+
+        Examples
+        --------
+        >>> moved = np.array([[2, 0, 0, 0], [0, 2, 0, 0.5], [0, 0, 2, 0], [0, 0, 0, 1.0]])
+        >>> Grid((9, 8, 7), np.diag([2, 2, 2, 1])).off_voxels(Grid((9, 8, 7), moved))
+        0.25
+        """
         if not (self.has_spacing and other.has_spacing):
-            return True
-        tolerance = 0.01 * min(self.voxel_size)
+            return 0.0
         if not (self.has_orientation and other.has_orientation):
-            return bool(np.allclose(self.voxel_size, other.voxel_size, atol=tolerance, rtol=0))
+            tolerance = 0.01 * min(self.voxel_size)
+            alike = np.allclose(self.voxel_size, other.voxel_size, atol=tolerance, rtol=0)
+            return 0.0 if alike else float("inf")
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], [1])).reshape(4, -1)
-        return bool(
-            np.allclose(self.affine @ corners, other.affine @ corners, atol=tolerance, rtol=0)
-        )
+        apart = np.linalg.inv(self.affine) @ (other.affine - self.affine) @ corners
+        return round(float(np.abs(apart).max()), 9)
+
+    def say_off(self, other: Grid) -> str:
+        """How far another grid of the same size lies off, as a message says it.
+
+        Examples
+        --------
+        >>> moved = np.array([[2, 0, 0, 0], [0, 2, 0, 1], [0, 0, 2, 0], [0, 0, 0, 1.0]])
+        >>> Grid((9, 8, 7), np.diag([2, 2, 2, 1])).say_off(Grid((9, 8, 7), moved))
+        'at another position, 1 mm (0.5 voxels) away'
+        """
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], [1])).reshape(4, -1)
+        apart_mm = np.linalg.norm(((other.affine - self.affine) @ corners)[:3], axis=0).max()
+        voxels = self.off_voxels(other)
+        return f"at another position, {apart_mm:.3g} mm ({voxels:.2g} voxel{'' if voxels == 1 else 's'}) away"
 
     def describe(self) -> str:
         """Shape and spacing as a message says them: "44 x 256 x 256 voxels of 3 x 0.7 x 0.7 mm"."""
@@ -252,7 +295,11 @@ class LabelMap:
             raise InputError(
                 f"Expected a mask on the grid of {exam}, {grid.describe()}",
                 f"found one of {self.grid.describe()}"
-                + (", at another position" if self.grid.describe() == grid.describe() else ""),
+                + (
+                    f", {grid.say_off(self.grid)}"
+                    if self.grid.describe() == grid.describe()
+                    else ""
+                ),
                 "Export the mask again on the exam's own grid",
             )
 
@@ -307,11 +354,14 @@ class Exam:
         object.__setattr__(self, "phases", ordered)
         first_role, *other_roles = ordered
         for role in other_roles:
-            if not ordered[role].grid.matches(self.grid):
+            grid = ordered[role].grid
+            if not grid.matches(self.grid):
+                is_alike = grid.describe() == self.grid.describe()
                 raise InputError(
                     f"Expected all phases of exam {self.case_id} on the grid of {first_role}, "
                     f"{self.grid.describe()}",
-                    f"found {role} on {ordered[role].grid.describe()}",
+                    f"found {role} on {grid.describe()}"
+                    + (f", {self.grid.say_off(grid)}" if is_alike else ""),
                     "Resample the phases to one grid, or open them one at a time",
                 )
 

@@ -24,6 +24,10 @@ from .slices import read_slices
 __all__ = ["UnnamedChannelsError", "open_exam", "read_channel", "read_exam", "reading_exam"]
 
 
+_TOLD_VOXELS = 0.01
+"""From here on a phase that lies off the first one is told; below is rounding."""
+
+
 class UnnamedChannelsError(InputError):
     """A slice with different channels whose phases have not been named.
 
@@ -136,7 +140,14 @@ def reading_exam(case: CaseFiles) -> Job[Exam]:
         _require_picture(case.case_id, role, volume)
     if (spacing_mm := case.spacing_mm) is not None:
         volumes = [Volume(v.data, _with_spacing(case, v.grid, spacing_mm)) for v in volumes]
-    return Exam(case.case_id, dict(zip(roles, volumes, strict=True)), times_s)
+    exam = Exam(case.case_id, dict(zip(roles, volumes, strict=True)), times_s)
+    for role, volume in exam.phases.items():
+        off = exam.grid.off_voxels(volume.grid)
+        if off >= _TOLD_VOXELS:
+            first = next(iter(exam.phases))
+            told = f"{case.case_id}: {role} lies {off:.2g} voxels off {first}; taken for one grid"
+            yield Progress("Reading", 0, 0, message=told)
+    return exam
 
 
 def _volumes(case: CaseFiles) -> list[Volume]:

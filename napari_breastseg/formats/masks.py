@@ -14,6 +14,7 @@ from .cases import case_from_files
 from .dicom_seg import is_seg, read_seg
 from .exams import read_channel
 from .kinds import DICOM, NIFTI, NRRD, SLICE, kind_of_name, require_content
+from .lattice import placed
 from .nifti import write_nifti
 from .nrrd import write_nrrd
 from .slices import write_slices
@@ -43,13 +44,14 @@ def read_label_map(
     Returns
     -------
     LabelMap
-        On the exam's grid if one is given, else on the file's.
+        On the exam's grid if one is given, else on the file's. A mask on a part of the exam's
+        lattice, or stored with its axes in another order or direction, is placed; see `placed`.
 
     Raises
     ------
     InputError
-        If the file cannot be read, holds several channels or unknown labels, or lies on a grid
-        other than the exam's.
+        If the file cannot be read, holds several channels or unknown labels, or lies between
+        the exam's voxels or outside.
     """
     path = Path(path)
     if exam is not None:
@@ -72,8 +74,7 @@ def read_label_map(
     label_map = LabelMap(_labels(name, kind, channels[0].data), channels[0].grid)
     if grid is None:
         return label_map
-    label_map.require_grid(grid, case_id)
-    return LabelMap(label_map.data, grid)
+    return placed(label_map, grid, case_id)
 
 
 def write_label_map(path: Path, label_map: LabelMap) -> None:

@@ -53,12 +53,29 @@ def test_two_axes_are_refused():
         Grid((5, 5))  # type: ignore[arg-type]
 
 
-def test_a_shift_of_a_tenth_of_a_voxel_is_another_grid(oblique_grid):
-    affine = np.array(oblique_grid.affine)
-    affine[0, 3] += 0.07
-    assert not oblique_grid.matches(Grid(oblique_grid.shape, affine))
-    affine[0, 3] -= 0.069
-    assert oblique_grid.matches(Grid(oblique_grid.shape, affine))
+def test_grids_are_one_within_a_tenth_of_a_voxel_along_every_axis(oblique_grid):
+    for axis, size in enumerate(oblique_grid.voxel_size):
+        for voxels, is_same in ((0.09, True), (0.11, False)):
+            affine = np.array(oblique_grid.affine)
+            affine[:, 3] += affine[:, axis] * voxels
+            other = Grid(oblique_grid.shape, affine)
+            assert oblique_grid.matches(other) is is_same
+            assert oblique_grid.off_voxels(other) == pytest.approx(voxels)
+            assert oblique_grid.say_off(other).endswith(
+                f"{voxels * size:.3g} mm ({voxels:.2g} voxels) away"
+            )
+
+
+def test_phases_apart_are_refused_with_how_far(sphere_exam):
+    exam, _ = sphere_exam
+    pre = exam.phases["pre"]
+    affine = np.array(pre.grid.affine)
+    affine[:, 3] += affine[:, 1] / 2
+    moved = Volume(pre.data, Grid(pre.grid.shape, affine))
+    with pytest.raises(
+        InputError, match=r"found post1 on .*at another position, 0.35 mm \(0.5 vox"
+    ):
+        Exam("P001", {"pre": pre, "post1": moved})
 
 
 def test_a_mask_on_another_grid_is_refused_with_both_shapes_and_spacings(sphere_exam):

@@ -359,10 +359,10 @@ def test_masks_on_another_grid_are_refused_with_both_grids(
     write_label_map(tmp_path / "truth.nii.gz", truth)
     read = read_label_map(tmp_path / "truth.nii.gz", exam=exam)
     np.testing.assert_array_equal(read.data, truth.data)
-    cut = Grid((11, 48, 40), truth.grid.affine)
+    cut = Grid((11, 48, 40), truth.grid.affine @ np.diag([1.1, 1, 1, 1]))
     write_label_map(tmp_path / "cut.nii.gz", LabelMap(truth.data[:-1], cut))
     both = (
-        r"12 x 48 x 40 voxels of 3 x 0\.7 x 0\.7 mm; found one of 11 x 48 x 40 voxels of 3 x 0\.7"
+        r"12 x 48 x 40 voxels of 3 x 0\.7 x 0\.7 mm; found one of 11 x 48 x 40 voxels of 3\.3 x 0"
     )
     with pytest.raises(InputError, match=f"grid of exam P001, {both}"):
         read_label_map(tmp_path / "cut.nii.gz", exam=exam)
