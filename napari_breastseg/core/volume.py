@@ -198,7 +198,8 @@ class Grid:
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.shape], [1])).reshape(4, -1)
         apart_mm = np.linalg.norm(((other.affine - self.affine) @ corners)[:3], axis=0).max()
         voxels = self.off_voxels(other)
-        return f"at another position, {apart_mm:.3g} mm ({voxels:.2g} voxel{'' if voxels == 1 else 's'}) away"
+        unit = "voxel" if voxels == 1 else "voxels"
+        return f"at another position, {apart_mm:.3g} mm ({voxels:.2g} {unit}) away"
 
     def describe(self) -> str:
         """Shape and spacing as a message says them: "44 x 256 x 256 voxels of 3 x 0.7 x 0.7 mm"."""
