@@ -30,6 +30,12 @@ _DIM = 0.6
 """Share of the level that parts air from tissue best from which a voxel counts as tissue: far from
 the coil it is dim."""
 
+_EDGE, _EDGE_MM = 0.5, 6.0
+"""The skin lies where the signal reaches this share of the largest at most so far from it."""
+
+_GLARE = 1.5
+"""What is brighter than this many times its surroundings counts as so bright."""
+
 _FAINT = 0.45
 """Tissue at the front is at least this share as bright as the tissue around."""
 
@@ -69,14 +75,44 @@ def body_mask(image: Floats, steps: tuple[float, float, float]) -> NDArray[np.bo
     is_tissue = smooth > np.maximum(level, _noise_level(smooth, level))[:, None, None]
     body = _largest(is_tissue)
     # Haze before the skin: motion, ghosts and partial volume are fainter than the tissue around.
-    size = [10.0 / step for step in steps]
     for _ in range(2):
-        share = ndimage.gaussian_filter(body.astype(np.float32), size)
-        around = ndimage.gaussian_filter(np.where(body, smooth, 0), size) / np.maximum(share, 1e-3)
-        body &= smooth > _FAINT * around
+        body &= smooth > _FAINT * _mean_around(body, smooth, steps)
     closed = ndimage.binary_closing(body, np.ones((1, 3, 3), bool)) | body
     opened = ndimage.binary_opening(closed, np.ones((1, 3, 3), bool))
-    return np.asarray([ndimage.binary_fill_holes(plane) for plane in _largest(opened)])
+    filled = np.asarray([ndimage.binary_fill_holes(plane) for plane in _largest(opened)])
+    return _without_haze(filled, smooth, steps)
+
+
+def _without_haze(
+    body: NDArray[np.bool_], smooth: Floats, steps: tuple[float, float, float]
+) -> NDArray[np.bool_]:
+    """The body from the first row of each column that is half as bright as what lies behind it.
+
+    A vessel or a tumor, much brighter than all around, does not count for more than a little above
+    its surroundings, and clefts that it leaves in the skin beside it are closed.
+    """
+    from scipy import ndimage
+
+    around = _mean_around(body, smooth, steps)
+    size = [max(1, 2 * round(_EDGE_MM / step) + 1) for step in steps]
+    peak = ndimage.maximum_filter(np.where(body, np.minimum(smooth, _GLARE * around), 0), size)
+    is_clear = body & (smooth > _EDGE * peak)
+    cut = body & np.logical_or.accumulate(is_clear, axis=1)
+    closed = ndimage.binary_closing(cut, np.ones((3, 1, 5), bool)) & body
+    return np.asarray(cut | closed)
+
+
+def _mean_around(
+    body: NDArray[np.bool_], smooth: Floats, steps: tuple[float, float, float]
+) -> Floats:
+    """Mean signal of the body in some 10 mm around each voxel."""
+    from scipy import ndimage
+
+    size = [10.0 / step for step in steps]
+    share = ndimage.gaussian_filter(body.astype(np.float32), size)
+    return np.asarray(
+        ndimage.gaussian_filter(np.where(body, smooth, 0), size) / np.maximum(share, 1e-3)
+    )
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
