@@ -243,14 +243,18 @@ def build(spec: ModelSpec) -> nn.Module:
                 mode = "bilinear" if spec.dims == 2 else "trilinear"
                 self.head.append(nn.Upsample(scale_factor=2, mode=mode, align_corners=False))
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
+        def features(self, x: torch.Tensor) -> torch.Tensor:
+            """What the head sees, (B, features[0], [Z,] Y, X); half size where the stem halves."""
             skips = [self.stem(x)]
             for down in self.downs:
                 skips.append(down(skips[-1]))
             x = skips.pop()
             for up in self.ups:
                 x = up(x, skips.pop())
-            logits: torch.Tensor = self.head(x)
+            return x
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.head(self.features(x))
             return logits
 
     return UNet()

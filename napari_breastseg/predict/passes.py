@@ -10,7 +10,7 @@ The tiles of a volume are MONAI's `dense_patch_slices` with its `compute_importa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.progress import Job, Progress
@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 
     from ..model.unet import ModelSpec
 
-__all__ = ["Views", "predict_working", "slices_with_context"]
+__all__ = [
+    "ONE_VIEW",
+    "Views",
+    "looks",
+    "predict_working",
+    "slices_with_context",
+    "tumor_probability",
+]
 
 Views = tuple[tuple[bool, float], ...]
 """Views of an image whose predictions are averaged: (whether mirrored, scale)."""
@@ -99,7 +106,7 @@ def _slice_batches(
         chosen = indices[start : start + per_batch]
         batch = slices_with_context(inputs, chosen, spec.context_slices).to(device)
         if max(height, width) <= MAX_SLICE_SIDE:
-            tumor = _probability(network, spec, batch, views)
+            tumor = tumor_probability(network, spec, batch, views)
         else:
             tumor = _tiled(network, spec, batch, (MAX_SLICE_SIDE, MAX_SLICE_SIDE), views)
         total[0, chosen] = tumor.cpu()
@@ -163,7 +170,7 @@ def _boxes(
     yield Progress("Segmenting", 0, len(tiles))
     for done, tile in enumerate(tiles, start=1):
         batch = padded[(slice(None), *tile)][None].to(device)
-        summed[tile] += _probability(network, spec, batch, views)[0].cpu() * weights
+        summed[tile] += tumor_probability(network, spec, batch, views)[0].cpu() * weights
         weight_sum[tile] += weights
         yield Progress("Segmenting", done, len(tiles))
     kept = tuple(slice(0, n) for n in part.shape[1:])
@@ -179,39 +186,69 @@ def _tiled(
         batch,
         tile,
         sw_batch_size=1,
-        predictor=lambda x: _probability(network, spec, x, views)[:, None],
+        predictor=lambda x: tumor_probability(network, spec, x, views)[:, None],
         overlap=0.25,
         mode="gaussian",
     )
     return result[:, 0]
 
 
-def _probability(
+def tumor_probability(
     network: nn.Module, spec: ModelSpec, batch: torch.Tensor, views: Views
 ) -> torch.Tensor:
     """Tumor probability (B, [Z,] Y, X) of a batch of any size: the mean over the views."""
     import torch
+
+    def tumor(seen: torch.Tensor) -> torch.Tensor:
+        probability: torch.Tensor = network(seen).float().softmax(1)[:, TUMOR : TUMOR + 1]
+        return probability
+
+    with torch.no_grad():
+        every = looks(tumor, spec, batch, views)
+        total = next(every)
+        for one in every:
+            total = total + one
+        return total[:, 0] / len(views)
+
+
+def looks(
+    compute: Callable[[torch.Tensor], torch.Tensor],
+    spec: ModelSpec,
+    batch: torch.Tensor,
+    views: Views,
+) -> Iterator[torch.Tensor]:
+    """What is computed of each view of a batch of any size, back in the batch's own place.
+
+    Parameters
+    ----------
+    compute : callable
+        Takes a batch whose sizes the network bears, and gives (B, N, [Z,] Y, X) of the same sizes.
+    spec : ModelSpec
+    batch : Tensor, shape (B, C, [Z,] Y, X)
+    views : Views
+
+    Yields
+    ------
+    Tensor, shape (B, N, [Z,] Y, X)
+        Of one view after another.
+    """
     from torch.nn.functional import interpolate
 
-    def look(is_mirrored: bool, scale: float) -> torch.Tensor:
+    for is_mirrored, scale in views:
         seen = batch.flip(-1) if is_mirrored else batch
         if scale != 1:
             size = [max(1, round(n * scale)) for n in batch.shape[2:]]
             seen = interpolate(seen, size=size, mode="bilinear")
-        tumor = _padded_probability(network, spec, seen)
+        found = _padded(compute, spec, seen)
         if scale != 1:
-            tumor = interpolate(tumor, size=batch.shape[2:], mode="bilinear")
-        return tumor.flip(-1) if is_mirrored else tumor
-
-    with torch.no_grad():
-        total = look(*views[0])
-        for view in views[1:]:
-            total = total + look(*view)
-        return total[:, 0] / len(views)
+            found = interpolate(found, size=batch.shape[2:], mode="bilinear")
+        yield found.flip(-1) if is_mirrored else found
 
 
-def _padded_probability(network: nn.Module, spec: ModelSpec, batch: torch.Tensor) -> torch.Tensor:
-    """Tumor probability (B, 1, [Z,] Y, X): padded to a size the network takes, and cut back."""
+def _padded(
+    compute: Callable[[torch.Tensor], torch.Tensor], spec: ModelSpec, batch: torch.Tensor
+) -> torch.Tensor:
+    """What is computed of a batch padded to a size the network takes, cut back to its own."""
     import torch
     from torch.nn.functional import pad
 
@@ -222,8 +259,7 @@ def _padded_probability(network: nn.Module, spec: ModelSpec, batch: torch.Tensor
     padded = pad(batch, padding)
     if spec.dims == 2:
         padded = padded.contiguous(memory_format=torch.channels_last)
-    tumor: torch.Tensor = network(padded).float().softmax(1)[:, TUMOR : TUMOR + 1]
-    return tumor[kept]
+    return compute(padded)[kept]
 
 
 def _grow(part: slice, size: int, wanted: int) -> slice:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.volume import IGNORE, TUMOR
 from ..imaging.preprocessing import is_available
-from .augmentation import Augmentation
 from .cases import CORRECTED, TrainingCase
 
 if TYPE_CHECKING:
@@ -26,8 +25,18 @@ if TYPE_CHECKING:
 __all__ = [
     "MixedSource",
     "PatchSource",
+    "Variation",
     "make_batch",
 ]
+
+
+class Variation(Protocol):
+    """What varies a patch, as `Augmentation` does: the same seed, the same patch."""
+
+    def __call__(
+        self, phases: NDArray[np.float32], labels: NDArray[np.uint8], seed: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Varied phases (P, ...) and labels (...) of one patch."""
 
 
 class PatchSource:
@@ -110,7 +119,7 @@ class MixedSource:
 
 def make_batch(
     source: PatchSource | MixedSource,
-    augmentation: Augmentation,
+    augmentation: Variation,
     spec: ModelSpec,
     *,
     samples: Sequence[int],
@@ -153,7 +162,7 @@ def make_batch(
 
 def _make_batch(
     source: PatchSource | MixedSource,
-    augmentation: Augmentation,
+    augmentation: Variation,
     spec: ModelSpec,
     *,
     samples: Sequence[int],

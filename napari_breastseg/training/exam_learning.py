@@ -1,0 +1,425 @@
+"""An exam learns from its own corrections: what is left of it is drafted again within seconds.
+
+First from the features that the network saw before its last layer, by logistic regression; then
+from a copy of the network that made a few steps on the corrected slices. Both serve this exam
+alone: no model comes out that could be saved. Imports torch when called; no Qt.
+
+References
+----------
+Wang et al.: Interactive medical image segmentation using deep learning with image-specific fine
+tuning, IEEE Trans Med Imaging 37, 1562-1573 (2018), doi 10.1109/TMI.2018.2791721.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import InputError
+from ..core.progress import Job, Progress
+from ..core.region import Region, whole
+from ..core.volume import IGNORE, TUMOR, Exam, LabelMap, Volume
+from ..imaging.preprocessing import prepare_labels
+from ..model.checkpoint import Checkpoint
+from ..model.unet import ModelSpec, folded, place
+from ..predict.devices import choose_device
+from ..predict.prediction import Prediction, predict
+from .cases import TrainingCase
+from .corrections import Corrections, Redraft, changed_slices
+from .exam_view import ExamView, boxes_around
+from .linear import fitted, logistic
+from .loss import segmentation_loss
+from .patches import PatchSource, make_batch
+from .steps import keep_norm_statistics
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ExamLearner", "ExamLearning", "can_learn"]
+
+AROUND_MM = (10.0, 8.0, 8.0)
+"""How far (z, y, x) around what is marked the exam is drafted again."""
+
+AROUND_CORRECTED_MM = (30.0, 12.0, 12.0)
+"""The same, around what the reader marked: the draft may have missed most of a lesion."""
+
+BACKGROUND = 0.02
+"""Where the first draft is this sure, and nothing is marked near, is background to keep."""
+
+MOST_SAMPLES = 20_000
+"""Voxels of a box in the regression."""
+
+_DRAFTING = "Drafting again"
+
+
+@dataclass(frozen=True)
+class ExamLearning:
+    """How an exam learns."""
+
+    steps: int = 30
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+    patch_px: int = 160
+    lesion_fraction: float = 0.7
+    gain: float = 0.15
+    """Brightness is changed by up to this share."""
+
+    pull: float = 1e-3
+    """See `linear.fitted`."""
+
+
+def can_learn(spec: ModelSpec) -> bool:
+    """Whether an exam can be drafted again from corrections: this package's 2D models."""
+    return spec.foreign is None and spec.dims == 2
+
+
+class ExamLearner:
+    """Drafts one exam again, or all single slices of one patient, from a reader's corrections.
+
+    It holds the prepared images and what the network saw of them; the checkpoint it was made with
+    never changes.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The model of the draft, see `can_learn`.
+    exams : sequence of Exam
+        One exam; or several slices of one patient, which learn from each other.
+    drafts : sequence of Prediction or None, optional
+        What the model made of each, in the same order; missing ones are predicted by `prepare`.
+    device : str
+        auto, cpu, cuda or mps.
+    how : ExamLearning, optional
+
+    Raises
+    ------
+    InputError
+        If the model cannot learn, or an exam lacks a phase that it needs.
+
+    Examples
+    --------
+    The window's way, each job in a thread and closed to cancel it::
+
+        learner = ExamLearner(checkpoint, [exam], drafts=[prediction])
+        drain(learner.prepare())                       # when the draft is shown
+        (redraft,) = drain(learner.quick([corrections]))
+        (redraft,) = drain(learner.adapt([corrections]))
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        exams: Sequence[Exam],
+        *,
+        drafts: Sequence[Prediction | None] | None = None,
+        device: str = "auto",
+        how: ExamLearning | None = None,
+    ) -> None:
+        if not can_learn(checkpoint.spec):
+            raise InputError(
+                "Expected a 2D model of napari-breastseg to learn from corrections at once",
+                f"found {checkpoint.spec.title}",
+                "Choose the starter or a model trained from it, or train on accepted cases",
+            )
+        for exam in exams:
+            checkpoint.spec.require(exam, checkpoint.info.name)
+        self.exams = tuple(exams)
+        self.how = how or ExamLearning()
+        self._checkpoint = checkpoint
+        self._device_name = device
+        self._drafts: list[Prediction | None] = list(drafts or [None] * len(self.exams))
+        self._views: list[ExamView] = []
+        self._features: list[dict[str, NDArray[np.float16]]] = [{} for _ in self.exams]
+
+    @property
+    def drafts(self) -> tuple[Prediction, ...]:
+        """What the model made of each exam; complete once prepared."""
+        return tuple(draft for draft in self._drafts if draft is not None)
+
+    def prepare(self) -> Job[None]:
+        """Prepare the images, and keep what the network sees around all that is marked.
+
+        Done once; the other jobs do what is missing of it.
+
+        Yields
+        ------
+        Progress
+        """
+        for number, exam in enumerate(self.exams):
+            if self._drafts[number] is None:
+                self._drafts[number] = yield from predict(
+                    self._checkpoint, exam, device=self._device_name
+                )
+        for exam in self.exams[len(self._views) :]:
+            yield Progress("Preparing", len(self._views), len(self.exams))
+            self._views.append(ExamView.of(exam, self._checkpoint.spec, self._checkpoint.info.name))
+        for number, draft in enumerate(self.drafts):
+            boxes = _boxes(self.exams[number], draft.label_map.tumor, None)
+            yield from self._look(number, boxes)
+
+    def quick(self, corrections: Sequence[Corrections]) -> Job[tuple[Redraft, ...]]:
+        """Draft again from the features, within half a second once prepared.
+
+        Parameters
+        ----------
+        corrections : sequence of Corrections
+            Of each exam; `Corrections.nothing` for a slice that is only to be drafted.
+
+        Yields
+        ------
+        Progress
+
+        Returns
+        -------
+        tuple of Redraft
+            Of each exam.
+
+        Raises
+        ------
+        InputError
+            If nothing is corrected, or a mask is not on its exam's grid.
+        """
+        started = time.perf_counter()
+        self._require_something(corrections)
+        yield from self.prepare()
+        boxes = self._boxes(corrections)
+        for number, of_exam in enumerate(boxes):
+            yield from self._look(number, of_exam)
+        prior = self._prior()
+        x, y = self._samples(corrections, boxes)
+        weights = fitted(x, y, prior, self.how.pull) if len(x) else prior
+
+        def probability(number: int, box: Region) -> Job[NDArray[np.float32]]:
+            yield Progress(_DRAFTING, number, len(self.exams))
+            features = self._features[number][str(box)]
+            return logistic(
+                np.tensordot(weights[:-1].astype(np.float32), features, 1) + weights[-1]
+            )
+
+        return (yield from self._redrafted(corrections, boxes, probability, "features", started))
+
+    def adapt(self, corrections: Sequence[Corrections]) -> Job[tuple[Redraft, ...]]:
+        """Draft again with a copy of the network that learned the corrections, within 10 s.
+
+        Parameters, yields, returns and raises as `quick`.
+        """
+        started = time.perf_counter()
+        self._require_something(corrections)
+        yield from self.prepare()
+        boxes = self._boxes(corrections)
+        device = choose_device(self._device_name)
+        network = deepcopy(self._checkpoint.network)
+        yield from self._learn(network, corrections, boxes, device)
+        network = folded(network)
+
+        def compute(batch: torch.Tensor) -> torch.Tensor:
+            tumor: torch.Tensor = network(batch).float().softmax(1)[:, TUMOR : TUMOR + 1]
+            return tumor
+
+        def probability(number: int, box: Region) -> Job[NDArray[np.float32]]:
+            view = self._views[number]
+            seen = yield from view.look(compute, box, device, _DRAFTING, each=False)
+            return cast("NDArray[np.float32]", seen[0].numpy())
+
+        return (yield from self._redrafted(corrections, boxes, probability, "adapted", started))
+
+    def _require_something(self, corrections: Sequence[Corrections]) -> None:
+        if len(corrections) != len(self.exams):
+            raise ValueError("give corrections for each exam, in the order of the exams")
+        for exam, one in zip(self.exams, corrections, strict=True):
+            LabelMap(one.labels, exam.grid)  # raises for another shape
+        if not any(one.is_kept().any() for one in corrections):
+            raise InputError(
+                "Expected a corrected slice to learn from",
+                "found none",
+                "Correct a slice, or mark one as reviewed, first",
+            )
+
+    def _boxes(self, corrections: Sequence[Corrections]) -> list[list[Region]]:
+        return [
+            _boxes(exam, one.tumor, one) for exam, one in zip(self.exams, corrections, strict=True)
+        ]
+
+    def _look(self, number: int, boxes: Sequence[Region]) -> Job[None]:
+        """Keep the features of boxes that have none yet."""
+        from torch.nn.functional import interpolate
+
+        network: Any
+        network, kept = self._checkpoint.fast_network, self._features[number]
+        device = choose_device(self._device_name)
+        place(network, device, 2)
+
+        def compute(batch: torch.Tensor) -> torch.Tensor:
+            seen: torch.Tensor = network.features(batch).float()
+            # After a stem that halves, the head brings them up.
+            size = batch.shape[2:]
+            return seen if seen.shape[2:] == size else interpolate(seen, size=size, mode="bilinear")
+
+        for box in boxes:
+            if str(box) in kept:
+                continue
+            view, stage = self._views[number], "Looking at the findings"
+            seen = yield from view.look(compute, box, device, stage, each=True)
+            kept[str(box)] = seen.numpy().astype(np.float16)
+
+    def _prior(self) -> NDArray[np.float64]:
+        """Weights of the network's own last layer: of tumor, less those of background."""
+        network: Any = self._checkpoint.network
+        conv = network.head[0].conv
+        weight = conv.weight.detach().cpu().double().flatten(1).numpy()
+        bias = conv.bias.detach().cpu().double().numpy()
+        times = len(self._views[0].views)
+        own = weight[TUMOR] - weight[0]
+        return np.append(np.tile(own / times, times), bias[TUMOR] - bias[0])
+
+    def _samples(
+        self, corrections: Sequence[Corrections], boxes: Sequence[Sequence[Region]]
+    ) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+        """Features (N, F) of known voxels, and whether each is tumor."""
+        xs, ys = [], []
+        rng = np.random.default_rng(0)
+        for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True)):
+            known = one.known()
+            for box in of_exam:
+                labels = known[box].ravel()
+                at = np.flatnonzero(labels != IGNORE)
+                if len(at) > MOST_SAMPLES:
+                    at = rng.choice(at, MOST_SAMPLES, replace=False)
+                features = self._features[number][str(box)]
+                xs.append(features.reshape(len(features), -1)[:, at].T)
+                ys.append(labels[at] == TUMOR)
+        return np.concatenate(xs), np.concatenate(ys)
+
+    def _learn(
+        self,
+        network: torch.nn.Module,
+        corrections: Sequence[Corrections],
+        boxes: Sequence[Sequence[Region]],
+        device: torch.device,
+    ) -> Job[None]:
+        """Change a copy of the network so that it gives what the reader corrected."""
+        import torch
+
+        how, spec = self.how, self._checkpoint.spec
+        layout = place(network.train(), device, 2)
+        keep_norm_statistics(network)
+        optimizer = torch.optim.AdamW(network.parameters(), lr=how.learning_rate)
+        cases = [
+            self._case(number, one, of_exam)
+            for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True))
+        ]
+        source = PatchSource(cases, self._patch(), how.lesion_fraction)
+        vary = _FlipsAndBrightness(how.gain)
+        for step in range(how.steps):
+            yield Progress("Learning from the corrections", step, how.steps)
+            inputs, labels = make_batch(
+                source, vary, spec, samples=range(how.batch_size), seed=0, step=step
+            )
+            optimizer.zero_grad(set_to_none=True)
+            logits = network(inputs.to(device, memory_format=layout)).float()
+            segmentation_loss(logits, labels.to(device)).backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+        yield Progress("Learning from the corrections", how.steps, how.steps)
+
+    def _patch(self) -> tuple[int, int, int]:
+        spec = self._checkpoint.spec
+        largest = max(max(view.working_shape[1:]) for view in self._views)
+        side = min(self.how.patch_px, spec.divisor * -(-largest // spec.divisor))
+        return 1 + 2 * spec.context_slices, side, side
+
+    def _case(self, number: int, corrections: Corrections, boxes: Sequence[Region]) -> TrainingCase:
+        """What an exam's patches are cut from: corrected slices, and background it was sure of."""
+        exam, view, draft = self.exams[number], self._views[number], self._drafts[number]
+        assert draft is not None  # `prepare` made it
+        known = corrections.known()
+        if exam.grid.shape[0] > 1:
+            sure = np.asarray(draft.probability.data) < BACKGROUND
+            sure &= known == IGNORE
+            for box in boxes:
+                sure[box] = False
+            known[sure] = 0
+        labels = prepare_labels(LabelMap(known, exam.grid), self._checkpoint.spec.spacing_mm)
+        return TrainingCase(exam.case_id, "", view.phases.numpy(), view.roles, labels)
+
+    def _redrafted(
+        self,
+        corrections: Sequence[Corrections],
+        boxes: Sequence[Sequence[Region]],
+        probability: Callable[[int, Region], Job[NDArray[np.float32]]],
+        stage: Literal["features", "adapted"],
+        started: float,
+    ) -> Job[tuple[Redraft, ...]]:
+        parts = []
+        learned = sum(int(one.is_kept().any((1, 2)).sum()) for one in corrections)
+        for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True)):
+            draft = self.drafts[number]
+            values = np.array(draft.probability.data, np.float32)
+            tumor = one.tumor.copy()
+            kept = one.is_kept()
+            is_volume = self.exams[number].grid.shape[0] > 1
+            for box in of_exam:
+                found = yield from probability(number, box)
+                found = self._views[number].joined(found)
+                values[box] = found
+                is_tumor = np.where(kept[box], one.tumor[box], found >= 0.5)
+                tumor[box] = _joined_to(is_tumor, one.tumor[box]) if is_volume else is_tumor
+            label_map = LabelMap(tumor.astype(np.uint8), self.exams[number].grid)
+            changed = changed_slices(one.tumor, tumor)
+            parts.append((values, label_map, changed))
+        seconds = time.perf_counter() - started
+        return tuple(
+            Redraft(Volume(values, label_map.grid), label_map, changed, seconds, stage, learned)
+            for values, label_map, changed in parts
+        )
+
+
+class _FlipsAndBrightness:
+    """Patches mirrored both ways and made brighter or darker: what thirty steps have time for."""
+
+    def __init__(self, gain: float) -> None:
+        self.gain = gain
+
+    def __call__(
+        self, phases: NDArray[np.float32], labels: NDArray[np.uint8], seed: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        import torch
+
+        rng = np.random.default_rng(seed)
+        for axis in (-1, -2):
+            if rng.random() < 0.5:
+                phases, labels = np.flip(phases, axis), np.flip(labels, axis)
+        phases = phases * np.float32(1 + rng.uniform(-self.gain, self.gain))
+        return (
+            torch.from_numpy(np.ascontiguousarray(phases)),
+            torch.from_numpy(np.ascontiguousarray(labels)).long(),
+        )
+
+
+def _boxes(exam: Exam, tumor: NDArray[np.bool_], corrections: Corrections | None) -> list[Region]:
+    """Where an exam is drafted again: around what is marked; all of slices of unknown size."""
+    if exam.grid.shape[0] == 1 or not exam.grid.has_spacing:
+        return [whole(exam)]
+    boxes = boxes_around(tumor, exam, AROUND_MM)
+    if corrections is not None:
+        own = tumor & corrections.is_kept()
+        boxes += [box for box in boxes_around(own, exam, AROUND_CORRECTED_MM) if box not in boxes]
+    return boxes
+
+
+def _joined_to(is_tumor: NDArray[np.bool_], before: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Parts of a mask (Z, Y, X) that hang together with what was marked before."""
+    from scipy import ndimage
+
+    parts, count = ndimage.label(is_tumor, np.ones((3, 3, 3)))
+    touching = np.zeros(count + 1, bool)
+    touching[np.unique(parts[before])] = True
+    touching[0] = False
+    kept: NDArray[np.bool_] = touching[parts]
+    return kept
