@@ -47,6 +47,13 @@ _STRIP_MM = 11.0
 _HALF_HEIGHT_MM, _HALF_WIDTH_MM = 108.0, 90.0
 """A breast reaches no farther up or down, or to a side, from its middle."""
 
+_ABOVE, _LEAST_HEIGHT_MM = 1.35, 60.0
+"""A breast reaches so many times as far up from its middle as it stands out by half of its most
+downwards; at least so far."""
+
+_TOPS_APART_MM = 12.0
+"""By so much one breast may reach farther towards the head than the other."""
+
 _SLIVER_ML = 5.0
 """Less tissue than this on one side is no breast."""
 
@@ -101,26 +108,72 @@ def breast_labels(
     behind = np.minimum(wall.depth_mm, back)
     thickness = ndimage.gaussian_filter(behind - front, (6.0 / dz, 6.0 / dx), mode="nearest")
     may_be = (thickness > _LEAST_THICKNESS_MM) & (np.abs(across_mm) > _STRIP_MM)
-    for is_side in (is_left, ~is_left):
-        may_be[:, is_side] &= _around((notch[:, None] - front)[:, is_side], dz, dx)
+    may_be &= _is_around(notch[:, None] - front, is_left, dz, dx)
     depth_mm = (np.arange(body.shape[1], dtype=np.float32) + 0.5) * dy
     is_breast = body & may_be[:, None, :] & (depth_mm[:, None] < behind[:, None, :])
     return np.asarray(is_breast * np.where(is_left, LEFT, RIGHT), np.uint8)
 
 
-def _around(stands_out: Floats, dz: float, dx: float) -> NDArray[np.bool_]:
-    """Columns of one side that may belong to its breast, by their distance from its middle.
+def _is_around(
+    stands_out: Floats, is_left: NDArray[np.bool_], dz: float, dx: float
+) -> NDArray[np.bool_]:
+    """Columns that may belong to the breast of their side, by their distance from its middle.
 
-    What stands out of the chest farther away is the axilla, the shoulder or the belly.
+    What stands out of the chest farther away is the axilla, the shoulder or the belly. Both breasts
+    end at about the same height towards the head.
     """
+    sides = [is_side for is_side in (~is_left, is_left) if stands_out[:, is_side].size]
+    middles = [_middle_mm(stands_out[:, is_side], dz, dx) for is_side in sides]
+    above = [
+        _height_above_mm(stands_out[:, is_side].max(axis=1), middle[0], dz)
+        for is_side, middle in zip(sides, middles, strict=True)
+    ]
+    most = float(stands_out.max(initial=0))
+    tops = [
+        middle[0] + height
+        for is_side, middle, height in zip(sides, middles, above, strict=True)
+        if stands_out[:, is_side].max() > 0.4 * most
+    ]
+    z = np.arange(stands_out.shape[0])[:, None] * dz
+    may_be = np.ones(stands_out.shape, bool)
+    for is_side, (height, aside), reach in zip(sides, middles, above, strict=True):
+        top_mm = min(height + reach, min(tops, default=np.inf) + _TOPS_APART_MM)
+        up = z - height
+        up = up / np.where(up > 0, max(top_mm - height, _LEAST_HEIGHT_MM), _HALF_HEIGHT_MM)
+        across = np.arange(np.count_nonzero(is_side))[None] * dx - aside
+        may_be[:, is_side] = up**2 + (across / _HALF_WIDTH_MM) ** 2 < 1
+    return may_be
+
+
+def _middle_mm(stands_out: Floats, dz: float, dx: float) -> tuple[float, float]:
+    """Middle (z, x) in mm of what stands out most."""
     weights = np.maximum(stands_out - 0.5 * stands_out.max(initial=0), 0)
     if not weights.any():
-        return np.ones(stands_out.shape, bool)
-    z = np.arange(stands_out.shape[0])[:, None] * dz
-    x = np.arange(stands_out.shape[1])[None] * dx
-    up = z - (weights * z).sum() / weights.sum()
-    across = x - (weights * x).sum() / weights.sum()
-    return np.asarray((up / _HALF_HEIGHT_MM) ** 2 + (across / _HALF_WIDTH_MM) ** 2 < 1)
+        weights = np.ones_like(stands_out)
+    z, x = (np.average(places, weights=weights) for places in np.indices(stands_out.shape))
+    return float(z) * dz, float(x) * dx
+
+
+def _height_above_mm(profile: Floats, middle_mm: float, dz: float) -> float:
+    """How far a breast reaches from its middle towards the head, judged by how far it reaches down.
+
+    Below it the front falls back to the chest; above it goes over into the shoulder.
+
+    Parameters
+    ----------
+    profile : array, shape (Z,)
+        How far each slice stands out, mm.
+    middle_mm : float
+        Height of the breast's middle.
+    dz : float
+        Slice distance in mm.
+    """
+    below = profile[: int(middle_mm / dz) + 1][::-1]
+    is_out = below < 0.5 * profile.max()
+    if not is_out.any():
+        return _HALF_HEIGHT_MM
+    down_mm = float(is_out.argmax()) * dz
+    return float(np.clip(_ABOVE * down_mm, _LEAST_HEIGHT_MM, _HALF_HEIGHT_MM))
 
 
 def sides_seen(
