@@ -100,10 +100,8 @@ class Cases:
 
         Parameters
         ----------
-        case_id : str
-            The case.
-        owner : str
-            Who holds it, as others will read it.
+        case_id, owner : str
+            The case, and who holds it, as others will read it.
 
         Raises
         ------
@@ -163,12 +161,10 @@ class Cases:
 
         Parameters
         ----------
-        case_id : str
-            The case.
+        case_id, model : str
+            The case, and the name of the model that made it.
         label_map : LabelMap
             0 background, 1 tumor, on the case's grid.
-        model : str
-            Name of the model that made it.
         predicted_dice : float, optional
             Dice it expects of its draft, 0 to 1: the worklist shows the least certain cases first.
 

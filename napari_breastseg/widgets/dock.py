@@ -68,8 +68,12 @@ class BreastMRI(Actions, QWidget):
         self.review_panel = ReviewPanel(napari_viewer, self.session, self.correct_panel)
         self.train_panel = TrainPanel(napari_viewer, self.session)
         self.marks = SliceMarks(
-            napari_viewer, self.session, lambda: self.correct_panel.accept_box.tumor_slices
+            napari_viewer,
+            self.session,
+            lambda: self.correct_panel.accept_box.tumor_slices,
+            lambda: self.correct_panel.learning.to_look_at,
         )
+        self.correct_panel.learning.redrafted.connect(self.marks.refresh)
         self.display = Display(napari_viewer, self.session)
         self.layouts = Layouts(napari_viewer, self.session, self.display)
         self.correct_panel.autosave.edited.connect(self.layouts.refresh_masks)
@@ -150,6 +154,7 @@ class BreastMRI(Actions, QWidget):
         self.display.take_down()
         self.marks.take_down()
         self.correct_panel.lesions.put_down()
+        self.correct_panel.learning.stop()
         self.correct_panel.accepting.return_effort()  # of a mask not accepted any more
         self.session.leave_case()
         for key in KEYS.keys() - {SHEET_KEY}:
@@ -185,6 +190,7 @@ class BreastMRI(Actions, QWidget):
             self.correct_panel.runner,
             self.correct_panel.lesions.runner,
             self.correct_panel.tools.runner,
+            self.correct_panel.learning.runner,
             self.review_panel.runner,
             self.review_panel.chores,
             self.review_panel.walk.prefetch.runner,

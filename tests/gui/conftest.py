@@ -120,6 +120,12 @@ def _tour_was_seen(_own_home: None) -> None:
     remember("tour", "seen")
 
 
+@pytest.fixture(autouse=True)
+def _exams_do_not_learn(_own_home: None) -> None:
+    """Leave masks to what a test does with them; `test_learning_window` switches learning on."""
+    remember("learns_from_exam", "no")
+
+
 @pytest.fixture
 def window(
     make_napari_viewer: Any, qtbot: Any, request: pytest.FixtureRequest

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SliceMarks"]
 
-REVIEWED_COLOR, TUMOR_COLOR = "#009e73", "#e69f00"
+REVIEWED_COLOR, TUMOR_COLOR, REDRAFTED_COLOR = "#009e73", "#e69f00", "#56b4e9"
+_TOPS = {"reviewed": 0, "redrafted": 1, "tumor": 2, "": 4}
 _HEIGHT = 7
 
 
@@ -32,23 +33,29 @@ class SliceMarks(QWidget):
     ----------
     viewer : napari.Viewer
     session : Session
-    tumor_slices : callable
-        Indices along Z that hold tumor.
+    tumor_slices, redrafted_slices : callable
+        Indices along Z that hold tumor, and those that were drafted again and not seen since.
     """
 
     def __init__(
-        self, viewer: Viewer, session: Session, tumor_slices: Callable[[], Iterable[int]]
+        self,
+        viewer: Viewer,
+        session: Session,
+        tumor_slices: Callable[[], Iterable[int]],
+        redrafted_slices: Callable[[], Iterable[int]] = lambda: (),
     ) -> None:
         super().__init__()
         self._viewer = viewer
         self._session = session
         self._tumor_slices = tumor_slices
+        self._redrafted_slices = redrafted_slices
         self._column: Any = None
         self.setFixedHeight(_HEIGHT)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setToolTip(
-            "Slices: green = reviewed, orange = tumor, not reviewed. Slices that were not reviewed "
-            "are left out of training."
+            "Slices: green = reviewed, orange = tumor, not reviewed, blue = drafted again from "
+            "your corrections and not seen since. Slices that were not reviewed are left out of "
+            "training."
         )
         self.setVisible(False)
         session.reviewed_changed.connect(self.refresh)
@@ -72,7 +79,11 @@ class SliceMarks(QWidget):
 
     @property
     def states(self) -> list[str]:
-        """Of each slice: "reviewed", "tumor" where it holds tumor and was not reviewed, or ""."""
+        """Of each slice: "reviewed", "redrafted", "tumor", or "".
+
+        Redrafted ones were changed by a redraft since they were seen; others with tumor were not
+        reviewed.
+        """
         record = self._session.record
         seen = current_slice(self._viewer, self._session.source)
         if record is None or seen is None or record.grid.shape[seen[0]] == 1:
@@ -80,8 +91,15 @@ class SliceMarks(QWidget):
         axis = seen[0]
         reviewed = self._session.reviewed_along(axis)
         tumor = frozenset(self._tumor_slices()) if axis == 0 else frozenset()
+        redrafted = frozenset(self._redrafted_slices()) if axis == 0 else frozenset()
         return [
-            "reviewed" if index in reviewed else "tumor" if index in tumor else ""
+            "reviewed"
+            if index in reviewed
+            else "redrafted"
+            if index in redrafted
+            else "tumor"
+            if index in tumor
+            else ""
             for index in range(record.grid.shape[axis])
         ]
 
@@ -114,11 +132,16 @@ class SliceMarks(QWidget):
         step = width / len(states)
         faint = self.palette().windowText().color()
         faint.setAlpha(45)
-        colors = {"reviewed": QColor(REVIEWED_COLOR), "tumor": QColor(TUMOR_COLOR), "": faint}
+        colors = {
+            "reviewed": QColor(REVIEWED_COLOR),
+            "redrafted": QColor(REDRAFTED_COLOR),
+            "tumor": QColor(TUMOR_COLOR),
+            "": faint,
+        }
         gap = 1.0 if step > 3 else 0.0
         for index, state in enumerate(states):
             # Marks differ in height too, so that the state is not told by color alone.
-            top = 0 if state == "reviewed" else 2 if state == "tumor" else 4
+            top = _TOPS[state]
             place = QRectF(left + index * step, top, max(step - gap, 0.8), _HEIGHT - top)
             painter.fillRect(place, colors[state])
         painter.end()

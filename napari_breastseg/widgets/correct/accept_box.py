@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.volume import LabelMap
-from ...dataset import CaseRecord
+from ...dataset import CaseRecord, RedraftRecord
 from ..canvas.layers import edit_labels, tumor_layer, volume_of
 from ..canvas.view import current_slice
 from ..parts.fields import button, note, set_ready
@@ -53,6 +53,8 @@ class AcceptBox(QWidget):
         Gives the reader's initials, or raises when there are none.
     unfinished : callable
         Says what a tool has still to do to the mask; empty when nothing.
+    redrafts : callable
+        Gives what became of redrafts in a mask of which these slices were reviewed.
     """
 
     cleared = Signal()
@@ -71,6 +73,7 @@ class AcceptBox(QWidget):
         *,
         required_reader: Callable[[], str],
         unfinished: Callable[[], str],
+        redrafts: Callable[[NDArray[np.uint8], Sequence[int] | None], RedraftRecord | None],
     ) -> None:
         super().__init__()
         self._viewer = viewer
@@ -80,6 +83,7 @@ class AcceptBox(QWidget):
         self._accepting = accepting
         self._required_reader = required_reader
         self._unfinished = unfinished
+        self._redrafts = redrafts
         self.reviewed_line = note()
         self.rest = QCheckBox(REST)
         self.rest.setProperty(
@@ -145,6 +149,7 @@ class AcceptBox(QWidget):
             label_map = LabelMap(labels, record.grid.grid)
             reviewed = None if self.rest.isChecked() else session.reviewed
             findings = () if draft is None else session.choices.records(labels)
+            redraft = self._redrafts(labels, reviewed)
             self._accepting.accept(
                 workspace,
                 record,
@@ -159,6 +164,7 @@ class AcceptBox(QWidget):
                     strokes=strokes,
                     draft=draft,
                     findings=findings,
+                    redraft=redraft,
                 ),
                 on_result=lambda accepted: self._on_accepted(accepted, labels),
             )

@@ -22,6 +22,7 @@ from .accept_box import AcceptBox
 from .accepting import Accepting
 from .autosave import Autosave
 from .dataset_box import DatasetBox
+from .exam_learning import ExamLearning
 from .hidden_draft import HiddenDraft
 from .lesions import LesionSection
 from .opening import CaseOpening
@@ -71,6 +72,12 @@ class CorrectPanel(QWidget):
         )
         self.hidden_draft = HiddenDraft(viewer, session, lambda: self.difference.setChecked(True))
         self.tools = ToolSection(viewer, session)
+        self.learning = ExamLearning(
+            viewer,
+            session,
+            is_rest_reviewed=lambda: self.accept_box.rest.isChecked(),
+            is_tool_running=lambda: self.tools.runner.is_running,
+        )
         self.accept_box = AcceptBox(
             viewer,
             session,
@@ -79,6 +86,7 @@ class CorrectPanel(QWidget):
             self.accepting,
             required_reader=self._required_reader,
             unfinished=lambda: self.tools.unfinished,
+            redrafts=self.learning.accepting,
         )
         self.lesions = LesionSection(viewer, session)
         # The fields that keys and other tabs use:
@@ -99,6 +107,7 @@ class CorrectPanel(QWidget):
             self.hidden_draft,
             self.difference,
             self.legend,
+            self.learning,
             self.accept_box,
             self.tools,
             self.lesions,
@@ -116,6 +125,8 @@ class CorrectPanel(QWidget):
         self.opening.held.connect(self._on_held)
         self.accept_box.cleared.connect(self._follow_edits)
         self.accept_box.accepted.connect(self._reload_cases)
+        self.accept_box.rest.toggled.connect(lambda _: self.learning.refresh())
+        self.learning.redrafted.connect(self._follow_edits)
         for field in (self.patient, self.annotator):
             field.textChanged.connect(lambda _: self._refresh())
         dims.events.current_step.connect(self._on_step)
@@ -169,6 +180,7 @@ class CorrectPanel(QWidget):
         self._refresh()
 
     def _on_held(self) -> None:
+        self.learning.begin()
         self._refresh()
         self._follow_edits()
         self._reload_cases()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 __all__ = ["ReviewedSlices"]
 
@@ -34,6 +36,22 @@ class ReviewedSlices:
         new = {int(index) for index in indices} - seen
         seen |= new
         return bool(new)
+
+    def discard(self, voxels: Sequence[Iterable[int]]) -> bool:
+        """Count the slices of changed voxels (z, y, x) as not seen; whether any of them was.
+
+        Examples
+        --------
+        >>> reviewed = ReviewedSlices((4, 2, 9))
+        >>> reviewed.add([1, 2]), reviewed.discard(([2, 2], [0, 1], [5, 5])), reviewed.along(0)
+        (True, True, frozenset({1}))
+        """
+        was_seen = False
+        for axis, seen in self._seen.items():
+            changed = seen & {int(index) for index in np.unique(np.asarray(voxels[axis]))}
+            seen -= changed
+            was_seen |= bool(changed)
+        return was_seen
 
     def along(self, axis: int) -> frozenset[int]:
         """Slices along an axis that were seen.

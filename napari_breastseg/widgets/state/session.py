@@ -6,7 +6,7 @@ One `Session` per dock, handed to each panel. Values in, events out; no Qt, no n
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -50,7 +50,9 @@ class Session:
     reviewed_changed = Signal()
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self.clock = clock
+        """Seconds that only rise."""
+
         self._source: Source | None = None
         self._model: Path | None = None
         self.drafts = Drafts(clock)
@@ -193,7 +195,7 @@ class Session:
         self._lock = ExitStack()
         had_record, self._record, self._workspace = self._record, None, None
         self.saved = None
-        self.effort, self._reviewed = Effort(self._clock), ReviewedSlices()
+        self.effort, self._reviewed = Effort(self.clock), ReviewedSlices()
         if had_record is not None:
             self.record_changed.emit(None)
         self.reviewed_changed.emit()
@@ -223,6 +225,11 @@ class Session:
         """
         self.effort.touch()
         if self._reviewed.add(indices, axis=axis):
+            self.reviewed_changed.emit()
+
+    def unmark_reviewed(self, voxels: Sequence[Iterable[int]]) -> None:
+        """Count slices as not reviewed again in which voxels (z, y, x) changed since."""
+        if self._reviewed.discard(voxels):
             self.reviewed_changed.emit()
 
     def _follow_findings(self) -> None:

@@ -1,0 +1,306 @@
+"""The rest of the exam drafted again from the reader's corrections, beside the window.
+
+Each corrected slice starts two jobs: one that answers at once from what the network saw, and one
+that lets a copy of it learn for some seconds. Nothing of either can be saved as a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+
+from ...core.errors import InputError
+from ...core.progress import Job, Progress
+from ...core.volume import Exam
+from ...dataset import CaseRecord, RedraftRecord
+from ...predict.prediction import Prediction
+from ..parts.fields import note
+from ..parts.jobs import JobRunner
+from ..state.exam_learning import Told, learning_line, prediction_of, why_no_learning
+from ..state.session import Draft, Session
+from ..state.settings import recall, remember
+from ..state.sources import exam_of
+from .reader_watch import ReaderWatch
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from ...training.corrections import Corrections, Redraft
+
+__all__ = ["ExamLearning", "Learner"]
+
+_SOON_MS = 100
+
+
+class Learner(Protocol):
+    """What drafts an exam again; `training.exam_learning.ExamLearner` is one."""
+
+    def prepare(self) -> Job[None]:
+        """Do beforehand what takes long."""
+
+    def quick(self, corrections: Sequence[Corrections]) -> Job[tuple[Redraft, ...]]:
+        """Draft again within half a second."""
+
+    def adapt(self, corrections: Sequence[Corrections]) -> Job[tuple[Redraft, ...]]:
+        """Draft again better, within some seconds."""
+
+
+class ExamLearning(QWidget):
+    """The switch, the line that says what was drafted again, and the jobs.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    session : Session
+    is_rest_reviewed : callable
+        Whether the reader called the whole exam reviewed.
+    is_tool_running : callable
+        Whether a tool is at work on the mask: it must find it as it was.
+    """
+
+    redrafted = Signal()
+    """The mask was changed by a redraft."""
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        session: Session,
+        *,
+        is_rest_reviewed: Callable[[], bool],
+        is_tool_running: Callable[[], bool],
+    ) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._session = session
+        self._is_rest_reviewed = is_rest_reviewed
+        self._is_tool_running = is_tool_running
+        self.runner = JobRunner(self)
+        self.watch = ReaderWatch(viewer, session, self)
+        self.make_learner: Callable[[Path, Exam, Prediction | None], Learner] = _make_learner
+        """Gives what drafts an exam again; called in the worker's thread."""
+
+        self._learner: tuple[tuple[Any, ...], Learner] | None = None
+        self._order = 0
+        self._stage: str | None = None
+        self._is_wanted_again = False
+        self._told: Told | None = None
+        self._problem = ""
+        self.switch = QCheckBox("Learn from this exam")
+        self.switch.setToolTip(
+            "When you leave a slice that you corrected, or keep or drop a finding, the rest of\n"
+            "the exam is drafted again from it: never over what you painted, nor in slices that\n"
+            "you corrected or looked at. It is one undo step, and serves this exam only."
+        )
+        self.switch.setChecked(recall("learns_from_exam") != "no")
+        self.line = note()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.switch)
+        column.addWidget(self.line)
+        self.switch.toggled.connect(self._on_switched)
+        self.runner.ended.connect(self._on_ended)
+        self.watch.corrected.connect(self._learn)
+        session.record_changed.connect(self._on_record)
+        session.model_changed.connect(lambda _: self._forget_learner())
+        session.drafts.changed.connect(self.refresh)
+        self.refresh()
+
+    @property
+    def to_look_at(self) -> frozenset[int]:
+        """Slices along z that a redraft changed and the reader has not seen since."""
+        return frozenset() if self.watch.work is None else self.watch.work.to_look_at
+
+    def begin(self) -> None:
+        """Follow the mask of the case that is held now, and prepare to learn from it."""
+        self.stop()
+        self.watch.begin()
+        if not self.why_not():
+            self._start(None)
+        self.refresh()
+
+    def stop(self) -> None:
+        """Follow no mask any longer, and forget what was learned from it."""
+        self.watch.stop()
+        self._told = None
+        self._forget_learner()
+
+    def cancel(self) -> None:
+        """Stop what is being drafted; the mask stays as it is."""
+        self._order += 1
+        self._is_wanted_again = False
+        self.runner.cancel()
+
+    def accepting(
+        self, labels: NDArray[np.uint8], reviewed: Sequence[int] | None
+    ) -> RedraftRecord | None:
+        """What became of redrafts in a mask (Z, Y, X) that is accepted now; None without any.
+
+        None comes after it. `reviewed` are the slices along z that were reviewed, None for all.
+        """
+        self.cancel()
+        self.watch.follow()
+        work = self.watch.work
+        if work is None:
+            return None
+        work.finish(reviewed)
+        return work.record(labels, reviewed)
+
+    def why_not(self) -> str:
+        """Why nothing is drafted again; empty when it is."""
+        session, record = self._session, self._session.record
+        return why_no_learning(
+            is_wanted=self.switch.isChecked(),
+            is_held=self.watch.work is not None,
+            has_draft=session.draft is not None,
+            is_hidden=session.drafts.is_hidden,
+            is_second_read=session.is_second_read,
+            has_model=session.model is not None,
+            is_rest_reviewed=self._is_rest_reviewed(),
+            is_single=record is not None and record.grid.shape[0] == 1,
+            problem=self._problem,
+        )
+
+    def refresh(self) -> None:
+        """Bring the line up to date."""
+        work = self.watch.work
+        self.setVisible(work is not None)
+        if work is not None:
+            self.line.setText(
+                learning_line(
+                    self._told,
+                    self.watch.grid,
+                    learns_from=work.learns_from,
+                    stage=self._stage if self.runner.is_running else None,
+                    why_not=self.why_not() if self.switch.isChecked() else "",
+                )
+            )
+            self.line.setVisible(bool(self.line.text()))
+
+    # The jobs
+
+    def _learn(self) -> None:
+        """Draft the rest again; what is under way from fewer corrections is given up."""
+        self.watch.follow()
+        work = self.watch.work
+        if work is None or not work.learns_from or self.why_not():
+            self.refresh()
+            return
+        self.cancel()
+        self._is_wanted_again = self.runner.is_running
+        if not self._is_wanted_again:
+            self._start("features")
+
+    def _start(self, stage: str | None) -> None:
+        """Start a job in the worker's thread; without a stage it only prepares for the others."""
+        session, work = self._session, self.watch.work
+        source, folder, draft = session.source, session.model, self.watch.draft
+        if work is None or source is None or folder is None:
+            return
+        try:
+            exam = exam_of(self._viewer, source, session.roles)
+        except InputError as error:
+            self._problem = str(error)
+            return
+        labels = np.array(self.watch.labels, np.uint8)
+        touched, finished = work.touched.copy(), work.finished.copy()
+        order, self._stage = self._order, stage
+
+        def job() -> Job[Redraft | str | None]:
+            yield Progress("Learning from this exam", 0, 0)
+            from ...training.corrections import Corrections  # with torch, which takes seconds
+
+            try:
+                with _a_core_left_free():
+                    learner = self._learner_of(folder, exam, draft)
+                    if stage is None:
+                        yield from learner.prepare()
+                        return None
+                    learn = learner.quick if stage == "features" else learner.adapt
+                    return (yield from learn([Corrections(labels, touched, finished)]))[0]
+            except InputError as error:
+                return str(error)
+
+        def take(found: Redraft | str | None) -> None:
+            if isinstance(found, str):
+                self._problem = found
+            elif found is not None:
+                self._put(found, order)
+            self.refresh()
+
+        self.runner.start("Learning from this exam", job, on_result=take)
+        self.refresh()
+
+    def _learner_of(self, folder: Path, exam: Exam, draft: Draft | None) -> Learner:
+        """In the worker's thread: the learner is made anew for other images, draft or model."""
+        key = (folder, draft, *(id(image.data) for image in exam.phases.values()))
+        if self._learner is None or self._learner[0] != key:
+            prediction = None if draft is None else prediction_of(draft)
+            self._learner = (key, self.make_learner(folder, exam, prediction))
+        return self._learner[1]
+
+    def _put(self, redraft: Redraft, order: int) -> None:
+        """Put a redraft into the mask, unless the reader has corrected more meanwhile."""
+        if order != self._order or self.why_not():
+            return
+        if self.watch.is_stroke_under_way or self._is_tool_running():
+            QTimer.singleShot(_SOON_MS, lambda: self._put(redraft, order))
+            return
+        self._told = self.watch.put(redraft.label_map.data, redraft.learned_from)
+        if redraft.stage == "features":
+            self._start("adapted")
+        self.refresh()
+        self.redrafted.emit()
+
+    def _forget_learner(self) -> None:
+        self._problem, self._learner = "", None
+        self.cancel()
+        self.refresh()
+
+    def _on_record(self, record: CaseRecord | None) -> None:
+        if record is None:
+            self.stop()
+        self.refresh()
+
+    def _on_switched(self, is_on: bool) -> None:
+        remember("learns_from_exam", "yes" if is_on else "no")
+        self.cancel()
+        if is_on:
+            self._learn()
+        self.refresh()
+
+    def _on_ended(self, outcome: str) -> None:
+        if outcome == "failed":
+            self._problem = "Learning from this exam failed; go on without, or with another model."
+        if self._is_wanted_again:
+            self._is_wanted_again = False
+            self._start("features")
+        self.refresh()
+
+
+def _make_learner(folder: Path, exam: Exam, draft: Prediction | None) -> Learner:
+    """In the worker's thread: torch is loaded here."""
+    from ...model import checkpoint
+    from ...training.exam_learning import ExamLearner
+
+    return ExamLearner(checkpoint.load(folder), [exam], drafts=[draft])
+
+
+@contextmanager
+def _a_core_left_free() -> Iterator[None]:
+    """Leave a core to the window, so that painting stays smooth while an exam learns."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, before - 1))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,219 @@
+"""What the reader has done to the mask of the current case, and what the rest was drafted to.
+
+Tells which slices the reader finished, which voxels are the reader's own, and what a redraft may
+change. Arrays in, edits out; no Qt, no napari, no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.region import Region
+from ...core.volume import TUMOR
+from ...dataset import RedraftRecord
+from ...imaging.correction import Edit
+
+__all__ = ["LOOKED_AT_S", "ReaderWork"]
+
+LOOKED_AT_S = 2.0
+"""A slice that the reader looked at for so long and left as it was is not changed behind the
+reader's back; one that was only scrolled past is."""
+
+
+class ReaderWork:
+    """Follows one mask while it is corrected.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (Z, Y, X)
+        The mask as correcting begins; it is copied.
+    draft : ndarray, shape (Z, Y, X), optional
+        What it was drafted as: voxels that differ were changed in an earlier sitting.
+    clock : callable
+        Seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        labels: NDArray[np.uint8],
+        draft: NDArray[np.uint8] | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._clock = clock
+        self._labels = labels.astype(np.uint8)
+        self.touched: NDArray[np.bool_] = np.zeros(labels.shape, bool)
+        """Voxels that the reader painted, erased, kept or dropped."""
+
+        if draft is not None and draft.shape == labels.shape:
+            np.not_equal(self._labels, draft, out=self.touched)
+        self.finished: NDArray[np.bool_] = np.zeros(len(labels), bool)
+        """Slices that the reader corrected and left: all of such a slice is right."""
+
+        self._unfinished: set[int] = set()
+        self._looked_at: set[int] = set()
+        self._at: int | None = None
+        self._since = clock()
+        self._redrafts: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
+        self._learned_from = 0
+        self._last: Edit | None = None
+        self.to_look_at: frozenset[int] = frozenset()
+        """Slices that a redraft changed and the reader has not seen since."""
+
+    @property
+    def learns_from(self) -> int:
+        """Slices that teach: those finished, and those with voxels that the reader decided on."""
+        own = {int(z) for z in np.flatnonzero(self.finished)}
+        return len(own | {z for z, plane in enumerate(self.touched) if plane.any()})
+
+    @property
+    def is_redraft_last(self) -> bool:
+        """Whether the last change of the mask was a redraft: it may be replaced by a better one."""
+        return self._last is not None
+
+    def note_edit(
+        self,
+        labels: NDArray[np.uint8],
+        slices: Iterable[int] | None,
+        *,
+        draft: NDArray[np.uint8] | None = None,
+    ) -> bool:
+        """Note what the reader changed; whether anything was.
+
+        Parameters
+        ----------
+        labels : ndarray, shape (Z, Y, X)
+            The mask as it is now.
+        slices : iterable of int, optional
+            Where it was edited; anywhere when not given, as by undo, which finishes no slice.
+        draft : ndarray, shape (Z, Y, X), optional
+            A new draft that was put into the mask just now; what became equal to it is nobody's
+            work.
+        """
+        is_changed = False
+        for z in range(len(labels)) if slices is None else slices:
+            if np.array_equal(labels[z], self._labels[z]):
+                continue
+            is_changed, differs = True, labels[z] != self._labels[z]
+            self._labels[z] = labels[z]
+            if draft is None:
+                self.touched[z] |= differs
+            else:
+                self.touched[z][differs] = (labels[z] != draft[z])[differs]
+                self.finished[z] = False
+            if z == self._at and slices is not None and draft is None:
+                self._unfinished.add(z)
+                self._looked_at.discard(z)
+        if is_changed:
+            self._last = None
+        return is_changed
+
+    def note_decided(self, box: Region, inside: NDArray[np.bool_]) -> None:
+        """Note that the reader decided about a finding, though it stays as it is in the mask."""
+        self.touched[box][inside] = True
+
+    def go_to(self, index: int | None) -> bool:
+        """Note the slice along z that is shown now; whether the one left was corrected.
+
+        Parameters
+        ----------
+        index : int, optional
+            None where the reader looks along another axis: what is painted then belongs to the
+            reader, but no slice along z is finished by it.
+        """
+        left, now = self._at, self._clock()
+        if left == index:
+            return False
+        stayed_s, self._at, self._since = now - self._since, index, now
+        if index is not None:
+            self.to_look_at -= {index}
+        if left is None:
+            return False
+        if left in self._unfinished:
+            self._unfinished.discard(left)
+            self.finished[left] = True
+            return True
+        if stayed_s >= LOOKED_AT_S:
+            self._looked_at.add(left)
+        return False
+
+    def finish(self, slices: Iterable[int] | None) -> None:
+        """Note that slices along z, or all of them, were accepted as they are."""
+        self.finished[slice(None) if slices is None else list(slices)] = True
+
+    def forget_last(self) -> None:
+        """Note another undo step: the last redraft is not the last step any longer."""
+        self._last = None
+
+    # What was drafted again
+
+    def edit_to(self, labels: NDArray[np.uint8], redrafted: NDArray[np.uint8]) -> Edit:
+        """What a redraft may change of the mask.
+
+        Nothing that the reader touched; nothing in slices that were finished, looked at, or are
+        being painted.
+
+        Parameters
+        ----------
+        labels, redrafted : ndarray, shape (Z, Y, X)
+            The mask as it is now, and as it is drafted again.
+        """
+        edits = []
+        for z in range(len(labels)):
+            if self.finished[z] or z in self._unfinished or z in self._looked_at:
+                continue
+            plane, wanted = labels[z], redrafted[z]
+            if np.array_equal(plane, wanted):
+                continue
+            box = (slice(z, z + 1), slice(None), slice(None))
+            free = np.where(self.touched[z], plane, wanted)
+            edits.append(Edit.within(labels, box, free[None]))
+        return Edit.joined(edits)
+
+    def note_redraft(self, labels: NDArray[np.uint8], edit: Edit, learned_from: int) -> None:
+        """Note an edit of `edit_to` that was made: `labels` (Z, Y, X) is the mask after it."""
+        if not edit.count:
+            return
+        if self._redrafts is None:
+            self._redrafts = self._labels.copy(), self._labels.copy()
+        self._redrafts[1][edit.voxels] = edit.after
+        self._learned_from, self._last = learned_from, edit
+        slices = {int(z) for z in np.unique(edit.voxels[0])}
+        for z in slices:
+            self._labels[z] = labels[z]
+        self.to_look_at |= slices - {self._at}
+        if self._at in slices:
+            self._since = self._clock()
+
+    def take_redraft_back(self, labels: NDArray[np.uint8]) -> None:
+        """Note that the last redraft was undone, to make room for a better one."""
+        assert self._last is not None  # asked by `is_redraft_last`
+        assert self._redrafts is not None
+        self._redrafts[1][self._last.voxels] = self._last.before
+        for z in np.unique(self._last.voxels[0]):
+            self._labels[z] = labels[z]
+        self._last = None
+
+    def record(
+        self, labels: NDArray[np.uint8], reviewed: Iterable[int] | None
+    ) -> RedraftRecord | None:
+        """What became of redrafts in a mask (Z, Y, X) that is accepted; None without any.
+
+        Parameters
+        ----------
+        labels : ndarray, shape (Z, Y, X)
+        reviewed : iterable of int, optional
+            Slices along z that were reviewed; all when not given.
+        """
+        if self._redrafts is None:
+            return None
+        is_reviewed = np.full(len(labels), reviewed is None)
+        is_reviewed[list(reviewed or ())] = True
+        return RedraftRecord.of(*self._redrafts, labels, is_reviewed, self._learned_from)
+
+    @staticmethod
+    def tumor_voxels(labels: NDArray[np.uint8]) -> int:
+        """Voxels of a mask (Z, Y, X) that are tumor."""
+        return sum(int(np.count_nonzero(plane == TUMOR)) for plane in labels)
