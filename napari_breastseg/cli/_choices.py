@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..core.errors import InputError
 from ..registry.models import Registry
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ __all__ = [
     "Model",
     "Phases",
     "Threshold",
+    "TumorLabels",
+    "label_list",
     "load_model",
     "model_folder",
     "phase_list",
@@ -33,6 +36,15 @@ Model = Annotated[
     typer.Option(help="Registered model or checkpoint folder \\[default: the default model]"),
 ]
 Threshold = Annotated[float, typer.Option(help="Lowest probability at which a voxel is tumor.")]
+TumorLabels = Annotated[
+    str | None,
+    typer.Option(
+        "--tumor-label",
+        metavar="N[,N]",
+        help="Labels of the mask that are tumor, where they are not 0 and 1: 2, or 1,2 if each is "
+        "a lesion.",
+    ),
+]
 Phases = Annotated[
     str | None,
     typer.Option(
@@ -45,6 +57,20 @@ Phases = Annotated[
 def phase_list(phases: str | None) -> list[str] | None:
     """Roles of a comma-separated list."""
     return None if phases is None else [role.strip() for role in phases.split(",") if role.strip()]
+
+
+def label_list(labels: str | None) -> frozenset[int] | None:
+    """Numbers of a comma-separated list; None where nothing was said."""
+    if labels is None:
+        return None
+    parts = [part.strip() for part in labels.split(",") if part.strip()]
+    if not parts or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise InputError(
+            "Expected labels of the mask that are tumor, as numbers from 1",
+            f"found '{labels}'",
+            "Give for example --tumor-label 2, or --tumor-label 1,2",
+        )
+    return frozenset(map(int, parts))
 
 
 def model_folder(model: str | None) -> Path:

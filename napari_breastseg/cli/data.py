@@ -11,7 +11,16 @@ from .. import formats
 from ..core.errors import InputError, StorageError
 from ..dataset import Dataset, import_csv
 from . import reading
-from ._choices import Case, Device, Model, Phases, model_folder, phase_list
+from ._choices import (
+    Case,
+    Device,
+    Model,
+    Phases,
+    TumorLabels,
+    label_list,
+    model_folder,
+    phase_list,
+)
 from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
 
 app = typer.Typer(help="Create, fill and check a dataset folder.", no_args_is_help=True)
@@ -49,10 +58,11 @@ def import_(
         ),
     ],
     dataset: Folder,
+    tumor_label: TumorLabels = None,
     as_json: AsJson = False,
 ) -> None:
     """Import images with their masks; run it again to continue after an interruption."""
-    result = run(import_csv(csv, dataset), quiet=as_json)
+    result = run(import_csv(csv, dataset, tumor=label_list(tumor_label)), quiet=as_json)
     done = {
         "imported": list(result.imported),
         "updated": list(result.updated),
@@ -76,9 +86,14 @@ def add(
     mask: Annotated[
         Path | None, typer.Option(help="Mask of a single exam; accepted as fully reviewed.")
     ] = None,
+    tumor_label: TumorLabels = None,
     annotator: Annotated[str, typer.Option(help="Who drew the mask.")] = "unknown",
     phases: Phases = None,
     case_name: Case = None,
+    case_id: Annotated[
+        str | None,
+        typer.Option(help="Name of a single exam as a case \\[default: that of its files]"),
+    ] = None,
     stack: Annotated[
         bool, typer.Option("--stack", help="Read a folder of slices as one volume.")
     ] = False,
@@ -109,21 +124,34 @@ def add(
             "Add the exams one by one, name one with --case, or list them in a CSV file for "
             "'dataset import'",
         )
+    if case_id is not None and len(cases) != 1:
+        raise InputError(
+            "Expected a single exam to go with --case-id",
+            f"found {len(cases)} cases",
+            "Add the exams one by one, name one with --case, or list them in a CSV file for "
+            "'dataset import'",
+        )
+    tumor = label_list(tumor_label)
     opened = Dataset.open_or_create(dataset)
     for case in cases:
         try:
             exam = run(formats.reading_exam(case), quiet=as_json)
-            drawn = None if mask is None else formats.read_label_map(mask, exam=exam)
-            record = opened.add(exam, patient_id=patient_id, visit=visit)
+            drawn = None if mask is None else formats.read_label_map(mask, exam=exam, tumor=tumor)
+            record = opened.add(exam, patient_id=patient_id, visit=visit, case_id=case_id)
             if drawn is not None:
                 record = opened.accept(
-                    record.case_id, drawn, reviewed_slices=None, annotator=annotator, seconds=0
+                    record.case_id,
+                    drawn,
+                    reviewed_slices=drawn.reviewed_slices,
+                    annotator=annotator,
+                    seconds=0,
                 )
         except StorageError:
             raise
         except InputError as error:
             show_error(error)
-            rows.append({"case_id": case.case_id, "status": "failed", "error": str(error)})
+            called = case_id or case.case_id
+            rows.append({"case_id": called, "status": "failed", "error": str(error)})
             continue
         rows.append({"case_id": record.case_id, "status": record.status.value})
     if as_json:

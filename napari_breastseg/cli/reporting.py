@@ -20,7 +20,7 @@ from ..lesions.report import (
     require_ending,
     write_report,
 )
-from ._choices import Case, Phases, phase_list
+from ._choices import Case, Phases, TumorLabels, label_list, phase_list
 from ._console import AsJson, print_json, print_table, run, say
 from ._results import ShowPaths, source_of
 
@@ -35,6 +35,7 @@ def report(
         Path | None,
         typer.Option(help="Report of the patient's prior visit (.json), to show what changed."),
     ] = None,
+    tumor_label: TumorLabels = None,
     phases: Phases = None,
     case: Case = None,
     show_paths: ShowPaths = False,
@@ -54,7 +55,7 @@ def report(
     before = None if prior is None else read_report(prior)
     found = formats.only_case(formats.find_cases(exam, phases=phase_list(phases)), exam, case)
     opened = formats.read_exam(found)
-    label_map = formats.read_label_map(mask, exam=opened)
+    label_map = formats.read_label_map(mask, exam=opened, tumor=label_list(tumor_label))
     result = run(
         lesion_report(opened, label_map, injection_s=injection, pe_threshold_percent=pe_threshold),
         quiet=as_json,

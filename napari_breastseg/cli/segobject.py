@@ -9,7 +9,7 @@ import typer
 
 from ..core.errors import InputError
 from ..lesions.seg import exporting_seg
-from ._choices import Case, Phases, phase_list
+from ._choices import Case, Phases, TumorLabels, label_list, phase_list
 from ._console import AsJson, print_json, run, say
 
 
@@ -45,6 +45,7 @@ def export_seg(
             help="Name and version of the algorithm, as NAME=VERSION \\[default: this one]"
         ),
     ] = None,
+    tumor_label: TumorLabels = None,
     phases: Phases = None,
     case: Case = None,
     as_json: AsJson = False,
@@ -72,6 +73,7 @@ def export_seg(
         side=side,
         role=phase,
         kind=kind,
+        tumor=label_list(tumor_label),
         algorithm=algorithm,
         **options,
     )

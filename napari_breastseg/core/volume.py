@@ -277,6 +277,12 @@ class LabelMap:
         """Mask of the voxels that count: all but `ignore`, shape (Z, Y, X)."""
         return np.not_equal(self.data, IGNORE)
 
+    @property
+    def reviewed_slices(self) -> tuple[int, ...] | None:
+        """Indices along Z of the slices that are not wholly `ignore`; None when all are not."""
+        kept = tuple(z for z, plane in enumerate(self.data) if not (plane == IGNORE).all())
+        return None if len(kept) == len(self.data) else kept
+
     def require_grid(self, grid: Grid, case_id: str) -> None:
         """Raise unless this label map lies on `grid`.
 

@@ -74,7 +74,7 @@ def writing_bids(store: Store, records: Sequence[CaseRecord], folder: Path) -> J
             name = f"{'_'.join(where)}{numbered}_space-orig"
             label = store.layout.label(record.case_id)
             _copy(label, anat / f"{name}_dseg.nii.gz")
-            read = formats.read_label_map(label)
+            read = formats.read_label_map(label, is_own=True)
             tumor = LabelMap(read.tumor.astype(np.uint8), read.grid)
             formats.write_label_map(anat / f"{name}_label-tumor_mask.nii.gz", tumor)
             done += 1

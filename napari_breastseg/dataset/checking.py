@@ -155,7 +155,7 @@ def _mask_findings(
     path: Path, record: CaseRecord, what: str, allowed: tuple[int, ...]
 ) -> Iterator[Finding]:
     try:
-        label_map = formats.read_label_map(path)
+        label_map = formats.read_label_map(path, is_own=True)
     except InputError as error:
         yield _error("unreadable_file", record.case_id, f"{what}: {error}")
         return

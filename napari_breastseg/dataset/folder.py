@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,19 @@ class Dataset(Cases):
         """A row for each case as `reader` may see it, in the order in which patients entered."""
         return worklist(self._store, reader)
 
-    def import_csv(self, csv: Path) -> Job[importing.ImportResult]:
+    def import_csv(
+        self, csv: Path, tumor: Collection[int] | None = None
+    ) -> Job[importing.ImportResult]:
         """Import the cases a CSV file lists; run again, it takes up where it was.
 
         In place of the file a folder with `images` and `segmentations` will do; see
         `read_case_folder`.
+
+        Parameters
+        ----------
+        csv : Path
+        tumor : collection of int, optional
+            Labels of the masks that are tumor; see `formats.read_label_map`.
 
         Yields
         ------
@@ -93,7 +101,7 @@ class Dataset(Cases):
         InputError
             When the table itself is unfit: columns, duplicate ids, channels. Nothing is changed.
         """
-        return (yield from importing.import_table(self._store, _read_table(csv)))
+        return (yield from importing.import_table(self._store, _read_table(csv), tumor))
 
     def check(self, repair: bool = False) -> list[checking.Finding]:
         """What is wrong with the folder: files, hashes, grids, labels, splits, leftovers.
@@ -172,10 +180,12 @@ def _read_table(path: Path) -> importing.CaseTable:
     return case_folder.read_case_folder(path) if is_folder else importing.read_table(path)
 
 
-def import_csv(csv: Path, folder: Path) -> Job[importing.ImportResult]:
+def import_csv(
+    csv: Path, folder: Path, tumor: Collection[int] | None = None
+) -> Job[importing.ImportResult]:
     """Import the cases of a CSV file into the dataset at `folder`, making it when it is not there.
 
     The table is read first: an unfit one leaves no folder behind. See `Dataset.import_csv`.
     """
     table = _read_table(csv)
-    return (yield from importing.import_table(opening.open_or_create_store(folder), table))
+    return (yield from importing.import_table(opening.open_or_create_store(folder), table, tumor))

@@ -11,18 +11,17 @@ import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import formats
 from ..core.errors import InputError, StorageError
 from ..core.progress import Job, Progress
-from ..core.volume import BACKGROUND, TUMOR, Exam, LabelMap
+from ..core.volume import Exam, Grid, LabelMap
 from .identifiers import require_case_id, require_pseudonym
 from .layout import sha256
 from .lifecycle import accept
-from .masks import require_labels
 from .new_case import IMPORTED, enter
 from .records import CaseRecord, Status
 from .staging import Review
@@ -161,7 +160,9 @@ def read_table(path: Path) -> CaseTable:
     return CaseTable(tuple(rows), image_columns, tuple(failures))
 
 
-def import_table(store: Store, table: CaseTable) -> Job[ImportResult]:
+def import_table(
+    store: Store, table: CaseTable, tumor: Collection[int] | None = None
+) -> Job[ImportResult]:
     """Import the rows of a table into a dataset; see `Dataset.import_csv`."""
     _require_roles(store, table)
     failed = {failure.row: failure for failure in table.failures}
@@ -173,7 +174,7 @@ def import_table(store: Store, table: CaseTable) -> Job[ImportResult]:
         for index, row in enumerate(table.rows, start=1):
             if row.number not in failed:
                 try:
-                    outcome = _import_row(store, row, table, known.get(row.case_id))
+                    outcome = _import_row(store, row, table, known.get(row.case_id), tumor)
                 except StorageError:
                     raise  # a full disk fails every row alike
                 except (InputError, OSError) as error:
@@ -192,14 +193,20 @@ def import_table(store: Store, table: CaseTable) -> Job[ImportResult]:
     )
 
 
-def _import_row(store: Store, row: CaseRow, table: CaseTable, known: CaseRecord | None) -> str:
+def _import_row(
+    store: Store,
+    row: CaseRow,
+    table: CaseTable,
+    known: CaseRecord | None,
+    tumor: Collection[int] | None,
+) -> str:
     sources = {column: sha256(path) for column, path in row.images.items()}
     if row.mask is not None:
         sources["mask"] = sha256(row.mask)
     if known is not None:
-        return _import_again(store, row, sources, known)
+        return _import_again(store, row, sources, known, tumor)
     exam = _read_exam(row, table, store)
-    mask = None if row.mask is None else _read_mask(row.mask, row.case_id, exam)
+    mask = None if row.mask is None else _read_mask(row.mask, row.case_id, exam.grid, tumor)
     enter(
         store,
         exam,
@@ -211,7 +218,13 @@ def _import_row(store: Store, row: CaseRow, table: CaseTable, known: CaseRecord 
     return "imported"
 
 
-def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: CaseRecord) -> str:
+def _import_again(
+    store: Store,
+    row: CaseRow,
+    sources: dict[str, str],
+    known: CaseRecord,
+    tumor: Collection[int] | None,
+) -> str:
     images = {column: digest for column, digest in sources.items() if column != "mask"}
     recorded = {column: d for column, d in known.source_sha256.items() if column != "mask"}
     changed = [
@@ -242,9 +255,9 @@ def _import_again(store: Store, row: CaseRow, sources: dict[str, str], known: Ca
             + (" with a mask corrected here" if known.is_accepted else ""),
             "Open the case and correct it there, or import it under another case_id",
         )
-    label_map = formats.read_label_map(row.mask, grid=known.grid.grid, case_id=known.case_id)
-    require_labels(label_map, (BACKGROUND, TUMOR), known.case_id)
-    accept(store, known.case_id, label_map, Review(IMPORTED), source_sha256=sources["mask"])
+    label_map = _read_mask(row.mask, known.case_id, known.grid.grid, tumor)
+    review = Review(IMPORTED, label_map.reviewed_slices)
+    accept(store, known.case_id, label_map, review, source_sha256=sources["mask"])
     return "updated"
 
 
@@ -268,10 +281,8 @@ def _read_exam(row: CaseRow, table: CaseTable, store: Store) -> Exam:
         ) from None
 
 
-def _read_mask(path: Path, case_id: str, exam: Exam) -> LabelMap:
-    label_map = formats.read_label_map(path, exam=exam)
-    require_labels(label_map, (BACKGROUND, TUMOR), case_id)
-    return label_map
+def _read_mask(path: Path, case_id: str, grid: Grid, tumor: Collection[int] | None) -> LabelMap:
+    return formats.read_label_map(path, grid=grid, case_id=case_id, tumor=tumor)
 
 
 def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:

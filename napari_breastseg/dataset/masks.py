@@ -29,7 +29,7 @@ __all__ = [
 
 def read_label_map(path: Path, record: CaseRecord) -> LabelMap:
     """Label map at `path`, on the recorded grid of its case."""
-    return on_grid(formats.read_label_map(path), record.grid.grid, record.case_id)
+    return on_grid(formats.read_label_map(path, is_own=True), record.grid.grid, record.case_id)
 
 
 def read_accepted(store: Store, record: CaseRecord) -> LabelMap:

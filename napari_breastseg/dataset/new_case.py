@@ -55,7 +55,11 @@ def enter(
             if imported_mask is not None:
                 update["status"] = Status.ACCEPTED
                 update["accepted"] = stage_mask(
-                    store, record, imported_mask, Review(IMPORTED), is_imported=True
+                    store,
+                    record,
+                    imported_mask,
+                    Review(IMPORTED, imported_mask.reviewed_slices),
+                    is_imported=True,
                 )
             with store.locks.folder():
                 _require_unused(store, case_id, patient_id)

@@ -164,10 +164,12 @@ def _volumes(case: CaseFiles) -> list[Volume]:
     return volumes
 
 
-def read_channel(kind: str, files: Sequence[Path]) -> list[Volume]:
+def read_channel(kind: str, files: Sequence[Path], *, is_mask: bool = False) -> list[Volume]:
     """Volumes in the files of one channel, after checking that content and names agree."""
     for path in files:
         require_content(path)
+    if kind == SLICE:
+        return read_slices(files, is_mask=is_mask)
     return READERS[kind](files)
 
 

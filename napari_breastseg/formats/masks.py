@@ -2,44 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from ..core.errors import InputError
-from ..core.volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume
+from ..core.volume import IGNORE, Exam, Grid, LabelMap, Volume
 from .cases import case_from_files
 from .dicom_seg import is_seg, read_seg
 from .exams import read_channel
 from .kinds import DICOM, NIFTI, NRRD, SLICE, kind_of_name, require_content
+from .labels import OWN, OWN_MARK, Meaning, label_map_data, meaning_in_folder
 from .lattice import placed
-from .nifti import write_nifti
-from .nrrd import write_nrrd
+from .nifti import nifti_description, write_nifti
+from .nrrd import nrrd_content, write_nrrd
 from .slices import write_slices
 
 __all__ = ["read_label_map", "write_label_map", "write_volume"]
 
-_LABELS = (0, TUMOR, IGNORE)
-_WHITE = 128
-"""In a picture of two values, an upper value from here on means tumor and is not a label."""
-
 
 def read_label_map(
-    path: Path, *, exam: Exam | None = None, grid: Grid | None = None, case_id: str = ""
+    path: Path,
+    *,
+    exam: Exam | None = None,
+    grid: Grid | None = None,
+    case_id: str = "",
+    tumor: Collection[int] | None = None,
+    is_own: bool = False,
 ) -> LabelMap:
     """Mask from a NIfTI, NRRD, PNG, TIFF or DICOM SEG file, or a folder of slices or of one SEG.
 
     Parameters
     ----------
     path : Path
-        Labels 0, 1, 2; pictures may also be black and white (0 and 255). The frames of a DICOM SEG
-        are placed by their position, see `read_seg`.
+        Labels 0 and 1; pictures may also be black and white (0 and 255). What other labels mean
+        must be on record: in a header this program wrote, or in the dataset.json beside the
+        file's folder. The frames of a DICOM SEG are placed by their position, see `read_seg`.
     exam : Exam, optional
         The exam the mask must lie on.
     grid, case_id : Grid, str, optional
         Instead of `exam`, when its voxels are not loaded: its grid and name.
+    tumor : collection of int, optional
+        Labels (of a DICOM SEG: segments) that are tumor; all others are background.
+    is_own : bool
+        Whether this program wrote the file, so that 2 is `ignore`.
 
     Returns
     -------
@@ -50,8 +58,8 @@ def read_label_map(
     Raises
     ------
     InputError
-        If the file cannot be read, holds several channels or unknown labels, or lies between
-        the exam's voxels or outside.
+        If the file cannot be read, holds several channels, it is not known which labels are tumor,
+        or it lies between the exam's voxels or outside.
     """
     path = Path(path)
     if exam is not None:
@@ -62,16 +70,20 @@ def read_label_map(
     else:
         kind, files = require_content(path), (path,)
     if kind == DICOM and len(files) == 1 and is_seg(files[0]):
-        return read_seg(files[0], grid=grid, case_id=case_id)
+        return read_seg(files[0], grid=grid, case_id=case_id, segments=tumor)
     name = "DICOM files" if kind == DICOM else path.name
-    channels = read_channel(kind, files)
+    channels = read_channel(kind, files, is_mask=True)
     if len(channels) != 1:
         raise InputError(
             f"Expected one mask in {name}",
             f"found {len(channels)} different channels or volumes",
             "Save the mask as one grey image: 0 background, 255 tumor, or as one 3D volume",
         )
-    label_map = LabelMap(_labels(name, kind, channels[0].data), channels[0].grid)
+    recorded = OWN if is_own else _recorded(kind, files)
+    data = label_map_data(
+        channels[0].data, name, tumor=tumor, recorded=recorded, is_picture=kind == SLICE
+    )
+    label_map = LabelMap(data, channels[0].grid)
     if grid is None:
         return label_map
     return placed(label_map, grid, case_id)
@@ -83,8 +95,8 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
     Parameters
     ----------
     path : Path
-        `.nii.gz`, `.nii` and `.nrrd` keep labels and affine. `.png`, `.tif` and `.tiff` become
-        pictures: 255 tumor, 0 elsewhere.
+        `.nii.gz`, `.nii` and `.nrrd` keep labels and affine, and say what 2 means. `.png`,
+        `.tif` and `.tiff` become pictures: 255 tumor, 0 elsewhere.
     label_map : LabelMap
         The mask; PNG can only hold a single slice.
 
@@ -96,10 +108,12 @@ def write_label_map(path: Path, label_map: LabelMap) -> None:
         If the file cannot be written.
     """
     path = Path(path)
+    # Only where there is something to tell apart: other masks stay the files they always were.
+    mark = OWN_MARK if (label_map.data == IGNORE).any() else ""
     if kind_of_name(path) == NIFTI:
-        write_nifti(path, Volume(label_map.data, label_map.grid))
+        write_nifti(path, Volume(label_map.data, label_map.grid), description=mark)
     elif kind_of_name(path) == NRRD:
-        write_nrrd(path, Volume(label_map.data, label_map.grid))
+        write_nrrd(path, Volume(label_map.data, label_map.grid), content=mark)
     else:
         white = np.where(label_map.tumor, np.uint8(255), np.uint8(0))
         write_slices(path, Volume(white, label_map.grid))
@@ -135,20 +149,12 @@ def write_volume(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
         write_slices(path, volume, dtype)
 
 
-def _labels(name: str, kind: str, data: NDArray[Any]) -> NDArray[np.uint8]:
-    values = np.unique(data)
-    if np.isin(values, _LABELS).all():
-        return data.astype(np.uint8)
-    if kind == SLICE and len(values) <= 2 and values[-1] >= _WHITE and values[0] in (0, values[-1]):
-        white: NDArray[np.bool_] = data == values[-1]
-        return white.astype(np.uint8)
-    unknown = values[~np.isin(values, _LABELS)]
-    named = ", ".join(f"{value:g}" for value in unknown[:6]) + (", ..." if len(unknown) > 6 else "")
-    pictures = ", or black and white (0 and 255)" if kind == SLICE else ""
-    raise InputError(
-        f"Expected a mask of labels 0, 1 and 2{pictures} in {name}",
-        f"found {named} as well",
-        "Save the mask without smoothing and not as JPEG"
-        if kind == SLICE
-        else "Map its labels to 0 background, 1 tumor, 2 ignore",
-    )
+def _recorded(kind: str, files: Sequence[Path]) -> Meaning | None:
+    """What is on record of a file's labels: in its header, or in the dataset it belongs to."""
+    if len(files) != 1:
+        return None
+    if kind == NIFTI and nifti_description(files[0]) == OWN_MARK:
+        return OWN
+    if kind == NRRD and nrrd_content(files[0]) == OWN_MARK:
+        return OWN
+    return meaning_in_folder(files[0])

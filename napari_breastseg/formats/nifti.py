@@ -28,7 +28,7 @@ from ..core.atomic import atomic_path
 from ..core.errors import InputError
 from ..core.volume import Grid, Volume
 
-__all__ = ["read_nifti", "stored", "write_nifti"]
+__all__ = ["nifti_description", "read_nifti", "stored", "write_nifti"]
 
 _Header = Any  # nibabel's Nifti1Header or Nifti2Header, which are untyped
 
@@ -97,7 +97,16 @@ def read_nifti(path: Path) -> list[Volume]:
     return [Volume(data[..., phase].T, grid) for phase in range(shape[3])]
 
 
-def write_nifti(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> None:
+def nifti_description(path: Path) -> str:
+    """What a NIfTI file's header says about it in words, up to 80 characters."""
+    with _opened(path) as stream:
+        header = _read_header(stream.read(540))
+    return bytes(header["descrip"].tobytes()).rstrip(b"\0 ").decode("latin-1")
+
+
+def write_nifti(
+    path: Path, volume: Volume, dtype: DTypeLike | None = None, *, description: str = ""
+) -> None:
     """Write a volume with its grid's affine; NIfTI-2 where an axis is too long for NIfTI-1.
 
     Equal volumes give equal files: the gzip header carries neither time nor name.
@@ -110,6 +119,8 @@ def write_nifti(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> N
         Array (Z, Y, X) and its grid.
     dtype : dtype, optional
         Type on disk; by default the array's own, or the nearest that most readers support.
+    description : str
+        Up to 80 characters for the header.
 
     Raises
     ------
@@ -140,6 +151,7 @@ def write_nifti(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> N
         header.set_zooms(grid.voxel_size[::-1] if grid.has_spacing else (1.0, 1.0, 1.0))
         header.set_xyzt_units("mm" if grid.has_spacing else "unknown")
 
+    header["descrip"] = description.encode("ascii")
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         if not path.name.lower().endswith(".gz"):
             image.to_file_map({"image": FileHolder(fileobj=file)})

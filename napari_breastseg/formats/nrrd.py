@@ -23,7 +23,7 @@ from ..core.errors import InputError
 from ..core.volume import Grid, Volume
 from .nifti import stored
 
-__all__ = ["read_nrrd", "write_nrrd"]
+__all__ = ["nrrd_content", "read_nrrd", "write_nrrd"]
 
 _TO_RAS = {
     "right-anterior-superior": (1, 1, 1),
@@ -105,7 +105,18 @@ def read_nrrd(path: Path) -> list[Volume]:
     return [Volume(np.ascontiguousarray(volume), grid) for volume in data]
 
 
-def write_nrrd(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> None:
+def nrrd_content(path: Path) -> str:
+    """What an NRRD file's header says about its content."""
+    import nrrd
+
+    with warnings.catch_warnings(), path.open("rb") as file:
+        warnings.simplefilter("ignore")
+        return str(nrrd.read_header(file).get("content", ""))
+
+
+def write_nrrd(
+    path: Path, volume: Volume, dtype: DTypeLike | None = None, *, content: str = ""
+) -> None:
     """Write a volume with its grid's directions in space RAS, gzip-compressed, atomically.
 
     Parameters
@@ -116,6 +127,8 @@ def write_nrrd(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> No
         Array (Z, Y, X) and its grid.
     dtype : dtype, optional
         Type on disk; by default the array's own.
+    content : str
+        A word on what it holds, for the header.
 
     Raises
     ------
@@ -141,6 +154,8 @@ def write_nrrd(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> No
     elif grid.has_spacing:
         header["spacings"] = list(grid.voxel_size[::-1])
         header["units"] = ["mm"] * 3
+    if content:
+        header["content"] = content
     data = stored(volume.data, dtype)
     with atomic_path(path) as temporary:
         nrrd.write(str(temporary), data.T, header, index_order="F", compression_level=1)

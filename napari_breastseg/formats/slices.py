@@ -29,26 +29,32 @@ _SHRINKS_MOST = 1040
 """Deflate's limit; a TIFF header that claims a larger ratio is wrong."""
 
 
-def read_slices(files: Sequence[Path]) -> list[Volume]:
+def read_slices(files: Sequence[Path], *, is_mask: bool = False) -> list[Volume]:
     """Channels of a slice, of a multi-page TIFF, or of a stack of slices.
 
     Parameters
     ----------
     files : sequence of Path
         One file, or the slices of a stack in order from index z = 0.
+    is_mask : bool
+        Whether they are masks, whose shape may be in the alpha channel.
 
     Returns
     -------
     list of Volume
         One volume if the image is grey or its color channels are equal, else one per channel;
-        each (Z, Y, X) without spacing and orientation. An alpha channel is ignored.
+        each (Z, Y, X) without spacing and orientation. An alpha channel of an image is ignored;
+        of a mask in one color on a transparent ground it is the mask.
 
     Raises
     ------
     InputError
-        If a file is damaged, or the slices of a stack differ in size or type.
+        If a file is damaged, the slices of a stack differ in size or type, or alpha and colors of
+        a mask say different things.
     """
-    pages = [_read_pixels(path) for path in files]
+    pages = [
+        _shape_of(path, *_read_pixels(path)) if is_mask else _read_pixels(path)[0] for path in files
+    ]
     if len(pages) > 1:
         pages = _as_equals(files, pages)
     pixels = np.concatenate(pages) if len(pages) > 1 else pages[0]
@@ -96,6 +102,26 @@ def write_slices(path: Path, volume: Volume, dtype: DTypeLike | None = None) -> 
         Image.fromarray(data[0]).save(temporary, format="PNG")
 
 
+def _shape_of(path: Path, pixels: NDArray[Any], alpha: NDArray[Any] | None) -> NDArray[Any]:
+    """What a mask's picture shows: its colors, or its alpha where all colors are the same."""
+    if alpha is None or (alpha.min() == alpha.max() and alpha.max() > 0):
+        return pixels
+    flat = pixels.reshape(-1, pixels.shape[-1])
+    opaque = int(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "iu" else 1
+    is_cut_out = bool(np.isin(alpha, (0, opaque)).all())
+    if is_cut_out and alpha.any() and (flat == flat[0]).all():
+        return (alpha[..., None] > 0).astype(np.uint8) * np.uint8(255)
+    # Colors that are black exactly where they are transparent say the same twice.
+    if is_cut_out and np.array_equal(pixels.any(axis=-1), alpha > 0):
+        return pixels
+    raise InputError(
+        f"Expected a mask without transparency, or of one color on a transparent ground, in "
+        f"{path.name}",
+        "found colors and an alpha channel that say different things",
+        "Save it as a grey picture without transparency: 0 background, 255 tumor",
+    )
+
+
 def _as_equals(files: Sequence[Path], pages: list[NDArray[Any]]) -> list[NDArray[Any]]:
     """Pages of a stack, checked for one size and type; grey ones repeated if others are color."""
     first = pages[0]
@@ -116,12 +142,12 @@ def _say_page(page: NDArray[Any]) -> str:
     return f"{pages}{page.shape[1]} x {page.shape[2]} pixels, {page.dtype}"
 
 
-def _read_pixels(path: Path) -> NDArray[Any]:
-    """Array (Z, Y, X, channels) of one file, without alpha."""
+def _read_pixels(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Array (Z, Y, X, channels) of one file, and its alpha (Z, Y, X) where it has one."""
     with path.open("rb") as file:
         is_tiff = file.read(2) in (b"II", b"MM")
     try:
-        pixels = _read_tiff(path) if is_tiff else _read_with_pillow(path)
+        pixels, alpha = _read_tiff(path) if is_tiff else _read_with_pillow(path)
     except InputError:
         raise
     # On a damaged byte both libraries may raise anything: struct.error, KeyError, ...
@@ -142,10 +168,10 @@ def _read_pixels(path: Path) -> NDArray[Any]:
     native = pixels.dtype.newbyteorder("=")
     if native == np.float16:  # few tools support half floats
         native = np.dtype(np.float32)
-    return pixels.astype(native, copy=False)
+    return pixels.astype(native, copy=False), alpha
 
 
-def _read_with_pillow(path: Path) -> NDArray[Any]:
+def _read_with_pillow(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     from PIL import Image
 
     with Image.open(path) as image:
@@ -157,17 +183,25 @@ def _read_with_pillow(path: Path) -> NDArray[Any]:
                 "found 16-bit colors, which would lose half of their bits here",
                 "Save its channels as 16-bit TIFF or as grey PNG files",
             )
+        has_alpha = mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+        # A palette's, or one color's, transparency becomes an alpha channel here, too.
+        is_convertible = mode in ("1", "L", "P", "RGB", "LA", "PA", "RGBA")
+        alpha = (
+            np.asarray(image.convert("RGBA"))[None, ..., 3]
+            if has_alpha and is_convertible
+            else None
+        )
         if mode in ("P", "PA"):
-            return _palette_pixels(image)
+            return _palette_pixels(image), alpha
         if mode in ("LA", "La"):
-            return np.asarray(image)[None, ..., :1]
+            return np.asarray(image)[None, ..., :1], alpha
         if mode in ("RGB", "RGBA", "RGBX", "RGBa"):
-            return np.asarray(image)[None, ..., :3]
+            return np.asarray(image)[None, ..., :3], alpha
         if mode in ("1", "L", "I", "I;16", "I;16B", "I;16L", "F"):
             pixels = np.asarray(image)[None, ..., None]
             # Pillow may give a 16-bit PNG as 32-bit numbers.
             is_png = image.format == "PNG" and mode == "I"
-            return pixels.astype(np.uint16) if is_png else pixels
+            return pixels.astype(np.uint16) if is_png else pixels, alpha
         raise InputError(
             f"Expected a grey or RGB image in {path.name}",
             f"found {mode} colors",
@@ -191,7 +225,7 @@ def _png_bits(path: Path) -> int:
         return file.read(25)[24]  # bit depth, in the header that must come first
 
 
-def _read_tiff(path: Path) -> NDArray[Any]:
+def _read_tiff(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     import tifffile
 
     with tifffile.TiffFile(path) as tiff:
@@ -238,9 +272,12 @@ def _read_tiff(path: Path) -> NDArray[Any]:
     pixels = pixels.transpose(order + rest).reshape([shape[axis] for axis in order])
     pixels = pixels if other else pixels[None]
     pixels = pixels if channel_axes else pixels[..., None]
+    alpha = None
     if "S" in [axes[axis] for axis in channel_axes]:  # only samples may hold an alpha
-        pixels = pixels[..., : 3 if is_rgb else max(1, pixels.shape[-1] - alphas)]
-    return np.asarray(pixels)
+        shown = 3 if is_rgb else max(1, pixels.shape[-1] - alphas)
+        alpha = np.asarray(pixels[..., shown]) if pixels.shape[-1] > shown else None
+        pixels = pixels[..., :shown]
+    return np.asarray(pixels), alpha
 
 
 def _require_sane_size(path: Path, width: int, height: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ def exporting_seg(
     phases: list[str] | None = None,
     case_id: str | None = None,
     side: str | None = None,
+    tumor: Collection[int] | None = None,
     **options: Any,
 ) -> Job[WrittenSeg]:
     """Write a mask as a DICOM SEG of its exam's study.
@@ -44,6 +46,8 @@ def exporting_seg(
         The exam to take where the folder holds several.
     side : {"right", "left", "both", "none"}, optional
         By default the breast in which the tumor lies.
+    tumor : collection of int, optional
+        Labels of a mask file that are tumor; see `formats.read_label_map`.
     **options
         As for `formats.write_seg`.
 
@@ -75,7 +79,7 @@ def exporting_seg(
         raise source.decision.question
     if not isinstance(mask, LabelMap):
         grid = next(iter(source.phases.values())).grid
-        mask = formats.read_label_map(mask, grid=grid, case_id=source.case_id)
+        mask = formats.read_label_map(mask, grid=grid, case_id=source.case_id, tumor=tumor)
     if side is None:
         if exam is None:
             exam = yield from formats.reading_exam(formats.dicom_case(source))

@@ -14,7 +14,7 @@ import numpy as np
 from .. import formats
 from ..core.errors import InputError
 from ..core.home import SAMPLE, sample_folder
-from ..core.volume import Grid, LabelMap
+from ..core.volume import TUMOR, Grid, LabelMap, Volume
 from .canvas.layers import LayerTuple, image_tuples
 from .state.sources import plain_grid
 
@@ -44,6 +44,8 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerTuple]] |
 def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a mask, on its exam's grid when it has one.
 
+    What the labels of another program's layer mean is not known here: they keep their numbers.
+
     Raises
     ------
     InputError, StorageError
@@ -56,7 +58,11 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     grid = note.get("grid")
     if not isinstance(grid, Grid) or grid.shape != labels.shape:
         grid = plain_grid(labels.shape, attributes.get("scale"), attributes.get("units"))
-    formats.write_label_map(Path(path), LabelMap(labels, grid))
+    label_map = LabelMap(labels, grid)
+    if note.get("role") == "tumor" or label_map.data.max(initial=0) <= TUMOR:
+        formats.write_label_map(Path(path), label_map)
+    else:
+        formats.write_volume(Path(path), Volume(label_map.data, grid))
     return [path]
 
 

@@ -451,6 +451,41 @@ def test_add_takes_an_exam_with_its_mask(run, slices, tmp_path):
     assert json.loads(stdout)["cases"] == [{"case_id": "S0", "status": "accepted"}]
 
 
+def test_labels_of_another_program_are_asked_for_by_every_command(run, slices, tmp_path):
+    mask = iio.imread(slices / "S0_mask.png") // 255
+    mask[50:52, 40:42] = 2
+    iio.imwrite(slices / "two.png", mask)
+    add = ["dataset", "add", tmp_path / "d", slices / "S0.png", "--patient-id", "P", "--mask"]
+    add += [slices / "two.png", "--json"]
+    report = ["report", slices / "S0.png", "--mask", slices / "two.png", "--json"]
+    for words in (add, report):
+        code, _, stderr = run(*words)
+        assert code in (1, 2)
+        assert "label 1 (225 voxels) and label 2 (4 voxels)" in " ".join(stderr.split())
+    code, _, stderr = run(*add, "--tumor-label", "two")
+    assert code == 2
+    assert "Found 'two'" in " ".join(stderr.split())
+    code, stdout, _ = run(*report, "--tumor-label", "1,2")
+    assert code == 0
+    assert json.loads(stdout)["total"]["volume_px"] == 229
+    code, stdout, _ = run(*add, "--tumor-label", "2", "--case-id", "first-visit")
+    assert code == 0
+    assert json.loads(stdout)["cases"] == [{"case_id": "first-visit", "status": "accepted"}]
+    record = json.loads((tmp_path / "d" / "cases" / "first-visit.json").read_text())
+    assert record["accepted"]["tumor_voxels"] == 4
+    # In the dataset's own folder dataset.json says what labels mean, also of a mask without header.
+    code, stdout, _ = run(*report[:3], tmp_path / "d" / "labelsTr" / "first-visit.nii.gz", "--json")
+    assert code == 0
+    assert json.loads(stdout)["total"]["volume_px"] == 4
+
+
+def test_a_case_id_names_one_exam(run, slices, tmp_path):
+    words = ["dataset", "add", tmp_path / "d", slices / "S0.png", slices / "S1.png"]
+    code, _, stderr = run(*words, "--patient-id", "P", "--case-id", "A")
+    assert code == 2
+    assert "Expected a single exam to go with --case-id" in " ".join(stderr.split())
+
+
 def test_add_reports_a_bad_exam_and_takes_the_others(run, slices, tmp_path):
     words = ["dataset", "add", tmp_path / "data"]
     code, _, stderr = run(*words, tmp_path / "nope.nii.gz", "--patient-id", "P0")

@@ -17,7 +17,7 @@ import pytest
 from napari_breastseg import formats
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
-from napari_breastseg.core.volume import Exam, LabelMap
+from napari_breastseg.core.volume import Exam, LabelMap, Volume
 from napari_breastseg.dataset import Dataset, ImportResult, Status, import_csv
 
 
@@ -165,10 +165,9 @@ def test_bad_cases_are_reported_and_stop_no_other(tmp_path: Path) -> None:
     rows = slice_rows(tmp_path, count=7)
     iio.imwrite(tmp_path / "m1.png", np.zeros((24, 21), np.uint8))
     (tmp_path / "i2.png").write_bytes(b"\x89PNG\r\n\x1a\n half")
-    formats.write_label_map(
-        tmp_path / "m3.nii.gz",
-        LabelMap(np.full((1, 24, 20), 2, np.uint8), formats.open_exam(tmp_path / "i3.png").grid),
-    )
+    grid = formats.open_exam(tmp_path / "i3.png").grid
+    twos = np.full((1, 24, 20), 2, np.uint8)
+    formats.write_volume(tmp_path / "m3.nii.gz", Volume(twos, grid))
     rows[3]["mask"] = "m3.nii.gz"
     rows[4]["mask"] = "absent.png"
     rows[5]["case_id"] = "Doe, Jane"
@@ -181,7 +180,7 @@ def test_bad_cases_are_reported_and_stop_no_other(tmp_path: Path) -> None:
         [
             "grid of exam S01, 1 x 24 x 20 voxels of unknown spacing; found one of 1 x 24 x 21",
             "Row 4: ",
-            "labels 0 background, 1 tumor; found labels 2",
+            "Row 5: Expected a mask of 0 background and 1 tumor in m3.nii.gz",
             "no file at the path in column mask",
             "Row 7: Expected a case id of letters, digits",
         ],
@@ -421,3 +420,17 @@ def test_the_first_phase_of_several_alone_is_refused(
     (tmp_path / "v0_0001.nii.gz").unlink()
     table = write_csv(tmp_path / "c.csv", [alone | {"image": "v0_0000.nii.gz"}])
     assert len(drain(import_csv(table, tmp_path / "c")).imported) == 1
+
+
+def test_labels_of_another_program_are_imported_as_the_reader_says(tmp_path: Path) -> None:
+    rows = slice_rows(tmp_path, count=2)
+    for n in range(2):
+        mask = np.zeros((24, 20), np.uint8)
+        mask[3:6, 3:6], mask[10:14, 10:14] = 1, 2
+        iio.imwrite(tmp_path / f"m{n}.png", mask)
+    dataset, result = imported(rows, tmp_path)
+    assert result.imported == ()
+    assert ["--tumor-label 1,2" in failure.message for failure in result.failures] == [True, True]
+    result = drain(dataset.import_csv(tmp_path / "cases.csv", tumor={1, 2}))
+    assert result.imported == ("S00", "S01")
+    assert dataset.case("S01").accepted.tumor_voxels == 9 + 16

@@ -260,3 +260,50 @@ def test_an_edit_fits_masks_of_two_and_three_axes(viewer: ViewerModel) -> None:
         assert np.array_equal(volume_of(layer), wanted)
         layer.undo()
         assert not layer.data.any()
+
+
+@pytest.mark.parametrize("key", ["new_label", "increase_label_id", "decrease_label_id"])
+def test_the_brush_of_a_mask_holds_tumor_and_background_only(
+    sphere_exam: tuple[Exam, LabelMap], viewer: ViewerModel, key: str
+) -> None:
+    from napari.layers.labels import _labels_key_bindings as bindings
+
+    exam, truth = sphere_exam
+    show_exam(viewer, exam)
+    layer = show_labels(viewer, sources(viewer)[0], truth)
+    layer.selected_label = 1
+    for _ in range(3):
+        getattr(bindings, key)(layer)
+        assert layer.selected_label in (0, 1)
+    for label in (2, 3, 7):
+        layer.selected_label = label
+        assert layer.selected_label == 1
+    layer.selected_label = 0
+    assert layer.selected_label == 0
+    other = viewer.add_labels(np.zeros((4, 5, 6), np.uint8))
+    other.selected_label = 3  # another program's layer is left alone
+    assert other.selected_label == 3
+
+
+def test_labels_of_another_layer_are_written_as_they_are_and_asked_about(tmp_path: Path) -> None:
+    labels = np.zeros((3, 6, 7), np.int64)
+    labels[1, 2, 3], labels[1, 4, 4] = 1, 2
+    for name in ("mask.nii.gz", "mask.tif"):
+        path = tmp_path / name
+        manifest.write_labels(str(path), labels, {"scale": (2, 0.5, 0.5), "units": ("mm",) * 3})
+        with pytest.raises(InputError, match=r"label 1 \(1 voxels\) and label 2"):
+            formats.read_label_map(path)
+        assert formats.read_label_map(path, tumor={1, 2}).tumor.sum() == 2
+
+
+def test_a_mask_of_ours_keeps_what_was_not_reviewed(
+    sphere_exam: tuple[Exam, LabelMap], tmp_path: Path, viewer: ViewerModel
+) -> None:
+    exam, truth = sphere_exam
+    labels = truth.data.copy()
+    labels[0] = 2
+    show_exam(viewer, exam)
+    layer = show_labels(viewer, sources(viewer)[0], LabelMap(labels, exam.grid))
+    path = tmp_path / "mask.nii.gz"
+    manifest.write_labels(str(path), layer.data, {"metadata": layer.metadata})
+    assert np.array_equal(formats.read_label_map(path, exam=exam).data, labels)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.volume import IGNORE, TUMOR, Exam, Grid, LabelMap
+from ...core.volume import BACKGROUND, IGNORE, TUMOR, Exam, Grid, LabelMap
 from ...imaging.correction import Edit
 from ...imaging.intensity import grey_window
 from ...imaging.pictures import shown_role
@@ -236,7 +236,7 @@ def show_labels(viewer: Viewer, source: Source, label_map: LabelMap) -> Labels:
         # A 4D layer holds phases; a mask has the axes of one phase.
         where = _last_axes(placement(under), 3) if under.ndim == 4 else placement(under)
         data = data[0] if under.ndim == 2 else data
-    return viewer.add_labels(
+    layer = viewer.add_labels(
         data,
         name=f"{source.case_id} tumor",
         opacity=0.5,
@@ -244,6 +244,17 @@ def show_labels(viewer: Viewer, source: Source, label_map: LabelMap) -> Labels:
         metadata={"breastseg": note},
         **where,
     )
+    layer.events.selected_label.connect(lambda event: _keep_to_tumor(layer))
+    return layer
+
+
+def _keep_to_tumor(layer: Labels) -> None:
+    """Put tumor back on the brush: napari's M, = and - choose labels that a mask has no place for.
+
+    A 2 would be read as "not reviewed". Lesions are told apart where they are measured.
+    """
+    if layer.selected_label not in (BACKGROUND, TUMOR):
+        layer.selected_label = TUMOR
 
 
 def label_colors(colors: Mapping[int, str]) -> Any:
