@@ -156,6 +156,7 @@ class Cases:
         *,
         model: str,
         predicted_dice: float | None = None,
+        learned_from: tuple[str, ...] = (),
     ) -> CaseRecord:
         """Keep a model's untouched prediction, for comparison with what will be accepted.
 
@@ -167,6 +168,8 @@ class Cases:
             0 background, 1 tumor, on the case's grid.
         predicted_dice : float, optional
             Dice it expects of its draft, 0 to 1: the worklist shows the least certain cases first.
+        learned_from : tuple of str
+            Accepted cases of the patient that it learned from for this draft alone.
 
         Raises
         ------
@@ -174,7 +177,9 @@ class Cases:
             When the grid is not the case's, or the case is accepted or flagged.
         """
         require_word(model, "a model name")
-        return lifecycle.save_draft(self._store, case_id, label_map, model, predicted_dice)
+        return lifecycle.save_draft(
+            self._store, case_id, label_map, model, predicted_dice, learned_from
+        )
 
     def autosave(self, case_id: str, label_map: LabelMap) -> None:
         """Keep work in progress, for `recover`; an accepted mask stays what it is."""

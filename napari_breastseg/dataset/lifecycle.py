@@ -42,15 +42,17 @@ def save_draft(
     label_map: LabelMap,
     model: str,
     predicted_dice: float | None = None,
+    learned_from: tuple[str, ...] = (),
 ) -> CaseRecord:
     """Keep a model's untouched prediction."""
     with store.writing(case_id, "drafting"):
         record = store.case(case_id)
         _require_not(record, (Status.ACCEPTED, Status.FLAGGED), "a draft")
-        draft = stage_draft(store, record, label_map, model, predicted_dice)
+        draft = stage_draft(store, record, label_map, model, predicted_dice, learned_from)
         if record.draft is not None and predicted_dice is None:
             same = record.draft.model_copy(update={"software_version": draft.software_version})
-            if same == draft.model_copy(update={"predicted_dice": same.predicted_dice}):
+            known = {"predicted_dice": same.predicted_dice, "learned_from": same.learned_from}
+            if same == draft.model_copy(update=known):
                 draft = same  # the window saves a draft again when its correction is accepted
         status = Status.DRAFTED if record.status is Status.NEW else record.status
         update: dict[str, Any] = {"draft": draft, "status": status, "goes_on_from": None}

@@ -113,6 +113,8 @@ class DraftRecord(_Record):
     """Name of the model that made it."""
     predicted_dice: float | None = Field(default=None, ge=0, le=1)
     """Dice the model expects of it; None where nothing was expected."""
+    learned_from: tuple[str, ...] = ()
+    """Accepted cases of the same patient that the model learned from for this draft alone."""
     software_version: str
 
 

@@ -64,6 +64,7 @@ def stage_draft(
     label_map: LabelMap,
     model: str,
     predicted_dice: float | None = None,
+    learned_from: tuple[str, ...] = (),
 ) -> DraftRecord:
     """Write a draft where `Store.commit` finds it; what the record is to say of it."""
     label_map = on_grid(label_map, record.grid.grid, record.case_id)
@@ -74,6 +75,7 @@ def stage_draft(
         sha256=sha256(path),
         model=model,
         predicted_dice=predicted_dice,
+        learned_from=learned_from,
         software_version=__version__,
     )
 

@@ -34,6 +34,8 @@ def draft_cases(
 ) -> Job[Drafting]:
     """Draft every case that is new, or has an untouched draft of another model.
 
+    Drafts that learned from the patient's own accepted slices stay.
+
     Parameters
     ----------
     dataset : Dataset
@@ -90,6 +92,8 @@ def _wants_draft(record: CaseRecord, model: str) -> bool:
         return True
     draft = record.draft
     if record.status is not Status.DRAFTED or draft is None:
+        return False
+    if draft.learned_from:  # it knows the patient: better than what a model makes without
         return False
     return draft.model != model or draft.predicted_dice is None
 
