@@ -102,11 +102,11 @@ def perform(run: Run, dataset_folder: Path, work: Path) -> Rows:
     from napari_breastseg.core.progress import drain
     from napari_breastseg.dataset import Dataset
     from napari_breastseg.model import checkpoint
+    from napari_breastseg.model.mixing import mixed
     from napari_breastseg.predict.prediction import predict
     from napari_breastseg.scoring.evaluation import evaluate
     from napari_breastseg.training import DatasetCase, plan_spec, train
     from napari_breastseg.training.planning import plan_config
-    from napari_breastseg.training.steps import mixed
 
     done = work / "runs" / f"{run.name}.json"
     if done.is_file():
@@ -125,7 +125,10 @@ def perform(run: Run, dataset_folder: Path, work: Path) -> Rows:
             seed=run.seed,
             device="cpu",
         )
-        share, config = config.base_share, config.model_copy(update={"base_share": 0.0})
+        share, config = (
+            config.base_share,
+            config.model_copy(update={"base_share": 0.0, "keeps_base": False}),
+        )
         spec = None if base is not None else plan_spec([dataset])
         output = work / "models" / run.name
         job = train(cases, output, base=base, spec=spec, config=config, resume=True)

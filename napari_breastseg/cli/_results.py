@@ -49,7 +49,7 @@ CSV_COLUMNS = (
     *("case_id", "status", "source", "mask", "probability", "phases", "times_s", "series"),
     *("threshold", "breasts_only", "tumor_voxels", "tumor_ml"),
     *FINDING_COLUMNS,
-    *("predicted_dice", "spacing_mm", "device", "seconds", "notes", "error"),
+    *("predicted_dice", "site_share", "spacing_mm", "device", "seconds", "notes", "error"),
 )
 """Columns of `predict --csv`, in order: what is said of a case, and of one of its findings."""
 
@@ -112,6 +112,7 @@ def done_row(
         "device": prediction.device,
         "seconds": round(prediction.seconds, 3),
         "breasts_only": prediction.breasts is not None,
+        "site_share": prediction.site_share,
     }
     return row if predicted_dice is None else {**row, "predicted_dice": round(predicted_dice, 4)}
 

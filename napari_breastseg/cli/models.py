@@ -69,7 +69,7 @@ def show(
     folder = model_folder(name)
     info = read_info(folder)
     if as_json:
-        print_json({"folder": str(folder), **info.model_dump(mode="json")})
+        print_json({"folder": str(folder), **info.for_display()})
         return
     spec, training = info.spec, info.training
     print_table(

@@ -127,7 +127,8 @@ def predict(
             if uncertainty:
                 done.sort(key=lambda row: float(row["predicted_dice"]))  # least certain first
             expected_dice = ["expected Dice"] * uncertainty
-            columns = ["case", "phases", "tumor", "findings", *expected_dice, "mask"]
+            site = ["site"] * (checkpoint.general is not None)
+            columns = ["case", "phases", "tumor", "findings", *expected_dice, *site, "mask"]
             print_table(
                 columns,
                 [
@@ -137,6 +138,7 @@ def predict(
                         _tumor_size(row),
                         _findings_words(row),
                         *([f"{row['predicted_dice']:.2f}"] if uncertainty else []),
+                        *([f"{row['site_share'] * 100:.0f} %"] if site else []),
                         row["mask"],
                     ]
                     for row in done

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -53,8 +53,8 @@ def train(
         typer.Option(
             min=0,
             max=0.99,
-            help="Fine-tuning: share of the base model in the final weights \\[default: 0.65]; "
-            "0 adapts most and forgets most",
+            help="Fine-tuning: fixed share of the base model in the final weights; 0 adapts most "
+            "and forgets most \\[default: both are kept, their share is chosen exam by exam]",
         ),
     ] = None,
     name: Annotated[
@@ -80,7 +80,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train on the accepted cases; patients locked for testing are never used."""
-    from ..training import train_dataset
+    from ..training import expected, train_dataset
     from ..training.ranks import rank_of_environment
 
     is_first = rank_of_environment() == 0  # of the processes that torchrun started, one speaks
@@ -95,18 +95,24 @@ def train(
     if (promote or if_new is not None) and not resume and (called := name or _folder_name(output)):
         Registry().require_free(called)
     base = None if model == "scratch" else load_model(model)
+    how: dict[str, Any] = {
+        "base": base,
+        "fold": _fold(fold),
+        "steps": steps,
+        "device": device,
+        "base_share": base_share,
+    }
+    wait = expected(opened, **how)
+    if is_first and not as_json:
+        typer.echo(f"Training on {wait.describe()}", err=True)
     result = run(
         train_dataset(
             opened,
             output or _new_folder(opened, name, resume),
-            base=base,
-            fold=_fold(fold),
-            steps=steps,
             seed=seed,
-            device=device,
             resume=resume,
             name=name,
-            base_share=base_share,
+            **how,
         ),
         quiet=as_json or not is_first,
     )
@@ -125,8 +131,11 @@ def train(
                 "folder": str(result.folder),
                 "best_step": result.best_step,
                 "val_dice": result.val_dice,
+                "dice_before": result.dice_before,
+                "gain": result.gain,
                 "seconds": round(result.seconds, 1),
-                "model": result.info.model_dump(mode="json"),
+                "expected_seconds": round(wait.seconds, 1),
+                "model": result.info.for_display(),
                 "registered": None if entry is None else entry.name,
                 "promoted": None if promotion is None else promotion.entry.is_promoted,
                 "judgment": judgment,
@@ -137,8 +146,9 @@ def train(
         line = f"Wrote {result.folder}: step {result.best_step}, {dice}, {result.seconds:.0f} s"
         if if_new is not None:
             line = f"{_now()} {_names(opened)}: {len(new)} new cases. {line}"
+        line += f". {result.gain}"
         if promotion is not None:
-            line += ". " + promotion.describe().replace("\n", " ")
+            line += " " + promotion.describe().replace("\n", " ")
         typer.echo(line)
     if promotion is not None and not promotion.entry.is_promoted:
         raise typer.Exit(1)

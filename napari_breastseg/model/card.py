@@ -77,6 +77,12 @@ def _learned(info: ModelInfo) -> str:
     )
     if info.parent is None:
         return f"{text}, from scratch."
+    if info.site is not None:
+        return (
+            f"{text}, from the weights of {info.parent}. "
+            "Those of the general model are kept beside: each exam gets as "
+            "much of the site's as it is like the exams trained on."
+        )
     share = (training.model_extra or {}).get("config", {}).get("base_share", 0)
     kept = f", of which {share:.0%} are in it" if share else ""
     return f"{text}, from the weights of {info.parent}{kept}."

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..core.atomic import write_bytes, write_text
 from ..core.errors import InputError
+from .mixing import mixed
+from .site import Site
 from .unet import ModelSpec, build, folded
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
 CARD_FILE = "MODEL_CARD.md"
 """What a model is for, what it was trained on and how well it does, for people to read."""
+
+_GENERAL = "general."
+"""What the names of the general network's weights begin with, where a checkpoint has two."""
 
 STARTER = Path(__file__).resolve().parents[1] / "weights" / "starter"
 """The checkpoint that comes with the package."""
@@ -142,6 +147,10 @@ class ModelInfo(BaseModel):
     finding_score: dict[str, Any] | None = None
     """Weights that order what it finds in a whole exam, see `lesions.finding_score`."""
 
+    site: Site | None = None
+    """What the exams it was fine-tuned on look like; the weights then hold the general model, too.
+    None where they hold one model only."""
+
     parent: str | None = None
     """Name and weights hash of the model it was fine-tuned from."""
 
@@ -159,15 +168,30 @@ class ModelInfo(BaseModel):
         """Name and short weights hash, enough to tell two models apart in a record."""
         return f"{self.name}@{self.weights_sha256[:12]}"
 
+    def for_display(self) -> dict[str, Any]:
+        """The content as plain values, without a site's hundreds of features."""
+        return self.model_dump(
+            mode="json", exclude={"site": {"scale": True, "exams": {"__all__": {"mean"}}}}
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A network with its description, ready to predict or to train on."""
+    """A network with its description, ready to predict or to train on.
+
+    One that was fine-tuned holds two networks, the site's and the general one, and mixes them exam
+    by exam: `at` gives the mixture with a certain share as a checkpoint with one network.
+    """
 
     info: ModelInfo
     network: nn.Module
+    """The network; of two, the site's."""
+
     card: str = ""
     """Its model card, Markdown; empty where it has none."""
+
+    general: nn.Module | None = None
+    """The network that it was fine-tuned from, for exams unlike the site's; None without one."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -178,6 +202,23 @@ class Checkpoint:
     def fast_network(self) -> nn.Module:
         """The network with its batch norms folded, made once: to predict with, not to train."""
         return folded(self.network)
+
+    def at(self, site_share: float) -> Checkpoint:
+        """Checkpoint with the one network that has this share of the site's, 0 to 1.
+
+        Made once for each share; the checkpoint itself where it holds one network only.
+        """
+        if self.general is None:
+            return self
+        if site_share not in self._mixtures:
+            network = mixed(self.network, self.general, 1.0 - site_share)
+            info = self.info.model_copy(update={"site": None})
+            self._mixtures[site_share] = Checkpoint(info, network, self.card)
+        return self._mixtures[site_share]
+
+    @cached_property
+    def _mixtures(self) -> dict[float, Checkpoint]:
+        return {}
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -197,7 +238,12 @@ def software_versions() -> dict[str, str]:
 
 
 def save(
-    folder: Path, weights: Mapping[str, torch.Tensor], info: ModelInfo, *, half: bool = False
+    folder: Path,
+    weights: Mapping[str, torch.Tensor],
+    info: ModelInfo,
+    *,
+    half: bool = False,
+    general: Mapping[str, torch.Tensor] | None = None,
 ) -> ModelInfo:
     """Write a checkpoint folder and give the info as written, hash included.
 
@@ -211,6 +257,8 @@ def save(
         ``weights_sha256`` and ``software`` are filled in.
     half : bool
         Store floating weights as float16, half the size; they are loaded as float32.
+    general : mapping of str to Tensor, optional
+        State dict of the general network kept beside, for an info with `site`.
 
     Raises
     ------
@@ -227,7 +275,10 @@ def save(
         .cpu()
         .contiguous()
         .clone()
-        for name, value in weights.items()
+        for name, value in [
+            *weights.items(),
+            *((f"{_GENERAL}{name}", value) for name, value in (general or {}).items()),
+        ]
     }
     for name, value in stored.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
@@ -294,13 +345,22 @@ def load(folder: Path) -> Checkpoint:
             "Copy the whole checkpoint folder again; one of its files is from another model "
             "or was cut off",
         )
-    network = build(info.spec)
     try:
         weights = {
             name: value.float() if value.is_floating_point() else value
             for name, value in load_bytes(data).items()
         }
-        network.load_state_dict(weights)
+        general = None
+        if info.site is not None:
+            general = _network(
+                info.spec,
+                {
+                    name.removeprefix(_GENERAL): weights.pop(name)
+                    for name in list(weights)
+                    if name.startswith(_GENERAL)
+                },
+            )
+        network = _network(info.spec, weights)
     except (SafetensorError, RuntimeError) as error:
         raise InputError(
             f"Expected weights that fit the network of {folder / MODEL_FILE}",
@@ -308,9 +368,15 @@ def load(folder: Path) -> Checkpoint:
             "Copy the whole checkpoint folder again, or train the model again",
         ) from error
     card = folder / CARD_FILE
-    return Checkpoint(
-        info, network.eval(), card.read_text("utf-8", "replace") if card.is_file() else ""
-    )
+    text = card.read_text("utf-8", "replace") if card.is_file() else ""
+    return Checkpoint(info, network, text, general)
+
+
+def _network(spec: ModelSpec, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+    """A network with these weights, in evaluation mode."""
+    network = build(spec)
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def copy(folder: Path, target: Path) -> str:

@@ -23,6 +23,7 @@ from ..lesions.finding_score import FindingScore
 from ..lesions.findings import Findings, find
 from ..model.checkpoint import STARTER, Checkpoint, ModelInfo, read_info
 from .devices import choose_device, is_out_of_memory
+from .likeness import site_share
 from .passes import Views, predict_working
 from .thresholding import marked
 
@@ -73,6 +74,10 @@ class Prediction:
 
     breasts: Breasts | None = None
     """The breasts that it was restricted to; None where the whole exam was segmented."""
+
+    site_share: float | None = None
+    """Share of the site's own model in what segmented the exam, 0 to 1; the rest is the general
+    model. None for a model that holds no two."""
 
     def at_threshold(self, threshold: float) -> LabelMap:
         """Label map at another threshold, without running the network again."""
@@ -155,7 +160,7 @@ def predict(
     views = tuple(product(sides, spec.scales_for(exam)))
     run = _native if spec.foreign is None else _foreign
     try:
-        whole_exam = yield from run(checkpoint, exam, roles, box, field, target, views)
+        whole_exam, share = yield from run(checkpoint, exam, roles, box, field, target, views)
     except RuntimeError as error:
         if target.type == "cpu" or not is_out_of_memory(error):
             raise
@@ -163,7 +168,7 @@ def predict(
         message = f"The {target.type} device ran out of memory; continuing on the CPU"
         yield Progress("Segmenting", 0, 0, message=message)
         target = torch.device("cpu")
-        whole_exam = yield from run(checkpoint, exam, roles, box, field, target, views)
+        whole_exam, share = yield from run(checkpoint, exam, roles, box, field, target, views)
     probability = np.zeros(exam.grid.shape, np.float32)
     probability[box] = whole_exam[box].clip(0.0, 1.0)
     if near is not None:
@@ -188,6 +193,7 @@ def predict(
         seconds=time.perf_counter() - started,
         findings=findings,
         breasts=breasts if is_restricted else None,
+        site_share=share,
     )
 
 
@@ -242,10 +248,15 @@ def _native(
     field: Region,
     device: torch.device,
     views: Views,
-) -> Job[NDArray[np.float32]]:
-    """Tumor probability (Z, Y, X) of this package's own network."""
+) -> Job[tuple[NDArray[np.float32], float | None]]:
+    """Tumor probability (Z, Y, X) of this package's own network, and the site's share in it."""
     spec = checkpoint.spec
     prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
+    share = site_share(checkpoint, prepared, device)
+    if share is not None:
+        checkpoint = checkpoint.at(share)
+        message = f"Site {share * 100:.0f} %, general model {(1 - share) * 100:.0f} %"
+        yield Progress("Segmenting", 0, 0, message=message)
     grids = prepared.grid.shape, prepared.phases.shape[1:]
     working = resampled(box, *grids)
     tumor = yield from predict_working(
@@ -259,7 +270,7 @@ def _native(
     )
     _join_slices(tumor, spec, prepared, working[0])
     restored: NDArray[np.float32] = prepared.restore(tumor)[0].numpy()
-    return restored
+    return restored, share
 
 
 def _foreign(
@@ -270,14 +281,14 @@ def _foreign(
     field: Region,
     device: torch.device,
     views: Views,
-) -> Job[NDArray[np.float32]]:
+) -> Job[tuple[NDArray[np.float32], float | None]]:
     """Tumor probability (Z, Y, X) of another library's network, which always sees the whole."""
     spec = checkpoint.spec
     assert spec.foreign is not None  # for the type checker; `predict` chose by it
     probability = yield from spec.foreign.probability(
         checkpoint.network, exam, roles, spec.dims, device, any(side for side, _ in views)
     )
-    return probability
+    return probability, None
 
 
 def _join_slices(tumor: torch.Tensor, spec: ModelSpec, prepared: Prepared, slices: slice) -> None:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ..core.atomic import storage_errors
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
-from ..core.volume import IGNORE, Exam, LabelMap
+from ..core.volume import IGNORE, Exam, Grid, LabelMap
 from ..dataset import Dataset
-from ..imaging.preprocessing import prepare, prepare_labels
+from ..imaging.preprocessing import Prepared, prepare, prepare_labels
 from ..model.unet import ModelSpec
 
 __all__ = [
@@ -114,6 +114,13 @@ class TrainingCase:
 
     corrected: NDArray[np.uint8] | None = None
     """1 where the reader changed the draft, (Z, Y, X); None without a draft."""
+
+    def prepared(self) -> Prepared:
+        """The phases as a network's passes take them; their grid is the working grid."""
+        import torch
+
+        phases = torch.from_numpy(np.array(self.phases, np.float32))
+        return Prepared(phases, self.roles, Grid(self.labels.shape))
 
 
 def load_cases(

@@ -81,6 +81,10 @@ class TrainConfig(BaseModel):
     """What is saved is the average of the base model's weights and the trained ones, with this
     share of the base: the larger, the less is forgotten and the less is learned."""
 
+    keeps_base: bool = False
+    """Keep the base model beside the trained one in the checkpoint, and choose their share exam by
+    exam, see `model.site`. For 2D networks."""
+
     correction_weight: float = Field(2.0, ge=1)
     """How often a voxel that the reader changed in the draft counts in the cross-entropy; a voxel
     left as it was, or of a case without a draft, counts once. Measured differences between 1, 2 and
@@ -88,6 +92,11 @@ class TrainConfig(BaseModel):
 
     mixed_precision: bool = True
     """On a CUDA card that has it, compute the network in bfloat16; elsewhere without effect."""
+
+    @property
+    def replayed_patches(self) -> int:
+        """Patches of each step that come from synthetic exams."""
+        return round(self.replay * self.batch_size)
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

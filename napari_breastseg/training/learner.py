@@ -5,10 +5,14 @@ Imports torch when made; no Qt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.progress import Job, Progress
-from ..model.checkpoint import Checkpoint
+from ..model import checkpoint
+from ..model.checkpoint import Checkpoint, ModelInfo
+from ..model.mixing import mixed
 from ..model.unet import ModelSpec, build, place
 from ..predict.devices import is_out_of_memory
 from .config import TrainConfig, learning_rate
@@ -18,7 +22,6 @@ from .steps import (
     average_into,
     gradient,
     keep_norm_statistics,
-    mixed,
     more_parts,
     rate_groups,
 )
@@ -76,11 +79,36 @@ class Learner:
         """Whether the network started from a trained one."""
         return self._base is not None
 
+    @property
+    def general(self) -> torch.nn.Module | None:
+        """The model that is kept beside the trained one, where the configuration says so."""
+        if self._base is None or not self.config.keeps_base:
+            return None
+        return self._base.general or self._base.network
+
     def kept(self) -> torch.nn.Module:
-        """The model as it would be saved now."""
+        """The model as it would be saved now; of two, the site's."""
         if self._base is None:
             return self.averaged
         return mixed(self.averaged, self._base.network, self.config.base_share)
+
+    def used(self, shares: Sequence[float]) -> list[torch.nn.Module]:
+        """The models as they would be used now, where the site's has these shares."""
+        kept, general = self.kept(), self.general
+        if general is None:
+            return [kept] * len(shares)
+        made = {share: mixed(kept, general, 1.0 - share) for share in {*shares}}
+        return [made[share] for share in shares]
+
+    @property
+    def general_weights(self) -> dict[str, torch.Tensor] | None:
+        """Weights of the model that is kept beside the trained one; None without one."""
+        return None if self.general is None else self.general.state_dict()
+
+    def save_last(self, output: Path, info: ModelInfo) -> None:
+        """Write the model as it is now as ``last/`` of a run's folder."""
+        weights = self.kept().state_dict()
+        checkpoint.save(output / "last", weights, info, general=self.general_weights)
 
     def set_rate(self, step: int) -> float:
         """Give the optimizer the learning rate of a step, counted from 0, and return it."""

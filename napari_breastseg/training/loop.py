@@ -29,8 +29,10 @@ from .cases import CaseSource, TrainingCase, load_cases
 from .config import TrainConfig
 from .events import EventLog
 from .learner import Learner
+from .likening import site_of
 from .preparing import (
     cases_folder,
+    drawn_phantoms,
     fingerprint,
     patches,
     require_free,
@@ -40,7 +42,7 @@ from .preparing import (
 from .ranks import joined
 from .state import STATE_FILE, RunState
 from .steps import unfinite
-from .validating import dice_of_cases, mean, validated
+from .validating import Validation, mean, validated, validation_of
 
 __all__ = ["TrainResult", "train"]
 
@@ -58,6 +60,24 @@ class TrainResult:
     """Validation Dice of the best step; None without validation cases."""
 
     seconds: float
+
+    dice_before: float | None = None
+    """Validation Dice before the first step, of the model that was fine-tuned."""
+
+    @property
+    def gain(self) -> str:
+        """What the training brought on patients it did not learn from, in one sentence."""
+        training = self.info.training
+        if self.val_dice is None or training.is_validated_on_its_own:
+            return "No patient was kept apart, so what it brought for other patients is not known."
+        count = len(training.validation_cases)
+        where = f"On {count} case{'' if count == 1 else 's'} of patients it did not learn from"
+        if self.dice_before is None:
+            return f"{where}, the mean Dice is {self.val_dice:.2f}."
+        return (
+            f"{where}, the mean Dice went from {self.dice_before:.2f} to {self.val_dice:.2f} "
+            f"({self.val_dice - self.dice_before:+.2f})."
+        )
 
 
 def train(
@@ -144,7 +164,12 @@ def train(
         learned = yield from load_cases(cases, spec, cache, "Reading cases")
         held_out = yield from load_cases(validation, spec, cache, "Reading validation cases")
         require_tumor(learned)
-        source = yield from patches(learned, spec, config, cache)
+        phantoms = yield from drawn_phantoms(spec, config, cache)
+        source = patches(learned, phantoms, spec, config)
+        site = None
+        if base is not None and config.keeps_base:
+            site = yield from site_of(base, learned, phantoms, device)
+        tests = yield from validation_of(held_out, spec, base, site, device, ranks)
 
         learner = Learner(spec, config, base, device, ranks)
         run = RunState(fingerprint(config, spec, learned, held_out, base))
@@ -157,6 +182,7 @@ def train(
                 name=name or output.resolve().name,
                 spec=spec,
                 finding_score=score,
+                site=site,
                 training=_record(learned, held_out, base, config, run.step, datasets, fold),
                 parent=None if base is None else base.info.identity,
                 licence="not stated" if base is None else base.info.licence,
@@ -171,24 +197,24 @@ def train(
         ):
             if events.problem:
                 yield Progress("Training", run.step, config.steps, message=events.problem)
-            yield from _steps(learner, run, batches, held_out, spec, output, events, describe)
+            yield from _steps(learner, run, batches, tests, output, events, describe)
 
         written = describe(run.best_dice, run.best_step)
         if ranks.is_first:
-            info = describe(run.last_dice, run.step)
-            checkpoints.save(output / "last", learner.kept().state_dict(), info)
-            written = checkpoints.save(output, run.best_weights, written)
+            learner.save_last(output, describe(run.last_dice, run.step))
+            written = checkpoints.save(
+                output, run.best_weights, written, general=learner.general_weights
+            )
             card = model_card(written, "" if base is None else base.card)
             write_text(output / CARD_FILE, card)
-    return TrainResult(output, written, run.best_step, run.best_dice, run.seconds)
+    return TrainResult(output, written, run.best_step, run.best_dice, run.seconds, run.dice_before)
 
 
 def _steps(
     learner: Learner,
     run: RunState,
     batches: Iterator[Any],
-    held_out: Sequence[TrainingCase],
-    spec: ModelSpec,
+    tests: Validation,
     output: Path,
     events: EventLog,
     describe: Callable[[float | None, int], ModelInfo],
@@ -202,13 +228,11 @@ def _steps(
         if ranks.is_first:
             run.save(output, learner.network, learner.averaged, learner.optimizer)
 
-    def validate() -> Job[list[float]]:
-        return dice_of_cases(learner.kept(), spec, held_out, learner.device, ranks)
-
+    held_out = tests.cases
     is_between_steps = True
     try:
         if learner.is_fine_tuning and held_out and not run.history:
-            before = yield from validate()
+            before = yield from tests.of_base()
             run.note({"val_dice": mean(before)})
             events.add({"val_dice": mean(before)}, 0)
             yield validated(Progress("Training", 0, config.steps), held_out, before)
@@ -217,8 +241,7 @@ def _steps(
             loss, norm = yield from learner.look_at(next(batches), run)
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 if run.step and ranks.is_first:
-                    info = describe(run.last_dice, run.step)
-                    checkpoints.save(output / "last", learner.kept().state_dict(), info)
+                    learner.save_last(output, describe(run.last_dice, run.step))
                 raise unfinite(loss, norm, run.step, output)
             is_between_steps = False
             run.step += 1
@@ -228,7 +251,7 @@ def _steps(
             is_last = run.step == config.steps
             after: list[float] = []
             if held_out and (is_last or run.step % config.validate_every == 0):
-                after = yield from validate()
+                after = yield from tests.of(learner)
                 metrics["val_dice"] = mean(after)
                 run.keep_if_best(mean(after), learner.kept())
             elif is_last:

@@ -16,10 +16,11 @@ from ..model.unet import ModelSpec
 from ..predict.prediction import score_of
 from .config import TrainConfig
 from .decisions import learned_score
+from .likening import can_keep_base
 from .loop import TrainResult, train
 from .splitting import split_by_patient
 
-__all__ = ["plan_config", "plan_spec", "train_dataset"]
+__all__ = ["plan_config", "plan_config_for", "plan_spec", "train_dataset"]
 
 SCRATCH_STEPS = 260
 """Steps from fresh weights: what tens of slices need."""
@@ -40,14 +41,19 @@ LARGEST_PATCH = 256
 REPLAY = 0.25
 """Share of each step from synthetic exams: heart, muscle and skin beside a few real cases."""
 
-FINE_TUNE_ENCODER_RATE = 0.3
-FINE_TUNE_BASE_SHARE = 0.65
-"""What is lost elsewhere grows about with the square of what is moved, what is gained here less
-than in proportion. Chosen so that exams of another hospital lose at most 0.02 Dice; without it
-they lose 0.15 (benchmarks/gate.py)."""
+FIXED_BASE_SHARE = 0.65
+"""Share of the base in a model that cannot keep it beside. What is lost elsewhere grows about with
+the square of what is moved, what is gained here less than in proportion."""
 
-FINE_TUNE_STEPS = (80, 200)
-"""Fewest and most steps from a trained model; 50 times the root of the number of cases between."""
+FIXED_ENCODER_RATE = 0.3
+
+SITE_BASE_SHARE = 0.5
+"""Share of the base in the site's own network, where the base is kept beside: the mean of both does
+better on patients not learned from than what was trained alone
+(benchmarks/results/fine_tuning_settings_tried.md)."""
+
+FINE_TUNE_STEPS = (30, 200)
+"""Fewest and most steps from a trained model; 15 times the root of the number of cases between."""
 
 
 def train_dataset(
@@ -80,7 +86,8 @@ def train_dataset(
     seed, device, resume, name
         As in `train`.
     base_share : float, optional
-        When fine-tuning, share of the base model in the result, 0 to below 1; 0.65 by default.
+        When fine-tuning, fixed share of the base model in the result, 0 to below 1. By default
+        the base is kept beside the trained model, and their share is chosen exam by exam.
 
     Returns
     -------
@@ -99,13 +106,8 @@ def train_dataset(
         for dataset in datasets:
             _require_channels(dataset, base)
     score = None if base is None else score_of(base.info)
-    config = plan_config(
-        is_fine_tuning=base is not None,
-        cases=len(learned),
-        steps=steps,
-        seed=seed,
-        device=device,
-        base_share=base_share,
+    config = plan_config_for(
+        base, cases=len(learned), steps=steps, seed=seed, device=device, base_share=base_share
     )
     return (
         yield from train(
@@ -124,6 +126,27 @@ def train_dataset(
     )
 
 
+def plan_config_for(
+    base: Checkpoint | None,
+    *,
+    cases: int,
+    steps: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    base_share: float | None = None,
+) -> TrainConfig:
+    """Settings that suit this many cases and this model to start from; None starts fresh."""
+    return plan_config(
+        is_fine_tuning=base is not None,
+        cases=cases,
+        steps=steps,
+        seed=seed,
+        device=device,
+        base_share=base_share,
+        keeps_base=base is not None and can_keep_base(base.spec),
+    )
+
+
 def plan_config(
     *,
     is_fine_tuning: bool,
@@ -132,19 +155,23 @@ def plan_config(
     seed: int = 0,
     device: str = "auto",
     base_share: float | None = None,
+    keeps_base: bool = True,
 ) -> TrainConfig:
     """Settings that suit training from scratch or fine-tuning on this many cases.
 
-    A fine-tuned model stays near its base unless `base_share` says otherwise: it then loses little
-    of what the base could do elsewhere.
+    A fine-tuned model keeps its base beside, for exams unlike those it is trained on, unless
+    `base_share` gives a fixed share of it, or the network cannot (`keeps_base`).
 
     Examples
     --------
     >>> [plan_config(is_fine_tuning=True, cases=n).steps for n in (2, 8, 50)]
-    [80, 141, 200]
+    [30, 42, 106]
     """
     if is_fine_tuning:
-        steps = steps or round(min(max(50 * cases**0.5, FINE_TUNE_STEPS[0]), FINE_TUNE_STEPS[1]))
+        keeps_base = keeps_base and base_share is None
+        if base_share is None:
+            base_share = SITE_BASE_SHARE if keeps_base else FIXED_BASE_SHARE
+        steps = steps or round(min(max(15 * cases**0.5, FINE_TUNE_STEPS[0]), FINE_TUNE_STEPS[1]))
         return TrainConfig(
             steps=steps,
             batch_size=4,
@@ -153,12 +180,16 @@ def plan_config(
             variation="plain",
             dice_over="patch",
             replay=REPLAY,
-            norm_statistics="base",
-            encoder_rate=FINE_TUNE_ENCODER_RATE,
-            base_share=FINE_TUNE_BASE_SHARE if base_share is None else base_share,
+            averaging=0.9,
+            # A site's images have statistics of their own: what is learned with them suits its
+            # other patients best, and the base that is kept beside suits everybody else.
+            norm_statistics="batch" if keeps_base else "base",
+            encoder_rate=1.0 if keeps_base else FIXED_ENCODER_RATE,
+            keeps_base=keeps_base,
+            base_share=base_share,
             seed=seed,
             device=device,
-            validate_every=max(1, min(25, steps // 2)),
+            validate_every=max(1, -(-steps // 2)),
         )
     steps = steps or SCRATCH_STEPS
     return TrainConfig(

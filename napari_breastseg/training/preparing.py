@@ -23,11 +23,13 @@ from .cases import TrainingCase, load_cases
 from .config import TrainConfig
 from .patches import MixedSource, PatchSource
 from .ranks import Ranks
-from .replay import replay_cases
+from .replay import PhantomCase, replay_cases
 from .state import STATE_FILE
 
 __all__ = [
     "cases_folder",
+    "drawn_count",
+    "drawn_phantoms",
     "fingerprint",
     "patches",
     "require_free",
@@ -36,6 +38,9 @@ __all__ = [
 ]
 
 _CACHE = ".tmp-cases-"
+
+LIKENED_PATCHES = 48
+"""Patches whose phantoms, twelve of two slices, show how different exams are."""
 
 
 @contextmanager
@@ -70,19 +75,47 @@ def fingerprint(
     return json.dumps(parts, sort_keys=True)
 
 
+def drawn_phantoms(
+    spec: ModelSpec, config: TrainConfig, cache: Path
+) -> Job[Sequence[TrainingCase]]:
+    """Synthetic exams to replay, and to tell other exams from the site's; none a model cannot use.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    config : TrainConfig
+    cache : Path
+        Folder for their arrays.
+    """
+    phantoms = _phantoms(spec, config)
+    if not phantoms:
+        return []
+    return (yield from load_cases(phantoms, spec, cache, "Drawing synthetic exams"))
+
+
+def drawn_count(spec: ModelSpec, config: TrainConfig) -> int:
+    """Slices of synthetic exams that a run draws."""
+    return sum(phantom.slices for phantom in _phantoms(spec, config))
+
+
+def _phantoms(spec: ModelSpec, config: TrainConfig) -> Sequence[PhantomCase]:
+    replayed = config.replayed_patches * config.steps
+    return replay_cases(spec, max(replayed, LIKENED_PATCHES * config.keeps_base))
+
+
 def patches(
-    learned: Sequence[TrainingCase], spec: ModelSpec, config: TrainConfig, cache: Path
-) -> Job[PatchSource | MixedSource]:
+    learned: Sequence[TrainingCase],
+    phantoms: Sequence[TrainingCase],
+    spec: ModelSpec,
+    config: TrainConfig,
+) -> PatchSource | MixedSource:
     """Where patches come from: the cases, and phantoms for the share that is replayed."""
     shape = _patch_shape(spec)
     source = PatchSource(learned, shape, config.lesion_fraction)
-    replayed = round(config.replay * config.batch_size)
-    phantoms = replay_cases(spec, replayed * config.steps)
-    if not phantoms:
+    if not (phantoms and config.replayed_patches):
         return source
-    drawn = yield from load_cases(phantoms, spec, cache, "Drawing synthetic exams")
-    replay = PatchSource(drawn, shape, config.lesion_fraction)
-    return MixedSource(source, replay, config.batch_size - replayed)
+    replay = PatchSource(phantoms, shape, config.lesion_fraction)
+    return MixedSource(source, replay, config.batch_size - config.replayed_patches)
 
 
 def _patch_shape(spec: ModelSpec) -> tuple[int, int, int]:

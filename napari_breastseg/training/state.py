@@ -39,6 +39,12 @@ class RunState:
         self.best_weights: dict[str, torch.Tensor] = {}
         self.history: list[dict[str, float]] = []
 
+    @property
+    def dice_before(self) -> float | None:
+        """Validation Dice of the model that is fine-tuned; None where it was not validated."""
+        first = self.history[0] if self.history else {}
+        return first.get("val_dice") if first.get("step") == 0 else None
+
     def keep_if_best(self, dice: float | None, network: torch.nn.Module) -> None:
         """Keep a copy of the weights if no validation Dice before was higher."""
         self.last_dice = dice

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import InputError
+from ..model.mixing import move_towards
 from .config import TrainConfig
 from .loss import segmentation_loss
 from .ranks import Ranks
@@ -19,7 +20,6 @@ __all__ = [
     "gradient",
     "has_bfloat16",
     "keep_norm_statistics",
-    "mixed",
     "more_parts",
     "rate_groups",
     "unfinite",
@@ -100,7 +100,7 @@ def average_into(
 ) -> None:
     """Move the running average towards the network; it follows faster in the first steps."""
     decay = min(decay, (1 + step) / (10 + step)) if decay else 0.0
-    _move(averaged, network, 1.0 - decay)
+    move_towards(averaged, network, 1.0 - decay)
 
 
 def rate_groups(network: torch.nn.Module, encoder_rate: float) -> list[dict[str, object]]:
@@ -127,34 +127,3 @@ def keep_norm_statistics(network: torch.nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
-
-
-def mixed(trained: torch.nn.Module, base: torch.nn.Module, base_share: float) -> torch.nn.Module:
-    """Network whose weights are the average of two, with this share of the second.
-
-    References
-    ----------
-    Wortsman et al.: Robust fine-tuning of zero-shot models, CVPR 2022,
-    doi 10.1109/CVPR52688.2022.00780.
-    """
-    if base_share == 0:
-        return trained
-    from copy import deepcopy
-
-    between = deepcopy(trained)
-    _move(between, base, base_share)
-    return between
-
-
-def _move(network: torch.nn.Module, towards: torch.nn.Module, share: float) -> None:
-    """Move a network's weights and statistics so much of the way towards another's."""
-    import torch
-
-    with torch.no_grad():
-        current = towards.state_dict()
-        for key, value in network.state_dict().items():
-            there = current[key].to(value.device)
-            if value.is_floating_point():
-                value.lerp_(there, share)
-            else:
-                value.copy_(there)

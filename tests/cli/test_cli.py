@@ -346,7 +346,7 @@ def test_the_version_is_that_of_the_package(run):
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        ("train", "final weights [default: 0.65]; 0 adapts most"),
+        ("train", "[default: both are kept, their share is chosen exam by exam]"),
         ("predict", "[default: the default model]"),
     ],
 )

@@ -10,6 +10,7 @@ import torch
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import MODEL_FILE, WEIGHTS_FILE, ModelInfo, TrainingRecord
+from napari_breastseg.model.site import Site, SiteExams
 from napari_breastseg.model.unet import ModelSpec, build
 
 SPEC = ModelSpec(features=(4, 8), patch_size=(32, 32))
@@ -114,3 +115,52 @@ def test_another_sites_case_of_the_same_name_was_not_learned_from():
         TrainingRecord(training_cases=["X_v1"], patients=["X"], inherited_cases=["P01_v1"]),
     ):
         assert older.learned_from(elsewhere) == {"P01_v1"}
+
+
+SITE = Site(
+    scale=(1.0, 1.0),
+    exams=(SiteExams(phases=("post1",), cases=2, patients=1, mean=(0.0, 1.0), spread=1.5),),
+)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    torch.manual_seed(1)
+    site, general = build(SPEC).eval(), build(SPEC).eval()
+    info = ModelInfo(name="pair", spec=SPEC, site=SITE)
+    checkpoint.save(tmp_path / "pair", site.state_dict(), info, general=general.state_dict())
+    return tmp_path / "pair", site, general
+
+
+def test_a_fine_tuned_checkpoint_holds_the_site_and_the_general_network(pair):
+    folder, site, general = pair
+    loaded = checkpoint.load(folder)
+    image = torch.rand(1, 1, 32, 32)
+    torch.testing.assert_close(loaded.network(image), site(image))
+    torch.testing.assert_close(loaded.general(image), general(image))
+    assert loaded.info.site == SITE
+    assert sorted(path.name for path in folder.iterdir()) == [MODEL_FILE, WEIGHTS_FILE]
+
+
+def test_the_mixture_of_a_share_is_one_network_made_once(pair):
+    folder, site, general = pair
+    loaded = checkpoint.load(folder)
+    half = loaded.at(0.5)
+    assert half is loaded.at(0.5)
+    assert (half.general, half.info.site) == (None, None)
+    assert half.at(0.25) is half
+    for key, value in half.network.state_dict().items():
+        if value.is_floating_point():
+            middle = (site.state_dict()[key] + general.state_dict()[key]) / 2
+            torch.testing.assert_close(value, middle)
+    image = torch.rand(1, 1, 32, 32)
+    torch.testing.assert_close(loaded.at(0.0).network(image), general(image))
+    torch.testing.assert_close(loaded.at(1.0).network(image), site(image))
+
+
+def test_a_pair_without_its_general_network_is_refused(pair, tmp_path):
+    folder, site, _ = pair
+    info = checkpoint.read_info(folder)
+    checkpoint.save(tmp_path / "half", site.state_dict(), info)
+    with pytest.raises(InputError, match="weights that fit the network"):
+        checkpoint.load(tmp_path / "half")

@@ -198,7 +198,7 @@ def test_validation_without_memory_goes_on_with_the_cpu(monkeypatch):
     monkeypatch.setattr(validating, "place", lambda net, device, dims: placed.append(device.type))
     labels = np.zeros((1, 16, 16))
     job = validating.dice_of_cases(
-        build(SPEC), SPEC, [memory_case(labels)] * 2, torch.device("meta")
+        [build(SPEC)] * 2, SPEC, [memory_case(labels)] * 2, torch.device("meta")
     )
     told = []
     assert len(drain(job, lambda p: told.append(p.message) if p.message else None)) == 2
