@@ -167,7 +167,7 @@ class Cases:
         label_map : LabelMap
             0 background, 1 tumor, on the case's grid.
         predicted_dice : float, optional
-            Dice it expects of its draft, 0 to 1: the worklist shows the least certain cases first.
+            Dice it expects of its draft: the worklist shows the least certain cases first.
         learned_from : tuple of str
             Accepted cases of the patient that it learned from for this draft alone.
 
@@ -201,15 +201,13 @@ class Cases:
 
         Parameters
         ----------
-        case_id : str
-            The case.
+        case_id, annotator : str
+            The case, and who accepts.
         label_map : LabelMap
             0 background, 1 tumor, 2 ignore, on the case's grid; it may hold no tumor at all.
         reviewed_slices : sequence of int, or None
             Indices along Z of the slices reviewed; the others are written as `ignore`. None:
             all were, and a slice that was wholly `ignore` counts as clear.
-        annotator : str
-            Who accepts.
         seconds : float
             Time spent on the case in this sitting.
         strokes : int, optional
@@ -238,13 +236,11 @@ class Cases:
 
     def lesions(self, case_id: str) -> LesionReport:
         """The lesions of a case as last measured, good for their ids and places only."""
-        return LesionReport.remembered(
-            case_id,
-            [
-                Lesion(one.id, one.voxels, center_voxel=one.center_voxel, box=one.box)
-                for one in self.case(case_id).lesions
-            ],
-        )
+        known = [
+            Lesion(one.id, one.voxels, center_voxel=one.center_voxel, box=one.box)
+            for one in self.case(case_id).lesions
+        ]
+        return LesionReport.remembered(case_id, known)
 
     def flag(self, case_id: str, reason: FlagReason | str) -> CaseRecord:
         """Set a case aside; an accepted mask moves into its history.

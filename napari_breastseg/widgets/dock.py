@@ -191,6 +191,7 @@ class BreastMRI(Actions, QWidget):
             self.correct_panel.lesions.runner,
             self.correct_panel.tools.runner,
             self.correct_panel.learning.runner,
+            self.correct_panel.learning.slices.runner,
             self.review_panel.runner,
             self.review_panel.chores,
             self.review_panel.walk.prefetch.runner,

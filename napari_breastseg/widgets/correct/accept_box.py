@@ -60,8 +60,8 @@ class AcceptBox(QWidget):
     cleared = Signal()
     """The mask was emptied."""
 
-    accepted = Signal()
-    """A mask was accepted."""
+    accepted = Signal(object)
+    """A mask was accepted: its newer `CaseRecord`."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class AcceptBox(QWidget):
             if (kept := record.kept_mask) is not None and kept.reviewed_slices is None:
                 session.mark_reviewed(range(len(labels)))
             session.update_record(record)
-        self.accepted.emit()
+        self.accepted.emit(record)
         show_info(accepted_text(record, labels))
 
     def _on_record(self, record: CaseRecord | None) -> None:

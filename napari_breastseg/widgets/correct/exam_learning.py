@@ -28,6 +28,7 @@ from ..state.session import Draft, Session
 from ..state.settings import recall, remember
 from ..state.sources import exam_of
 from .reader_watch import ReaderWatch
+from .slice_learning import SliceLearning
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -83,6 +84,7 @@ class ExamLearning(QWidget):
         self._is_tool_running = is_tool_running
         self.runner = JobRunner(self)
         self.watch = ReaderWatch(viewer, session, self)
+        self.slices = SliceLearning(session, self.watch, self)
         self.make_learner: Callable[[Path, Exam, Prediction | None], Learner] = _make_learner
         """Gives what drafts an exam again; called in the worker's thread."""
 
@@ -108,6 +110,8 @@ class ExamLearning(QWidget):
         self.switch.toggled.connect(self._on_switched)
         self.runner.ended.connect(self._on_ended)
         self.watch.corrected.connect(self._learn)
+        self.slices.redrafted.connect(self._on_slices)
+        self.slices.runner.ended.connect(lambda _: self.refresh())
         session.record_changed.connect(self._on_record)
         session.model_changed.connect(lambda _: self._forget_learner())
         session.drafts.changed.connect(self.refresh)
@@ -153,6 +157,12 @@ class ExamLearning(QWidget):
         work.finish(reviewed)
         return work.record(labels, reviewed)
 
+    def accepted(self, record: CaseRecord) -> None:
+        """Learn from a single slice that was accepted for the patient's others."""
+        if self.switch.isChecked() and not self._session.is_second_read:
+            self.slices.learn(record)
+            self.refresh()
+
     def why_not(self) -> str:
         """Why nothing is drafted again; empty when it is."""
         session, record = self._session, self._session.record
@@ -174,7 +184,8 @@ class ExamLearning(QWidget):
         self.setVisible(work is not None)
         if work is not None:
             self.line.setText(
-                learning_line(
+                self.slices.line
+                or learning_line(
                     self._told,
                     self.watch.grid,
                     learns_from=work.learns_from,
@@ -259,6 +270,10 @@ class ExamLearning(QWidget):
         self.refresh()
         self.redrafted.emit()
 
+    def _on_slices(self) -> None:
+        self.refresh()
+        self.redrafted.emit()
+
     def _forget_learner(self) -> None:
         self._problem, self._learner = "", None
         self.cancel()
@@ -272,6 +287,7 @@ class ExamLearning(QWidget):
     def _on_switched(self, is_on: bool) -> None:
         remember("learns_from_exam", "yes" if is_on else "no")
         self.cancel()
+        self.slices.cancel()
         if is_on:
             self._learn()
         self.refresh()

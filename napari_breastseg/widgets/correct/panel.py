@@ -124,7 +124,8 @@ class CorrectPanel(QWidget):
         self.dataset_box.case_chosen.connect(self.go_to_case)
         self.opening.held.connect(self._on_held)
         self.accept_box.cleared.connect(self._follow_edits)
-        self.accept_box.accepted.connect(self._reload_cases)
+        self.accept_box.accepted.connect(lambda _: self._reload_cases())
+        self.accept_box.accepted.connect(self.learning.accepted)
         self.accept_box.rest.toggled.connect(lambda _: self.learning.refresh())
         self.learning.redrafted.connect(self._follow_edits)
         for field in (self.patient, self.annotator):

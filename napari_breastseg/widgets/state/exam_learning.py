@@ -14,6 +14,7 @@ __all__ = [
     "learning_line",
     "prediction_of",
     "size_words",
+    "slices_line",
     "why_no_learning",
 ]
 
@@ -135,6 +136,22 @@ def learning_line(
         return f"Learning from your {_slices(learns_from)}…"
     words = "" if told is None else _redraft_words(told, grid)
     return " ".join(part for part in (words, "Refining…" if stage else "", why_not) if part)
+
+
+def slices_line(slices: int, learned_from: int, *, is_running: bool) -> str:
+    """What accepted slices did for the patient's other slices in the worklist.
+
+    Examples
+    --------
+    >>> slices_line(1, 1, is_running=False)
+    'Drafted 1 slice of this patient again from the one accepted.'
+    >>> slices_line(5, 2, is_running=True)
+    'Drafted 5 slices of this patient again from the 2 accepted. Refining…'
+    """
+    others = "1 slice" if slices == 1 else f"{slices:,} slices"
+    own = "one" if learned_from == 1 else f"{learned_from:,}"
+    words = f"Drafted {others} of this patient again from the {own} accepted."
+    return f"{words} Refining…" if is_running else words
 
 
 def _redraft_words(told: Told, grid: Grid) -> str:
