@@ -14,7 +14,7 @@ from .cases import (
     holds_exam,
     only_case,
 )
-from .dicom import DicomError, DicomExam
+from .dicom import DicomError, DicomExam, PhasesDoubted
 from .dicom_seg import WrittenSeg, read_seg, segments_of, write_seg
 from .exams import UnnamedChannelsError, open_exam, read_exam, reading_exam
 from .folders import natural_key
@@ -24,6 +24,7 @@ __all__ = [
     "CaseFiles",
     "DicomError",
     "DicomExam",
+    "PhasesDoubted",
     "UnnamedChannelsError",
     "WrittenSeg",
     "case_from_files",

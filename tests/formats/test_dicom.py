@@ -240,7 +240,7 @@ def test_series_numbers_are_refused_for_other_files(tmp_path: Path, sphere_exam:
         (
             [{"AcquisitionTime": "100000"}, {"AcquisitionTime": "100100"}, {"agent": "100500"}],
             r"one phase before contrast; found several before the contrast agent: series 1, "
-            r"series 2",
+            r"series 2.*most likely --phases pre=2,post1=3",
         ),
         (
             [{"agent": "100000"}, {"AcquisitionTime": "100100"}, {"agent": "100500"}],
@@ -272,7 +272,7 @@ def test_series_numbers_are_refused_for_other_files(tmp_path: Path, sphere_exam:
         (
             [{"ScanningSequence": "SE"}, {"ScanningSequence": "SE", "FlipAngle": 90}],
             r"Expected a dynamic \(DCE\) series; found none that looks like one: series 1, "
-            r"series 2",
+            r"series 2.*most likely --phases post1=1",
         ),
     ],
 )
@@ -285,7 +285,7 @@ def test_two_equal_readings_are_a_question(
         write_series(tmp_path, number, 1000 * number, **elements)
     exam = found(tmp_path)
     assert not exam.phases
-    with pytest.raises(InputError, match=message + r".*--phases pre=1,post1="):
+    with pytest.raises(InputError, match=message):
         formats.open_exam(tmp_path)
     answered = formats.open_exam(tmp_path, phases=["pre=2", "post1=1"])
     assert levels(answered) == {"pre": 2, "post1": 1}

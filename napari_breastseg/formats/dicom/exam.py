@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam, Volume, phase_order
+from ..rise import Doubt, change, doubt_of
 from .beside import OPENS_ALONE, beside_name, beside_words
 from .breasts import by_breast
-from .headers import Header, read_header
-from .phases import Decision, times_of
-from .pixels import reading_stack
+from .headers import read_header
+from .order import times_of
+from .phases import Decision
+from .pixels import Scales, comparable, reading_stack
 from .privacy import Identity, case_id_of
 from .stacks import Stack, stacks_of
+from .studies import DicomError, File, by_visit, folders_of, told_with, with_images
 
-__all__ = ["DicomError", "DicomExam", "Row", "finding_exams", "reading_dicom"]
+__all__ = ["DicomError", "DicomExam", "PhasesDoubted", "Row", "finding_exams", "reading_dicom"]
 
 
-class DicomError(InputError):
-    """DICOM files without an exam; their folder is not named, as that may name a patient."""
+class PhasesDoubted(InputError):
+    """Roles found in the headers that the pixels contradict.
+
+    Parameters
+    ----------
+    question : InputError
+    exam : DicomExam, optional
+        The exam with this question instead of its roles.
+    """
+
+    def __init__(self, question: InputError, exam: DicomExam) -> None:
+        super().__init__(question.expected, question.found, question.fix)
+        self.exam = exam
+
+    def __reduce__(self) -> Any:
+        """Without the exam when it comes from another process."""
+        return InputError, (self.expected, self.found, self.fix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +56,8 @@ class Row:
     """Seconds from the injection or the first post-contrast phase."""
 
     why: str
+    proposed: str | None = None
+    """While the exam is a question: the role most likely right."""
 
     @property
     def handle(self) -> str:
@@ -60,8 +80,8 @@ class DicomExam:
     """What the user should know about the folder, in full sentences."""
 
     left_out: tuple[str, ...] = ()
-    """What could not be read and might have been a phase, in full sentences; empty after the user
-    has chosen the roles."""
+    """What is not used and might have been a phase, in full sentences; empty after the user has
+    chosen the roles."""
 
     root: Path = field(default=Path(), repr=False)
     """The folder or file in which it was found."""
@@ -92,10 +112,11 @@ class DicomExam:
     def rows(self) -> tuple[Row, ...]:
         """The decision, one row per stack: phases first, in order, then series not used."""
         times = self.times_s
+        proposal = self.decision.proposal or (None,) * len(self.stacks)
         rows = [
-            Row(stack, role, None if role is None else times.get(role), why)
-            for stack, role, why in zip(
-                self.stacks, self.decision.roles, self.decision.whys, strict=True
+            Row(stack, role, None if role is None else times.get(role), why, proposed)
+            for stack, role, why, proposed in zip(
+                self.stacks, self.decision.roles, self.decision.whys, proposal, strict=True
             )
         ]
         return tuple(
@@ -143,7 +164,8 @@ class DicomExam:
                 self.stacks, self.decision.roles, self.decision.whys, strict=True
             )
         ]
-        decision = Decision(tuple(chosen.get(handle) for handle in handles), tuple(whys))
+        chosen_roles = tuple(chosen.get(handle) for handle in handles)
+        decision = Decision(chosen_roles, tuple(whys), is_chosen=True)
         return replace(self, decision=decision, left_out=())
 
     def with_phases(self, phases: Sequence[str]) -> DicomExam:
@@ -185,6 +207,33 @@ class DicomExam:
             )
         return self.with_roles({s.handle: role for s, role in zip(found, phases, strict=True)})
 
+    def asked(self, question: InputError, proposal: Sequence[str | None]) -> DicomExam:
+        """The same exam with a question instead of its roles."""
+        nothing = (None,) * len(self.stacks)
+        decision = Decision(nothing, self.decision.whys, question, tuple(proposal))
+        return replace(self, decision=decision)
+
+    def doubted(self, doubt: Doubt) -> PhasesDoubted:
+        """The question that pixels raise which contradict the roles."""
+        phases = self.phases
+        names = ["pre", *(f"post{place}" for place in range(1, len(doubt.order)))]
+        handles = {phases[old].handle: new for old, new in zip(doubt.order, names, strict=True)}
+        now, fits = (
+            ",".join(f"{role}={handle}" for handle, role in roles.items())
+            for roles in ({stack.handle: role for role, stack in phases.items()}, handles)
+        )
+        way = f"Say which series is which phase, most likely --phases {fits}"
+        if fits != now:
+            way += f", or --phases {now} if the order is right"
+        question = InputError(
+            f"Expected heart, vessels and gland of {self.case_id} to become brighter from pre to "
+            "post1 and not before",
+            f"found {doubt.text}",
+            way,
+        )
+        proposal = [handles.get(stack.handle) for stack in self.stacks]
+        return PhasesDoubted(question, self.asked(question, proposal))
+
     def named(self, phases: Sequence[str]) -> DicomExam:
         """As `with_phases`; what it would raise becomes the exam's question instead."""
         try:
@@ -224,8 +273,7 @@ def finding_exams(
     DicomError
         If no file can be read, or none holds an image of an exam.
     """
-    studies: dict[str, list[Header]] = defaultdict(list)
-    places: dict[str, list[Path]] = defaultdict(list)
+    readable: list[File] = []
     identity = Identity()
     unread = 0
     files = [file for file in files if file.name.upper() != "DICOMDIR"]  # a list of the others
@@ -235,12 +283,11 @@ def finding_exams(
         if header is None:
             unread += 1
         else:
-            studies[header.study].append(header)
-            places[header.study].append(file)
+            readable.append((header, file))
             identity |= header.identity
         if done % 16 == 0 or done == len(files):
             yield Progress("Reading headers", done, len(files))
-    if not studies:
+    if not readable:
         raise DicomError(
             "Expected DICOM files with readable headers",
             "found one file, without a readable header"
@@ -248,7 +295,11 @@ def finding_exams(
             else f"found {unread} files, none with a readable header",
             "Copy or export them again; they are cut short or damaged",
         )
-    of_exams = _with_images(studies)
+    visits = by_visit(readable)
+    studies = {key: [header for header, _ in members] for key, members in visits.items()}
+    places = {key: [file for _, file in members] for key, members in visits.items()}
+    of_exams = with_images(studies)
+    uids = Counter(studies[key][0].study for key in of_exams)
     has_mr = any(not h.beside and h.frames for study in of_exams for h in studies[study])
     opened = frozenset({""}) if has_mr else OPENS_ALONE
     left = [
@@ -258,13 +309,18 @@ def finding_exams(
         if header.beside not in opened
     ]
     left += [("", file, beside_name(file.name)) for file in others]
-    beside = _told_with(root, left, {study: places[study] for study in of_exams})
+    beside = told_with(root, left, {study: places[study] for study in of_exams})
     exams = []
-    folders = _folders(root, {study: places[study] for study in of_exams})
+    folders = folders_of(root, {study: places[study] for study in of_exams})
     for study, (name, folder) in folders.items():
         stacks = stacks_of(studies[study])
         warnings = [f"left out: {beside_words(beside[study])}"] if beside[study] else []
         warnings += [f"Series {stack.handle}: {note}" for stack in stacks for note in stack.notes]
+        if (count := uids[studies[study][0].study]) > 1:
+            warnings.append(
+                f"one of {count} exams with the same study UID, or none, opened apart: their files "
+                "name different patients or dates"
+            )
         if unread:
             are = "file is" if unread == 1 else "files are"
             warnings.append(f"{unread} DICOM {are} cut short or damaged and left out")
@@ -275,11 +331,7 @@ def finding_exams(
         )
         for side, of_side, decision in by_breast(stacks):
             told = [*warnings, _say_two(case_id, of_side)] if side else warnings
-            left_out = [
-                f"Series {stack.handle} is left out. {stack.problem}"
-                for stack, why in zip(of_side, decision.whys, strict=True)
-                if stack.problem is not None and why.startswith("not readable")
-            ]
+            left_out = [_say_left_out(of_side[i], decision.whys[i]) for i in decision.left_out]
             own = f"{case_id}_{side}" if side else case_id
             exams.append(
                 DicomExam(
@@ -296,98 +348,18 @@ def finding_exams(
     return exams
 
 
+def _say_left_out(stack: Stack, why: str) -> str:
+    if stack.problem is not None:
+        return f"Series {stack.handle} is left out. {stack.problem}"
+    return f"Series {stack.handle} is left out: {why}"
+
+
 def _say_two(case_id: str, stacks: Sequence[Stack]) -> str:
     handles = ", ".join(stack.handle for stack in stacks if stack.side)
     return (
         f"opened as two exams, {case_id}_right and {case_id}_left: series {handles} hold"
         f"{'' if ',' in handles else 's'} a stack of slices of each breast"
     )
-
-
-def _with_images(studies: Mapping[str, Sequence[Header]]) -> list[str]:
-    """Studies with MR images; without any, those with what opens alone.
-
-    Raises
-    ------
-    DicomError
-        If there are none.
-    """
-    for kinds in (frozenset({""}), OPENS_ALONE):
-        found = [
-            study
-            for study, headers in studies.items()
-            if any(header.frames and header.beside in kinds for header in headers)
-        ]
-        if found:
-            return found
-    kept = [header.beside or "other file" for of in studies.values() for header in of]
-    raise DicomError(
-        "Expected MR images of an exam",
-        "found a segmentation (SEG), not an image"
-        if set(kept) == {"segmentation"}
-        else f"found {beside_words(kept)}, and no MR image",
-        "Choose the folder of the MR exam",
-    )
-
-
-def _told_with(
-    root: Path, left: Sequence[tuple[str, Path, str]], places: Mapping[str, Sequence[Path]]
-) -> dict[str, list[str]]:
-    """Kinds of the files left out, by the study they are told with.
-
-    That is their own study, or else the exams nearest to them in the tree of folders: ultrasound
-    and mammograms are studies of their own.
-
-    Parameters
-    ----------
-    left : sequence of tuple
-        Study, file and kind of what is left out.
-    places : mapping
-        Files of each study that is an exam.
-    """
-    around = {study: _folders_around(root, files) for study, files in places.items()}
-    kinds: dict[str, list[str]] = {study: [] for study in places}
-    for study, file, kind in left:
-        nearest = [study]
-        if study not in kinds:
-            folders = (file.parent, *file.parent.parents)
-            shared = ([one for one in places if folder in around[one]] for folder in folders)
-            nearest = next((exams for exams in shared if exams), [])
-        for one in nearest:
-            kinds[one].append(kind)
-    return kinds
-
-
-def _folders_around(root: Path, files: Sequence[Path]) -> set[Path]:
-    """Folders at any height in which some of the files lie, up to the root."""
-    around: set[Path] = set()
-    for folder in {file.parent for file in files}:
-        for above in (folder, *folder.parents):
-            around.add(above)
-            if above == root:
-                break
-    return around
-
-
-def _folders(root: Path, places: Mapping[str, Sequence[Path]]) -> dict[str, tuple[str, Path]]:
-    """A name and a folder for each study: the root's, or its own folder's if there are several."""
-    whole = root.resolve()
-    name = whole.name if root.is_dir() else whole.stem
-    if len(places) == 1:
-        return dict.fromkeys(places, (name, root))
-    owners: dict[Path, set[str]] = defaultdict(set)
-    for study, files in places.items():
-        for folder in _folders_around(root, files):
-            owners[folder].add(study)
-    folders: dict[str, tuple[str, Path]] = {}
-    for number, (study, files) in enumerate(places.items(), start=1):
-        top = Path(os.path.commonpath([file.parent for file in files]))
-        while top != root and top.parent != root and owners[top.parent] == {study}:
-            top = top.parent
-        is_own = top != root and owners[top] == {study}
-        inner = "_".join(top.relative_to(root).parts) or name
-        folders[study] = (inner if is_own else f"{inner}_{number}", top)
-    return folders
 
 
 def reading_dicom(exam: DicomExam) -> Job[Exam]:
@@ -407,12 +379,26 @@ def reading_dicom(exam: DicomExam) -> Job[Exam]:
     ------
     InputError
         If the roles are not clear, or a file is damaged.
+    PhasesDoubted
+        An `InputError`: if the pixels contradict roles that the user has not named.
     """
     if exam.decision.question is not None:
         raise exam.decision.question
     for warning in (*exam.warnings, *exam.left_out):
         yield Progress("Reading", 0, 0, message=f"{exam.case_id}: {warning}")
-    volumes: dict[str, Volume] = {}
+    read: dict[str, tuple[Volume, Scales]] = {}
     for role, stack in exam.phases.items():
-        volumes[role] = yield from reading_stack(stack, f"Reading {role}")
+        read[role] = yield from reading_stack(stack, f"Reading {role}")
+    volumes, told = comparable(read)
+    if told:
+        yield Progress("Reading", 0, 0, message=f"{exam.case_id}: {told}")
+    doubt = doubt_of(volumes)
+    if doubt is not None and exam.decision.is_chosen:
+        yield Progress("Reading", 0, 0, message=f"{exam.case_id}: {doubt.text}")
+    elif doubt is not None:
+        raise exam.doubted(doubt)
+    elif (question := exam.decision.unless_rise) is not None:
+        seen = change(volumes["pre"], volumes["post1"])
+        if seen is None or not seen.is_strong:
+            raise PhasesDoubted(question, exam.asked(question, exam.decision.roles))
     return Exam(exam.case_id, volumes, exam.times_s)

@@ -26,6 +26,7 @@ __all__ = [
     "is_dicom",
     "read_header",
     "rescale_of",
+    "scale_slope_of",
 ]
 
 DAY_S = 86_400.0
@@ -47,6 +48,9 @@ _WANTED = [
         "PatientIdentityRemoved",
         "SeriesNumber",
         "SeriesDescription",
+        "InstanceNumber",
+        "AcquisitionNumber",
+        "FrameOfReferenceUID",
         "ImageType",
         "ScanningSequence",
         "SequenceName",
@@ -62,6 +66,7 @@ _WANTED = [
         "ContrastBolusStartTime",
         "TemporalPositionIdentifier",
         "TriggerTime",
+        "TemporalPositionTimeOffset",
         "AcquisitionTime",
         "AcquisitionDateTime",
         "ContentTime",
@@ -88,6 +93,9 @@ class Traits:
     species: str
     """Special kind by image type, or else by description: "subtraction", ...; "" for a plain
     image."""
+
+    is_worded: bool
+    """Whether only the description, written by people, tells the species."""
 
     is_derived: bool
     sequence: str
@@ -130,11 +138,20 @@ class Frame:
 
     temporal_position: int | None
     trigger_s: float | None
+    """Delay from a trigger or from the beginning of the series."""
+
     acquired_s: float | None
     """Second of the day at which the acquisition began."""
 
     content_s: float | None
     instance: str = field(repr=False)
+    instance_number: int | None = None
+    acquisition_number: int | None = None
+    dimension: tuple[int, ...] = ()
+    """Indices of a multi-frame file's frame along its dimensions, of which one may be time."""
+
+    reference: str = field(default="", repr=False)
+    """Frame of reference: positions of two can only be compared where it is the same."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +171,12 @@ class Header:
     identity: Identity = field(repr=False)
     is_deidentified: bool = False
     """Whether the file says that its identifying values are pseudonyms."""
+
+    patient: str = field(default="", repr=False)
+    """Patient id, else name, in lower case; "" if the file has neither."""
+
+    date: str = field(default="", repr=False)
+    """Date of the study; "" if the file has none."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -228,6 +251,8 @@ def _header(path: Path, data: Any) -> Header | None:
         frames=frames,
         identity=identity_of(data),
         is_deidentified=text_of(data, "PatientIdentityRemoved").upper() == "YES",
+        patient=(text_of(data, "PatientID") or text_of(data, "PatientName")).casefold(),
+        date=text_of(data, "StudyDate"),
     )
 
 
@@ -245,6 +270,9 @@ def frame_of(path: Path, data: Any, index: int, rows: int, columns: int) -> Fram
         acquired = clock_of(data, "AcquisitionTime")
         temporal = number_of(data, "TemporalPositionIdentifier")
         trigger_ms = number_of(data, "TriggerTime")
+    if trigger_ms is None:
+        seconds = number_of(groups("TemporalPositionSequence"), "TemporalPositionTimeOffset")
+        trigger_ms = None if seconds is None else 1000.0 * seconds
     if acquired is None:
         acquired = clock_of(data, "AcquisitionTime")
     if acquired is None:
@@ -271,6 +299,14 @@ def frame_of(path: Path, data: Any, index: int, rows: int, columns: int) -> Fram
         acquired_s=acquired,
         content_s=clock_of(data, "ContentTime"),
         instance=text_of(data, "SOPInstanceUID"),
+        instance_number=_whole(number_of(data, "InstanceNumber")),
+        acquisition_number=_whole(
+            number_of(content, "FrameAcquisitionNumber")
+            if content is not data
+            else number_of(data, "AcquisitionNumber")
+        ),
+        dimension=_wholes(content, "DimensionIndexValues"),
+        reference=text_of(data, "FrameOfReferenceUID"),
     )
 
 
@@ -320,15 +356,17 @@ def _traits(data: Any, groups: Any) -> Traits:
     # The first two words are ORIGINAL or DERIVED, PRIMARY or SECONDARY.
     found = [name for name, words in _SPECIES_OF_TYPE.items() if words & set(types[2:])]
     words = re.sub(r"[_\W]+", " ", text_of(data, "SeriesDescription").lower())
-    found += [name for name, pattern in _SPECIES_OF_WORDS.items() if pattern.search(words)]
     if number_of(groups("MRDiffusionSequence"), "DiffusionBValue"):
         found.append("diffusion")
+    is_worded = not found
+    found += [name for name, pattern in _SPECIES_OF_WORDS.items() if pattern.search(words)]
     timing = groups("MRTimingAndRelatedParametersSequence")
     echo = groups("MREchoSequence")
     echo_ms = number_of(echo, "EffectiveEchoTime" if echo is not data else "EchoTime")
     return Traits(
         modality=text_of(data, "Modality").upper(),
         species=found[0] if found else "",
+        is_worded=is_worded and bool(found),
         is_derived="DERIVED" in types[:1],
         sequence=_sequence(data),
         repetition_ms=_rounded(number_of(timing, "RepetitionTime")),
@@ -368,8 +406,33 @@ def rescale_of(data: Any, index: int) -> tuple[float, float]:
     return (slope if slope else 1.0), (intercept or 0.0)
 
 
+_SCALE_SLOPE, _PHILIPS_FRAME = (0x2005, 0x100E), (0x2005, 0x140F)
+"""Philips' private elements: the scale slope, and the sequence that holds it in multi-frames."""
+
+
+def scale_slope_of(data: Any, index: int) -> float:
+    """Philips' scale slope of a frame, stored numbers per signal; nan if the file has none."""
+    places = [data]
+    of_frames = getattr(data, "PerFrameFunctionalGroupsSequence", None) or []
+    if index < len(of_frames) and _PHILIPS_FRAME in of_frames[index]:
+        places = [*of_frames[index][_PHILIPS_FRAME].value, data]
+    for place in places:
+        if _SCALE_SLOPE in place:
+            slope = float(place[_SCALE_SLOPE].value)
+            return slope if slope > 0 and math.isfinite(slope) else math.nan
+    return math.nan
+
+
 def _whole(number: float | None) -> int | None:
     return None if number is None else round(number)
+
+
+def _wholes(data: Any, keyword: str) -> tuple[int, ...]:
+    try:
+        value = data.get(keyword)
+        return tuple(int(number) for number in ([value] if isinstance(value, int) else value or ()))
+    except Exception:
+        return ()
 
 
 def _rounded(number: float | None) -> float | None:

@@ -1,33 +1,31 @@
 """Which stacks are the phases of a DCE exam, in which order, and why.
 
-If that is not clear, the user is asked; nothing is guessed.
+Every stack keeps its evidence, every reading of the exam its contradictions. One reading without a
+contradiction is taken. Anything else is a question, with the best proposal and what speaks against
+it. What is left out counts as if it might have been a phase: if the roles then were others, it is
+asked.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from ...core.errors import InputError
 from ...core.volume import phase_order
 from .beside import OPENS_ALONE
-from .headers import DAY_S
+from .evidence import Evidence, difference, evidence_of, is_near
+from .order import compared, injection_s, longest_pause_s, series_number
+from .readings import Reading, alike, best_of, reading_of, readings_of
 from .stacks import Stack
-from .times import first_of_day, since
 
-__all__ = ["Decision", "decide", "times_of"]
+__all__ = ["Decision", "decide"]
 
-_NO_PHASE = {
-    "no image": "holds no image",
-    "segmentation": "a segmentation (SEG), not an image",
-    "mosaic": "a mosaic: all slices tiled in one picture, as in functional imaging",
-    "localizer": "a localizer",
-    "subtraction": "a subtraction, computed from the phases",
-    "projection or reformat": "a projection or reformat, computed from another series",
-}
-_SAME_S = 10.0
-"""Content times closer than this do not give an order: one acquisition reconstructed twice."""
+_FAST_S = 20.0
+"""Phases that follow each other faster are an ultrafast series, without much resolution."""
+_PAUSE_S = 3 * 3600.0
+"""Phases do not lie farther apart within one visit."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,18 @@ class Decision:
     whys: tuple[str, ...]
     question: InputError | None = None
     """What to ask the user before the exam can be read."""
+
+    proposal: tuple[str | None, ...] = ()
+    """With a question: the roles most likely right."""
+
+    left_out: tuple[int, ...] = ()
+    """Places of stacks that are not used and might have been phases."""
+
+    unless_rise: InputError | None = None
+    """What to ask unless the pixels rise as much as only contrast makes them."""
+
+    is_chosen: bool = False
+    """Whether the user named the roles."""
 
 
 def decide(stacks: Sequence[Stack]) -> Decision:
@@ -50,84 +60,303 @@ def decide(stacks: Sequence[Stack]) -> Decision:
     Returns
     -------
     Decision
-        With a `question` if two readings are equally good, or nothing can be read.
+        With a `question` if no reading is free of contradictions, or nothing can be read.
     """
-    whys = [_why_not(stack) for stack in stacks]
-    left = [i for i, why in enumerate(whys) if not why]
-    if any(not stacks[i].traits.is_derived for i in left):
-        for i in [i for i in left if stacks[i].traits.is_derived]:
-            whys[i] = "derived from other images"
-            left.remove(i)
-    if not left:
-        return _only_series(stacks, whys)
-    groups = _alike(stacks, left)
-    most = max(map(len, groups))
-    largest = [group for group in groups if len(group) == most]
-    if len(largest) > 1:
-        for i in (i for group in largest for i in group):
+    evidence = [evidence_of(stack) for stack in stacks]
+    whys = [one.never or one.doubt or s.doubt for one, s in zip(evidence, stacks, strict=True)]
+    open_ = [i for i, one in enumerate(evidence) if not one.never]
+    readings = readings_of(stacks, evidence, [i for i in open_ if evidence[i].is_readable])
+    if not readings:
+        return _only_series(stacks, evidence, whys)
+    best, rivals = best_of(stacks, readings)
+    if rivals:
+        return _which_dynamic(stacks, whys, [best, *rivals])
+    for i in open_:
+        if i not in best.members and not whys[i]:
+            whys[i] = difference(stacks[i], stacks[best.members[0]])
+    decision = _in_roles(stacks, evidence, whys, best, open_)
+    left = [i for i in open_ if decision.question is None and i not in best.members]
+    near = [i for i in left if stacks[i].problem or is_near(stacks[i], stacks[best.members[0]])]
+    return replace(decision, left_out=tuple(near))
+
+
+def _which_dynamic(
+    stacks: Sequence[Stack], whys: list[str], readings: Sequence[Reading]
+) -> Decision:
+    count = max(len(reading.members) for reading in readings)
+    for i in (i for reading in readings for i in reading.members):
+        whys[i] = "may be the dynamic series; another one could be as well"
+        if all(len(reading.members) == count for reading in readings):
             whys[i] = "may be the dynamic series; another one has as many phases"
-        return _asked(
-            stacks,
-            whys,
-            [i for group in largest for i in group],
-            "Expected one dynamic series",
-            f"{len(largest)} that could be it",
-        )
-    group = largest[0]
-    for i in left:
-        if i not in group:
-            whys[i] = _difference(stacks[i], stacks[group[0]])
-    return _in_roles(stacks, whys, group)
+    between = ", " if count == 1 else " or "
+    listed = between.join(_listed(stacks, reading.members) for reading in readings[:6])
 
+    def standing(reading: Reading) -> tuple[bool, bool, int, int]:
+        pause = longest_pause_s(stacks, reading.members)
+        grid = stacks[reading.members[0]].grid
+        voxels = 0 if grid is None else grid.shape[0] * grid.shape[1] * grid.shape[2]
+        is_slow = not 0 < pause < _FAST_S
+        return reading.is_clear, is_slow, voxels, len(reading.members)
 
-def _why_not(stack: Stack) -> str:
-    """Why a stack cannot be a phase; "" if it may be one."""
-    traits = stack.traits
-    if traits.species in ("no image", "segmentation"):
-        return _NO_PHASE[traits.species]
-    if traits.modality not in ("MR", ""):
-        return f"{_modality(stack)}, not MR"
-    if traits.beside:
-        return f"a {traits.beside}"
-    if traits.is_color:
-        return "a color picture"
-    if traits.species:
-        return _NO_PHASE.get(traits.species, f"a {traits.species}")
-    if traits.sequence == "spin echo":
-        is_t2 = traits.echo_ms is not None and traits.echo_ms >= 40
-        return f"a spin echo ({'T2' if is_t2 else 'T1'} weighted), not a dynamic gradient echo"
-    if traits.sequence == "echo planar":
-        return "echo planar, as in diffusion, not a dynamic gradient echo"
-    return _say_problem(stack) if stack.problem is not None else ""
-
-
-def _modality(stack: Stack) -> str:
-    word = stack.traits.modality
-    return word if len(word) == 2 and word.isalpha() else "another modality"
-
-
-def _say_problem(stack: Stack) -> str:
-    return (
-        ""
-        if stack.problem is None
-        else f"not readable: {stack.problem.found.removeprefix('found ')}"
+    likely = max(readings, key=standing)
+    proposal = _roles(likely.members, likely.agents, has_pre=True)
+    if count == 1:
+        # Two single series alike in nothing else: what lies before and after is not known.
+        proposal = _roles([r.members[0] for r in readings[:2]], (False, True), has_pre=True)
+    return _asked(
+        stacks,
+        whys,
+        "Expected one dynamic series",
+        f"{len(readings)} that could be it: {listed}",
+        proposal,
     )
 
 
-def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
+def _in_roles(
+    stacks: Sequence[Stack],
+    evidence: Sequence[Evidence],
+    whys: list[str],
+    reading: Reading,
+    candidates: Sequence[int],
+) -> Decision:
+    members = reading.members
+    against = _against(stacks, evidence, reading)
+    others = {} if against else _might_be(stacks, evidence, reading, candidates)
+    if against or others:
+        for i in members:
+            whys[i] = against[0][1].partition(":")[0] if against else reading.basis
+        needed, came, proposal = against[0] if against else _with_others(stacks, reading, others)
+        return _asked(stacks, whys, needed, came, proposal)
+    if len(members) == 1:
+        says_pre = evidence[members[0]].says == "pre" and not reading.agents[0]
+        whys[members[0]] = "the only phase" + (", before contrast by its name" if says_pre else "")
+        return Decision(_placed({members[0]: "pre" if says_pre else "post1"}, stacks), tuple(whys))
+    before = _before(stacks, reading)
+    roles = _roles(members, reading.agents, has_pre=before > 0)
+    for place, i in enumerate(members):
+        first = "no contrast agent" if reading.is_clear else "earliest"
+        whys[i] = f"{reading.basis}: {first if not place else f'{place + 1} of {len(members)}'}"
+    decision = Decision(_placed(roles, stacks), tuple(whys))
+    says = [evidence[i].says == "pre" for i in members]
+    if not reading.all_agent or says == [True] + [False] * (len(members) - 1):
+        return decision
+    if injection_s(stacks[i] for i in members) is not None:
+        return decision
+    posts = _spoken(stacks, _roles(members, reading.agents, has_pre=False))
+    asked = _asked(
+        stacks,
+        whys,
+        "Expected one phase before contrast",
+        f"a contrast agent in every header, of the first one too: {_listed(stacks, members)} (if "
+        f"all lie after contrast: --phases {posts})",
+        roles,
+    )
+    return replace(decision, unless_rise=asked.question)
+
+
+def _before(stacks: Sequence[Stack], reading: Reading) -> int:
+    """How many members lie before contrast, as far as headers tell; one if they do not."""
+    if not reading.all_agent:
+        return reading.agents.index(True) if any(reading.agents[1:]) else 1
+    injected = injection_s(stacks[i] for i in reading.members)
+    clock = [stacks[i].acquired_s for i in reading.members]
+    if injected is None or None in clock:
+        return 1
+    return sum(1 for time in clock if time is not None and 0 < (injected - time) % 86_400 < 43_200)
+
+
+def _against(
+    stacks: Sequence[Stack], evidence: Sequence[Evidence], reading: Reading
+) -> list[tuple[str, str, dict[int, str]]]:
+    """What contradicts a reading: what was expected, what was found, and the roles proposed."""
+    members = reading.members
+    found: list[tuple[str, str, dict[int, str]]] = []
+    plain = _roles(members, reading.agents, has_pre=True)
+    listed = _listed(stacks, members)
+    if doubts := [i for i in members if stacks[i].doubt]:
+        number = stacks[doubts[0]].handle.partition(".")[0]
+        what = f"Expected one slice at each position in series {number}"
+        found.append((what, stacks[doubts[0]].doubt, plain))
+    if len(members) == 1:
+        return found
+    if not reading.is_ordered:
+        by_number = _roles(sorted(members), reading.agents, has_pre=True)
+        needed = "Expected phases in a clear order of time"
+        return [*found, (needed, f"{reading.basis}: {listed}", by_number)]
+    needed = "Expected one phase before contrast"
+    before = _before(stacks, reading)
+    agents = reading.agents
+    if any(agents) and not reading.all_agent and not all(agents[agents.index(True) :]):
+        came = f"contrast agents that come and go in the order of time: {listed}"
+        found.append((needed, came, plain))
+    elif before > 1 and any(agents):
+        early = _listed(stacks, members[:before])
+        roles = _roles(members[before - 1 :], agents[before - 1 :], has_pre=True)
+        found.append((needed, f"several before the contrast agent: {early}", roles))
+    if (words := _words_against(stacks, evidence, members, plain)) is not None:
+        is_all_post = all(evidence[i].says == "post" for i in members)
+        found.append((needed, words, _roles(members, agents, has_pre=not is_all_post)))
+    if longest_pause_s(stacks, members) > _PAUSE_S:
+        hours = longest_pause_s(stacks, members) / 3600
+        came = f"{hours:.1f} hours between two phases: {listed}"
+        found.append(("Expected the phases of one visit", came, plain))
+    return found
+
+
+def _words_against(
+    stacks: Sequence[Stack],
+    evidence: Sequence[Evidence],
+    members: Sequence[int],
+    roles: Mapping[int, str],
+) -> str | None:
+    """Descriptions of series that contradict the roles; those that all share say nothing."""
+    if len({stacks[i].description for i in members}) == 1:
+        return None
+    for i, role in roles.items():
+        says = evidence[i].says
+        if (says == "pre") != (role == "pre") and says:
+            words = "before" if says == "pre" else "after"
+            return f"series {stacks[i].handle} in the place of {role}, {words} contrast by its name"
+    return None
+
+
+def _might_be(
+    stacks: Sequence[Stack],
+    evidence: Sequence[Evidence],
+    reading: Reading,
+    candidates: Sequence[int],
+) -> dict[int, str]:
+    """Stacks left out that would change the roles if they were phases, and what they might be."""
+    first = stacks[reading.members[0]]
+    found: dict[int, str] = {}
+    for i in candidates:
+        if i in reading.members or not stacks[i].frames or not is_near(stacks[i], first):
+            continue
+        if what := _would_be(stacks, evidence, reading, i):
+            found[i] = what
+    return found
+
+
+def _would_be(
+    stacks: Sequence[Stack], evidence: Sequence[Evidence], reading: Reading, i: int
+) -> str:
+    """What a stack would be among the phases of a reading; "" if no role would be another one."""
+    place = _place_of(stacks, reading.members, i)
+    has_agent, count = evidence[i].has_agent, len(reading.members)
+    if place is None:
+        return ""
+    if place == count:
+        is_after = has_agent or not any(reading.agents)
+        # A lone series called post1 would be the one before contrast.
+        return "a phase after contrast" if count == 1 and is_after else ""
+    if count == 1:
+        return ""
+    if reading.is_clear or (any(reading.agents) and not reading.all_agent):
+        return "a phase after contrast" if has_agent and place else ""
+    if place:
+        return "a phase in between"
+    return "the first phase after contrast" if has_agent else "the phase before contrast"
+
+
+def _place_of(stacks: Sequence[Stack], members: Sequence[int], i: int) -> int | None:
+    """How many members began before a stack; None if one began with it or the order is unknown."""
+    everyone = [*members, i]
+    for key, is_clock in (
+        ((lambda s: s.acquired_s), True),
+        ((lambda s: s.content_s), True),
+        ((lambda s: s.temporal_position), False),
+        (series_number, False),
+    ):
+        values = compared(stacks, everyone, key, is_clock=is_clock)
+        if values is None:
+            continue
+        if any(values[j] == values[i] and stacks[j].series != stacks[i].series for j in members):
+            return None
+        return sum(values[j] < values[i] for j in members)
+    return None
+
+
+def _with_others(
+    stacks: Sequence[Stack], reading: Reading, others: Mapping[int, str]
+) -> tuple[str, str, dict[int, str]]:
+    """The question whether stacks left out belong to the phases, and the roles if they do."""
+    members = list(reading.members)
+    for i in sorted(others, key=lambda i: (_place_of(stacks, reading.members, i) or 0, i)):
+        before = _place_of(stacks, reading.members, i) or 0
+        later = [j for j in members if j in reading.members][before:]
+        members.insert(members.index(later[0]) if later else len(members), i)
+    agents = tuple(stacks[i].has_agent for i in members)
+    # A phase that is lost leaves its role free.
+    roles = {
+        i: role
+        for i, role in _roles(members, agents, has_pre=not all(agents)).items()
+        if i not in others or _fits(stacks[i], stacks[reading.members[0]])
+    }
+    kinds: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, what in others.items():
+        kinds[what, _why_left(stacks[i], stacks[reading.members[0]])].append(i)
+    told = "; ".join(
+        f"{_listed(stacks, alike)} left out ({why}), which may be {what}"
+        for (what, why), alike in kinds.items()
+    )
+    needed = f"Expected all phases of one dynamic series with {_listed(stacks, reading.members)}"
+    return needed, told, roles
+
+
+def _fits(stack: Stack, other: Stack) -> bool:
+    """Whether a stack can be read together with another one."""
+    return (
+        stack.problem is None
+        and stack.grid is not None
+        and (other.grid is not None and stack.grid.matches(other.grid))
+    )
+
+
+def _why_left(stack: Stack, other: Stack) -> str:
+    return evidence_of(stack).doubt or difference(stack, other)
+
+
+def _roles(members: Sequence[int], agents: Sequence[bool], *, has_pre: bool) -> dict[int, str]:
+    """Roles of members in order of time: the last one before the agent is pre, if there is one."""
+    if len(members) == 1:
+        return {members[0]: "post1"}
+    before = int(has_pre)
+    if has_pre and any(agents) and not all(agents):
+        before = max(list(agents).index(True), 0) or 1
+    roles = {}
+    if before:
+        roles[members[before - 1]] = "pre"
+    roles |= {i: f"post{place}" for place, i in enumerate(members[before:], start=1)}
+    return roles
+
+
+def _placed(roles: Mapping[int, str], stacks: Sequence[Stack]) -> tuple[str | None, ...]:
+    return tuple(roles.get(i) for i in range(len(stacks)))
+
+
+def _only_series(
+    stacks: Sequence[Stack], evidence: Sequence[Evidence], whys: list[str]
+) -> Decision:
     """A folder without a dynamic series: its image series, if there is only one."""
     candidates = [
         i for i, s in enumerate(stacks) if not s.traits.beside or s.traits.beside in OPENS_ALONE
     ]
-    readable = [i for i in candidates if stacks[i].grid is not None]
+    readable = [i for i in candidates if evidence[i].is_readable]
     originals = [i for i in readable if not stacks[i].traits.species] or readable
-    groups = _alike(stacks, originals)
+    groups = alike(stacks, originals)
     if len(groups) == 1 and len({stacks[i].series for i in groups[0]}) == 1:
-        return _in_roles(stacks, whys, groups[0], f"the only image series; {whys[groups[0][0]]}")
+        reading = reading_of(stacks, groups[0])
+        decision = _in_roles(stacks, evidence, list(whys), reading, [])
+        remarks = list(decision.whys)
+        for i in groups[0]:
+            is_alone = remarks[i] == "the only phase"
+            remarks[i] = f"the only image series; {whys[i]}" if is_alone else remarks[i]
+        return replace(decision, whys=tuple(remarks))
     if groups:
-        return _asked(
-            stacks, whys, originals, "Expected a dynamic (DCE) series", "none that looks like one"
-        )
+        listed = _listed(stacks, originals)
+        roles = {originals[0]: "post1"}
+        came = f"none that looks like one: {listed}"
+        return _asked(stacks, whys, "Expected a dynamic (DCE) series", came, roles)
     problems = (stacks[i].problem for i in candidates)
     problem = next((problem for problem in problems if problem is not None), None)
     if problem is None:
@@ -140,183 +369,24 @@ def _only_series(stacks: Sequence[Stack], whys: list[str]) -> Decision:
     return Decision((None,) * len(stacks), tuple(whys), problem)
 
 
-def _alike(stacks: Sequence[Stack], indices: Sequence[int]) -> list[list[int]]:
-    """Groups of stacks that can be phases of one exam: same grid, same kind of imaging."""
-    groups: list[list[int]] = []
-    for i in indices:
-        for group in groups:
-            if not _difference(stacks[i], stacks[group[0]]):
-                group.append(i)
-                break
-        else:
-            groups.append([i])
-    return groups
-
-
-def _difference(stack: Stack, other: Stack) -> str:
-    """Why two stacks cannot be phases of one exam; "" if they can."""
-    if stack.grid is None or other.grid is None:
-        return "not readable"
-    if not stack.grid.matches(other.grid):
-        return f"another grid than the dynamic series: {stack.grid.describe()}"
-    mine, theirs = stack.traits, other.traits
-    if (mine.sequence, mine.species, mine.is_derived) != (
-        theirs.sequence,
-        theirs.species,
-        theirs.is_derived,
-    ):
-        return "another kind of image than the dynamic series"
-    for what, unit, a, b in (
-        ("repetition time", "ms", mine.repetition_ms, theirs.repetition_ms),
-        ("echo time", "ms", mine.echo_ms, theirs.echo_ms),
-        ("flip angle", "degrees", mine.flip_deg, theirs.flip_deg),
-    ):
-        if a is not None and b is not None and abs(a - b) > 0.1 * max(a, b):
-            return f"another {what} than the dynamic series: {a:g} {unit}, not {b:g}"
-    return ""
-
-
 def _asked(
-    stacks: Sequence[Stack], whys: list[str], indices: Sequence[int], needed: str, came: str
+    stacks: Sequence[Stack], whys: Sequence[str], needed: str, came: str, roles: Mapping[int, str]
 ) -> Decision:
-    names = [stacks[i].handle for i in indices]
-    listed = ", ".join(f"series {name}" for name in names[:8]) + (", ..." if names[8:] else "")
-    example = f"pre={names[0]},post1={names[-1]}"
     question = InputError(
-        needed, f"found {came}: {listed}", f"Say which series is which phase: --phases {example}"
+        needed,
+        f"found {came}",
+        f"Say which series is which phase, most likely --phases {_spoken(stacks, roles)}",
     )
-    return Decision((None,) * len(stacks), tuple(whys), question)
+    nothing = (None,) * len(stacks)
+    return Decision(nothing, tuple(whys), question, _placed(roles, stacks))
 
 
-def _in_roles(
-    stacks: Sequence[Stack], whys: list[str], group: list[int], remark: str = ""
-) -> Decision:
-    if len(group) == 1:
-        whys[group[0]] = remark or "the only phase"
-        roles = tuple("post1" if i in group else None for i in range(len(stacks)))
-        return Decision(roles, tuple(whys))
-    ordered, basis = _ordered(stacks, group)
-    if ordered is None:
-        for i in group:
-            whys[i] = basis
-        return _asked(stacks, whys, group, "Expected phases in a clear order of time", basis)
-    agents = [stacks[i].has_agent for i in ordered]
-    before = agents.index(True) if True in agents else 0
-    if before > 1 or (True in agents and not all(agents[before:])):
-        doubtful = ordered[:before] if before > 1 else ordered
-        came = (
-            "several before the contrast agent"
-            if before > 1
-            else "contrast agents that come and go in the order of time"
-        )
-        for i in ordered:
-            whys[i] = came if i in doubtful else f"contrast agent; {basis}"
-        return _asked(stacks, whys, ordered, "Expected one phase before contrast", came)
-    role_of = {i: f"post{place}" if place else "pre" for place, i in enumerate(ordered)}
-    for place, i in enumerate(ordered):
-        first = "no contrast agent" if before == 1 else "earliest"
-        whys[i] = f"{basis}: {first if place == 0 else f'{place + 1} of {len(ordered)}'}"
-        whys[i] += f"; {remark}" if remark else ""
-    return Decision(tuple(role_of.get(i) for i in range(len(stacks))), tuple(whys))
+def _spoken(stacks: Sequence[Stack], roles: Mapping[int, str]) -> str:
+    """Roles as `--phases` takes them."""
+    named = sorted(roles.items(), key=lambda item: phase_order(item[1]))
+    return ",".join(f"{role}={stacks[i].handle}" for i, role in named)
 
 
-def _ordered(stacks: Sequence[Stack], group: list[int]) -> tuple[list[int] | None, str]:
-    """The group in order of time and what gives the order; None and the reason if nothing does.
-
-    The time points of one series are in order already.
-    """
-    starts: dict[Hashable, int] = {}
-    for i in group:
-        starts.setdefault(stacks[i].series, i)
-    if len(starts) == 1:
-        return group, "time points of one series"
-    clock = _compared(stacks, list(starts.values()), lambda s: s.acquired_s, is_clock=True)
-    is_clear = clock is not None and len(set(clock.values())) == len(clock)
-    for what, key in (
-        ("temporal position", lambda s: s.temporal_position),
-        ("trigger time", lambda s: s.trigger_s),
-    ):
-        values = _compared(stacks, group, key)
-        if values is None or len(set(values.values())) < len(group):
-            continue
-        ordered = sorted(group, key=values.__getitem__)
-        if is_clear and clock is not None:
-            in_time = sorted(clock, key=clock.__getitem__)
-            if [i for i in ordered if i in clock] != in_time:
-                return None, f"{what} and acquisition time in conflict"
-        return ordered, what
-    firsts = list(starts.values())
-    whole = {
-        stacks[i].series: [j for j in group if stacks[j].series == stacks[i].series] for i in firsts
-    }
-
-    def joined(order: list[int]) -> list[int]:
-        return [j for i in order for j in whole[stacks[i].series]]
-
-    if clock is not None and is_clear:
-        return joined(sorted(firsts, key=clock.__getitem__)), "acquisition time"
-    made = _compared(stacks, firsts, lambda s: s.content_s, is_clock=True)
-    if clock is not None and (made is None or len(set(clock.values())) > 1):
-        return None, "some acquired at the same time"
-    if made is not None:
-        order = sorted(firsts, key=made.__getitem__)
-        steps = [made[b] - made[a] for a, b in itertools.pairwise(order)]
-        if min(steps) >= (_SAME_S if clock is not None else 1e-9):
-            return joined(order), "content time"
-        return None, "some made at the same time"
-    if any(stacks[i].acquired_s is not None or stacks[i].content_s is not None for i in firsts):
-        return None, "only some with a time"
-    if clock is None and all(stacks[i].handle.partition(".")[0].isdigit() for i in firsts):
-        return joined(firsts), "series number, as there is no time"
-    return None, "no time in any header"
-
-
-def _compared(
-    stacks: Sequence[Stack],
-    indices: Sequence[int],
-    key: Callable[[Stack], float | None],
-    *,
-    is_clock: bool = False,
-) -> dict[int, float] | None:
-    """A value for each stack, None unless all have one; times of day relative to the earliest."""
-    values = {i: key(stacks[i]) for i in indices}
-    known = {i: float(value) for i, value in values.items() if value is not None}
-    if len(known) < len(values):
-        return None
-    start = first_of_day(known.values()) if is_clock else None
-    return known if start is None else {i: since(start, value) for i, value in known.items()}
-
-
-def times_of(phases: dict[str, Stack]) -> dict[str, float]:
-    """Start of each phase in seconds from the injection if known, else from the first post.
-
-    Earlier phases are negative; phases of unknown time are left out. Without a post-contrast phase
-    of known time there are no times.
-    """
-    begins: dict[str, float] = {}
-    for role, stack in phases.items():
-        others = [s for s in phases.values() if s.series == stack.series and s is not stack]
-        acquired, trigger = stack.acquired_s, stack.trigger_s
-        if acquired is None:
-            continue
-        if any(other.acquired_s == acquired for other in others):
-            # The start of the series, repeated for each time point; trigger delays count from it.
-            if trigger is None or any(other.trigger_s in (None, trigger) for other in others):
-                continue
-            acquired = (acquired + trigger) % DAY_S
-        begins[role] = acquired
-    posts = [role for role in sorted(begins, key=phase_order) if role.startswith("post")]
-    if not posts:
-        return {}
-    zero = begins[posts[0]]
-    injections = {f.injection_s for s in phases.values() for f in s.frames} - {None}
-    if len(injections) == 1:
-        injected = injections.pop()
-        # Given shortly before or during the first post phase; else it is not the injection.
-        if injected is not None and -120.0 <= _signed(zero - injected) <= 600.0:
-            zero = injected
-    return {role: round(_signed(begin - zero), 3) for role, begin in begins.items()}
-
-
-def _signed(seconds: float) -> float:
-    return (seconds + DAY_S / 2) % DAY_S - DAY_S / 2
+def _listed(stacks: Sequence[Stack], indices: Iterable[int]) -> str:
+    names = [f"series {stacks[i].handle}" for i in indices]
+    return ", ".join(names[:8]) + (", ..." if names[8:] else "")

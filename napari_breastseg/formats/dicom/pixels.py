@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -13,16 +14,59 @@ from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Volume
 from .elements import quiet
-from .headers import Frame, rescale_of
+from .headers import Frame, rescale_of, scale_slope_of
 from .stacks import Stack
 
-__all__ = ["reading_stack"]
+__all__ = ["Scales", "comparable", "reading_stack"]
 
 _TOLD_EVERY = 8
 """Slices between two reports of progress: showing every slice would slow down reading."""
 
 
-def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """How the stored numbers of a phase's slices became values, slice by slice."""
+
+    slopes: NDArray[np.float64]
+    """Rescale slopes, applied."""
+
+    scale_slopes: NDArray[np.float64]
+    """Philips: stored numbers per signal, which its rescale slope does not undo; nan elsewhere."""
+
+
+def comparable(phases: Mapping[str, tuple[Volume, Scales]]) -> tuple[dict[str, Volume], str]:
+    """Phases on one scale of signal, and what to tell the user; "" if nothing.
+
+    Philips scales every series to fill its numbers. Values as DICOM defines them are for display;
+    the signal is the value over rescale slope times scale slope.
+
+    References
+    ----------
+    Chenevert TL et al., Errors in quantitative image analysis due to platform-dependent image
+    scaling, Transl Oncol 2014;7:65-71.
+    """
+    volumes = {role: volume for role, (volume, _) in phases.items()}
+    scales = [scale for _, scale in phases.values()]
+    slopes = {round(float(slope), 6) for scale in scales for slope in scale.slopes}
+    per_signal = {round(float(s), 6) for scale in scales for s in scale.scale_slopes}
+    if len(phases) < 2 or (len(slopes) == 1 and (len(per_signal) == 1 or np.nan in per_signal)):
+        return volumes, ""
+    if all(np.isfinite(scale.scale_slopes).all() for scale in scales):
+        for role, (volume, scale) in phases.items():
+            parts = (scale.slopes * scale.scale_slopes)[:, None, None]
+            data = (volume.data.astype(np.float64) / parts).astype(np.float32)
+            volumes[role] = Volume(data, volume.grid)
+        return volumes, "phases of different scale slopes were brought to one scale of signal"
+    per_phase = [np.unique(scale.slopes.round(6)).tolist() for scale in scales]
+    if any(one != per_phase[0] for one in per_phase):
+        return volumes, (
+            "phases have different rescale slopes; if the scanner scaled each to fill its numbers, "
+            "their brightness cannot be compared"
+        )
+    return volumes, ""
+
+
+def reading_stack(stack: Stack, stage: str) -> Job[tuple[Volume, Scales]]:
     """Read the voxels of a stack.
 
     Parameters
@@ -39,7 +83,7 @@ def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
 
     Returns
     -------
-    Volume
+    Volume, Scales
         (Z, Y, X): the stored integers plus intercept if the rescale slope is 1, else float32.
 
     Raises
@@ -57,9 +101,11 @@ def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
         )
     data: NDArray[Any] | None = None
     intercepts = np.zeros(len(stack.frames))
+    slopes, per_signal = np.ones(len(stack.frames)), np.full(len(stack.frames), np.nan)
     total, told, done = len(stack.frames), 0, 0
     for _, members in groupby(stack.frames, key=lambda frame: frame.file):
-        for plane, slope, intercept in _planes(stack, list(members), done):
+        for plane, slope, intercept, scale in _planes(stack, list(members), done):
+            slopes[done], per_signal[done] = slope, scale
             if slope != 1:
                 plane = plane * np.float32(slope) + np.float32(intercept)
             else:
@@ -74,13 +120,13 @@ def reading_stack(stack: Stack, stage: str) -> Job[Volume]:
             yield Progress(stage, done, total)
             told = done
     assert data is not None
-    return Volume(_shifted(data, intercepts), stack.grid)
+    return Volume(_shifted(data, intercepts), stack.grid), Scales(slopes, per_signal)
 
 
 def _planes(
     stack: Stack, frames: Sequence[Frame], done: int
-) -> Iterator[tuple[NDArray[Any], float, float]]:
-    """Slices of one file, (Y, X) each, with their rescale slope and intercept."""
+) -> Iterator[tuple[NDArray[Any], float, float, float]]:
+    """Slices of one file, (Y, X) each, with rescale slope and intercept, and scale slope."""
     from pydicom import dcmread
     from pydicom.pixels import iter_pixels
 
@@ -91,6 +137,7 @@ def _planes(
     with quiet():
         try:
             data = dcmread(first.file, force=True)
+            _require_syntax(data)
             wanted = [frame.index for frame in frames]
             is_inverted = str(data.get("PhotometricInterpretation")).strip() == "MONOCHROME1"
             top = (1 << int(data.get("BitsStored") or 16)) - 1
@@ -99,7 +146,10 @@ def _planes(
                 if is_inverted:  # high values are dark; signed numbers are mirrored about -1/2
                     plane = ~plane if is_signed else plane.dtype.type(top) - plane
                 planes.append(plane.astype(plane.dtype.newbyteorder("="), copy=False))
-            scales = [rescale_of(data, frame.index) for frame in frames]
+            scales = [
+                (*rescale_of(data, frame.index), scale_slope_of(data, frame.index))
+                for frame in frames
+            ]
         # A damaged byte or a missing decoder may raise anything, and may quote the header.
         except Exception:
             planes, scales = [], []
@@ -112,8 +162,23 @@ def _planes(
             "Copy or export the series again, or say which series to read instead: "
             "--phases pre=2,post1=4",
         )
-    for plane, (slope, intercept) in zip(planes, scales, strict=True):
-        yield plane, slope, intercept
+    for plane, (slope, intercept, scale) in zip(planes, scales, strict=True):
+        yield plane, slope, intercept, scale
+
+
+def _require_syntax(data: Any) -> None:
+    """Name the transfer syntax of a file that lost its group 0002, as its bytes show it."""
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    meta = getattr(data, "file_meta", None)
+    if meta is not None and "TransferSyntaxUID" in meta:
+        return
+    is_implicit, is_little = data.original_encoding
+    data.file_meta = meta = FileMetaDataset() if meta is None else meta
+    explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+    # Packed pixels could be of any kind; reading them as plain ones fails, as it should.
+    meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
 
 
 def _shifted(data: NDArray[Any], intercepts: NDArray[np.float64]) -> NDArray[Any]:

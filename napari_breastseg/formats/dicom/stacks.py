@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.volume import Grid
+from .copies import without_copies
 from .headers import Frame, Header, Traits
 from .times import at_times, first_of_day
 
@@ -34,6 +36,12 @@ __all__ = [
 
 _UNEVEN = 0.05
 """Fraction of the slice distance by which one distance may differ, ..."""
+_FEWEST_SLICES = 3
+"""So many single files of one series number, at as many positions, are the slices of a series."""
+_JITTER = 0.1
+"""Positions closer than this fraction of a pixel are one position, seen at several times, ..."""
+_JITTER_MM = (0.005, 0.1)
+"""... but not less or more than this; slices lie farther apart."""
 _ROUNDED_MM = 0.11
 """... or this, if larger (some positions are written with one decimal), but never half of it."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
@@ -65,6 +73,10 @@ class Stack:
     """Whether the problem is one distance between slices; `frames` are in order then."""
 
     notes: tuple[str, ...] = ()
+    doubt: str = ""
+    """Why the slices may belong together otherwise: nothing but instance numbers tells apart what
+    lies at one position."""
+
     side: str = ""
     """"right" or "left" for one of the two stacks of a series that holds one of each breast."""
 
@@ -74,9 +86,20 @@ class Stack:
         return any(frame.has_agent for frame in self.frames)
 
     @property
+    def reference(self) -> str:
+        """Frame of reference, if all slices that name one have the same."""
+        named = {frame.reference for frame in self.frames} - {""}
+        return named.pop() if len(named) == 1 else ""
+
+    @property
     def temporal_position(self) -> int | None:
         """Temporal position, if all slices have the same."""
         return _shared(frame.temporal_position for frame in self.frames)
+
+    @property
+    def acquisition_number(self) -> int | None:
+        """Acquisition number, if all slices have the same."""
+        return _shared(frame.acquisition_number for frame in self.frames)
 
     @property
     def trigger_s(self) -> float | None:
@@ -102,11 +125,7 @@ def stacks_of(headers: Sequence[Header]) -> list[Stack]:
     headers : sequence of Header
         All of one study; a file that is not an image gives a stack without frames.
     """
-    by_series: dict[Hashable, list[Header]] = defaultdict(list)
-    for header in headers:
-        # Without a UID only the folder holds a series together.
-        folder = header.frames[0].file.parent if header.frames else None
-        by_series[header.series or (folder, header.number)].append(header)
+    by_series = _by_series(headers)
     # What was filed under the series of MR images is none of its slices.
     for key, members in by_series.items():
         by_series[key] = [header for header in members if not header.beside] or members
@@ -125,29 +144,59 @@ def stacks_of(headers: Sequence[Header]) -> list[Stack]:
     return stacks
 
 
+def _by_series(headers: Sequence[Header]) -> dict[Hashable, list[Header]]:
+    """Headers of each series: of one UID and number, and of one number where UIDs are per slice.
+
+    Anonymizers may give one UID to all series, or each file a series UID of its own.
+    """
+    by_series: dict[Hashable, list[Header]] = defaultdict(list)
+    for header in headers:
+        # Without a UID only the folder holds a series together.
+        folder = header.frames[0].file.parent if header.frames else None
+        by_series[header.series or folder, header.number].append(header)
+    scattered: dict[Hashable, list[Hashable]] = defaultdict(list)
+    for key, members in by_series.items():
+        first = members[0]
+        if len(members) == len(first.frames) == 1 and first.number is not None:
+            frame = first.frames[0]
+            scattered[first.number, first.description, frame.rows, frame.columns].append(key)
+    for keys in scattered.values():
+        # Two or more files of a number with the same position are series of a slice each.
+        places = [by_series[key][0].frames[0].position_mm for key in keys]
+        if len(keys) < _FEWEST_SLICES or len(set(places)) < _FEWEST_SLICES:
+            continue
+        for key in keys[1:]:
+            by_series[keys[0]] += by_series.pop(key)
+    return by_series
+
+
 def _stacks_of_series(name: str, key: Hashable, headers: Sequence[Header]) -> list[Stack]:
     description = headers[0].description
     if any(header.identity.is_in(description) for header in headers):
         description = ""
     kinds: dict[Hashable, list[Frame]] = defaultdict(list)
-    seen: set[tuple[str, int]] = set()
+    seen: set[Hashable] = set()
     copies = 0
     for header in headers:
         for frame in header.frames:
-            if frame.instance and (frame.instance, frame.index) in seen:
+            # All the same but its file; an anonymizer may give one UID to all slices.
+            same = replace(frame, file=Path())
+            if frame.instance and same in seen:
                 copies += 1
                 continue
-            seen.add((frame.instance, frame.index))
+            seen.add(same)
             kinds[frame.traits, frame.rows, frame.columns, _rounded(frame.spacing_mm)].append(frame)
     if not kinds:
         word = "segmentation" if headers[0].is_segmentation else "no image"
         traits = Traits(
-            headers[0].modality, word, False, "", None, None, None, beside=headers[0].beside
+            headers[0].modality, word, False, False, "", None, None, None, beside=headers[0].beside
         )
         return [Stack(name, key, description, traits, ())]
     word = "slice was" if copies == 1 else "slices were"
     copied = f"{copies} duplicate {word} ignored"
-    notes = (copied,) if copies else ()
+    notes: tuple[str, ...] = (copied,) if copies else ()
+    if len({header.series for header in headers}) > 1:
+        notes += ("every slice has a series UID of its own; read as one series by its number",)
     first = Stack(name, key, description, next(iter(kinds))[0], (), notes=notes)  # type: ignore[index]
     stacks = [
         stack
@@ -216,28 +265,54 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
             )
         ]
     distances = np.array([frame.position_mm for frame in frames]) @ upward(frames[0])
-    # A hundredth of a mm is finer than any slice distance and coarser than rounding errors.
-    places = [int(place) for place in np.round(distances * 100)]
+    places = _numbered(distances, frames[0])
     most = max(Counter(places).values())
     if most == 1:
         return [evenly_stacked(base, [frames[i] for i in np.argsort(distances)])]
-    groups = at_times(frames, places, most)
-    if groups is None:
-        doubled = sum(count - 1 for count in Counter(places).values())
+    split = at_times(frames, places)
+    if split is None or not split[1]:
+        kept = without_copies(frames, places)
+        if len(kept) < len(frames):
+            word = "slice was" if len(frames) - len(kept) == 1 else "slices were"
+            note = f"{len(frames) - len(kept)} {word} there twice, with the same pixels"
+            return _stacks_of_kind(replace(base, notes=(*base.notes, note)), kept)
+    if split is None:
         return [
             _refused(
                 base,
                 frames,
                 "Expected one slice at each position",
-                f"found {doubled} of {len(frames)} slices at the position of another one, "
-                "with no time to tell them apart",
-                "Export the series again, or remove the files that are there twice",
+                f"found {_say_doubled(places)}",
+                "Export the series again, or move one file of each such pair to another folder",
             )
         ]
+    groups, is_sure = split
     where = dict(zip(map(id, frames), distances, strict=True))
+    if not is_sure:
+        base = replace(base, doubt=_say_doubled(places))
     return [
         evenly_stacked(base, sorted(group, key=lambda f: float(where[id(f)]))) for group in groups
     ]
+
+
+def _say_doubled(places: Sequence[int]) -> str:
+    """What is wrong with slices at one position, as a message says it after "found"."""
+    doubled = sum(count - 1 for count in Counter(places).values())
+    return (
+        f"{doubled} of {len(places)} slices at the position of another one, "
+        "with no time to tell them apart"
+    )
+
+
+def _numbered(distances: NDArray[np.float64], frame: Frame) -> list[int]:
+    """A number for each distance along the normal, the same for those within a tenth of a pixel."""
+    least, most = _JITTER_MM
+    near = float(np.clip(_JITTER * min(frame.spacing_mm or (0.0,)), least, most))
+    order = np.argsort(distances)
+    steps = np.diff(distances[order], prepend=distances[order[0]]) > near
+    places = np.empty(len(order), int)
+    places[order] = np.cumsum(steps)
+    return [int(place) for place in places]
 
 
 def evenly_stacked(base: Stack, frames: list[Frame]) -> Stack:

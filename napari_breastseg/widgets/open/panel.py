@@ -20,7 +20,7 @@ from ... import formats
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam
-from ...formats import CaseFiles
+from ...formats import CaseFiles, DicomExam, PhasesDoubted
 from ...imaging.intensity import grey_window
 from ..canvas.layers import show_exam
 from ..parts.fields import Fold, PathField, button, form, heading, note, set_ready
@@ -215,7 +215,10 @@ class OpenPanel(QWidget):
             f"Reading {case.case_id}", lambda: _reading_case(case), on_result=self._on_read
         )
 
-    def _on_read(self, read: _Read) -> None:
+    def _on_read(self, read: _Read | DicomExam) -> None:
+        if isinstance(read, DicomExam):
+            self._ask(read)
+            return
         case, exam, limits, mark = read
         self.close_case()
         source = self._session.source
@@ -223,6 +226,16 @@ class OpenPanel(QWidget):
         show_exam(self._viewer, exam, instead_of=leaving, limits=limits, mark=mark)
         self._session.keep_dicom(exam.case_id, case.dicom)
         self.opened.emit(exam)
+        self._refresh()
+
+    def _ask(self, exam: DicomExam) -> None:
+        """Ask in the table which series is which phase: the pixels contradict the headers."""
+        case = self._case
+        if case is not None:
+            asked = formats.dicom_case(exam, case.spacing_mm)
+            self._cases = [asked if one is case else one for one in self._cases]
+            self._case = asked
+            self.series.setValue(exam)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -237,11 +250,14 @@ _Read = tuple[CaseFiles, Exam, tuple[float, float], str]
 """A case and its exam, with the intensity window and fingerprint to show it."""
 
 
-def _reading_case(case: CaseFiles) -> Job[_Read]:
+def _reading_case(case: CaseFiles) -> Job[_Read | DicomExam]:
     # napari's first thumbnail loads it; here, in a thread, it holds no window.
     import scipy.ndimage  # noqa: F401
 
-    exam = yield from formats.reading_exam(case)
+    try:
+        exam = yield from formats.reading_exam(case)
+    except PhasesDoubted as doubt:
+        return doubt.exam
     yield Progress("Preparing the image", 0, 0)
     limits = grey_window(exam)
     yield Progress("Preparing the image", 0, 0)

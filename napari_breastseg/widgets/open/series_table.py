@@ -107,9 +107,9 @@ class SeriesTable(QWidget):
                 self.table.setItem(2 * place + line, column, item)
             self.table.setSpan(2 * place + 1, 0, 1, len(_COLUMNS))
             field = QComboBox()
-            own = [row.role] if row.role and row.role not in choices else []
-            field.addItems(choices + own)
-            field.setCurrentText(row.role or LEFT_OUT)
+            role = row.role or row.proposed or LEFT_OUT
+            field.addItems(choices + ([] if role in choices else [role]))
+            field.setCurrentText(role)
             field.setMaximumHeight(field.sizeHint().height())
             field.setProperty("help", "The phase this series is read as")
             problem = row.stack.problem
