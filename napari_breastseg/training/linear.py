@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = ["fitted", "logistic"]
 
-NEWTON_STEPS = 8
+NEWTON_STEPS = 25
 
 
 def logistic(values: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -54,11 +54,27 @@ def fitted(
     penalty = pull * spread**2
     penalty[-1] = 0.01 * pull
     weights = prior.astype(np.float64).copy()
+
+    def cost(tried: NDArray[np.float64]) -> float:
+        margin = np.where(is_tumor, -1.0, 1.0) * (x @ tried)
+        loss = np.logaddexp(0.0, margin).mean()
+        return float(loss + 0.5 * (penalty * (tried - prior) ** 2).sum())
+
+    now = cost(weights)
     for _ in range(NEWTON_STEPS):
         p = logistic(x @ weights).astype(np.float64)
         slope = x.T @ (p - is_tumor) / len(x) + penalty * (weights - prior)
         curve = (x * (p * (1 - p))[:, None]).T @ x / len(x) + np.diag(penalty + 1e-9)
         step = np.linalg.solve(curve, slope)
-        # A full step from far away may overshoot.
-        weights -= step * min(1.0, 5.0 / max(float(np.abs(step * spread).max()), 1e-9))
+        # Far from the minimum a whole step goes too far.
+        for _ in range(10):
+            tried = cost(weights - step)
+            if tried <= now:
+                break
+            step /= 2
+        else:
+            break
+        weights, before, now = weights - step, now, tried
+        if before - now < 1e-5:
+            break
     return weights
