@@ -15,7 +15,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -32,11 +31,9 @@ from ..predict.devices import choose_device
 from ..predict.prediction import Prediction, predict
 from .cases import TrainingCase
 from .corrections import Corrections, Redraft, changed_slices
+from .exam_steps import ExamLearning, learn
 from .exam_view import ExamView, boxes_around
 from .linear import fitted, logistic
-from .loss import segmentation_loss
-from .patches import PatchSource, make_batch
-from .steps import keep_norm_statistics
 
 if TYPE_CHECKING:
     import torch
@@ -56,22 +53,6 @@ MOST_SAMPLES = 20_000
 """Voxels of a box in the regression."""
 
 _DRAFTING = "Drafting again"
-
-
-@dataclass(frozen=True)
-class ExamLearning:
-    """How an exam learns."""
-
-    steps: int = 30
-    batch_size: int = 4
-    learning_rate: float = 1e-3
-    patch_px: int = 160
-    lesion_fraction: float = 0.7
-    gain: float = 0.15
-    """Brightness is changed by up to this share."""
-
-    pull: float = 1e-3
-    """See `linear.fitted`."""
 
 
 def can_learn(spec: ModelSpec) -> bool:
@@ -215,7 +196,11 @@ class ExamLearner:
         boxes = self._boxes(corrections)
         device = choose_device(self._device_name)
         network = deepcopy(self._checkpoint.network)
-        yield from self._learn(network, corrections, boxes, device)
+        cases = [
+            self._case(number, one, of_exam)
+            for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True))
+        ]
+        yield from learn(network, self._checkpoint.spec, cases, self.how, device)
         network = folded(network)
 
         def compute(batch: torch.Tensor) -> torch.Tensor:
@@ -296,44 +281,6 @@ class ExamLearner:
                 ys.append(labels[at] == TUMOR)
         return np.concatenate(xs), np.concatenate(ys)
 
-    def _learn(
-        self,
-        network: torch.nn.Module,
-        corrections: Sequence[Corrections],
-        boxes: Sequence[Sequence[Region]],
-        device: torch.device,
-    ) -> Job[None]:
-        """Change a copy of the network so that it gives what the reader corrected."""
-        import torch
-
-        how, spec = self.how, self._checkpoint.spec
-        layout = place(network.train(), device, 2)
-        keep_norm_statistics(network)
-        optimizer = torch.optim.AdamW(network.parameters(), lr=how.learning_rate)
-        cases = [
-            self._case(number, one, of_exam)
-            for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True))
-        ]
-        source = PatchSource(cases, self._patch(), how.lesion_fraction)
-        vary = _FlipsAndBrightness(how.gain)
-        for step in range(how.steps):
-            yield Progress("Learning from the corrections", step, how.steps)
-            inputs, labels = make_batch(
-                source, vary, spec, samples=range(how.batch_size), seed=0, step=step
-            )
-            optimizer.zero_grad(set_to_none=True)
-            logits = network(inputs.to(device, memory_format=layout)).float()
-            segmentation_loss(logits, labels.to(device)).backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-        yield Progress("Learning from the corrections", how.steps, how.steps)
-
-    def _patch(self) -> tuple[int, int, int]:
-        spec = self._checkpoint.spec
-        largest = max(max(view.working_shape[1:]) for view in self._views)
-        side = min(self.how.patch_px, spec.divisor * -(-largest // spec.divisor))
-        return 1 + 2 * spec.context_slices, side, side
-
     def _case(self, number: int, corrections: Corrections, boxes: Sequence[Region]) -> TrainingCase:
         """What an exam's patches are cut from: corrected slices, and background it was sure of."""
         exam, view, draft = self.exams[number], self._views[number], self._drafts[number]
@@ -365,6 +312,8 @@ class ExamLearner:
             kept = one.is_kept()
             is_volume = self.exams[number].grid.shape[0] > 1
             for box in of_exam:
+                if kept[box].all():
+                    continue
                 found = yield from probability(number, box)
                 found = self._views[number].joined(found)
                 values[box] = found
@@ -377,28 +326,6 @@ class ExamLearner:
         return tuple(
             Redraft(Volume(values, label_map.grid), label_map, changed, seconds, stage, learned)
             for values, label_map, changed in parts
-        )
-
-
-class _FlipsAndBrightness:
-    """Patches mirrored both ways and made brighter or darker: what thirty steps have time for."""
-
-    def __init__(self, gain: float) -> None:
-        self.gain = gain
-
-    def __call__(
-        self, phases: NDArray[np.float32], labels: NDArray[np.uint8], seed: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        import torch
-
-        rng = np.random.default_rng(seed)
-        for axis in (-1, -2):
-            if rng.random() < 0.5:
-                phases, labels = np.flip(phases, axis), np.flip(labels, axis)
-        phases = phases * np.float32(1 + rng.uniform(-self.gain, self.gain))
-        return (
-            torch.from_numpy(np.ascontiguousarray(phases)),
-            torch.from_numpy(np.ascontiguousarray(labels)).long(),
         )
 
 
