@@ -87,13 +87,12 @@ def done_row(
     probability: Path | None,
     times_s: Any,
     report: LesionReport | None = None,
-    predicted_dice: float | None = None,
 ) -> dict[str, Any]:
     """The row of a segmented case; the report of its mask says where its findings lie."""
     grid = prediction.label_map.grid
     voxels = int(prediction.label_map.tumor.sum())
     findings = prediction.findings
-    row = {
+    return {
         "case_id": case.case_id,
         "status": "done",
         "source": source,
@@ -114,7 +113,6 @@ def done_row(
         "breasts_only": prediction.breasts is not None,
         "site_share": prediction.site_share,
     }
-    return row if predicted_dice is None else {**row, "predicted_dice": round(predicted_dice, 4)}
 
 
 def failed_row(case_id: str | None, source: str | list[str], error: InputError) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ..core.errors import InputError, StorageError
 from ._choices import Device, Model, Phases, Threshold, load_model, model_folder, phase_list
 from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
 from ._results import ShowPaths, done_row, failed_row, source_of, write_csv
+from ._segmented import corrected_masks, redrafting, segmenting, slice_numbers
 
 PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
 
@@ -53,6 +54,21 @@ def predict(
             show_default=False,
         ),
     ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Corrected mask of the exam, or a folder of masks called after the exams: what "
+            "was not reviewed is drafted again from it. Single slices of one run count as one "
+            "patient's and learn from each other.",
+        ),
+    ] = None,
+    reviewed: Annotated[
+        str | None,
+        typer.Option(
+            help="Slices of the mask of --like that are right, such as 12,14-16, counted from 1 "
+            "\\[default: all that it does not mark as 2, not reviewed]"
+        ),
+    ] = None,
     csv: Annotated[
         Path | None, typer.Option(help="CSV file to write too, one row for each finding shown.")
     ] = None,
@@ -65,25 +81,36 @@ def predict(
 ) -> None:
     """Segment exams and write one mask per case."""
     from ..lesions import measure_lesions
-    from ..predict.prediction import predict as predict_exam
-    from ..predict.uncertainty import load_members, predict_uncertain
+    from ..predict.uncertainty import load_members
 
+    if like and uncertainty:
+        raise InputError(
+            "Expected --like or --uncertainty",
+            "found both",
+            "Leave one out: a redraft has no estimate of its own",
+        )
     planned, bad_inputs = _plan(
         exams, output, phase_list(phases), stack, csv=csv, show_paths=show_paths, quiet=as_json
     )
     members = load_members(model_folder(model)) if uncertainty else [load_model(model)]
     checkpoint = members[0]
     how: dict[str, Any] = {"device": device, "threshold": threshold, "breasts_only": breasts}
+    cases = [one.case for one in planned]
+    if like:
+        masks = corrected_masks(like, cases)
+        _require_kept([one.mask for one in planned], masks)
+        numbers = None if reviewed is None else slice_numbers(reviewed)
+        made = redrafting(checkpoint, cases, masks, how, reviewed=numbers, quiet=as_json)
+    else:
+        made = segmenting(members, cases, how, uncertainty=uncertainty, quiet=as_json)
+    outputs = {one.case.case_id: one for one in planned}
     results: list[dict[str, Any]] = []
-    for case in planned:
+    for files, outcome in made:
+        case = outputs[files.case_id]
         try:
-            exam = run(formats.reading_exam(case.case), quiet=as_json)
-            expected = None
-            if uncertainty:
-                answer = run(predict_uncertain(members, exam, **how), quiet=as_json)
-                prediction, expected = answer.prediction, answer.predicted_dice
-            else:
-                prediction = run(predict_exam(checkpoint, exam, **how), quiet=as_json)
+            if isinstance(outcome, InputError):
+                raise outcome
+            exam, prediction = outcome.exam, outcome.prediction
             report = None
             if prediction.findings is not None and (as_json or csv is not None):
                 job = measure_lesions(
@@ -102,18 +129,16 @@ def predict(
             show_error(error)
             results.append(failed_row(case.case.case_id, case.source, error))
             continue
-        results.append(
-            done_row(
-                case.case,
-                prediction,
-                source=case.source,
-                mask=case.mask,
-                probability=case.probability if prob else None,
-                times_s=exam.times_s,
-                report=report,
-                predicted_dice=expected,
-            )
+        row = done_row(
+            case.case,
+            prediction,
+            source=case.source,
+            mask=case.mask,
+            probability=case.probability if prob else None,
+            times_s=exam.times_s,
+            report=report,
         )
+        results.append({**row, **outcome.told})
     failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)
     for given, source, reason in bad_inputs:
         results.append({**failed_row(None, source, reason), "input": given})
@@ -212,6 +237,18 @@ def _plan(
             "Choose another file name",
         )
     return list(planned.values()), bad_inputs
+
+
+def _require_kept(outputs: list[Path], masks: dict[str, Path]) -> None:
+    """Raise InputError if an output would replace a corrected mask."""
+    corrected = {mask.resolve() for mask in masks.values()}
+    for output in outputs:
+        if output.resolve() in corrected:
+            raise InputError(
+                "Expected an --output folder in which no corrected mask would be overwritten",
+                f"found {output}, which --like gives",
+                "Choose another --output folder",
+            )
 
 
 def _tumor_size(row: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ Plain values: imports no torch, no Qt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,8 +49,27 @@ class Corrections:
             )
 
     @classmethod
-    def of_mask(cls, label_map: LabelMap) -> Corrections:
-        """Corrections that a mask on disk tells: whatever is not `ignore` is the reader's.
+    def of_mask(
+        cls,
+        label_map: LabelMap,
+        draft: LabelMap | None = None,
+        reviewed: Sequence[int] | None = None,
+    ) -> Corrections:
+        """Corrections that a mask on disk tells.
+
+        Parameters
+        ----------
+        label_map : LabelMap
+            0 no tumor, 1 tumor, 2 not reviewed.
+        draft : LabelMap, optional
+            What is marked where nothing was reviewed.
+        reviewed : sequence of int, optional
+            Slices of the mask that are right, from 0; by default all that is not `ignore`.
+
+        Raises
+        ------
+        InputError
+            If there is no such slice.
 
         Examples
         --------
@@ -59,12 +79,25 @@ class Corrections:
         array([ True, False])
         """
         is_known = label_map.data != IGNORE
-        return cls(label_map.data, is_known, np.array([plane.any() for plane in is_known]))
+        if reviewed is not None:
+            depth = len(is_known)
+            outside = [z + 1 for z in reviewed if not 0 <= z < depth]
+            if outside:
+                raise InputError(
+                    f"Expected reviewed slices from 1 to {depth}",
+                    f"found slice {outside[0]}",
+                    "Count slices from 1, in the order of the file",
+                )
+            is_known[[z for z in range(depth) if z not in set(reviewed)]] = False
+        elsewhere = np.uint8(0) if draft is None else draft.data
+        labels = np.where(is_known, label_map.data, elsewhere).astype(np.uint8)
+        return cls(labels, is_known, np.array([plane.all() for plane in is_known]))
 
     @classmethod
-    def nothing(cls, shape: tuple[int, int, int]) -> Corrections:
-        """No corrections, as of a slice that is to be drafted from other slices' corrections."""
-        return cls(np.zeros(shape, np.uint8), np.zeros(shape, bool), np.zeros(shape[0], bool))
+    def nothing(cls, draft: LabelMap) -> Corrections:
+        """No corrections, as of a slice that is to be drafted again from those of others."""
+        shape = draft.grid.shape
+        return cls(draft.data, np.zeros(shape, bool), np.zeros(shape[0], bool))
 
     @property
     def tumor(self) -> NDArray[np.bool_]:

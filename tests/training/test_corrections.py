@@ -34,9 +34,23 @@ def test_touched_voxels_and_reviewed_slices_are_kept() -> None:
 def test_slices_not_reviewed_in_a_mask_on_disk_teach_nothing() -> None:
     labels = np.array([[[0, 1]], [[2, 2]], [[0, 2]]], np.uint8)
     corrections = Corrections.of_mask(LabelMap(labels, Grid((3, 1, 2))))
-    assert corrections.reviewed.tolist() == [True, False, True]
+    assert corrections.reviewed.tolist() == [True, False, False]
     assert corrections.known().tolist() == labels.tolist()
     assert corrections.tumor.sum() == 1
+
+
+def test_what_nobody_reviewed_stands_as_it_was_drafted() -> None:
+    grid = Grid((2, 1, 2))
+    mask, draft = np.array([[[0, 1]], [[2, 2]]], np.uint8), np.ones((2, 1, 2), np.uint8)
+    corrections = Corrections.of_mask(LabelMap(mask, grid), LabelMap(draft, grid))
+    assert corrections.labels.tolist() == [[[0, 1]], [[1, 1]]]
+
+
+def test_reviewed_slices_may_be_named() -> None:
+    mask = LabelMap(np.zeros((3, 1, 1), np.uint8), Grid((3, 1, 1)))
+    assert Corrections.of_mask(mask, reviewed=[1]).reviewed.tolist() == [False, True, False]
+    with pytest.raises(InputError, match="Expected reviewed slices from 1 to 3; found slice 4"):
+        Corrections.of_mask(mask, reviewed=[3])
 
 
 def test_arrays_of_different_masks_are_refused() -> None:
