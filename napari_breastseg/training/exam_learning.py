@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,31 +26,26 @@ from ..core.region import Region, whole
 from ..core.volume import IGNORE, TUMOR, Exam, LabelMap, Volume
 from ..imaging.preprocessing import prepare_labels
 from ..model.checkpoint import Checkpoint
-from ..model.unet import ModelSpec, folded, place
+from ..model.unet import ModelSpec, folded
 from ..predict.devices import choose_device
 from ..predict.prediction import Prediction, predict
 from .cases import TrainingCase
 from .corrections import Corrections, Redraft, changed_slices
+from .exam_features import ExamFeatures, own_weights, weights_of
 from .exam_steps import ExamLearning, learn
 from .exam_view import ExamView, boxes_around
-from .linear import fitted, logistic
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["ExamLearner", "ExamLearning", "can_learn"]
 
-AROUND_MM = (10.0, 8.0, 8.0)
-"""How far (z, y, x) around what is marked the exam is drafted again."""
-
-AROUND_CORRECTED_MM = (30.0, 12.0, 12.0)
-"""The same, around what the reader marked: the draft may have missed most of a lesion."""
+AROUND_MM = (15.0, 12.0, 12.0)
+"""How far (z, y, x) around what is marked the exam is drafted again: with every redraft a lesion
+may grow so far, and no more."""
 
 BACKGROUND = 0.02
 """Where the first draft is this sure, and nothing is marked near, is background to keep."""
-
-MOST_SAMPLES = 20_000
-"""Voxels of a box in the regression."""
 
 _DRAFTING = "Drafting again"
 
@@ -113,10 +108,9 @@ class ExamLearner:
         self.exams = tuple(exams)
         self.how = how or ExamLearning()
         self._checkpoint = checkpoint
-        self._device_name = device
+        self._device = choose_device(device)
         self._drafts: list[Prediction | None] = list(drafts or [None] * len(self.exams))
-        self._views: list[ExamView] = []
-        self._features: list[dict[str, NDArray[np.float16]]] = [{} for _ in self.exams]
+        self._features: list[ExamFeatures] = []
 
     @property
     def drafts(self) -> tuple[Prediction, ...]:
@@ -135,14 +129,16 @@ class ExamLearner:
         for number, exam in enumerate(self.exams):
             if self._drafts[number] is None:
                 self._drafts[number] = yield from predict(
-                    self._checkpoint, exam, device=self._device_name
+                    self._checkpoint, exam, device=str(self._device)
                 )
-        for exam in self.exams[len(self._views) :]:
-            yield Progress("Preparing", len(self._views), len(self.exams))
-            self._views.append(ExamView.of(exam, self._checkpoint.spec, self._checkpoint.info.name))
-        for number, draft in enumerate(self.drafts):
-            boxes = _boxes(self.exams[number], draft.label_map.tumor, None)
-            yield from self._look(number, boxes)
+        for exam, draft in list(zip(self.exams, self.drafts, strict=True))[len(self._features) :]:
+            yield Progress("Preparing", len(self._features), len(self.exams))
+            features = ExamFeatures(
+                ExamView.of(exam, self._checkpoint.spec, self._checkpoint.info.name)
+            )
+            self._features.append(features)
+            boxes = _boxes(exam, draft.label_map.tumor)
+            yield from features.look(self._checkpoint.fast_network, boxes, self._device)
 
     def quick(self, corrections: Sequence[Corrections]) -> Job[tuple[Redraft, ...]]:
         """Draft again from the features, within half a second once prepared.
@@ -170,18 +166,15 @@ class ExamLearner:
         self._require_something(corrections)
         yield from self.prepare()
         boxes = self._boxes(corrections)
-        for number, of_exam in enumerate(boxes):
-            yield from self._look(number, of_exam)
-        prior = self._prior()
-        x, y = self._samples(corrections, boxes)
-        weights = fitted(x, y, prior, self.how.pull) if len(x) else prior
+        network = self._checkpoint.fast_network
+        for features, of_exam in zip(self._features, boxes, strict=True):
+            yield from features.look(network, of_exam, self._device)
+        prior = own_weights(self._checkpoint.network, self._features[0].view)
+        weights = weights_of(self._features, corrections, boxes, prior, self.how.pull)
 
         def probability(number: int, box: Region) -> Job[NDArray[np.float32]]:
             yield Progress(_DRAFTING, number, len(self.exams))
-            features = self._features[number][str(box)]
-            return logistic(
-                np.tensordot(weights[:-1].astype(np.float32), features, 1) + weights[-1]
-            )
+            return self._features[number].probability(weights, box)
 
         return (yield from self._redrafted(corrections, boxes, probability, "features", started))
 
@@ -194,13 +187,12 @@ class ExamLearner:
         self._require_something(corrections)
         yield from self.prepare()
         boxes = self._boxes(corrections)
-        device = choose_device(self._device_name)
         network = deepcopy(self._checkpoint.network)
         cases = [
             self._case(number, one, of_exam)
             for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True))
         ]
-        yield from learn(network, self._checkpoint.spec, cases, self.how, device)
+        yield from learn(network, self._checkpoint.spec, cases, self.how, self._device)
         network = folded(network)
 
         def compute(batch: torch.Tensor) -> torch.Tensor:
@@ -208,8 +200,8 @@ class ExamLearner:
             return tumor
 
         def probability(number: int, box: Region) -> Job[NDArray[np.float32]]:
-            view = self._views[number]
-            seen = yield from view.look(compute, box, device, _DRAFTING, each=False)
+            view = self._features[number].view
+            seen = yield from view.look(compute, box, self._device, _DRAFTING, each=False)
             return cast("NDArray[np.float32]", seen[0].numpy())
 
         return (yield from self._redrafted(corrections, boxes, probability, "adapted", started))
@@ -227,64 +219,11 @@ class ExamLearner:
             )
 
     def _boxes(self, corrections: Sequence[Corrections]) -> list[list[Region]]:
-        return [
-            _boxes(exam, one.tumor, one) for exam, one in zip(self.exams, corrections, strict=True)
-        ]
-
-    def _look(self, number: int, boxes: Sequence[Region]) -> Job[None]:
-        """Keep the features of boxes that have none yet."""
-        from torch.nn.functional import interpolate
-
-        network: Any
-        network, kept = self._checkpoint.fast_network, self._features[number]
-        device = choose_device(self._device_name)
-        place(network, device, 2)
-
-        def compute(batch: torch.Tensor) -> torch.Tensor:
-            seen: torch.Tensor = network.features(batch).float()
-            # After a stem that halves, the head brings them up.
-            size = batch.shape[2:]
-            return seen if seen.shape[2:] == size else interpolate(seen, size=size, mode="bilinear")
-
-        for box in boxes:
-            if str(box) in kept:
-                continue
-            view, stage = self._views[number], "Looking at the findings"
-            seen = yield from view.look(compute, box, device, stage, each=True)
-            kept[str(box)] = seen.numpy().astype(np.float16)
-
-    def _prior(self) -> NDArray[np.float64]:
-        """Weights of the network's own last layer: of tumor, less those of background."""
-        network: Any = self._checkpoint.network
-        conv = network.head[0].conv
-        weight = conv.weight.detach().cpu().double().flatten(1).numpy()
-        bias = conv.bias.detach().cpu().double().numpy()
-        times = len(self._views[0].views)
-        own = weight[TUMOR] - weight[0]
-        return np.append(np.tile(own / times, times), bias[TUMOR] - bias[0])
-
-    def _samples(
-        self, corrections: Sequence[Corrections], boxes: Sequence[Sequence[Region]]
-    ) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-        """Features (N, F) of known voxels, and whether each is tumor."""
-        xs, ys = [], []
-        rng = np.random.default_rng(0)
-        for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True)):
-            known = one.known()
-            for box in of_exam:
-                labels = known[box].ravel()
-                at = np.flatnonzero(labels != IGNORE)
-                if len(at) > MOST_SAMPLES:
-                    at = rng.choice(at, MOST_SAMPLES, replace=False)
-                features = self._features[number][str(box)]
-                xs.append(features.reshape(len(features), -1)[:, at].T)
-                ys.append(labels[at] == TUMOR)
-        return np.concatenate(xs), np.concatenate(ys)
+        return [_boxes(exam, one.tumor) for exam, one in zip(self.exams, corrections, strict=True)]
 
     def _case(self, number: int, corrections: Corrections, boxes: Sequence[Region]) -> TrainingCase:
         """What an exam's patches are cut from: corrected slices, and background it was sure of."""
-        exam, view, draft = self.exams[number], self._views[number], self._drafts[number]
-        assert draft is not None  # `prepare` made it
+        exam, view, draft = self.exams[number], self._features[number].view, self.drafts[number]
         known = corrections.known()
         if exam.grid.shape[0] > 1:
             sure = np.asarray(draft.probability.data) < BACKGROUND
@@ -315,7 +254,7 @@ class ExamLearner:
                 if kept[box].all():
                     continue
                 found = yield from probability(number, box)
-                found = self._views[number].joined(found)
+                found = self._features[number].view.joined(found)
                 values[box] = found
                 is_tumor = np.where(kept[box], one.tumor[box], found >= 0.5)
                 tumor[box] = _joined_to(is_tumor, one.tumor[box]) if is_volume else is_tumor
@@ -329,15 +268,11 @@ class ExamLearner:
         )
 
 
-def _boxes(exam: Exam, tumor: NDArray[np.bool_], corrections: Corrections | None) -> list[Region]:
+def _boxes(exam: Exam, tumor: NDArray[np.bool_]) -> list[Region]:
     """Where an exam is drafted again: around what is marked; all of slices of unknown size."""
     if exam.grid.shape[0] == 1 or not exam.grid.has_spacing:
         return [whole(exam)]
-    boxes = boxes_around(tumor, exam, AROUND_MM)
-    if corrections is not None:
-        own = tumor & corrections.is_kept()
-        boxes += [box for box in boxes_around(own, exam, AROUND_CORRECTED_MM) if box not in boxes]
-    return boxes
+    return boxes_around(tumor, exam, AROUND_MM)
 
 
 def _joined_to(is_tumor: NDArray[np.bool_], before: NDArray[np.bool_]) -> NDArray[np.bool_]:

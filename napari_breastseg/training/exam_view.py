@@ -32,6 +32,9 @@ FIELD_MM = 25.0
 BATCH_PIXELS = 200_000
 """Pixels of one pass: keeps canceling within a fraction of a second."""
 
+_ROUNDED = (4, 8, 8)
+"""Bounds of boxes (z, y, x) are multiples of these."""
+
 Compute = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
@@ -186,8 +189,18 @@ def boxes_around(
         moved = [
             slice(p.start + t.start, p.stop + t.start) for p, t in zip(found, tight, strict=True)
         ]
-        boxes.append(widened((moved[0], moved[1], moved[2]), marks.shape, steps))
+        wide = widened((moved[0], moved[1], moved[2]), marks.shape, steps)
+        boxes.append(_rounded(wide, marks.shape))
     return merged(boxes)
+
+
+def _rounded(box: Region, shape: tuple[int, ...]) -> Region:
+    """A box with bounds that stay when what it was drawn around changes a little."""
+    z, y, x = (
+        slice(part.start // step * step, min(size, -(-part.stop // step) * step))
+        for part, size, step in zip(box, shape, _ROUNDED, strict=True)
+    )
+    return z, y, x
 
 
 def merged(boxes: Sequence[Region]) -> list[Region]:
