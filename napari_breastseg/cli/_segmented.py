@@ -197,7 +197,7 @@ def _together(
     exams = [exam for _, exam, _ in members]
     drafts = [run(predict(checkpoint, exam, **how), quiet=quiet) for exam in exams]
     corrections: list[Corrections] = [
-        Corrections.nothing(draft.label_map)
+        Corrections.nothing(draft.label_map.grid.shape, draft.label_map)
         if mask is None
         else Corrections.of_mask(mask, draft.label_map, reviewed)
         for (_, _, mask), draft in zip(members, drafts, strict=True)

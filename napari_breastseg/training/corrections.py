@@ -94,10 +94,10 @@ class Corrections:
         return cls(labels, is_known, np.array([plane.all() for plane in is_known]))
 
     @classmethod
-    def nothing(cls, draft: LabelMap) -> Corrections:
+    def nothing(cls, shape: tuple[int, int, int], draft: LabelMap | None = None) -> Corrections:
         """No corrections, as of a slice that is to be drafted again from those of others."""
-        shape = draft.grid.shape
-        return cls(draft.data, np.zeros(shape, bool), np.zeros(shape[0], bool))
+        labels = np.zeros(shape, np.uint8) if draft is None else draft.data
+        return cls(labels, np.zeros(shape, bool), np.zeros(shape[0], bool))
 
     @property
     def tumor(self) -> NDArray[np.bool_]:
