@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import InputError
+from ..dataset import Dataset
 from ..registry.models import Registry
+from ._console import say
 
 if TYPE_CHECKING:
     from ..model.checkpoint import Checkpoint
@@ -23,6 +25,7 @@ __all__ = [
     "label_list",
     "load_model",
     "model_folder",
+    "open_dataset",
     "phase_list",
 ]
 
@@ -71,6 +74,14 @@ def label_list(labels: str | None) -> frozenset[int] | None:
             "Give for example --tumor-label 2, or --tumor-label 1,2",
         )
     return frozenset(map(int, parts))
+
+
+def open_dataset(folder: Path, *, may_create: bool = False) -> Dataset:
+    """The dataset in a folder, after saying on stderr which of its cases need a look."""
+    dataset = Dataset.open_or_create(folder) if may_create else Dataset.open(folder)
+    for note in dataset.notes():
+        say(f"note: {note}")
+    return dataset
 
 
 def model_folder(model: str | None) -> Path:

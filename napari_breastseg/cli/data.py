@@ -19,6 +19,7 @@ from ._choices import (
     TumorLabels,
     label_list,
     model_folder,
+    open_dataset,
     phase_list,
 )
 from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
@@ -132,7 +133,7 @@ def add(
             "'dataset import'",
         )
     tumor = label_list(tumor_label)
-    opened = Dataset.open_or_create(dataset)
+    opened = open_dataset(dataset, may_create=True)
     for case in cases:
         try:
             exam = run(formats.reading_exam(case), quiet=as_json)
@@ -167,10 +168,21 @@ def check(
     repair: Annotated[
         bool, typer.Option("--repair", help="Rebuild derived files and remove leftovers.")
     ] = False,
+    accept_changed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="READER",
+            help="Accept the masks that another program changed in labelsTr, as this reader's.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find missing, changed and inconsistent files."""
-    findings = Dataset.open(dataset).check(repair=repair)
+    opened = Dataset.open(dataset)
+    if accept_changed is not None:
+        for case_id in opened.accept_changed(accept_changed):
+            say(f"Accepted the changed mask of case {case_id}")
+    findings = opened.check(repair=repair)
     if as_json:
         print_json({"findings": [vars(finding) for finding in findings]})
     elif not findings:
@@ -247,7 +259,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Export accepted cases for other tools; with nnunet, locked patients become test cases."""
-    made = run(Dataset.open(dataset).export(destination, format), quiet=as_json)
+    made = run(open_dataset(dataset).export(destination, format), quiet=as_json)
     if as_json:
         print_json({"folder": str(made)})
     else:
@@ -284,7 +296,7 @@ def draft(
     from ..predict.uncertainty import load_members
 
     members = load_members(model_folder(model))
-    result = run(draft_cases(Dataset.open(dataset), members, device=device), quiet=as_json)
+    result = run(draft_cases(open_dataset(dataset), members, device=device), quiet=as_json)
     rows = sorted(result.predicted_dice.items(), key=lambda row: row[1])
     if as_json:
         print_json(

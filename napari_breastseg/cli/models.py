@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..dataset import Dataset
 from ..registry.models import Registry
 from ..registry.promotion import promote as promote_judged
-from ._choices import Device, Phases, model_folder, phase_list
+from ._choices import Device, Phases, model_folder, open_dataset, phase_list
 from ._console import AsJson, print_json, print_table, run
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def promote(
         else:
             typer.echo(f"Set {entry.name} as default without the check")
         return
-    opened = [Dataset.open(folder) for folder in dataset]
+    opened = [open_dataset(folder) for folder in dataset]
     job = promote_judged(Registry(), name, opened, device=device, force=force)
     promotion = run(job, quiet=as_json)
     if as_json:

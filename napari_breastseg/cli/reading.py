@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core.errors import InputError
-from ..dataset import Dataset
+from ._choices import open_dataset
 from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
 
 __all__ = ["agreement", "ask", "consensus"]
@@ -20,7 +20,7 @@ Cases = Annotated[list[str], typer.Argument(metavar="CASE...", help="Case ids.")
 
 def ask(dataset: Folder, cases: Cases, as_json: AsJson = False) -> None:
     """Ask for a second read of accepted cases, blinded to the first."""
-    reads = Dataset.open(dataset).reads
+    reads = open_dataset(dataset).reads
     _each(cases, lambda case_id: reads.ask(case_id), "asked", as_json)
 
 
@@ -41,7 +41,7 @@ def consensus(
             f"found {method}",
             "Choose one of them",
         )
-    opened = Dataset.open(dataset)
+    opened = open_dataset(dataset)
     _each(cases, lambda c: propose_consensus(opened, c, Method(method)), "drafted", as_json)
 
 
@@ -49,7 +49,7 @@ def agreement(dataset: Folder, as_json: AsJson = False) -> None:
     """Compare the readers of each case, and the model with them."""
     from ..scoring.agreement import agreement as comparing
 
-    found = run(comparing(Dataset.open(dataset)), quiet=as_json)
+    found = run(comparing(open_dataset(dataset)), quiet=as_json)
     if as_json:
         print_json(asdict(found))
         return

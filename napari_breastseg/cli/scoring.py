@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..dataset import Dataset
-from ._choices import Device, Model, Threshold, load_model
+from ._choices import Device, Model, Threshold, load_model, open_dataset
 from ._console import AsJson, print_json, print_table, run, say
 
 
@@ -39,7 +38,7 @@ def evaluate(
     checkpoint = load_model(model)
     result = run(
         evaluate_dataset(
-            Dataset.open(dataset),
+            open_dataset(dataset),
             checkpoint.info,
             lambda exam: predict(checkpoint, exam, device=device, threshold=threshold),
             split=split,

@@ -15,7 +15,7 @@ from ..dataset import Dataset
 from ..registry.models import Registry
 from ..registry.promotion import lone_training, new_cases, registered
 from ..registry.promotion import promote as promote_judged
-from ._choices import Device, load_model
+from ._choices import Device, load_model, open_dataset
 from ._console import AsJson, print_json, run
 
 
@@ -84,7 +84,7 @@ def train(
     from ..training.ranks import rank_of_environment
 
     is_first = rank_of_environment() == 0  # of the processes that torchrun started, one speaks
-    opened = [Dataset.open(folder) for folder in datasets]
+    opened = [open_dataset(folder) for folder in datasets]
     if if_new is not None and (reason := _why_not_due(context, opened, if_new)):
         if as_json:
             print_json({"folder": None, "not_trained": reason})

@@ -21,12 +21,13 @@ from ..core.volume import BACKGROUND, TUMOR
 from .derived import LABELS, splits, test_cases, training_cases
 from .effort import effort, effort_by_model
 from .layout import FILE_ENDING, sha256
-from .masks import on_grid, require_labels
+from .masks import CHANGED_FIX, on_grid, require_labels, unfinished_path
 from .read_files import read_findings
 from .records import FOLDS, CaseRecord, Status
 from .store import Store
+from .unreadable import Unreadable
 
-__all__ = ["Finding", "Severity", "check", "status"]
+__all__ = ["Finding", "Severity", "check", "status", "store_notes"]
 
 ENOUGH_LOCKED = 5
 """Locked patients below which a model cannot be judged."""
@@ -57,10 +58,8 @@ def check(store: Store, repair: bool) -> list[Finding]:
     """Everything wrong with the folder, errors first; see `Dataset.check`."""
     findings = list(_leftover_findings(store, repair))
     records, unreadable = store.read_all()
-    for case_id in unreadable:
-        findings.append(
-            _error("unreadable_record", case_id, "its record is damaged or of a newer version")
-        )
+    for one in unreadable:
+        findings.append(_error("unreadable_record", one.case_id, f"its record was {one.reason}"))
     for record in records:
         findings.extend(_case_findings(store, record))
     findings.extend(_orphan_findings(store, records, unreadable))
@@ -132,7 +131,8 @@ def _file_findings(
         yield _error(
             "hash_mismatch",
             record.case_id,
-            f"{what} is not the file that was recorded; somebody changed it",
+            f"{what} is not the file that was recorded; another program changed it"
+            + (f". {CHANGED_FIX}" if path.parent.name == "labelsTr" else ""),
         )
 
 
@@ -170,7 +170,7 @@ def _mask_findings(
 
 
 def _orphan_findings(
-    store: Store, records: list[CaseRecord], unreadable: list[str]
+    store: Store, records: list[CaseRecord], unreadable: list[Unreadable]
 ) -> Iterator[Finding]:
     layout, folder = store.layout, store.layout.folder
     known: set[Path] = set()
@@ -189,8 +189,8 @@ def _orphan_findings(
             if path in known or path.name.startswith(".tmp-"):
                 continue
             if any(
-                path.name.startswith(case_id) or path.parent.name == case_id
-                for case_id in unreadable
+                path.name.startswith(one.case_id) or path.parent.name == one.case_id
+                for one in unreadable
             ):
                 continue
             where = path.relative_to(folder).as_posix()
@@ -246,6 +246,17 @@ def _error(what: str, case_id: str | None, message: str) -> Finding:
     )
 
 
+def store_notes(store: Store) -> list[str]:
+    """What to know before a dataset is used: cases left out, masks another program changed."""
+    records, left_out = store.read_all()
+    notes = [f"{one.describe()}." for one in left_out]
+    changed = [record.case_id for record in records if store.is_mask_changed(record)]
+    notes += [
+        f"Another program changed the mask of case {case_id}. {CHANGED_FIX}." for case_id in changed
+    ]
+    return notes
+
+
 def status(store: Store) -> dict[str, Any]:
     """Counts, folds, locks and what to know, ready for JSON; see `Dataset.status`."""
     records = store.cases()
@@ -260,7 +271,7 @@ def status(store: Store) -> dict[str, Any]:
         note = store.locks.holder(record.case_id)
         if note is not None:
             locks.append({"case_id": record.case_id, "owner": note.owner, "since": note.since})
-    notes = []
+    notes = store_notes(store)
     if len(trainable) == 1:
         notes.append("Only one patient to train on: training and validation use the same cases.")
     if testable < ENOUGH_LOCKED:
@@ -274,6 +285,7 @@ def status(store: Store) -> dict[str, Any]:
         "folder": str(store.layout.folder),
         "name": store.name,
         "channels": list(store.channels),
+        "left_out": {one.case_id: one.reason for one in store.left_out()},
         "cases": {"total": len(records)} | {s.value: by_status[s.value] for s in Status},
         "flag_reasons": dict(reasons),
         "patients": {
@@ -283,7 +295,7 @@ def status(store: Store) -> dict[str, Any]:
         },
         "splits": [{"train": len(split.train), "val": len(split.val)} for split in all_splits],
         "test_cases": len(test_cases(records)),
-        "autosaved": [r.case_id for r in records if store.layout.autosave(r.case_id).exists()],
+        "autosaved": [r.case_id for r in records if unfinished_path(store, r) is not None],
         "locks": locks,
         "effort": {
             "by_model": [asdict(row) for row in effort_by_model(costs)],

@@ -45,7 +45,8 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
             f"found files in {dest}",
             "Choose another folder; nothing was changed",
         )
-    records = store.cases()
+    # A mask that another program changed was accepted by nobody.
+    records = [record for record in store.cases() if not store.is_mask_changed(record)]
     training, testing = training_cases(records), test_cases(records)
     if not training and not (format == "bids" and testing):
         raise InputError(

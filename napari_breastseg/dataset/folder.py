@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.progress import Job
-from . import case_folder, checking, exporting, importing, opening
+from . import case_folder, checking, exporting, importing, lifecycle, opening
 from .cases import Cases
 from .derived import LABELS, Split, splits, test_cases
 from .worklist import WorklistRow, worklist
@@ -120,6 +120,24 @@ class Dataset(Cases):
     def status(self) -> dict[str, Any]:
         """Counts of cases and patients, folds, locks and what to know, ready for JSON."""
         return checking.status(self._store)
+
+    def notes(self) -> list[str]:
+        """Sentences on what to know before it is used: cases left out, masks changed outside."""
+        return checking.store_notes(self._store)
+
+    def changed_masks(self) -> frozenset[str]:
+        """Cases whose accepted mask's file another program has changed since.
+
+        Such a mask teaches nothing until a reader has accepted it.
+        """
+        return frozenset(r.case_id for r in self.cases() if self._store.is_mask_changed(r))
+
+    def accept_changed(self, reader: str) -> list[str]:
+        """Accept the masks that another program changed, as those of `reader`; their case ids."""
+        changed = sorted(self.changed_masks())
+        for case_id in changed:
+            lifecycle.accept_changed(self._store, case_id, reader)
+        return changed
 
     def splits(self) -> list[Split]:
         """Folds by patient over the accepted, unlocked cases, as in splits_final.json."""

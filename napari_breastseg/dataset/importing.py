@@ -21,7 +21,7 @@ from ..core.progress import Job, Progress
 from ..core.volume import Exam, Grid, LabelMap
 from .identifiers import require_case_id, require_pseudonym
 from .layout import sha256
-from .lifecycle import accept
+from .lifecycle import accept, require_no_unfinished
 from .new_case import IMPORTED, enter
 from .records import CaseRecord, Status
 from .staging import Review
@@ -255,6 +255,7 @@ def _import_again(
             + (" with a mask corrected here" if known.is_accepted else ""),
             "Open the case and correct it there, or import it under another case_id",
         )
+    require_no_unfinished(store, known, "to replace its imported mask")
     label_map = _read_mask(row.mask, known.case_id, known.grid.grid, tumor)
     review = Review(IMPORTED, label_map.reviewed_slices)
     accept(store, known.case_id, label_map, review, source_sha256=sources["mask"])

@@ -18,18 +18,20 @@ from ..core.atomic import storage_errors
 from ..core.errors import InputError
 from ..core.volume import LabelMap
 from ..lesions import Lesion
-from .masks import checked, read_label_map
+from .masks import checked, read_label_map, unfinished_path
 from .records import CaseRecord, FlagReason, LesionRecord, Status, WorkRecord
 from .staging import Review, stage_draft, stage_mask
 from .store import Store
 
 __all__ = [
     "accept",
+    "accept_changed",
     "autosave",
     "flag",
     "note_lesions",
     "note_work",
     "reopen",
+    "require_no_unfinished",
     "save_draft",
     "undo_accept",
     "withdraw",
@@ -73,9 +75,15 @@ def autosave(store: Store, case_id: str, label_map: LabelMap) -> CaseRecord:
             with storage_errors(path):
                 path.unlink(missing_ok=True)  # nothing is unfinished any more
             return record
-        formats.write_label_map(path, label_map)
+        update: dict[str, Any] = {"autosave_after": record.n_masks}
         if record.status in (Status.NEW, Status.DRAFTED):
-            record = store.commit(record.model_copy(update={"status": Status.IN_PROGRESS}))
+            update["status"] = Status.IN_PROGRESS
+        if any(getattr(record, name) != value for name, value in update.items()):
+            if unfinished_path(store, record) is None:  # left from before a mask was accepted
+                with storage_errors(path):
+                    path.unlink(missing_ok=True)
+            record = store.commit(record.model_copy(update=update))
+        formats.write_label_map(path, label_map)
         return record
 
 
@@ -105,6 +113,7 @@ def accept(
             "status": Status.ACCEPTED,
             "goes_on_from": None,
             "work": None,
+            "autosave_after": record.n_masks,  # whatever was autosaved until now is older
         }
         if review.findings:
             update["findings"] = review.findings
@@ -116,6 +125,26 @@ def accept(
         with storage_errors(layout.autosave(case_id)):
             layout.autosave(case_id).unlink(missing_ok=True)
         return record
+
+
+def accept_changed(store: Store, case_id: str, annotator: str) -> CaseRecord:
+    """Accept the mask of a case that another program changed, over the slices reviewed before."""
+    record = store.case(case_id)
+    require_no_unfinished(store, record, "to accept a changed mask of it")
+    changed = read_label_map(store.layout.label(case_id), record)
+    reviewed = None if record.accepted is None else record.accepted.reviewed_slices
+    return accept(store, case_id, changed, Review(annotator, reviewed))
+
+
+def require_no_unfinished(store: Store, record: CaseRecord, what: str) -> None:
+    """Raise InputError where `what` would throw a reader's unfinished work away."""
+    if unfinished_path(store, record) is not None:
+        raise InputError(
+            f"Expected no unfinished work on case {record.case_id}, {what}",
+            "found a reader's work that was never accepted",
+            "Open the case in the Correct tab and accept that work or take it back; nothing was "
+            "changed",
+        )
 
 
 def flag(store: Store, case_id: str, reason: FlagReason | str) -> CaseRecord:

@@ -16,6 +16,7 @@ from .records import CaseRecord
 from .store import Store
 
 __all__ = [
+    "CHANGED_FIX",
     "checked",
     "on_grid",
     "read_accepted",
@@ -24,7 +25,13 @@ __all__ = [
     "read_label_map",
     "read_unfinished",
     "require_labels",
+    "unfinished_path",
 ]
+
+CHANGED_FIX = (
+    "Open the case in the Correct tab, look at the mask and accept it, or restore the file; until "
+    "then nothing is learned from it"
+)
 
 
 def read_label_map(path: Path, record: CaseRecord) -> LabelMap:
@@ -38,7 +45,7 @@ def read_accepted(store: Store, record: CaseRecord) -> LabelMap:
     Raises
     ------
     InputError
-        When the case is not accepted.
+        When the case is not accepted, or the file is not what was accepted.
     """
     if not record.is_accepted:
         raise InputError(
@@ -46,26 +53,41 @@ def read_accepted(store: Store, record: CaseRecord) -> LabelMap:
             f"found status '{record.status.value}'",
             "Accept the case first, or choose an accepted one",
         )
+    if store.is_mask_changed(record):
+        raise InputError(
+            f"Expected the mask of case {record.case_id} as it was accepted",
+            "found that another program changed its file since",
+            CHANGED_FIX,
+        )
     return read_label_map(store.layout.label(record.case_id), record)
 
 
-def read_unfinished(store: Store, record: CaseRecord) -> LabelMap | None:
-    """Autosave of a case if it is newer than the accepted mask, else None."""
+def unfinished_path(store: Store, record: CaseRecord) -> Path | None:
+    """Autosave of a case if it is newer than the mask accepted last, else None."""
     path = store.layout.autosave(record.case_id)
     if not path.exists():
         return None
-    # The mask's own time: the record changes for other reasons too.
+    if record.autosave_after is not None:
+        return path if record.autosave_after >= record.n_masks else None
+    # Kept by an earlier version, without a counter: the files' times are all there is.
     label = store.layout.label(record.case_id)
     is_older = label.exists() and path.stat().st_mtime_ns <= label.stat().st_mtime_ns
-    if record.is_accepted and is_older:
-        return None
-    return read_label_map(path, record)
+    return None if record.is_accepted and is_older else path
+
+
+def read_unfinished(store: Store, record: CaseRecord) -> LabelMap | None:
+    """Autosave of a case if it is newer than the mask accepted last, else None."""
+    path = unfinished_path(store, record)
+    return None if path is None else read_label_map(path, record)
 
 
 def read_kept(store: Store, record: CaseRecord) -> LabelMap | None:
-    """The accepted mask, else the one a reopened case goes on from, else the draft, or None."""
+    """The accepted mask, else the one a reopened case goes on from, else the draft, or None.
+
+    A mask that another program changed is given as it is now, for a reader to look at.
+    """
     if record.is_accepted:
-        return read_accepted(store, record)
+        return read_label_map(store.layout.label(record.case_id), record)
     earlier = record.goes_on_from
     if earlier is None and record.draft is None and record.history:
         earlier = record.history[-1].history_file

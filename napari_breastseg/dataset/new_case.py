@@ -65,8 +65,11 @@ def enter(
                 _require_unused(store, case_id, patient_id)
                 if store.channels not in ((), channels):  # another program's case came first
                     _require_channels(store, exam, store.channels, case_id, written=channels)
-                roles = {r.patient_id: r.role for r in store.cases()}
-                update["role"] = roles.get(patient_id) or next_role(roles.values())
+                records, left_out = store.read_all()
+                roles = {one.patient_id: one.role for one in left_out if one.role is not None}
+                roles |= {r.patient_id: r.role for r in records}
+                unknown = sum(one.role is None for one in left_out)
+                update["role"] = roles.get(patient_id) or next_role(roles.values(), unknown)
                 staged = () if imported_mask is None else ("labelsTr",)
                 return store.commit(record.model_copy(update=update), staged=staged)
         except BaseException:
@@ -78,7 +81,14 @@ def enter(
 
 
 def _require_unused(store: Store, case_id: str, patient_id: str) -> None:
-    for record in store.cases():
+    records, left_out = store.read_all()
+    if any(one.case_id.lower() == case_id.lower() for one in left_out):
+        raise InputError(
+            f"Expected a case id that dataset {store.name} does not have yet",
+            f"found a record of case {case_id} that cannot be read",
+            "Restore that record, or give the exam another case id",
+        )
+    for record in records:
         if record.case_id.lower() == case_id.lower():
             raise InputError(
                 f"Expected a case id that dataset {store.name} does not have yet",

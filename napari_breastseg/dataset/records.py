@@ -152,6 +152,8 @@ class AcceptedMask(_Record):
     redraft: RedraftRecord | None = None
     """What drafting the rest again from the reader's corrections gave; None where it was not."""
     is_imported: bool = False
+    is_changed_outside: bool = False
+    """Whether another program had changed the file by the time it moved into the history."""
     software_version: str
     history_file: str | None = None
     """File name under `history/<case>/` once a later decision has replaced this mask."""
@@ -223,6 +225,9 @@ class CaseRecord(_Record):
     """Earlier accepted masks, oldest first."""
     goes_on_from: str | None = None
     """File name of the earlier mask that a reopened case goes on from; None: from its draft."""
+    autosave_after: int | None = None
+    """How many masks of the case had been accepted when unfinished work was last kept; None where
+    none was, or a version before this counter kept it."""
     work: WorkRecord | None = None
     """What was done since the last accepted mask, in sittings that have ended."""
     lesions: tuple[LesionRecord, ...] = ()
@@ -251,6 +256,11 @@ class CaseRecord(_Record):
         return self.status is Status.ACCEPTED
 
     @property
+    def n_masks(self) -> int:
+        """How many masks of the case have been accepted so far."""
+        return len(self.history) + (self.accepted is not None)
+
+    @property
     def is_locked(self) -> bool:
         """Whether the patient is kept for testing."""
         return self.role.is_locked
@@ -275,13 +285,16 @@ class CaseRecord(_Record):
         return self.history[-1].annotator if self.history else None
 
 
-def next_role(roles: Iterable[PatientRole]) -> PatientRole:
+def next_role(roles: Iterable[PatientRole], unknown: int = 0) -> PatientRole:
     """Role of a patient who enters now.
 
     Parameters
     ----------
     roles : iterable of PatientRole
         One for each patient already in the folder.
+    unknown : int
+        Patients that may have entered as well, whose roles cannot be read: their entries are not
+        given again.
 
     Returns
     -------
@@ -299,7 +312,7 @@ def next_role(roles: Iterable[PatientRole]) -> PatientRole:
     """
     roles = list(roles)
     # The highest entry, not the count: a removed record must not make an entry come twice.
-    entry = max((role.entry for role in roles), default=0) + 1
+    entry = max((role.entry for role in roles), default=0) + 1 + unknown
     if entry >= FIRST_LOCKED_ENTRY and (entry - FIRST_LOCKED_ENTRY) % LOCKED_EVERY == 0:
         return PatientRole(entry=entry, fold=None)
     sizes = [sum(role.fold == fold for role in roles) for fold in range(FOLDS)]

@@ -2,7 +2,8 @@
 
 A commit is: files staged under `autosave/pending`, the record replaced, the staged files moved to
 their places. Whatever is cut off between two steps, `heal` finishes or undoes.
-Imports `errors`, `atomic`, and of this package `derived`, `layout`, `locking`, `records`.
+Imports `errors`, `atomic`, and of this package `derived`, `layout`, `locking`, `records`,
+`unreadable`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .derived import derived_texts
 from .layout import FILE_ENDING, PENDING_KINDS, Layout, sha256
 from .locking import Locks
 from .records import AcceptedMask, CaseRecord
+from .unreadable import Unreadable, unreadable
 
 __all__ = ["Store"]
 
@@ -46,6 +48,7 @@ class Store:
         self.name = name
         self._channels = channels
         self._cache: dict[str, tuple[_Stamp, CaseRecord]] = {}
+        self._digests: dict[str, tuple[_Stamp, str]] = {}
         self._writers = threading.RLock()
         self.accepted_labels: dict[str, tuple[str, str]] = {}
         """SHA-256 of the accepted mask, and of the labels it was made of, by case accepted here."""
@@ -58,10 +61,10 @@ class Store:
             self._channels = records[0].channels if records else ()
         return self._channels
 
-    def read_all(self) -> tuple[list[CaseRecord], list[str]]:
-        """All records in the order in which patients entered, and the ids of unreadable ones."""
+    def read_all(self) -> tuple[list[CaseRecord], list[Unreadable]]:
+        """All records in the order in which patients entered, and the cases without one to read."""
         found: dict[str, tuple[_Stamp, CaseRecord]] = {}
-        unreadable = []
+        left_out: list[Unreadable] = []
         try:
             entries = sorted(os.scandir(self.layout.cases), key=lambda entry: entry.name)
         except (FileNotFoundError, NotADirectoryError):
@@ -77,34 +80,26 @@ class Store:
                 continue
             case_id = entry.name.removesuffix(".json")
             try:
-                stat = entry.stat()
-                stamp = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+                stamp = _stamp(Path(entry.path))
                 cached = self._cache.get(case_id)
                 if cached is None or cached[0] != stamp:
                     cached = (stamp, self._parse(case_id, Path(entry.path)))
                 found[case_id] = cached
+            except FileNotFoundError:
+                continue  # moved away meanwhile
             except (OSError, ValueError):
-                unreadable.append(case_id)
+                left_out.append(unreadable(case_id, _read_bytes(Path(entry.path))))
         self._cache = found
         records = [record for _, record in found.values()]
-        return sorted(records, key=lambda r: (r.role.entry, r.case_id)), unreadable
+        return sorted(records, key=lambda r: (r.role.entry, r.case_id)), left_out
 
     def cases(self) -> list[CaseRecord]:
-        """All records.
+        """All records that can be read; see `left_out`."""
+        return self.read_all()[0]
 
-        Raises
-        ------
-        InputError
-            When one cannot be read, naming the case.
-        """
-        records, unreadable = self.read_all()
-        if unreadable:
-            raise InputError(
-                "Expected readable records in the dataset's cases folder",
-                f"found the record of {', '.join(unreadable)} damaged or from a newer version",
-                "Restore it from a backup, update napari-breastseg, or move it away",
-            )
-        return records
+    def left_out(self) -> list[Unreadable]:
+        """The cases whose record cannot be read."""
+        return self.read_all()[1]
 
     def case(self, case_id: str) -> CaseRecord:
         """Record of one case.
@@ -114,8 +109,16 @@ class Store:
         InputError
             When the dataset has no such case or its record cannot be read.
         """
-        record = next((r for r in self.cases() if r.case_id == case_id), None)
+        records, left_out = self.read_all()
+        record = next((r for r in records if r.case_id == case_id), None)
         if record is None:
+            if (one := next((u for u in left_out if u.case_id == case_id), None)) is not None:
+                raise InputError(
+                    f"Expected a record of case {case_id} that can be read",
+                    f"found it {one.reason}",
+                    "Restore it from a backup, or update napari-breastseg; other cases are not "
+                    "affected",
+                )
             raise InputError(
                 f"Expected a case of dataset {self.name}",
                 f"found none called {case_id}",
@@ -127,6 +130,24 @@ class Store:
         """When a case's record changed last, as it was when the records were read; 0 if unknown."""
         cached = self._cache.get(case_id)
         return 0.0 if cached is None else cached[0][0] / 1e9
+
+    def is_mask_changed(self, record: CaseRecord) -> bool:
+        """Whether the file of an accepted mask is not what was accepted: another program wrote it.
+
+        A file that is not there is not changed, nor one that a commit is about to replace.
+        """
+        path = self.layout.label(record.case_id)
+        is_waiting = self.layout.pending("labelsTr", record.case_id).exists()
+        if record.accepted is None or is_waiting:
+            return False
+        try:
+            stamp = _stamp(path)
+            known = self._digests.get(record.case_id)
+            if known is None or known[0] != stamp:
+                known = self._digests[record.case_id] = (stamp, sha256(path))
+        except OSError:
+            return False
+        return known[1] != record.accepted.sha256
 
     @contextmanager
     def writing(self, case_id: str, owner: str) -> Iterator[None]:
@@ -169,6 +190,10 @@ class Store:
         source = self.layout.label(record.case_id)
         if not source.exists():
             return (*record.history, record.accepted)
+        accepted = record.accepted
+        if (digest := sha256(source)) != accepted.sha256:  # another program wrote it
+            update = {"sha256": digest, "is_changed_outside": True}
+            accepted = accepted.model_copy(update=update)
         folder = self.layout.history(record.case_id)
         # Microseconds, so that no two masks of a case meet; should they, `link` refuses.
         name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ") + FILE_ENDING
@@ -183,18 +208,18 @@ class Store:
                     shutil.copyfile(source, temporary)
             fsync(folder)  # before the mask is replaced, or a power cut could take both
             fsync(folder.parent)
-        return (*record.history, record.accepted.model_copy(update={"history_file": name}))
+        return (*record.history, accepted.model_copy(update={"history_file": name}))
 
     def heal(self) -> None:
         """Finish or undo what a crash cut off; does nothing where the folder is read-only."""
         with suppress(StorageError, OSError):
-            records, unreadable = self.read_all()
+            records, left_out = self.read_all()
             for record in records:
                 if self._is_cut_off(record):
                     # Refused where somebody is at work on the case: then it is not cut off.
                     with suppress(InputError), self.writing(record.case_id, "repair"):
                         self._heal_case(self.case(record.case_id))
-            if not unreadable and self.stale():
+            if not left_out and self.stale():
                 self.rebuild()
 
     def _is_cut_off(self, record: CaseRecord) -> bool:
@@ -216,6 +241,7 @@ class Store:
                 self._place(kind, record.case_id)
             elif kind == "labelsTr" and not autosave.exists():
                 autosave.parent.mkdir(parents=True, exist_ok=True)
+                record = self.commit(record.model_copy(update={"autosave_after": record.n_masks}))
                 os.replace(pending, autosave)  # not accepted, but somebody's work
             else:
                 pending.unlink()
@@ -236,6 +262,18 @@ class Store:
         if record.case_id != case_id:
             raise ValueError("the record names another case")
         return record
+
+
+def _stamp(path: Path) -> _Stamp:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _read_text(path: Path) -> str | None:

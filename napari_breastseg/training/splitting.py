@@ -19,6 +19,7 @@ def split_by_patient(
 ) -> tuple[list[DatasetCase], list[DatasetCase]]:
     """Cases to learn from and cases held out; all cases of a patient go the same way.
 
+    Cases whose mask another program changed since it was accepted are left out.
     A patient locked in one of the datasets is left out of all, one held out in one is held out
     in all, whatever case ids and visits they have there.
 
@@ -48,11 +49,19 @@ def split_by_patient(
         split = dataset.split(fold or 0)
         if fold is not None and split.train != split.val:
             held |= {records[case_id].patient_id for case_id in split.val}
+        changed = dataset.changed_masks()  # by another program: nobody accepted what is there now
         usable += [
             DatasetCase(dataset, case_id, records[case_id].patient_id)
             for case_id in dict.fromkeys((*split.train, *split.val))
+            if case_id not in changed
         ]
     usable = [case for case in usable if case.patient_id not in locked]
+    if not usable:
+        raise InputError(
+            "Expected accepted cases to train on, with the masks that were accepted",
+            "found that another program changed the masks of all of them since",
+            "Look at the masks in the Correct tab and accept them",
+        )
     learned = [case for case in usable if case.patient_id not in held]
     if not learned:
         raise InputError(

@@ -92,9 +92,10 @@ class DatasetBox(QWidget):
             records = dataset.cases()
             accepted = sum(record.is_accepted for record in records)
             channels = ", ".join(dataset.channels) or "phases of the first case"
-            self.line.setText(
+            text = (
                 f"{dataset.name}: {channels}; {counted(len(records), 'case')}, {accepted} accepted"
             )
+            self.line.setText("\n".join([text, *dataset.notes()]))
             for record in records:
                 status = record.status.value.replace("_", " ")
                 self.case.addItem(f"{record.case_id} ({status})", record.case_id)
@@ -112,7 +113,7 @@ class DatasetBox(QWidget):
         title = "Opening the dataset"
         self._runner.start(
             title,
-            lambda: as_job(title, lambda: Dataset.open_or_create(folder)),
+            lambda: as_job(title, lambda: _opened(folder)),
             on_result=self._enter,
         )
 
@@ -120,3 +121,9 @@ class DatasetBox(QWidget):
         remember("dataset", str(dataset.folder))
         self._autosave.close_case()  # with what was painted while the folder was read
         self._session.dataset = dataset
+
+
+def _opened(folder: Path) -> Dataset:
+    dataset = Dataset.open_or_create(folder)
+    dataset.notes()  # reads every mask once, which would hold the window
+    return dataset

@@ -178,7 +178,12 @@ class CaseOpening(QObject):
         session.enter_case(held.record, held.lock.pop_all(), start.data, held.workspace)
         if held.draft is not None:
             session.drafts.keep(held.draft)
-        if (kept := held.record.kept_mask) is not None:
+        if held.is_changed_outside:
+            show_info(
+                f"Another program changed the mask of {held.record.case_id} since it was accepted. "
+                "Review its slices and accept it; until then nothing is learned from it."
+            )
+        elif (kept := held.record.kept_mask) is not None:
             every, reviewed = range(len(start.data)), kept.reviewed_slices
             session.mark_reviewed(every if reviewed is None else reviewed)
         self._autosave.note_saved(self._recover(held, layer, start))

@@ -57,6 +57,9 @@ class HeldCase:
     loaded: LoadedCase | None = None
     """The case as it was read from disk; None for an exam that is shown already."""
 
+    is_changed_outside: bool = False
+    """Whether another program changed the accepted mask, which nobody has looked at since."""
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedCase:
@@ -112,6 +115,7 @@ def hold_exam(
             recovered=dataset.recover(case_id),
             draft=_draft_of(dataset, record) if draft is None else draft,
             workspace=dataset,
+            is_changed_outside=case_id in dataset.changed_masks(),
             lock=stack.pop_all(),
         )
 
@@ -142,6 +146,9 @@ def hold_case(
             draft=loaded.draft,
             workspace=workspace,
             loaded=loaded,
+            is_changed_outside=(
+                not workspace.is_second_read and case_id in dataset.changed_masks()
+            ),
             lock=stack.pop_all(),
         )
 
