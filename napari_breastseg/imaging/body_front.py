@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BOTH_MM", "Midline", "body_mask", "chest_front_mm", "find_midline", "front_mm"]
+__all__ = [
+    "BOTH_MM",
+    "Midline",
+    "body_mask",
+    "chest_front_mm",
+    "find_midline",
+    "front_mm",
+    "without_ghosts",
+]
 
 Floats = NDArray[np.float32]
 
@@ -26,9 +34,20 @@ _CLEAR_FALL_MM = 12.0
 _BEYOND_MM, _WITHIN_MM = 30.0, 60.0
 """How far outside and inside the field's edge the midline may lie in an exam of one breast."""
 
+_MOST_APART_MM = 30.0
+"""Mirror places of the front that differ by more count as so different: a ghost has no mirror."""
+
+_OFF_CENTER = 0.004
+"""By how much, per mm2, a midline away from the field's center must fit better: patients lie within
+some 10 mm of it."""
+
 _DIM = 0.6
 """Share of the level that parts air from tissue best from which a voxel counts as tissue: far from
 the coil it is dim."""
+
+_MEDIAL_MM, _FORWARD_MM = 50.0, 8.0
+"""Within so far of the midline the front of a breast only falls back towards it, but for so much:
+its nipple lies farther out."""
 
 _EDGE, _EDGE_MM = 0.5, 6.0
 """The skin lies where the signal reaches this share of the largest at most so far from it."""
@@ -164,6 +183,48 @@ def chest_front_mm(body: NDArray[np.bool_], dy: float) -> Floats:
     return np.asarray(rows * dy, np.float32)
 
 
+def without_ghosts(
+    body: NDArray[np.bool_],
+    front: Floats,
+    notch: Floats,
+    across_mm: NDArray[np.float64],
+    steps: tuple[float, float, float],
+) -> NDArray[np.bool_]:
+    """The body without what lies before the chest between a breast and the midline, in the air.
+
+    From a breast's middle to the midline its front falls back to the chest and does not come
+    forward again; a ghost of the heart does.
+
+    Parameters
+    ----------
+    body : array of bool, shape (Z, Y, X)
+    front : array, shape (Z, X)
+        Depth of its front, mm.
+    notch : array, shape (Z,)
+        Depth of the skin over the breastbone, mm.
+    across_mm : array, shape (X,)
+        Distance of each column from the midline, negative on the patient's right.
+    steps : tuple of float
+        Voxel size (z, y, x) in mm.
+    """
+    from scipy import ndimage
+
+    dz, dy, dx = steps
+    allowed = np.full(front.shape, -np.inf)
+    smooth = ndimage.median_filter(front, [2 * round(4 / step) + 1 for step in (dz, dx)])
+    for columns in (np.flatnonzero(across_mm < 0), np.flatnonzero(across_mm >= 0)[::-1]):
+        aside_mm = np.abs(across_mm[columns])
+        medial = columns[aside_mm < _MEDIAL_MM]
+        breast = columns[(aside_mm >= _MEDIAL_MM) & (aside_mm < 2 * _MEDIAL_MM)]
+        if not len(medial) or not len(breast):
+            continue
+        fallen = np.maximum.accumulate(smooth[:, medial], axis=1)
+        fallen = np.maximum(fallen, smooth[:, breast].min(axis=1, keepdims=True))
+        allowed[:, medial] = np.minimum(fallen, notch[:, None]) - _FORWARD_MM
+    depth_mm = (np.arange(body.shape[1]) + 0.5) * dy
+    return np.asarray(body & (depth_mm[:, None] > allowed[:, None, :]))
+
+
 def find_midline(front: Floats, across_mm: NDArray[np.float64], deepest_mm: float) -> Midline:
     """The midline, from the symmetry of the front or, of one breast, from its place and shape.
 
@@ -235,7 +296,9 @@ def _symmetry(front: Floats, dx: float) -> float:
         left = np.arange((twice + 1) // 2 - 1, -1, -1)[:reach]
         right = twice - left
         keep = right < width
-        away = float(np.abs(profile[:, left[keep]] - profile[:, right[keep]]).mean())
+        apart = np.abs(profile[:, left[keep]] - profile[:, right[keep]])
+        off_mm = (twice / 2 - (width - 1) / 2) * dx
+        away = float(np.minimum(apart, _MOST_APART_MM).mean()) + _OFF_CENTER * off_mm**2
         if keep.sum() >= reach * 0.8 and away < best:
             best, middle = away, twice / 2
     return float(middle)

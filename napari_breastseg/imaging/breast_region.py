@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError
 from ..core.volume import Exam, LabelMap
 from .body_axes import BodyAxes
-from .body_front import body_mask, chest_front_mm, find_midline, front_mm
+from .body_front import body_mask, chest_front_mm, find_midline, front_mm, without_ghosts
 from .breast_shape import (
     LEFT,
     RIGHT,
@@ -222,6 +222,8 @@ def find_breasts(exam: Exam) -> Breasts:
     nearest = np.median(chest_front_mm(body[:, :, is_middle], dy), axis=1)
     farthest = np.median(chest_front_mm(body, dy)[:, is_middle], axis=1)
     notch = notch_depth(nearest, farthest, deepest_mm, dz)
+    body = without_ghosts(body, front, notch, across_mm, axes.steps_mm)
+    front = front_mm(body, dy)
     wall = find_chest_wall(image, body, front, notch, across_mm, axes.steps_mm)
     labels = breast_labels(body, front, notch, wall, across_mm, axes.steps_mm)
     stands_out = notch[:, None] - front

@@ -51,6 +51,12 @@ place so far in front of them counts as weak evidence of the wall."""
 _NOTCH_MM = 8.0
 """How far the skin over the breastbone may lie from a parabola."""
 
+_DEEP_SHARES = (0.5, 0.75)
+"""The deep slices are those beyond this share of all."""
+
+_BEHIND_MM, _LEAST_DEEP = 15.0, 0.2
+"""A parabola so much deeper, that so great a share of the slices agrees with, is the chest."""
+
 _SAME_MM, _LEAST_SURE = 2.0, 0.3
 """Two depths of the skin agree within this; so great a share of the slices must agree."""
 
@@ -106,26 +112,48 @@ def notch_depth(nearest: Floats, farthest: Floats, deepest_mm: float, dz: float)
 
 
 def _parabola(seen: Floats, counts: NDArray[np.bool_], dz: float) -> NDArray[np.float64]:
-    """Parabola near most of the depths (Z,) that count, sought from the deep and the others."""
+    """Parabola near most of the depths (Z,) that count, sought from the deep and the others.
+
+    A deeper one counts before it if enough slices agree: breasts or a ghost lie before the chest
+    in the others, but nothing behind its skin looks like it.
+    """
     height = (np.arange(len(seen)) - len(seen) / 2) * dz / 100
     terms = np.stack([height**power for power in range(3)], axis=1)
     if not counts.any():
         counts = np.ones(len(seen), bool)
     ridge = np.diag([0.0, 0.3, 3.0])
-    is_deep = seen >= np.median(seen[counts])
-    best, most = np.zeros(len(seen)), -1
-    for chosen in (is_deep, ~is_deep):
-        weights = counts * chosen + 1e-3
-        fitted = best
-        for _ in range(15):
-            weighted = terms * weights[:, None]
-            fitted = terms @ np.linalg.solve(weighted.T @ terms + ridge, weighted.T @ seen)
-            away = seen - fitted
-            weights = counts / (1 + (away / np.where(away < 0, 5.0, 8.0)) ** 2) + 1e-3
-        close = int(np.count_nonzero(counts & (np.abs(seen - fitted) < _NOTCH_MM)))
-        if close > most:
-            best, most = fitted, close
+    found = []
+    for share in _DEEP_SHARES:
+        is_deep = seen >= np.quantile(seen[counts], share)
+        for chosen in (is_deep, ~is_deep):
+            weights = counts * chosen + 1e-3
+            fitted = np.zeros(len(seen))
+            for _ in range(15):
+                weighted = terms * weights[:, None]
+                fitted = terms @ np.linalg.solve(weighted.T @ terms + ridge, weighted.T @ seen)
+                away = seen - fitted
+                weights = counts / (1 + (away / np.where(away < 0, 5.0, 8.0)) ** 2) + 1e-3
+            close = np.count_nonzero(counts & (np.abs(seen - fitted) < _NOTCH_MM))
+            found.append((close / np.count_nonzero(counts), fitted))
+    most, best = max(found, key=lambda one: one[0])
+    for share, fitted in found:
+        is_deeper = float((fitted - best)[counts].mean()) > _BEHIND_MM
+        if share >= min(_LEAST_DEEP, most) and is_deeper and _lies_behind(seen, counts, fitted):
+            best = fitted
     return best
+
+
+def _lies_behind(seen: Floats, counts: NDArray[np.bool_], fitted: NDArray[np.float64]) -> bool:
+    """Whether slices both above and below those that lie before a parabola agree with it.
+
+    At one end alone it may be the neck or the belly.
+    """
+    before = np.flatnonzero(counts & (seen < fitted - _BEHIND_MM))
+    close = np.flatnonzero(counts & (np.abs(seen - fitted) < _NOTCH_MM))
+    if not len(before):
+        return False
+    middle, least = np.median(before), 0.1 * len(seen)
+    return bool(min((close < middle).sum(), (close > middle).sum()) >= least)
 
 
 def find_chest_wall(
