@@ -24,10 +24,11 @@ from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from ..core.region import Region, whole
 from ..core.volume import IGNORE, TUMOR, Exam, LabelMap, Volume
-from ..imaging.preprocessing import prepare_labels
+from ..imaging.preprocessing import Prepared, prepare_labels
 from ..model.checkpoint import Checkpoint
 from ..model.unet import ModelSpec, folded
 from ..predict.devices import choose_device
+from ..predict.likeness import site_share
 from ..predict.prediction import Prediction, predict
 from .cases import TrainingCase
 from .corrections import Corrections, Redraft, changed_slices
@@ -111,6 +112,7 @@ class ExamLearner:
         self._device = choose_device(device)
         self._drafts: list[Prediction | None] = list(drafts or [None] * len(self.exams))
         self._features: list[ExamFeatures] = []
+        self._model = checkpoint
 
     @property
     def drafts(self) -> tuple[Prediction, ...]:
@@ -136,9 +138,11 @@ class ExamLearner:
             features = ExamFeatures(
                 ExamView.of(exam, self._checkpoint.spec, self._checkpoint.info.name)
             )
+            if not self._features:
+                self._model = self._suiting(features.view, draft)
             self._features.append(features)
             boxes = _boxes(exam, draft.label_map.tumor)
-            yield from features.look(self._checkpoint.fast_network, boxes, self._device)
+            yield from features.look(self._model.fast_network, boxes, self._device)
 
     def quick(self, corrections: Sequence[Corrections]) -> Job[tuple[Redraft, ...]]:
         """Draft again from the features, within half a second once prepared.
@@ -166,10 +170,10 @@ class ExamLearner:
         self._require_something(corrections)
         yield from self.prepare()
         boxes = self._boxes(corrections)
-        network = self._checkpoint.fast_network
+        network = self._model.fast_network
         for features, of_exam in zip(self._features, boxes, strict=True):
             yield from features.look(network, of_exam, self._device)
-        prior = own_weights(self._checkpoint.network, self._features[0].view)
+        prior = own_weights(self._model.network, self._features[0].view)
         weights = weights_of(self._features, corrections, boxes, prior, self.how.pull)
 
         def probability(number: int, box: Region) -> Job[NDArray[np.float32]]:
@@ -187,7 +191,7 @@ class ExamLearner:
         self._require_something(corrections)
         yield from self.prepare()
         boxes = self._boxes(corrections)
-        network = deepcopy(self._checkpoint.network)
+        network = deepcopy(self._model.network)
         cases = [
             self._case(number, one, of_exam)
             for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True))
@@ -205,6 +209,14 @@ class ExamLearner:
             return cast("NDArray[np.float32]", seen[0].numpy())
 
         return (yield from self._redrafted(corrections, boxes, probability, "adapted", started))
+
+    def _suiting(self, view: ExamView, draft: Prediction) -> Checkpoint:
+        """The one network that drafted: of a site's and a general one, their mixture."""
+        share = draft.site_share
+        if self._checkpoint.info.site is not None and share is None:
+            prepared = Prepared(view.phases.float(), view.roles, view.exam.grid)
+            share = site_share(self._checkpoint, prepared, self._device)
+        return self._checkpoint if share is None else self._checkpoint.at(share)
 
     def _require_something(self, corrections: Sequence[Corrections]) -> None:
         if len(corrections) != len(self.exams):

@@ -101,7 +101,7 @@ def test_slices_of_one_patient_learn_from_each_other(starter, sphere_exam) -> No
     (first, mask), (second, wanted) = single(5), single(7)
     learner = ExamLearner(starter, [first, second], device="cpu", how=FEW_STEPS)
     drain(learner.prepare())
-    nothing = Corrections.nothing(learner.drafts[1].label_map)
+    nothing = Corrections.nothing(second.grid.shape, learner.drafts[1].label_map)
     own, other = drain(learner.quick([Corrections.of_mask(mask), nothing]))
     assert np.array_equal(own.label_map.data, mask.data)
     assert own.changed == ()
@@ -113,7 +113,7 @@ def test_without_a_correction_there_is_nothing_to_learn(starter, sphere_exam) ->
     exam, _ = sphere_exam
     learner = ExamLearner(starter, [exam], device="cpu")
     with pytest.raises(InputError, match="Expected a corrected slice to learn from"):
-        drain(learner.quick([Corrections.nothing(LabelMap(np.zeros((12, 48, 40)), exam.grid))]))
+        drain(learner.quick([Corrections.nothing(exam.grid.shape)]))
 
 
 def test_only_2d_models_of_ours_learn(sphere_exam) -> None:
