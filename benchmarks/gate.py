@@ -51,11 +51,12 @@ from napari_breastseg.training.planning import plan_config
 ORDERS = 5
 JUDGING_ISPY = 8
 SHIFT_PX = 20
-PROTECTION = ("replay", "base_share", "encoder_rate", "norm_statistics")
+PROTECTION = ("replay", "keeps_base", "base_share", "encoder_rate", "norm_statistics")
 """Fields of TrainConfig that keep what the base model knew."""
 
 WAYS = ("clean", "poisoned", "no replay", "unprotected")
-MOST_LOST = 0.02
+MOST_LOST = 0.01
+LEAST_GAIN = 0.06
 JUDGED = (
     *("case_id", "patient_id", "dice", "hd95_mm", "hd95_px", "false_positives"),
     *("main_lesions", "main_lesions_found"),
@@ -345,13 +346,15 @@ def _aims(rows: list[dict[str, Any]]) -> list[str]:
     lines = []
     if of["clean"]:
         _, interval, _ = change(of["clean"], "left_out")
+        gain, _, _ = change(of["clean"], "left_out")
         lost, _, _ = change(of["clean"], "ispy")
         has_gained = interval is not None and interval[0] > 0
         lines += [
-            f"- Left-out patients gain with an interval above 0: {'yes' if has_gained else 'no'}.",
+            f"- Left-out patients gain with an interval above 0: {'yes' if has_gained else 'no'}; "
+            f"at least {LEAST_GAIN}: {'yes' if gain >= LEAST_GAIN else 'no'} ({gain:+.3f}).",
             f"- I-SPY patients lose at most {MOST_LOST} Dice: "
             f"{'yes' if lost >= -MOST_LOST else 'no'} ({lost:+.3f}).",
-            f"- The clean candidate passes in at least 4 of 5 orders: {passed['clean']} of "
+            f"- The clean candidate passes in every order: {passed['clean']} of "
             f"{len(of['clean'])}.",
         ]
     if of["poisoned"]:

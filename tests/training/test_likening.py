@@ -18,6 +18,8 @@ from napari_breastseg.model.unet import ModelSpec, build
 from napari_breastseg.predict.prediction import predict
 from napari_breastseg.training import preparing, train
 from napari_breastseg.training.cases import load_cases
+from napari_breastseg.training.corrections import Corrections
+from napari_breastseg.training.exam_learning import ExamLearner
 from napari_breastseg.training.learner import Learner
 from napari_breastseg.training.likening import site_of
 from napari_breastseg.training.planning import plan_config_for
@@ -90,6 +92,23 @@ def test_the_share_is_told(trained):
     job = predict(checkpoint.load(folder / "site"), ELSEWHERE.exam(), device="cpu")
     drain(job, lambda progress: told.append(progress.message))
     assert "Site 0 %, general model 100 %" in told
+
+
+def test_an_exam_learns_from_its_corrections_with_the_mixture_that_drafted_it(trained):
+    base, folder, _ = trained
+    exams = [ELSEWHERE.exam(), Stripes("F1", "PF", 1).exam()]
+    truth = ELSEWHERE.label_map().data
+    corrections = [
+        Corrections(truth, np.zeros(truth.shape, bool), np.ones(1, bool)),
+        Corrections.nothing(exams[1].grid.shape),
+    ]
+    redrafts = [
+        drain(ExamLearner(model, exams, device="cpu").quick(corrections))[1]
+        for model in (base, checkpoint.load(folder / "site"))
+    ]
+    np.testing.assert_allclose(
+        redrafts[0].probability.data, redrafts[1].probability.data, atol=1e-3
+    )
 
 
 def test_each_case_is_validated_on_with_the_mixture_it_would_get(trained, tmp_path):
