@@ -20,7 +20,8 @@ from napari_breastseg import formats
 from napari_breastseg.cli import main
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Grid, LabelMap
-from napari_breastseg.formats.dicom.privacy import KEY_FILE, Identity, case_id_of, identity_of
+from napari_breastseg.formats.dicom.identity import Identity, identity_of
+from napari_breastseg.formats.dicom.privacy import KEY_FILE, case_id_of
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.unet import ModelSpec, build
 
@@ -348,3 +349,120 @@ def test_short_values_count_as_words_only() -> None:
     assert li.is_in("MRI of Li")
     assert li.is_in("exam_7")
     assert not li.is_in("slices 17")
+
+
+def identity(name: str = "", patient_id: str = "", **elements: str) -> Identity:
+    data = slice_dataset(np.zeros((2, 2), np.uint16), (0, 0, 0))
+    data.PatientName, data.PatientID = name, patient_id
+    data.StudyDate = data.SeriesDate = data.AcquisitionDate = data.ContentDate = ""
+    for keyword, value in elements.items():
+        setattr(data, keyword, value)
+    return identity_of(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("Li^Wei", "WeiLi_MRI"),
+        ("Li^Wei", "weili_mri"),
+        ("Li^Wei", "LIWEI2"),
+        ("Ng^Kim Anh", "KimAnhNg2"),
+        ("Ng^Kim Anh", "anh-kim"),
+        ("Ng^Kim Anh", "mri-NgKim"),
+        ("Müller", "Mueller_MR1"),
+        ("Mueller^Ute", "Müller MR1"),
+        ("MUELLER", "muller2"),
+        ("Sørensen^Pål", "soerensen_1"),
+        ("Strauß", "STRAUSS"),
+        ("Łuczak", "Luczak_post"),
+        ("Håkonsen", "haakonsen"),
+        ("Doe^J", "JDoe_MRI"),
+        ("Doe^Jane", "doej_2"),
+        ("Lee^An", "leemri"),
+        ("Lee^An", "MRLee"),
+        ("O'Brien^Siobhán", "siobhan"),
+        ("Garcia Lopez^Ana", "LopezGarcia"),
+        ("Yamada^Tarou=山田^太郎", "山田_1"),
+    ],
+)
+def test_a_name_is_found_in_any_order_case_and_spelling(name: str, folder: str) -> None:
+    assert identity(name).is_in(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("Li^Wei", "clinic_lisbon"),
+        ("Li^An", "brilliant_study"),
+        ("Ng^Kim", "scanning_kimberley"),
+        ("East^Anna", "BreastMRI_12"),
+        ("Lee^An", "leeds_anatomy"),
+        ("Doe^J", "does_it_work"),
+        ("Anonymous", "anonymous_3"),
+        ("Patient^12", "patient_7"),
+        ("Müller", "multi_center"),
+    ],
+)
+def test_a_folder_that_holds_no_part_of_the_name_stays_readable(name: str, folder: str) -> None:
+    assert not identity(name).is_in(folder)
+    assert case_id_of(folder, identity(name), "a study") == folder
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "folder", "is_found"),
+    [
+        ("0004711", "4711_MRI", True),
+        ("4711", "0004711", True),
+        ("P0004711", "p4711 pre", True),
+        ("00-04-711", "exam 4711", True),
+        ("00123", "123_MRI", True),
+        ("0004711", "14711_MRI", False),
+        ("0004711", "47_11", True),
+        ("BREAST2019", "cohort_2019", False),
+        ("0001", "visit_1", False),
+        ("ANONYMIZED", "anonymized_exam", False),
+    ],
+)
+def test_an_id_is_found_with_and_without_leading_zeros(
+    patient_id: str, folder: str, is_found: bool
+) -> None:
+    assert identity("", patient_id).is_in(folder) is is_found
+
+
+@pytest.mark.parametrize(
+    ("folder", "is_found"),
+    [
+        ("17.5.1961", True),
+        ("1961-5-17 MRI", True),
+        ("17May1961", True),
+        ("5_17_61", True),
+        ("MR 1705 1961", True),
+        ("17.5.1962", False),
+        ("visit 5 of 17", False),
+    ],
+)
+def test_a_date_is_found_in_any_order(folder: str, is_found: bool) -> None:
+    assert identity(PatientBirthDate="19610517").is_in(folder) is is_found
+
+
+def test_single_files_of_one_study_are_told_apart_without_a_name(
+    run: Any, model: Path, tmp_path: Path
+) -> None:
+    paths = write_series(tmp_path / "in", 2, 1000, PatientName=NAME, PatientID=PATIENT)
+    named = [path.rename(path.with_name(f"zebrowska_{n}.dcm")) for n, path in enumerate(paths[:2])]
+    plain = paths[2].rename(paths[2].with_name("IM0003.dcm"))
+    ids = [formats.find_cases(path)[0].case_id for path in (*named, plain)]
+    assert ids[0].startswith("exam-")
+    assert len(set(ids)) == 3
+    assert ids[2] == "IM0003"
+
+
+def test_a_folder_of_pseudonyms_keeps_its_name_unless_it_holds_a_date(tmp_path: Path) -> None:
+    elements = {"PatientName": "Breast^R017", "PatientID": "R017", "StudyDate": VISIT}
+    for name, kept in (("R017", True), (f"R017-{VISIT}", False)):
+        folder = tmp_path / name
+        write_exam(folder, PatientIdentityRemoved="YES", **elements)
+        assert (formats.open_exam(folder).case_id == name) is kept
+    folder = tmp_path / "again" / "R017"
+    write_exam(folder, **elements)
+    assert formats.open_exam(folder).case_id.startswith("exam-")

@@ -15,10 +15,11 @@ from ..rise import Doubt, change, doubt_of
 from .beside import OPENS_ALONE, beside_name, beside_words
 from .breasts import by_breast
 from .headers import read_header
+from .identity import Identity
 from .order import times_of
 from .phases import Decision
 from .pixels import Scales, comparable, reading_stack
-from .privacy import Identity, case_id_of
+from .privacy import case_id_of
 from .stacks import Stack, stacks_of
 from .studies import DicomError, File, by_visit, folders_of, told_with, with_images
 
@@ -284,7 +285,9 @@ def finding_exams(
             unread += 1
         else:
             readable.append((header, file))
-            identity |= header.identity
+            # A file that says so has pseudonyms for names; its dates may still be real.
+            is_free = header.is_deidentified
+            identity |= header.identity.only_dates if is_free else header.identity
         if done % 16 == 0 or done == len(files):
             yield Progress("Reading headers", done, len(files))
     if not readable:
@@ -324,7 +327,10 @@ def finding_exams(
         if unread:
             are = "file is" if unread == 1 else "files are"
             warnings.append(f"{unread} DICOM {are} cut short or damaged and left out")
-        case_id = case_id_of(name, identity, study or str(root.resolve()))
+        secret = study or str(root.resolve())
+        if not root.is_dir():  # single files of one study are cases of their own
+            secret += "".join(frame.instance for h in studies[study] for frame in h.frames)
+        case_id = case_id_of(name, identity, secret)
         images = [h for h in studies[study] if h.frames and h.beside in opened]
         names_patient = not all(header.is_deidentified for header in images) and any(
             identity.is_in(part) for part in folder.resolve().parts

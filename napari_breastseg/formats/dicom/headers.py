@@ -13,7 +13,7 @@ from typing import Any
 
 from .beside import beside_kind
 from .elements import clock_of, number_of, numbers_of, quiet, text_of, words_of
-from .privacy import IDENTITY_KEYWORDS, Identity, identity_of
+from .identity import IDENTITY_KEYWORDS, Identity, identity_of
 
 __all__ = [
     "DAY_S",

@@ -172,7 +172,7 @@ def _by_series(headers: Sequence[Header]) -> dict[Hashable, list[Header]]:
 
 def _stacks_of_series(name: str, key: Hashable, headers: Sequence[Header]) -> list[Stack]:
     description = headers[0].description
-    if any(header.identity.is_in(description) for header in headers):
+    if any(one.is_in(description) for one in {header.identity for header in headers}):
         description = ""
     kinds: dict[Hashable, list[Frame]] = defaultdict(list)
     seen: set[Hashable] = set()
