@@ -11,6 +11,8 @@ from hospital import add_case, bright_model, make_hospital
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
+from napari_breastseg.model.checkpoint import Checkpoint
+from napari_breastseg.model.site import Site, SiteExams
 from napari_breastseg.registry.gate import judge
 from napari_breastseg.registry.judgment import GateRule, Judgment
 from napari_breastseg.registry.weighing import weigh
@@ -260,6 +262,18 @@ def test_the_locked_patients_and_no_others_are_read(hospital, monkeypatch):
     back = drain(judge(blind, good, [hospital], device="cpu"))
     assert back.verdict == "worse"
     assert back.data_sha256 == judgment.data_sha256
+
+
+@pytest.mark.parametrize(("phases", "verdict"), [(("post1",), "worse"), (("pre",), "not worse")])
+def test_a_model_of_two_networks_is_judged_as_it_is_used(hospital, phases, verdict):
+    good, blind = bright_model("good", 0.5), bright_model("blind", 9.0)
+    # Far wider than any exam differs: those with the site's phases all get the blind network.
+    features = 12
+    exams = SiteExams(phases=phases, cases=1, patients=1, mean=(0.0,) * features, spread=1e6)
+    site = Site(scale=(1.0,) * features, exams=(exams,))
+    info = blind.info.model_copy(update={"site": site})
+    pair = Checkpoint(info, blind.network, general=good.network)
+    assert drain(judge(pair, good, [hospital], device="cpu")).verdict == verdict
 
 
 def test_patients_a_model_learned_from_are_left_out_and_counted(hospital):
