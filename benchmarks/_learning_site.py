@@ -72,11 +72,13 @@ class Run:
 
 def plan(patients: list[str]) -> list[Run]:
     """All runs, the most telling first."""
-    new = [Run("new", *each) for each in itertools.product(COUNTS, patients, range(SEEDS))]
-    before = [Run("before", count, p, 0) for count, p in itertools.product((FULL, 2), patients)]
-    frozen = [Run("frozen", FULL, patient, 0) for patient in patients]
-    first = [run for run in new if run.seed == 0]
-    return [*first, *before[: len(patients)], *new, *frozen, *before]
+    runs = [Run(arm, FULL, patient, 0) for arm in ("new", "before") for patient in patients]
+    runs += [Run("new", count, patient, 0) for count in COUNTS for patient in patients]
+    runs += [Run("frozen", FULL, patient, 0) for patient in patients]
+    runs += [Run("before", COUNTS[0], patient, 0) for patient in patients]
+    for seed in range(1, SEEDS):
+        runs += [Run("new", count, patient, seed) for count in COUNTS for patient in patients]
+    return list(dict.fromkeys(runs))
 
 
 def settings(run: Run) -> TrainConfig:
@@ -106,7 +108,7 @@ def perform_all(work: Path, jobs: int) -> None:
         base = checkpoint.load(STARTER)
         scored = {key: dice(base, cases) for key, cases in elsewhere().items()}
         write_json(work / "starter.json", {"clinic": dice(base, clinic), **scored})
-    runs = list(dict.fromkeys(plan(patients)))
+    runs = plan(patients)
     with ProcessPoolExecutor(jobs) as pool:
         list(pool.map(perform, runs, [work] * len(runs)))
 
