@@ -141,7 +141,8 @@ def finding_cases(
     Numbered slices are one case each, unless `phases` names exactly as many.
 
     In `imagesTr` and `imagesTs` of a dataset folder the numbers are channels. Their roles are the
-    `channel_names` of dataset.json, provided these are phases (pre, post1, sub1, ...).
+    `channel_names` of dataset.json (pre, post1, sub1, "DCE post 2", ...); where these name no
+    phases the case has a `question`.
     """
     path = Path(path)
     roles = _checked_roles(phases)
@@ -183,7 +184,15 @@ def finding_cases(
             f"found {', '.join(named)}",
             "Name the roles in the order of the files or channels",
         )
-    cases = [replace(case, roles=roles or case.roles, spacing_mm=spacing) for case in found]
+    cases = [
+        replace(
+            case,
+            roles=roles or case.roles,
+            spacing_mm=spacing,
+            question=None if roles else case.question,
+        )
+        for case in found
+    ]
     cases.sort(key=lambda case: (natural_key(case.case_id), natural_key(str(case.path))))
     return cases + exams
 

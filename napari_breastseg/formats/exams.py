@@ -24,6 +24,10 @@ from .slices import read_slices
 __all__ = ["UnnamedChannelsError", "open_exam", "read_channel", "read_exam", "reading_exam"]
 
 
+_VOXEL_MM = (0.001, 100.0)
+"""Smallest and largest side of a voxel of a body; a slab may be thick."""
+_BODY_MM = 2500.0
+"""Longest side of an image of a body."""
 _TOLD_VOXELS = 0.01
 """From here on a phase that lies off the first one is told; below is rounding."""
 
@@ -140,6 +144,8 @@ def reading_exam(case: CaseFiles) -> Job[Exam]:
         _require_picture(case.case_id, role, volume)
     if (spacing_mm := case.spacing_mm) is not None:
         volumes = [Volume(v.data, _with_spacing(case, v.grid, spacing_mm)) for v in volumes]
+    for role, volume in zip(roles, volumes, strict=True):
+        _require_body_size(case.case_id, role, volume.grid)
     exam = Exam(case.case_id, dict(zip(roles, volumes, strict=True)), times_s)
     for role, volume in exam.phases.items():
         off = exam.grid.off_voxels(volume.grid)
@@ -174,6 +180,8 @@ def read_channel(kind: str, files: Sequence[Path], *, is_mask: bool = False) -> 
 
 
 def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
+    if case.question is not None:
+        raise case.question
     if case.roles is None:
         if count > 1 and case.kind == SLICE:
             raise UnnamedChannelsError(
@@ -211,6 +219,21 @@ def _require_picture(case_id: str, role: str, volume: Volume) -> None:
             f"Expected an image with structure in {role} of case {case_id}",
             f"found a constant image (all {data.size:,} voxels {data.flat[0]:g})",
             "Choose a slice or series with tissue in it, or export it again",
+        )
+
+
+def _require_body_size(case_id: str, role: str, grid: Grid) -> None:
+    """Refuse what no scanner makes: lengths in micrometers or meters that a header calls mm."""
+    if not grid.has_spacing:
+        return
+    least, most = _VOXEL_MM
+    whole = max(n * size for n, size in zip(grid.shape, grid.voxel_size, strict=True))
+    if whole > _BODY_MM or not all(least <= size <= most for size in grid.voxel_size):
+        raise InputError(
+            f"Expected voxels and an image of the size of a body in {role} of case {case_id}",
+            f"found {grid.describe()}",
+            "Look whether its header gives lengths in micrometers or meters and calls them mm, and "
+            "convert it again with the right unit",
         )
 
 

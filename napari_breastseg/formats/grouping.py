@@ -9,10 +9,11 @@ import json
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.errors import InputError
 from .dicom import DicomExam
 from .folders import DATASET_JSON, in_order
 from .kinds import NIFTI, NRRD, SLICE, ending_of, kind_of_name, stem_of
@@ -56,6 +57,10 @@ class CaseFiles:
 
     dicom: DicomExam | None = None
     """What the DICOM headers say: series, roles, source files, and what to ask the user."""
+
+    question: InputError | None = None
+    """What to ask before it can be read: a dataset's own names of its channels leave it open which
+    phase each is."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -134,11 +139,11 @@ def grouped(
 
 
 def _cases_of_family(
-    kind: str, family: list[Path], roles: tuple[str, ...] | None, channels: dict[int, str]
+    kind: str, family: list[Path], roles: tuple[str, ...] | None, channels: _Channels
 ) -> Iterator[CaseFiles]:
     """Cases among files of one folder whose names differ only in phase number and ending.
 
-    `channels` are the roles by file number in the dataset.json, if the folder is a dataset's.
+    `channels` are those that the dataset.json names, if the folder is a dataset's.
     """
     numbered: dict[int, list[Path]] = defaultdict(list)
     for path in family:
@@ -159,8 +164,8 @@ def _cases_of_family(
         return
     numbers = sorted(numbered)
     paths = [numbered[number][0] for number in numbers]
-    if numbers and channels.keys() >= set(numbers):
-        named = tuple(channels[number] for number in numbers)
+    if numbers and channels.roles.keys() >= set(numbers):
+        named = tuple(channels.roles[number] for number in numbers)
         yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), named)
         return
     count_named = roles is not None and len(roles) == len(numbers) > 1
@@ -172,27 +177,71 @@ def _cases_of_family(
         is_suffix = numbers == [0]
     if is_set:
         found = tuple(role_of(number) for number in numbers)
-        yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), found)
+        case_id = _split_phase(paths[0])[0]
+        asked = _which_phases(case_id, numbers, channels.names) if channels.names else None
+        yield CaseFiles(case_id, kind, tuple((path,) for path in paths), found, question=asked)
         return
     for path in paths:
         name = _split_phase(path)[0] if is_suffix else stem_of(path)
         yield CaseFiles(name, kind, ((path,),))
 
 
-def _dataset_channels(folder: Path) -> dict[int, str]:
-    """Phase roles by file number in an image folder of a dataset; empty if not given."""
+@dataclass(frozen=True)
+class _Channels:
+    """What a dataset.json says of the channels in an image folder."""
+
+    roles: dict[int, str]
+    """Role by file number, if every name says one; else empty."""
+
+    names: dict[int, str]
+    """The names themselves."""
+
+
+def _dataset_channels(folder: Path) -> _Channels:
+    """Channels of an image folder of a dataset; empty if it does not name them."""
     folder = Path(os.path.abspath(folder))  # "." has no name
     if folder.name not in _IMAGE_FOLDERS:
-        return {}
+        return _Channels({}, {})
     try:
-        names = json.loads((folder.parent / DATASET_JSON).read_text("utf-8"))["channel_names"]
-        channels = {int(number): role.strip().lower() for number, role in names.items()}
+        given = json.loads((folder.parent / DATASET_JSON).read_text("utf-8"))["channel_names"]
+        names = {int(number): name.strip() for number, name in given.items()}
     # The file may be missing, not JSON, or JSON of any other shape.
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {}
-    are_phases = all(KNOWN_ROLE.fullmatch(role) for role in channels.values())
-    is_clear = len(set(channels.values())) == len(channels) == len(names)
-    return channels if are_phases and is_clear else {}
+        return _Channels({}, {})
+    roles = {number: _role_in(name) for number, name in names.items()}
+    is_clear = len(set(roles.values())) == len(roles) == len(given) and "" not in roles.values()
+    return _Channels(roles if is_clear else {}, names)
+
+
+def _role_in(name: str) -> str:
+    """Role that a channel's name says, as "DCE_post2" does; "" if it says none.
+
+    Examples
+    --------
+    >>> [_role_in(name) for name in ("Post1", "DCE_pre", "T1 post-contrast 2", "T2", "pre post")]
+    ['post1', 'pre', 'post2', '', '']
+    """
+    if KNOWN_ROLE.fullmatch(name):
+        return name.lower()
+    words = re.findall(r"[a-z]+|[0-9]+", re.sub(r"t[12]w?|[23]d", " ", name.lower()))
+    says = [word for word in words if word in ("pre", "post", "precontrast", "postcontrast")]
+    numbers = [int(word) for word in words if word.isdigit()]
+    if len(says) != 1 or len(numbers) > 1:
+        return ""
+    if says[0].startswith("pre"):
+        return "" if numbers else "pre"
+    number = numbers[0] if numbers else 1
+    return f"post{number}" if number else ""
+
+
+def _which_phases(case_id: str, numbers: Sequence[int], names: dict[int, str]) -> InputError:
+    named = ", ".join(f"{number} = {names.get(number, 'no name')[:40]}" for number in numbers)
+    return InputError(
+        f"Expected the phase of each channel of case {case_id} in the channel_names of its dataset",
+        f"found {named}",
+        "Name the phases in the order of the channels, such as --phases "
+        + ",".join(role_of(place) for place in range(len(numbers))),
+    )
 
 
 def _split_phase(path: Path) -> tuple[str, int | None]:

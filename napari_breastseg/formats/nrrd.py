@@ -33,7 +33,12 @@ _TO_RAS = {
     "left-posterior-superior": (-1, -1, 1),
     "lps": (-1, -1, 1),
 }
-_UNIT_MM = {"um": 0.001, "micron": 0.001, "mm": 1.0, "cm": 10.0, "m": 1000.0}
+_UNIT_MM = {
+    **dict.fromkeys(("um", "\u00b5m", "\u03bcm", "micron", "micrometer", "micrometre"), 0.001),
+    **dict.fromkeys(("mm", "millimeter", "millimetre"), 1.0),
+    **dict.fromkeys(("cm", "centimeter", "centimetre"), 10.0),
+    **dict.fromkeys(("m", "meter", "metre"), 1000.0),
+}
 _IN_SPACE = frozenset({"domain", "space"})
 _SHRINKS_MOST = 1040
 """Deflate's limit; a header that claims a larger ratio is wrong."""
@@ -223,5 +228,9 @@ def _grid_of(
 
 
 def _in_mm(unit: object) -> float:
-    """Millimeters in a header's unit of length; a unit that is not known counts as mm."""
-    return _UNIT_MM.get(str(unit).strip('"').lower(), 1.0)
+    """Millimeters in a header's unit of length; a unit that is not known counts as mm.
+
+    What then has no size of a body is refused where the exam is read.
+    """
+    word = str(unit).strip('" ').lower()
+    return _UNIT_MM.get(word, _UNIT_MM.get(word.removesuffix("s"), 1.0))

@@ -175,11 +175,8 @@ def test_named_phases_win_over_those_of_a_dataset(tmp_path: Path) -> None:
         [],
         {"modality": {"0": "MR"}},
         {"channel_names": ["post1", "post2"]},
-        {"channel_names": {"0": "T1", "1": "post2"}},
         {"channel_names": {"first": "post1", "1": "post2"}},
-        {"channel_names": {"0": "post1", "1": "post1"}},
         {"channel_names": {"0": 5, "1": None}},
-        {"channel_names": {"0": "post1"}},
     ],
 )
 def test_a_dataset_that_names_no_phase_of_a_file_leaves_its_number(
@@ -189,6 +186,31 @@ def test_a_dataset_that_names_no_phase_of_a_file_leaves_its_number(
     for number in (0, 1):
         nifti(folder / "imagesTr" / f"P001_{number:04}.nii.gz", number)
     assert first_values(open_exam(folder)) == {"pre": 0, "post1": 1}
+
+
+@pytest.mark.parametrize(
+    ("names", "roles"),
+    [
+        ({"0": "DCE_post", "1": "DCE_pre"}, {"pre": 1, "post1": 0}),
+        ({"0": "T1 pre-contrast", "1": "T1 post-contrast 3"}, {"pre": 0, "post3": 1}),
+        ({"0": "T1", "1": "post2"}, None),
+        ({"0": "T1", "1": "T2"}, None),
+        ({"0": "post1", "1": "post1"}, None),
+        ({"0": "post1"}, None),
+    ],
+)
+def test_channels_of_a_foreign_dataset_are_what_their_names_say_or_asked(
+    tmp_path: Path, names: dict[str, str], roles: dict[str, int] | None
+) -> None:
+    folder = dataset_folder(tmp_path, {"channel_names": names})
+    for number in (0, 1):
+        nifti(folder / "imagesTr" / f"P001_{number:04}.nii.gz", number)
+    if roles is not None:
+        assert first_values(open_exam(folder)) == roles
+        return
+    with pytest.raises(InputError, match=r"phase of each channel of case P001.*found 0 = .*--phas"):
+        open_exam(folder)
+    assert first_values(open_exam(folder, phases=["post1", "pre"])) == {"pre": 1, "post1": 0}
 
 
 def test_channel_names_say_nothing_of_other_folders(tmp_path: Path) -> None:
@@ -350,6 +372,18 @@ def test_constant_images_are_refused(tmp_path: Path) -> None:
         match=r"with structure in pre of case P1; found a constant image \(all 24 voxels 7",
     ):
         open_exam(tmp_path)
+
+
+@pytest.mark.parametrize("scale", [1000.0, 0.001])
+def test_sizes_no_body_has_are_refused_and_stop_no_other(tmp_path: Path, scale: float) -> None:
+    data = np.arange(8 * 24 * 20, dtype=np.int16).reshape(8, 24, 20)
+    for name, factor in (("a", scale), ("b", 1.0)):
+        grid = Grid(data.shape, np.diag([2.0 * factor, 0.8 * factor, 0.8 * factor, 1.0]))
+        write_volume(tmp_path / f"{name}.nii", Volume(data, grid))
+    bad, good = find_cases(tmp_path)
+    with pytest.raises(InputError, match=r"size of a body in post1 of case a; found 8 x 24 x 20"):
+        read_exam(bad)
+    assert read_exam(good).grid.spacing_mm == (2.0, 0.8, 0.8)
 
 
 def test_masks_on_another_grid_are_refused_with_both_grids(

@@ -226,11 +226,12 @@ def test_a_scale_of_one_keeps_integers(tmp_path: Path, oblique_nifti: Path) -> N
 
 @pytest.mark.parametrize(("unit", "factor"), [("micron", 1e-3), ("meter", 1e3), ("mm", 1.0)])
 def test_units_become_millimetres(tmp_path: Path, unit: str, factor: float) -> None:
-    image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.diag([2, 3, 4, 1]))
+    affine = np.diag([*np.array([2, 3, 4]) / factor, 1])
+    image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), affine)
     image.header.set_xyzt_units(unit)
     nib.save(image, tmp_path / "a.nii")
     spacing = open_exam(tmp_path / "a.nii").grid.spacing_mm
-    np.testing.assert_allclose(spacing, np.array([4, 3, 2]) * factor, rtol=1e-6)
+    np.testing.assert_allclose(spacing, [4, 3, 2], rtol=1e-6)
 
 
 def test_a_unit_no_standard_knows_counts_as_mm(oblique_nifti: Path, oblique_grid: Grid) -> None:
@@ -276,6 +277,26 @@ def test_a_sheared_grid_is_kept_in_the_sform_alone(tmp_path: Path) -> None:
     write_volume(tmp_path / "a.nii", Volume(ramp(grid), grid))
     assert nib.load(tmp_path / "a.nii").header["qform_code"] == 0
     assert_same_grid(open_exam(tmp_path / "a.nii").grid, grid)
+
+
+@pytest.mark.parametrize(("shear_mm", "most"), [(0.004, 0.01), (0.02, 0.1)])
+def test_masks_on_slightly_sheared_grids_open_in_simpleitk(
+    tmp_path: Path, shear_mm: float, most: float
+) -> None:
+    affine = np.eye(4)
+    affine[:3, :3] = rotation(0.2, 0.1, 0.3)[:3, :3] @ np.diag([-0.8, -0.8, 2.0])
+    affine[0, 2] += shear_mm
+    grid = Grid((8, 24, 20), affine[:, [2, 1, 0, 3]])
+    mask = LabelMap((ramp(grid) % 2).astype(np.uint8), grid)
+    write_label_map(tmp_path / "a.nii.gz", mask)
+    by_itk = sitk.ReadImage(str(tmp_path / "a.nii.gz"))
+    assert np.array_equal(sitk.GetArrayFromImage(by_itk), mask.data)
+    lps = np.eye(4)
+    lps[:3, :3] = np.reshape(by_itk.GetDirection(), (3, 3)) * by_itk.GetSpacing()
+    lps[:3, 3] = by_itk.GetOrigin()
+    assert off_voxels(np.diag([-1, -1, 1, 1]) @ lps, grid) < most
+    # The exact place is in the sform.
+    assert off_voxels(nib.load(tmp_path / "a.nii.gz").affine, grid) < 1e-3
 
 
 def test_an_axis_too_long_for_nifti1_makes_nifti2(tmp_path: Path) -> None:

@@ -74,7 +74,11 @@ def test_spaces_become_ras(tmp_path: Path, space: str, signs: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unit", "mm"), [("um", 0.001), ("micron", 0.001), ("mm", 1.0), ("cm", 10.0), ("m", 1000.0)]
+    ("unit", "mm"),
+    [
+        *((unit, 0.001) for unit in ("um", "micron", "microns", "micrometers", "Micrometre")),
+        *(("mm", 1.0), ("millimeters", 1.0), ("cm", 10.0), ("m", 1000.0)),
+    ],
 )
 def test_units_become_millimetres(tmp_path: Path, unit: str, mm: float) -> None:
     sizes, origin = np.array([0.5, 0.6, 2.0]) / mm, np.array([1.0, 2.0, 3.0]) / mm
