@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..core.progress import Job
 from ..core.region import Region
-from ..core.volume import IGNORE, TUMOR
+from ..core.volume import IGNORE, TUMOR, Volume
 from ..model.unet import place
 from .corrections import Corrections
 from .exam_view import ExamView
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-__all__ = ["ExamFeatures", "own_weights", "weights_of"]
+__all__ = ["BACKGROUND", "ExamFeatures", "own_weights", "weights_of"]
 
-MOST_SAMPLES = 20_000
+MOST_SAMPLES, LEAST_SAMPLES = 20_000, 2_000
 """Voxels of a box in the regression."""
+
+BACKGROUND = 0.02
+"""Where the draft is this sure, far from all that is marked, is background to keep."""
 
 
 class ExamFeatures:
@@ -88,20 +91,32 @@ class ExamFeatures:
         return logistic(logits)
 
     def samples(
-        self, corrections: Corrections, boxes: Sequence[Region]
+        self, corrections: Corrections, boxes: Sequence[Region], draft: Volume
     ) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-        """Features (N, F) of known voxels in boxes, and whether each is tumor, (N,)."""
+        """Features (N, F) of voxels in boxes, and whether each is tumor, (N,).
+
+        Those that the reader corrected, and at most as many that the draft was sure are none: two
+        slices alone do not show what else lies around a lesion.
+        """
         known = corrections.known()
         rng = np.random.default_rng(0)
         xs, ys = [np.zeros((0, self._count), np.float16)], [np.zeros(0, bool)]
+
+        def take(box: Region, at: NDArray[np.intp], most: int) -> int:
+            if len(at) > most:
+                at = rng.choice(at, most, replace=False)
+            xs.append(self.of(box).reshape(self._count, -1)[:, at].T)
+            ys.append(known[box].ravel()[at] == TUMOR)
+            return len(at)
+
         for box in boxes:
-            labels = known[box].ravel()
-            at = np.flatnonzero(labels != IGNORE)
-            if len(at) > MOST_SAMPLES:
-                at = rng.choice(at, MOST_SAMPLES, replace=False)
-            if len(at):
-                xs.append(self.of(box).reshape(self._count, -1)[:, at].T)
-                ys.append(labels[at] == TUMOR)
+            labels = known[box]
+            taken = take(box, np.flatnonzero(labels.ravel() != IGNORE), MOST_SAMPLES)
+            if not corrections.tumor[box].any():
+                continue  # the draft may have missed what is there
+            sure = (labels == IGNORE) & (np.asarray(draft.data[box]) < BACKGROUND)
+            sure &= ~self.view.near(corrections.tumor[box])
+            take(box, np.flatnonzero(sure.ravel()), max(taken, LEAST_SAMPLES))
         return np.concatenate(xs), np.concatenate(ys)
 
     @property
@@ -123,13 +138,14 @@ def weights_of(
     features: Sequence[ExamFeatures],
     corrections: Sequence[Corrections],
     boxes: Sequence[Sequence[Region]],
+    drafts: Sequence[Volume],
     prior: NDArray[np.float64],
     pull: float,
 ) -> NDArray[np.float64]:
     """Weights that tell tumor in what was corrected of several exams; see `linear.fitted`."""
     parts = [
-        one.samples(corrected, of_exam)
-        for one, corrected, of_exam in zip(features, corrections, boxes, strict=True)
+        one.samples(corrected, of_exam, draft)
+        for one, corrected, of_exam, draft in zip(features, corrections, boxes, drafts, strict=True)
     ]
     x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return fitted(x, y, prior, pull) if len(x) else prior

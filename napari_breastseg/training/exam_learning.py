@@ -32,7 +32,7 @@ from ..predict.likeness import site_share
 from ..predict.prediction import Prediction, predict
 from .cases import TrainingCase
 from .corrections import Corrections, Redraft, changed_slices
-from .exam_features import ExamFeatures, own_weights, weights_of
+from .exam_features import BACKGROUND, ExamFeatures, own_weights, weights_of
 from .exam_steps import ExamLearning, learn
 from .exam_view import ExamView, boxes_around
 
@@ -44,9 +44,6 @@ __all__ = ["ExamLearner", "ExamLearning", "can_learn"]
 AROUND_MM = (15.0, 12.0, 12.0)
 """How far (z, y, x) around what is marked the exam is drafted again: with every redraft a lesion
 may grow so far, and no more."""
-
-BACKGROUND = 0.02
-"""Where the first draft is this sure, and nothing is marked near, is background to keep."""
 
 _DRAFTING = "Drafting again"
 
@@ -174,11 +171,18 @@ class ExamLearner:
         for features, of_exam in zip(self._features, boxes, strict=True):
             yield from features.look(network, of_exam, self._device)
         prior = own_weights(self._model.network, self._features[0].view)
-        weights = weights_of(self._features, corrections, boxes, prior, self.how.pull)
+        probabilities = [draft.probability for draft in self.drafts]
+        weights = weights_of(
+            self._features, corrections, boxes, probabilities, prior, self.how.pull
+        )
 
         def probability(number: int, box: Region) -> Job[NDArray[np.float32]]:
             yield Progress(_DRAFTING, number, len(self.exams))
-            return self._features[number].probability(weights, box)
+            found = self._features[number].probability(weights, box)
+            if self.exams[number].grid.shape[0] == 1:
+                return found
+            near = self._features[number].view.near(corrections[number].tumor[box])
+            return np.where(near, found, np.float32(0))
 
         return (yield from self._redrafted(corrections, boxes, probability, "features", started))
 

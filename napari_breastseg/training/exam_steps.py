@@ -34,7 +34,7 @@ class ExamLearning:
 
     steps: int = 30
     batch_size: int = 2
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
 
     patch_px: int = 160
     """Side of a patch on the model's working grid; less where the slices are smaller."""

@@ -29,6 +29,9 @@ __all__ = ["ExamView", "boxes_around"]
 FIELD_MM = 25.0
 """What the network sees around a box on every side, where the size of the pixels is known."""
 
+NEAR_MM, NEAR_PX = 6.0, 12.0
+"""How far from what is marked something new may be drafted from features alone."""
+
 BATCH_PIXELS = 200_000
 """Pixels of one pass: keeps canceling within a fraction of a second."""
 
@@ -127,6 +130,18 @@ class ExamView:
             yield Progress(stage, start + len(chosen), len(wanted))
         together = torch.cat(found).transpose(0, 1)
         return _onto(together, inner, self.working_shape, box, self.exam.grid.shape)
+
+    def near(self, marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Voxels within `NEAR_MM` of the marks in a box (Z, Y, X), or `NEAR_PX`."""
+        from scipy.ndimage import distance_transform_edt
+
+        if not marks.any():
+            return np.zeros(marks.shape, bool)
+        spacing_mm = self.exam.grid.spacing_mm
+        limit = NEAR_PX if spacing_mm is None else NEAR_MM
+        distance = distance_transform_edt(~marks, sampling=spacing_mm or (1.0, 1.0, 1.0))
+        is_near: NDArray[np.bool_] = distance <= limit
+        return is_near
 
     def joined(self, probability: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probability (Z, Y, X) of a box, smoothed through the slices as the spec says."""
