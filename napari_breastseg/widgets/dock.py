@@ -199,6 +199,7 @@ class BreastMRI(Actions, QWidget):
             self.review_panel.readers.runner,
             self.train_panel.runner,
             self.train_panel.chores,
+            self.train_panel.expecting.runner,
         )
 
     def _bind_keys(self) -> None:

@@ -79,22 +79,21 @@ def test_a_training_is_named_by_hand_or_after_dataset_and_time() -> None:
 @pytest.mark.parametrize(
     ("val_dice", "is_own", "expected"),
     [
-        (0.8764, False, "a: best at step 7, validation Dice 0.876, 3 s."),
+        (0.8764, False, "a: best at step 7, 3 s. So much better."),
         (
             0.8764,
             True,
-            "a: best at step 7, validation Dice 0.876 on the training cases themselves "
-            "(holding out needs a second patient), 3 s.",
+            "a: best at step 7, Dice 0.876 on the cases it learned from, 3 s. So much better.",
         ),
-        (None, False, "a: best at step 7, 3 s."),
+        (None, False, "a: best at step 7, 3 s. So much better."),
     ],
 )
-def test_a_result_says_what_its_dice_was_measured_on(
+def test_a_result_says_what_it_brought_and_on_whom(
     val_dice: float | None, is_own: bool, expected: str
 ) -> None:
     training = SimpleNamespace(is_validated_on_its_own=is_own)
     info = SimpleNamespace(name="a", training=training)
-    result: Any = SimpleNamespace(info=info, best_step=7, val_dice=val_dice)
+    result: Any = SimpleNamespace(info=info, best_step=7, val_dice=val_dice, gain="So much better.")
     assert result_words(result, "3 s") == expected
 
 

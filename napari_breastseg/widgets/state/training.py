@@ -107,7 +107,7 @@ def run_name(typed: str, dataset_name: str, now: datetime) -> str:
 
 
 def result_words(result: TrainResult, took: str) -> str:
-    """What came of a training, in a sentence.
+    """What came of a training, and what it brought on patients it did not learn from.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def result_words(result: TrainResult, took: str) -> str:
     took : str
         How long it took, in words.
     """
-    dice = "" if result.val_dice is None else f", validation Dice {result.val_dice:.3f}"
-    if result.info.training.is_validated_on_its_own:
-        dice += " on the training cases themselves (holding out needs a second patient)"
-    return f"{result.info.name}: best at step {result.best_step}{dice}, {took}."
+    own = ""
+    if result.val_dice is not None and result.info.training.is_validated_on_its_own:
+        own = f", Dice {result.val_dice:.3f} on the cases it learned from"
+    return f"{result.info.name}: best at step {result.best_step}{own}, {took}. {result.gain}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from ...dataset import Dataset
@@ -19,6 +20,9 @@ _FOLDS = 5
 
 class TrainingForm(QWidget):
     """What is asked of a training; its value is a `TrainingOrder`."""
+
+    changed = Signal()
+    """A field that a training's duration depends on has another value."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,6 +57,10 @@ class TrainingForm(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(form(("Start from", self.base), ("Steps", self.steps)))
         column.addWidget(Fold("More", more))
+        self.base.valueChanged.connect(lambda _: self.changed.emit())
+        self.steps.valueChanged.connect(lambda _: self.changed.emit())
+        self.fold.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.device.currentIndexChanged.connect(lambda _: self.changed.emit())
 
     def value(self, dataset: Dataset) -> TrainingOrder:
         """What the fields ask for, without the folder for the result."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEvent, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from ...core.errors import InputError
@@ -28,6 +28,7 @@ from ..state.session import Session
 from ..state.settings import remember
 from ..state.training import Learnable, TrainingOrder, result_words, why_not_train
 from .charts import CaseDice, Curves
+from .expecting import Expecting
 from .form import TrainingForm
 from .gate import GateBox
 
@@ -56,7 +57,10 @@ class TrainPanel(QWidget):
         self.folder.valueChanged.connect(lambda _: self.open_dataset())
         self.dataset_line = note("No dataset is open.")
         self.form = TrainingForm()
-        self.form.base.valueChanged.connect(lambda _: self._refresh())
+        self.form.changed.connect(self._refresh)
+        self.expecting = Expecting(self)
+        self.expected_line = note()
+        self.expecting.known.connect(self._show_expected)
         self.start_button = button("Train", self.start, "Train on the accepted cases", "Shift-G")
         self.curves = Curves()
         self.case_dice = CaseDice()
@@ -81,6 +85,7 @@ class TrainPanel(QWidget):
         column.addWidget(self.folder)
         column.addWidget(self.dataset_line)
         column.addWidget(self.form)
+        column.addWidget(self.expected_line)
         column.addWidget(self.start_button)
         column.addWidget(JobBar(self.runner, "Shift-X"))
         column.addWidget(self.curves)
@@ -95,6 +100,11 @@ class TrainPanel(QWidget):
         """Read registry and dataset again."""
         self.form.base.reset_choices()
         self.gate.reset_choices()
+        self._refresh()
+
+    def showEvent(self, event: QEvent) -> None:
+        """Work out how long a training would take."""
+        super().showEvent(event)
         self._refresh()
 
     def open_dataset(self) -> None:
@@ -201,8 +211,19 @@ class TrainPanel(QWidget):
             problem=self.form.base.problem,
         )
 
+    def _show_expected(self, words: str) -> None:
+        self.expected_line.setText(f"Learns from {words}." if words else "")
+        self.expected_line.setVisible(bool(words))
+
     def _refresh(self) -> None:
-        set_ready(self.start_button, self._why_not())
+        why_not, dataset = self._why_not(), self._session.dataset
+        set_ready(self.start_button, why_not)
+        if why_not or dataset is None:
+            if not self.runner.is_running:
+                self.expecting.forget()
+        elif self.isVisible():
+            accepted = Learnable.of(dataset.cases()).n_cases
+            self.expecting.ask(dataset, self.form.value(dataset), accepted)
         self.start_button.setText("Resume training" if self._interrupted else "Train")
         busy = "Busy; wait a moment" if self.chores.is_running else ""
         no_model = "" if self._result is not None else "Train a model first"
