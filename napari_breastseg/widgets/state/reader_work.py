@@ -20,7 +20,8 @@ __all__ = ["LOOKED_AT_S", "ReaderWork"]
 
 LOOKED_AT_S = 2.0
 """A slice that the reader looked at for so long and left as it was is not changed behind the
-reader's back; one that was only scrolled past is."""
+reader's back; one that was only scrolled past is, and one looked at before the first correction,
+when the exam was being got to know."""
 
 
 class ReaderWork:
@@ -135,7 +136,7 @@ class ReaderWork:
             self._unfinished.discard(left)
             self.finished[left] = True
             return True
-        if stayed_s >= LOOKED_AT_S:
+        if stayed_s >= LOOKED_AT_S and (self.finished.any() or self.touched.any()):
             self._looked_at.add(left)
         return False
 
