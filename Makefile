@@ -1,5 +1,5 @@
 # Two commands do everything, their own set-up included: `make demo` and `make test`.
-# The rest: test-portable, test-slow, test-pyqt6, coverage, lint, screenshots, benchmark, format, clean.
+# The rest: test-portable, test-slow, test-pyqt6, coverage, lint, screenshots, film, benchmark, format, clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +12,7 @@ IN_PARALLEL := -m "not slow" -n $(WORKERS) --dist worksteal
 # More threads than cores make all of them slower.
 PARALLEL_PYTEST := OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL)
 
-.PHONY: demo test test-portable test-slow test-pyqt6 coverage lint screenshots benchmark format clean
+.PHONY: demo test test-portable test-slow test-pyqt6 coverage lint screenshots film benchmark format clean
 
 demo: $(READY)
 	@$(BIN)/napari-breastseg demo
@@ -46,6 +46,10 @@ lint: $(READY)
 
 screenshots: $(READY)
 	$(SCREEN) $(BIN)/python docs/make_screenshots.py
+
+# The README's film of an exam that learns.
+film: $(READY)
+	$(SCREEN) $(BIN)/python docs/make_film.py
 
 benchmark: $(READY)
 	$(BIN)/python benchmarks/starter.py

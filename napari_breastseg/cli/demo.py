@@ -7,25 +7,20 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from .. import formats
 from ..core.atomic import write_text
 from ..core.errors import InputError
 from ..core.home import SAMPLE, sample_folder
-from ..core.overlap import dice
 from ..core.volume import Exam, LabelMap
-from ..dataset import Dataset
-from ..scripting import accept
 from ._choices import model_folder
 from ._console import AsJson, print_json, print_table, run, say
+from ._demo_loop import demo_loop
 from .doctor import screen_problem
 
 if TYPE_CHECKING:
     from ..model.checkpoint import Checkpoint
-
-FINE_TUNE_STEPS = 100
 
 
 def demo(
@@ -37,7 +32,7 @@ def demo(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Segment, correct, accept and fine-tune on the synthetic sample exam."""
+    """Segment, correct, learn from it at once, accept and train, on synthetic exams."""
     from ..model.checkpoint import load
 
     problem = None if headless else screen_problem()
@@ -50,7 +45,8 @@ def demo(
     if not headless and problem is None:
         _open_window(checkpoint, model, exam, folder)
         return
-    rows = _loop(checkpoint, exam, reference, folder, quiet=as_json)
+    loop = demo_loop(checkpoint, exam, reference, folder, quiet=as_json)
+    rows = loop.rows
     table = io.StringIO()
     writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -86,65 +82,6 @@ def _new_folder(output: Path | None) -> Path:
         number += 1
         folder = Path(f"demo-output-{number}")
     return folder
-
-
-def _loop(
-    checkpoint: Checkpoint, exam: Exam, reference: LabelMap, folder: Path, *, quiet: bool
-) -> list[dict[str, object]]:
-    from ..model.checkpoint import load
-    from ..predict.prediction import predict
-    from ..scoring.figures import loop_picture
-    from ..training import train_dataset
-
-    prediction = run(predict(checkpoint, exam), quiet=quiet)
-    draft = prediction.label_map
-    corrected, touched = _simulated_correction(draft, reference)
-    formats.write_label_map(folder / f"{exam.case_id}.nii.gz", corrected)
-    image = exam.phases["post1"]
-    loop_picture(folder / "picture.png", image, reference, draft, corrected)
-
-    dataset = Dataset.create(folder / "dataset", tuple(exam.phases))
-    accept(dataset, exam, corrected, patient_id="SAMPLE", reader="simulated", draft=prediction)
-    result = run(
-        train_dataset([dataset], folder / "model", base=checkpoint, steps=FINE_TUNE_STEPS),
-        quiet=quiet,
-    )
-    tuned = run(predict(load(result.folder), exam), quiet=quiet).label_map
-    return [
-        _table_row("draft", draft, reference, 0),
-        _table_row("corrected", corrected, reference, touched),
-        _table_row("fine-tuned on this case", tuned, reference, 0),
-    ]
-
-
-def _simulated_correction(draft: LabelMap, reference: LabelMap) -> tuple[LabelMap, int]:
-    """What a reader would make of the draft: badly outlined slices are redrawn.
-
-    Returns
-    -------
-    corrected : LabelMap
-        The reference on slices where the draft's Dice is below 0.8, elsewhere the draft.
-    slices : int
-        How many were redrawn.
-    """
-    corrected = np.array(draft.data)
-    touched = 0
-    for z in range(draft.grid.shape[0]):
-        if dice(draft.tumor[z], reference.tumor[z]) < 0.8:
-            corrected[z] = reference.data[z]
-            touched += 1
-    return LabelMap(corrected, draft.grid), touched
-
-
-def _table_row(what: str, mask: LabelMap, reference: LabelMap, touched: int) -> dict[str, object]:
-    voxel_ml = mask.grid.voxel_ml or 0.0
-    return {
-        "mask": what,
-        "dice": round(dice(mask.tumor, reference.tumor), 3),
-        "tumor_ml": round(float(mask.tumor.sum()) * voxel_ml, 2),
-        "reference_ml": round(float(reference.tumor.sum()) * voxel_ml, 2),
-        "slices_redrawn": touched,
-    }
 
 
 def _open_window(checkpoint: Checkpoint, model: Path, exam: Exam, folder: Path) -> None:

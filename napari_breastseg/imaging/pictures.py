@@ -21,13 +21,14 @@ from ..core.volume import Exam, Grid, Volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = [
     "PREDICTION_COLOR",
     "Outline",
     "Panel",
     "panel_figure",
+    "row_figure",
     "save_picture",
     "shown_role",
     "slice_picture",
@@ -120,7 +121,36 @@ def panel_figure(image: Volume, z: int, panels: Sequence[Panel], title: str) -> 
     title : str
         Above all panels; "" for none.
     """
+    return row_figure([(image, z, panels, title)])
+
+
+def row_figure(rows: Sequence[tuple[Volume, int, Sequence[Panel], str]]) -> Figure:
+    """Rows of panels, one above the other; each row is made as `panel_figure` says.
+
+    Parameters
+    ----------
+    rows : sequence of (Volume, int, sequence of Panel, str)
+        Image, slice, panels and title of each row.
+    """
     from matplotlib.figure import Figure
+
+    panel_inches, heights = 3.2, []
+    for image, _, _, title in rows:
+        view = _view(image.grid)
+        shape = view.turn(np.asarray(image.data[0])).shape
+        height = shape[0] * view.aspect / shape[1]
+        heights.append(panel_inches * min(max(height, 0.4), 2.0) + (0.75 if title else 0.35))
+    width = panel_inches * max(len(panels) for _, _, panels, _ in rows)
+    figure = Figure(figsize=(width, sum(heights)), layout="constrained", facecolor="white")
+    parts = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, row in zip(parts, rows, strict=True):
+        _draw_panels(part, *row)
+    return figure
+
+
+def _draw_panels(
+    figure: SubFigure, image: Volume, z: int, panels: Sequence[Panel], title: str
+) -> None:
     from matplotlib.patches import Rectangle
 
     view = _view(image.grid)
@@ -133,13 +163,6 @@ def panel_figure(image: Volume, z: int, panels: Sequence[Panel], title: str) -> 
     rows, columns = _window(union, view.aspect)
     is_zoomed = (rows.stop - rows.start, columns.stop - columns.start) != slice_.shape
 
-    height = slice_.shape[0] * view.aspect / slice_.shape[1]
-    panel_inches = 3.2
-    size = (
-        panel_inches * len(panels),
-        panel_inches * min(max(height, 0.4), 2.0) + (0.75 if title else 0.35),
-    )
-    figure = Figure(figsize=size, layout="constrained", facecolor="white")
     if title:
         figure.suptitle(title, fontsize=10, parse_math=False)
     for index, (axes, panel) in enumerate(
@@ -168,7 +191,6 @@ def panel_figure(image: Volume, z: int, panels: Sequence[Panel], title: str) -> 
         for spine in axes.spines.values():
             spine.set(color=color, linewidth=2 if panel.outlines else 0.5)
         _draw_letters(axes, view)
-    return figure
 
 
 def _draw_outline(axes: Axes, mask: NDArray[np.bool_], outline: Outline) -> None:

@@ -8,7 +8,7 @@ state is global. Imports `atomic`, `scores` and `volume`; no torch, no Qt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,21 @@ from numpy.typing import NDArray
 
 from ..core.overlap import dice
 from ..core.volume import LabelMap, Volume
-from ..imaging.pictures import PREDICTION_COLOR, Outline, Panel, panel_figure, save_picture
+from ..imaging.pictures import (
+    PREDICTION_COLOR,
+    Outline,
+    Panel,
+    panel_figure,
+    row_figure,
+    save_picture,
+)
 from .curves import Curves, Reliability
 
 __all__ = [
     "case_picture",
     "curves_picture",
     "key_slice",
-    "loop_picture",
+    "learning_picture",
     "reliability_picture",
 ]
 
@@ -108,43 +115,63 @@ def case_picture(
     save_picture(panel_figure(image, z, panels, title), path)
 
 
-def loop_picture(
-    path: Path, image: Volume, reference: LabelMap, draft: LabelMap, corrected: LabelMap
+def learning_picture(
+    path: Path,
+    corrected: tuple[Volume, LabelMap, LabelMap, LabelMap, Sequence[int]],
+    other: tuple[Volume, LabelMap, LabelMap, LabelMap],
 ) -> None:
-    """Write image | reference | draft | corrected of the slice with the largest reference.
+    """Write image | reference | before | after of an exam that learned, and of another patient.
 
     Parameters
     ----------
     path : Path
         The PNG file to write.
-    image : Volume
-        The phase to show.
-    reference, draft, corrected : LabelMap
-        The truth, the model's untouched prediction, and what the reader made of it.
+    corrected : tuple
+        Image to show, reference, draft, the exam drafted again, and the slices, from 0, that the
+        reader corrected: the largest of the others is shown.
+    other : tuple
+        Image of a patient who was not learned from, reference, and the masks of the model before
+        and after training.
 
     Raises
     ------
     StorageError
         When the file cannot be written.
     """
+    image, reference, draft, redraft, slices = corrected
+    others = reference.tumor.copy()
+    others[list(slices)] = False
+    own = ", ".join(str(z + 1) for z in slices)
+    rows = [
+        _before_and_after(
+            (image, reference, draft, redraft),
+            key_slice(others, draft.tumor),
+            ("Draft", "Drafted again"),
+            f"An exam in which the reader corrected slices {own}",
+        ),
+        _before_and_after(
+            other,
+            key_slice(other[1].tumor, other[2].tumor),
+            ("Before training", "After training"),
+            "Another patient",
+        ),
+    ]
+    save_picture(row_figure(rows), path)
+
+
+def _before_and_after(
+    masks: tuple[Volume, LabelMap, LabelMap, LabelMap], z: int, names: tuple[str, str], title: str
+) -> tuple[Volume, int, Sequence[Panel], str]:
+    image, reference, *made = masks
     truth = reference.tumor
-    z = key_slice(truth, draft.tumor)
     dashed = Outline(truth, REFERENCE_COLOR, "dashed")
-    scores = [dice(mask.tumor, truth, reference.is_scored) for mask in (draft, corrected)]
-    panels = (
-        Panel("Image"),
-        Panel("Reference", (Outline(truth, REFERENCE_COLOR),)),
-        Panel(
-            f"Draft, Dice {scores[0]:.3f}",
-            (Outline(draft.tumor, PREDICTION_COLOR), dashed),
-        ),
-        Panel(
-            f"Corrected, Dice {scores[1]:.3f}",
-            (Outline(corrected.tumor, CORRECTED_COLOR), dashed),
-        ),
-    )
-    title = f"Slice {z + 1} of {len(truth)}" if len(truth) > 1 else ""
-    save_picture(panel_figure(image, z, panels, title), path)
+    panels = [Panel("Image"), Panel("Reference", (Outline(truth, REFERENCE_COLOR),))]
+    colors = (PREDICTION_COLOR, CORRECTED_COLOR)
+    for mask, name, color in zip(made, names, colors, strict=True):
+        score = dice(mask.tumor[z], truth[z])
+        outlines = (Outline(mask.tumor, color), dashed)
+        panels.append(Panel(f"{name}, Dice here {score:.3f}", outlines))
+    return image, z, panels, f"{title}: slice {z + 1} of {len(truth)}"
 
 
 def curves_picture(path: Path, curves: Curves) -> None:

@@ -604,7 +604,12 @@ def test_the_demo_runs_the_loop_without_a_window(run, tmp_path):
     code, stdout, _ = run("demo", "--headless", "--output", tmp_path / "demo", "--json")
     assert code == 0
     rows = {row["mask"]: row for row in json.loads(stdout)["rows"]}
+    dice = {mask: row["dice_other_slices"] for mask, row in rows.items()}
+    # Slices that nobody corrected, after two others were.
+    assert dice["rest drafted again"] > dice["two slices corrected"] + 0.05
     assert rows["corrected"]["dice"] > rows["draft"]["dice"]
+    assert dice["after training"] > dice["before training"]
+    assert {row["exam"] for row in rows.values()} == {"SAMPLE_001", "SAMPLE_002"}
     names = {path.name for path in (tmp_path / "demo").iterdir()}
     assert names == {"SAMPLE_001.nii.gz", "picture.png", "table.csv", "dataset", "model"}
 

@@ -16,7 +16,7 @@ from napari_breastseg.scoring.figures import (
     case_picture,
     curves_picture,
     key_slice,
-    loop_picture,
+    learning_picture,
     reliability_picture,
 )
 
@@ -55,15 +55,18 @@ def test_each_panel_shows_its_own_outline(sphere_exam, tmp_path):
     assert share_of(predicted, BLUE) > 0
 
 
-def test_the_loop_s_picture_has_four_panels(sphere_exam, tmp_path):
+def test_the_picture_of_learning_has_a_row_for_each_of_two_patients(sphere_exam, tmp_path):
     exam, truth = sphere_exam
     draft = label_map(np.roll(truth.tumor, 3, axis=2), exam.grid)
     path = tmp_path / "loop.png"
-    loop_picture(path, exam.phases["post1"], truth, draft, truth)
-    panels = panels_of(path, 4)
-    assert [share_of(panel, ORANGE) > 0.005 for panel in panels] == [False, False, True, False]
-    assert [share_of(panel, PINK) > 0.005 for panel in panels] == [False, False, False, True]
-    assert share_of(panels[1], BLUE) > 0.005
+    image = exam.phases["post1"]
+    learning_picture(path, (image, truth, draft, truth, [6]), (image, truth, draft, truth))
+    picture = iio.imread(path)
+    for row in np.array_split(picture, 2, axis=0):
+        panels = np.array_split(row, 4, axis=1)
+        assert [share_of(panel, ORANGE) > 0.005 for panel in panels] == [False, False, True, False]
+        assert [share_of(panel, PINK) > 0.005 for panel in panels] == [False, False, False, True]
+        assert share_of(panels[1], BLUE) > 0.005
 
 
 ORIENTATIONS = [
@@ -201,7 +204,8 @@ def test_drawing_leaves_pyplot_alone(tmp_path):
         "from napari_breastseg.core.volume import Grid, LabelMap, Volume\n"
         "grid = Grid((1, 30, 30))\n"
         "truth = LabelMap(np.eye(30, dtype=np.uint8)[None], grid)\n"
-        "figures.loop_picture(Path(sys.argv[1]), Volume(truth.data, grid), truth, truth, truth)\n"
+        "own = (Volume(truth.data, grid), truth, truth, truth, ())\n"
+        "figures.learning_picture(Path(sys.argv[1]), own, own[:4])\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert 'torch' not in sys.modules\n"
     )
