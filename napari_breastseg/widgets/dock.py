@@ -71,7 +71,7 @@ class BreastMRI(Actions, QWidget):
             napari_viewer,
             self.session,
             lambda: self.correct_panel.accept_box.tumor_slices,
-            lambda: self.correct_panel.learning.to_look_at,
+            lambda: self.correct_panel.learning.watch.to_look_at,
         )
         self.correct_panel.learning.redrafted.connect(self.marks.refresh)
         self.display = Display(napari_viewer, self.session)

@@ -136,9 +136,9 @@ def test_a_corrected_slice_that_is_left_drafts_the_others_again_as_one_undo_step
     section = learning.dock.correct_panel.learning
     layer: Any = learning.viewer.layers["P001 tumor"]
     before = layer.data.copy()
-    assert stand_in.prepared == 1  # when the case was opened
-    assert stand_in.asked == []
+    assert (stand_in.prepared, stand_in.asked) == (0, [])  # it is only looked at yet
     correct_slice(4)
+    assert stand_in.prepared == 1
     assert stand_in.asked == [("features", [4]), ("adapted", [4])]
     assert (layer.data[:4, *BETTER] == 1).all()
     assert (layer.data[4, *BETTER] == before[4, *BETTER]).all()
@@ -333,7 +333,7 @@ def test_another_case_starts_without_what_was_learned(
     stand_in.go["adapted"].set()
     settle()
     section = learning.dock.correct_panel.learning
-    assert (section.line.text(), section.to_look_at) == ("", frozenset())
+    assert (section.line.text(), section.watch.to_look_at) == ("", frozenset())
     layer: Any = learning.viewer.layers["P002 tumor"]
     np.testing.assert_array_equal(layer.data, folder.draft("P002").data)
     assert recall("learns_from_exam") == "yes"

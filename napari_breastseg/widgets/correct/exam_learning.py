@@ -109,25 +109,25 @@ class ExamLearning(QWidget):
         column.addWidget(self.line)
         self.switch.toggled.connect(self._on_switched)
         self.runner.ended.connect(self._on_ended)
+        self.watch.begun.connect(self._prepare)
         self.watch.corrected.connect(self._learn)
-        self.slices.redrafted.connect(self._on_slices)
+        self.slices.redrafted.connect(self.refresh)
+        self.slices.redrafted.connect(self.redrafted)
         self.slices.runner.ended.connect(lambda _: self.refresh())
         session.record_changed.connect(self._on_record)
         session.model_changed.connect(lambda _: self._forget_learner())
         session.drafts.changed.connect(self.refresh)
         self.refresh()
 
-    @property
-    def to_look_at(self) -> frozenset[int]:
-        """Slices along z that a redraft changed and the reader has not seen since."""
-        return frozenset() if self.watch.work is None else self.watch.work.to_look_at
-
     def begin(self) -> None:
         """Follow the mask of the case that is held now, and prepare to learn from it."""
         self.stop()
         self.watch.begin()
+        draft = self.watch.draft
         if not self.why_not():
-            self._start(None)
+            # A draft of this window is prepared at once; one from the dataset must be predicted
+            # again first, and not for each case that is only looked at.
+            self._start("load" if draft is None or draft.probability is None else "prepare")
         self.refresh()
 
     def stop(self) -> None:
@@ -197,6 +197,10 @@ class ExamLearning(QWidget):
 
     # The jobs
 
+    def _prepare(self) -> None:
+        if not (self.runner.is_running or self.why_not()):
+            self._start("prepare")
+
     def _learn(self) -> None:
         """Draft the rest again; what is under way from fewer corrections is given up."""
         self.watch.follow()
@@ -209,8 +213,8 @@ class ExamLearning(QWidget):
         if not self._is_wanted_again:
             self._start("features")
 
-    def _start(self, stage: str | None) -> None:
-        """Start a job in the worker's thread; without a stage it only prepares for the others."""
+    def _start(self, stage: str) -> None:
+        """Start a job in the worker's thread; "load" and "prepare" make the others faster."""
         session, work = self._session, self.watch.work
         source, folder, draft = session.source, session.model, self.watch.draft
         if work is None or source is None or folder is None:
@@ -226,12 +230,14 @@ class ExamLearning(QWidget):
 
         def job() -> Job[Redraft | str | None]:
             yield Progress("Learning from this exam", 0, 0)
-            from ...training.corrections import Corrections  # with torch, which takes seconds
+            from ...training.corrections import Corrections
 
             try:
-                with _a_core_left_free():
+                with _a_core_left_free():  # loads torch, which takes seconds
+                    if stage == "load":
+                        return None
                     learner = self._learner_of(folder, exam, draft)
-                    if stage is None:
+                    if stage == "prepare":
                         yield from learner.prepare()
                         return None
                     learn = learner.quick if stage == "features" else learner.adapt
@@ -267,10 +273,6 @@ class ExamLearning(QWidget):
         self._told = self.watch.put(redraft.label_map.data, redraft.learned_from)
         if redraft.stage == "features":
             self._start("adapted")
-        self.refresh()
-        self.redrafted.emit()
-
-    def _on_slices(self) -> None:
         self.refresh()
         self.redrafted.emit()
 

@@ -42,13 +42,16 @@ class ReaderWatch(QObject):
     corrected = Signal()
     """A slice that was corrected has been left, or a finding was kept or dropped."""
 
+    begun = Signal()
+    """The mask was edited for the first time."""
+
     def __init__(self, viewer: Viewer, session: Session, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._session = session
         self._watch: EditWatch | None = None
         self._decided: frozenset[tuple[object, Decision]] = frozenset()
-        self._is_draft_new = self._is_own_edit = False
+        self._is_draft_new = self._is_own_edit = self._has_begun = False
         self.work: ReaderWork | None = None
         """None while no case is held."""
 
@@ -64,6 +67,11 @@ class ReaderWatch(QObject):
         viewer.dims.events.ndisplay.connect(self._on_step)
         session.drafts.changed.connect(self._on_draft)
         session.choices.changed.connect(self._on_choices)
+
+    @property
+    def to_look_at(self) -> frozenset[int]:
+        """Slices along z that a redraft changed and the reader has not seen since."""
+        return frozenset() if self.work is None else self.work.to_look_at
 
     @property
     def labels(self) -> NDArray[np.uint8]:
@@ -107,6 +115,7 @@ class ReaderWatch(QObject):
             self._watch.stop()
         self._soon.stop()
         self._watch = self.work = None
+        self._has_begun = False
         self._is_draft_new = False
 
     def follow(self) -> None:
@@ -167,8 +176,13 @@ class ReaderWatch(QObject):
             self.work.forget_last()
 
     def _on_edit(self, is_under_way: bool) -> None:
-        if not (is_under_way or self._is_own_edit):
+        if self._is_own_edit:
+            return
+        if not is_under_way:
             self._soon.start()
+        if not self._has_begun:
+            self._has_begun = True
+            self.begun.emit()
 
     def _on_step(self, event: object = None) -> None:
         if self.work is None:

@@ -117,8 +117,8 @@ def learning_line(
         The mask's.
     learns_from : int
         Slices that the reader has corrected so far.
-    stage : {"features", "adapted"}, optional
-        What is being drafted now: the quick redraft, or the better one after it.
+    stage : str, optional
+        What is being done now: "features" is the quick redraft, "adapted" the better one after it.
     why_not : str
         Why nothing more is drafted again.
 
@@ -135,7 +135,8 @@ def learning_line(
     if stage == "features":
         return f"Learning from your {_slices(learns_from)}…"
     words = "" if told is None else _redraft_words(told, grid)
-    return " ".join(part for part in (words, "Refining…" if stage else "", why_not) if part)
+    refining = "Refining…" if stage == "adapted" else ""
+    return " ".join(part for part in (words, refining, why_not) if part)
 
 
 def slices_line(slices: int, learned_from: int, *, is_running: bool) -> str:
