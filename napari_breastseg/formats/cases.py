@@ -76,10 +76,13 @@ def case_from_files(
             f"found {names}",
             "Convert the files to one kind, for example NIfTI",
         )
-    roles = _checked_roles(phases)
+    roles = named = _checked_roles(phases)
     if roles is None and len(channels) > 1:
         roles = tuple(role_of(number) for number in range(len(channels)))
-    return CaseFiles(case_id, str(kinds.pop()), channels, roles, _checked_spacing(spacing_mm))
+    spacing = _checked_spacing(spacing_mm)
+    return CaseFiles(
+        case_id, str(kinds.pop()), channels, roles, spacing, is_named=named is not None
+    )
 
 
 def find_cases(
@@ -189,6 +192,7 @@ def finding_cases(
             case,
             roles=roles or case.roles,
             spacing_mm=spacing,
+            is_named=bool(roles) or case.is_named,
             question=None if roles else case.question,
         )
         for case in found

@@ -16,9 +16,11 @@ from ..core.progress import Job, Progress, drain
 from ..core.volume import Exam, Grid, Volume
 from .cases import CaseFiles, find_cases, only_case
 from .dicom import finding_exams, reading_dicom
+from .grouping import role_of
 from .kinds import DICOM, NIFTI, NRRD, SLICE, require_content
 from .nifti import read_nifti
 from .nrrd import read_nrrd
+from .rise import Doubt, doubt_of
 from .slices import read_slices
 
 __all__ = ["UnnamedChannelsError", "open_exam", "read_channel", "read_exam", "reading_exam"]
@@ -153,6 +155,10 @@ def reading_exam(case: CaseFiles) -> Job[Exam]:
             first = next(iter(exam.phases))
             told = f"{case.case_id}: {role} lies {off:.2g} voxels off {first}; taken for one grid"
             yield Progress("Reading", 0, 0, message=told)
+    if case.dicom is None and (doubt := doubt_of(exam.phases)) is not None:
+        if not case.is_named:
+            _ask_order(exam, doubt)
+        yield Progress("Reading", 0, 0, message=f"{case.case_id}: {doubt.text}")
     return exam
 
 
@@ -220,6 +226,22 @@ def _require_picture(case_id: str, role: str, volume: Volume) -> None:
             f"found a constant image (all {data.size:,} voxels {data.flat[0]:g})",
             "Choose a slice or series with tissue in it, or export it again",
         )
+
+
+def _ask_order(exam: Exam, doubt: Doubt) -> None:
+    """Ask which phase is which where another order of the same files fits clearly better."""
+    roles = tuple(exam.phases)
+    if doubt.order == roles or set(doubt.order) != set(roles):
+        return
+    fitting = {old: role_of(place) for place, old in enumerate(doubt.order)}
+    raise InputError(
+        f"Expected heart, vessels and gland of {exam.case_id} to become brighter from pre to "
+        "post1 and not before",
+        f"found {doubt.text}",
+        "Name the phases in the order of the files, most likely --phases "
+        f"{','.join(fitting[role] for role in roles)}, or --phases {','.join(roles)} if the order "
+        "is right",
+    )
 
 
 def _require_body_size(case_id: str, role: str, grid: Grid) -> None:

@@ -58,6 +58,9 @@ class CaseFiles:
     dicom: DicomExam | None = None
     """What the DICOM headers say: series, roles, source files, and what to ask the user."""
 
+    is_named: bool = False
+    """Whether the user, or a dataset's own names, said which role each channel has."""
+
     question: InputError | None = None
     """What to ask before it can be read: a dataset's own names of its channels leave it open which
     phase each is."""
@@ -166,7 +169,8 @@ def _cases_of_family(
     paths = [numbered[number][0] for number in numbers]
     if numbers and channels.roles.keys() >= set(numbers):
         named = tuple(channels.roles[number] for number in numbers)
-        yield CaseFiles(_split_phase(paths[0])[0], kind, tuple((path,) for path in paths), named)
+        files = tuple((path,) for path in paths)
+        yield CaseFiles(_split_phase(paths[0])[0], kind, files, named, is_named=True)
         return
     count_named = roles is not None and len(roles) == len(numbers) > 1
     if kind in (NIFTI, NRRD):
