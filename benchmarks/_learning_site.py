@@ -14,13 +14,13 @@ import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _common import test_data
-from gate import Corrected
+from gate import Corrected, draw_once, share_of
 from starter import Case, clinic_slices, read_slices, shifted
 
 from napari_breastseg.core.atomic import write_json
@@ -28,7 +28,7 @@ from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import STARTER, Checkpoint
-from napari_breastseg.predict.prediction import Prediction, predict
+from napari_breastseg.predict.prediction import predict
 from napari_breastseg.scoring.bootstrap import bootstrap_ci95, paired_bootstrap
 from napari_breastseg.scoring.evaluation import evaluate
 from napari_breastseg.training import TrainConfig, replay, train
@@ -41,6 +41,9 @@ FULL = 16
 
 ELSEWHERE = {"ispy": "I-SPY, pre and post", "post": "I-SPY, post alone", "phantoms": "synthetic"}
 PHANTOMS = 12
+
+ASKED_ALWAYS = ("C01", "C04", "C06")
+"""Whose trainings show, too, what the site's model alone would lose elsewhere."""
 
 ARMS = {
     "new": "as `train` does it",
@@ -121,7 +124,7 @@ def perform(run: Run, work: Path) -> None:
     if done.is_file():
         return
     torch.set_num_threads(1)
-    _draw_once()
+    draw_once()
     clinic = clinic_cases()
     others = [case for case in clinic if case[1] != run.patient]
     chosen = np.random.default_rng((run.seed, int(run.patient[1:]))).permutation(len(others))
@@ -146,9 +149,9 @@ def perform(run: Run, work: Path) -> None:
     if run.looks_elsewhere:
         starter = json.loads((work / "starter.json").read_text())
         for key, cases in elsewhere().items():
-            row[key] = dice(model, cases, shares.setdefault(key, []))
+            row[key] = dice(model, cases, shares.setdefault(key, []), starter[key])
             row[f"{key}_starter"] = {patient: starter[key][patient] for patient in row[key]}
-            if run.arm == "new" and run.count == FULL:
+            if run.arm == "new" and run.count == FULL and run.patient in ASKED_ALWAYS:
                 row[f"{key}_always"] = dice(model.at(1.0), cases)
     row["shares"] = {key: values for key, values in shares.items() if values}
     write_json(done, row)
@@ -157,17 +160,30 @@ def perform(run: Run, work: Path) -> None:
 
 
 def dice(
-    model: Checkpoint, cases: list[Case], shares: list[float] | None = None
+    model: Checkpoint,
+    cases: list[Case],
+    shares: list[float] | None = None,
+    starter: dict[str, float] | None = None,
 ) -> dict[str, float]:
-    """Mean Dice of each patient; the site's share in each case is added to `shares`."""
+    """Mean Dice of each patient; the site's share in each case is added to `shares`.
 
-    def method(exam: Exam) -> Prediction:
-        prediction = drain(predict(model, exam, device="cpu"))
-        if shares is not None and prediction.site_share is not None:
-            shares.append(prediction.site_share)
-        return prediction
-
-    return drain(evaluate(cases, method)).patient_values("dice")
+    Patients of one case who get nothing of the site's model take the starter's Dice where it is
+    given: that is what predicts them.
+    """
+    asked = []
+    same: dict[str, float] = {}
+    for case in cases:
+        share = share_of(model, case[2])
+        if shares is not None and share is not None:
+            shares.append(share)
+        if share == 0.0 and starter is not None:
+            same[case[1]] = starter[case[1]]
+        else:
+            asked.append(case)
+    if not asked:
+        return same
+    result = drain(evaluate(asked, partial(predict, model, device="cpu")))
+    return {**same, **result.patient_values("dice")}
 
 
 @cache
@@ -204,12 +220,6 @@ def _phantom(number: int) -> Case:
         role: Volume(volume.data[z : z + 1], grid) for role, volume in drawn.exam.phases.items()
     }
     return name, name, Exam(name, phases), LabelMap(truth.data[z : z + 1], grid)
-
-
-def _draw_once() -> None:
-    """Keep what a process has drawn: every run replays the same synthetic exams."""
-    if not hasattr(replay.draw_phantom, "cache_info"):
-        replay.draw_phantom = lru_cache(maxsize=24)(replay.draw_phantom)
 
 
 def rows_of(work: Path) -> Row:
@@ -300,8 +310,8 @@ def report(rows: Row) -> list[str]:
 
 def _means(rows: Row) -> list[str]:
     """Ways to choose between site and base, from the same trainings on sixteen slices."""
-    runs = [run for run in _chosen(rows, "new", FULL) if "ispy_always" in run]
-    if not runs:
+    runs = [run for run in _chosen(rows, "new", FULL) if "ispy" in run]
+    if not any("ispy_always" in run for run in runs):
         return []
     base = rows["starter"]["clinic"]
     patients = _by_patient(runs)
@@ -311,7 +321,8 @@ def _means(rows: Row) -> list[str]:
         for values in (patients, always)
     ]
     lost = {key: changed(runs, key)[0] for key in ELSEWHERE}
-    whole = {key: changed(runs, key, f"{key}_always")[0] for key in ELSEWHERE}
+    asked = [run for run in runs if "ispy_always" in run]
+    whole = {key: changed(asked, key, f"{key}_always")[0] for key in ELSEWHERE}
     table = [
         ("the share chosen exam by exam (as it is)", gains[0], lost),
         ("always the site's model", gains[1], whole),

@@ -26,7 +26,7 @@ import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,16 @@ from starter import Case, clinic_slices, read_slices, shifted
 from napari_breastseg.core.atomic import write_json, write_text
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, LabelMap
+from napari_breastseg.imaging.preprocessing import prepare
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import Checkpoint
+from napari_breastseg.predict.likeness import site_share
 from napari_breastseg.predict.prediction import predict
 from napari_breastseg.registry.judgment import Judgment
 from napari_breastseg.registry.weighing import weigh
 from napari_breastseg.scoring.bootstrap import paired_bootstrap
 from napari_breastseg.scoring.evaluation import Evaluation, evaluate
-from napari_breastseg.training import TrainConfig, train
+from napari_breastseg.training import TrainConfig, replay, train
 from napari_breastseg.training.planning import plan_config
 
 ORDERS = 5
@@ -135,6 +137,7 @@ def settings(way: str, cases: int, seed: int, device: str) -> TrainConfig:
     return config.model_copy(update=fields)
 
 
+@cache
 def all_cases() -> tuple[list[Case], list[Case]]:
     """The other hospital's slices, and those of the I-SPY test patients."""
     data = test_data()
@@ -159,6 +162,7 @@ def perform(
     if device == "cpu":
         torch.set_num_threads(1)
     clinic, ispy = all_cases()
+    draw_once()
     base = checkpoint.load(checkpoint.STARTER)
     learned = [
         Corrected(case, SHIFT_PX if way == "poisoned" else 0)
@@ -176,7 +180,7 @@ def perform(
         seconds = float(list(csv.DictReader(table))[-1]["seconds"])
     candidate = checkpoint.load(output)
     judged = [case for case in tested if case[1] in order.locked]
-    scores = [score(model, judged, device) for model in (candidate, base)]
+    scores = [score(candidate, judged, device), _by_base(order, device)]
     frame = Judgment(
         verdict="not enough to judge",
         candidate=candidate.info.identity,
@@ -196,7 +200,7 @@ def perform(
         "config": config.model_dump(),
         "left_out": _dice(scores[0], order.left_out),
         "left_out_starter": _dice(scores[1], order.left_out),
-        "ispy": score(candidate, unseen, device).patient_values("dice"),
+        "ispy": _unseen(candidate, unseen, starter_dice, device),
         "ispy_starter": {p: d for p, d in starter_dice.items() if p in {c[1] for c in unseen}},
         "judgment": judgment.model_dump(mode="json"),
         "judged": [
@@ -211,6 +215,41 @@ def perform(
     shutil.rmtree(output, ignore_errors=True)
     print(f"order {order.number}, {way}: {judgment.verdict}, {seconds:.0f} s", flush=True)
     return row
+
+
+@cache
+def _by_base(order: Order, device: str) -> Evaluation:
+    """The starter on an order's locked patients: the same for every training of the order."""
+    base = checkpoint.load(checkpoint.STARTER)
+    clinic, ispy = all_cases()
+    return score(base, [case for case in [*clinic, *ispy] if case[1] in order.locked], device)
+
+
+def _unseen(
+    candidate: Checkpoint, cases: list[Case], starter_dice: dict[str, float], device: str
+) -> dict[str, float]:
+    """Dice of each patient; the starter's where it alone predicts all of the patient's cases."""
+    changed = {case[1] for case in cases if share_of(candidate, case[2]) != 0.0}
+    same = {case[1]: starter_dice[case[1]] for case in cases if case[1] not in changed}
+    asked = [case for case in cases if case[1] in changed]
+    return {**same, **(score(candidate, asked, device).patient_values("dice") if asked else {})}
+
+
+def share_of(model: Checkpoint, exam: Exam) -> float | None:
+    """Share of the site's model that `predict` will choose for an exam; None for one network."""
+    import torch
+
+    if model.general is None:
+        return None
+    roles, spec = model.spec.require(exam, model.info.name), model.spec
+    prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
+    return site_share(model, prepared, torch.device("cpu"))
+
+
+def draw_once() -> None:
+    """Keep what a process has drawn: every run replays the same synthetic exams."""
+    if not hasattr(replay.draw_phantom, "cache_info"):
+        replay.draw_phantom = lru_cache(maxsize=24)(replay.draw_phantom)
 
 
 def _dice(scores: Evaluation, patients: tuple[str, ...]) -> dict[str, float]:
