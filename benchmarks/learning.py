@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 from _common import RESULTS, machine, today
 
@@ -42,15 +44,15 @@ def main() -> None:
     for part, module in modules.items():
         if not arguments.report and arguments.only in (None, part):
             module.perform_all(work / part, arguments.jobs)
+    rows = _rows(work, modules, identity)
     lines = [
         "# What corrections are worth",
         "",
         f"{today()}, {machine()}, one core a run. Starter {identity}. Command: "
         "`python benchmarks/learning.py`.",
     ]
-    rows = {part: module.rows_of(work / part) for part, module in modules.items()}
-    for part, module in modules.items():
-        lines += ["", *module.report(rows[part])]
+    for part, of_part in rows.items():
+        lines += ["", *modules[part].report(of_part)]
     text = "\n".join([*lines, ""])
     write_text(RESULTS / "learning.md", text)
     write_json(RESULTS / "learning.json", {"date": today(), "model": identity, **rows})
@@ -58,14 +60,30 @@ def main() -> None:
     print(text)
 
 
-def draw(modules: dict[str, object], rows: dict[str, object]) -> None:
+def _rows(work: Path, modules: dict[str, Any], identity: str) -> dict[str, Any]:
+    """What each part has measured here; else what is kept of it, if it is this starter's."""
+    kept: dict[str, Any] = {}
+    if (RESULTS / "learning.json").is_file():
+        kept = json.loads((RESULTS / "learning.json").read_text())
+    rows = {}
+    for part, module in modules.items():
+        if (work / part).is_dir():
+            rows[part] = module.rows_of(work / part)
+        elif kept.get("model") == identity and part in kept:
+            rows[part] = kept[part]
+    return rows
+
+
+def draw(modules: dict[str, Any], rows: dict[str, Any]) -> None:
     """The figure of the README: a panel for each question."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     panels = figure.subplots(1, 3, width_ratios=(1, 1.2, 0.9))
-    modules["exam"].draw(panels[0], rows["exam"])  # type: ignore[attr-defined]
-    modules["site"].draw(panels[1], panels[2], rows["site"])  # type: ignore[attr-defined]
+    if "exam" in rows:
+        modules["exam"].draw(panels[0], rows["exam"])
+    if "site" in rows:
+        modules["site"].draw(panels[1], panels[2], rows["site"])
     figure.savefig(RESULTS / "learning.png", dpi=110)
     figure.savefig(FIGURE, dpi=110)
 
