@@ -193,7 +193,7 @@ class LesionRecord(_Record):
     """What tells a lesion of a case again: its id stays whatever becomes of the mask."""
 
     id: str
-    """"index", "satellite 1", ..."""
+    """"index", "satellite 1", ...; in the other breast "left 2" or "right 2"."""
     voxels: int
     center_voxel: tuple[float, float, float]
     """(z, y, x) when last measured."""

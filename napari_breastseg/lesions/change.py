@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .records import INDEX, TOTAL, Lesion, LesionReport
+from .records import INDEX, TOTAL, Lesion, LesionReport, Side
 
 __all__ = ["VISIT_REACH_MM", "Change", "compare_visits", "kept_ids"]
 
@@ -83,6 +83,7 @@ def kept_ids(
     labels: NDArray[np.integer[Any]],
     centers_voxel: Sequence[tuple[float, float, float]],
     sizes: Sequence[int],
+    sides: Sequence[Side | None],
     previous: LesionReport | None,
 ) -> list[str]:
     """An id for each component: its earlier id, else the next free one, largest first.
@@ -94,6 +95,8 @@ def kept_ids(
     centers_voxel : sequence of (z, y, x)
     sizes : sequence of int
         Voxels of each component.
+    sides : sequence of {"right", "left"} or None
+        The patient's side of each.
     previous : LesionReport, optional
         An earlier measurement of the case. A component matches the lesion with which it shares
         most voxels; if that report has no voxels, the nearest whose box contains it.
@@ -101,7 +104,8 @@ def kept_ids(
     Returns
     -------
     list of str
-        "index", "satellite 1", ...; the number of a lesion that is gone is not used again.
+        "index", "satellite 1", ..., in the other breast "left 2" or "right 2"; the number of a
+        lesion that is gone is not used again.
     """
     ids: dict[int, str] = {}
     earlier = () if previous is None else previous.lesions
@@ -114,22 +118,26 @@ def kept_ids(
             )
         for old, new in _assign(cost, 0.999).items():
             ids[new] = earlier[old].id
-    used = [int(one.id.split()[-1]) for one in earlier if one.id.startswith("satellite ")]
-    number = max(used, default=0)
+    number = max((order_of(one.id) for one in earlier), default=0)
+    # The index lesion's side now; that of an earlier report if it is gone.
+    index_side = next((one.side for one in earlier if one.id == INDEX), None)
+    index_side = next((sides[n] for n, name in ids.items() if name == INDEX), index_side)
     has_index = any(one.id == INDEX for one in earlier)
     for place in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
         if place in ids:
             continue
         if not has_index:
-            ids[place], has_index = INDEX, True
+            ids[place], has_index, index_side = INDEX, True, sides[place]
         else:
             number += 1
-            ids[place] = f"satellite {number}"
+            side = sides[place]
+            is_other = side is not None and index_side is not None and side != index_side
+            ids[place] = f"{side if is_other else 'satellite'} {number}"
     return [ids[place] for place in range(len(sizes))]
 
 
 def order_of(lesion_id: str) -> int:
-    """Sort key of an id: the index lesion, then satellites by number."""
+    """Sort key of an id: the index lesion, then the others by number."""
     return 0 if lesion_id == INDEX else int(lesion_id.split()[-1])
 
 

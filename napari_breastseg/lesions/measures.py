@@ -140,6 +140,7 @@ def _measure(
         found,
         [lesion.center_voxel or (0.0, 0.0, 0.0) for lesion in lesions],
         [lesion.volume_px for lesion in lesions],
+        [lesion.side for lesion in lesions],
         previous,
     )
     order = sorted(range(count), key=lambda place: _rank(lesions[place], ids[place]))
@@ -200,7 +201,7 @@ def _matched(
 
 
 def _rank(lesion: Lesion, lesion_id: str) -> tuple[bool, int, int]:
-    """Sort key: findings as they are ordered, then the index lesion and satellites."""
+    """Sort key: findings as they are ordered, then the index lesion and the others."""
     return lesion.finding is None, lesion.finding or 0, order_of(lesion_id)
 
 

@@ -28,7 +28,8 @@ class Lesion:
     """
 
     id: str
-    """"index" for the lesion that was largest in the first measurement, then "satellite 1", ..."""
+    """"index" for the lesion that was largest in the first measurement, then "satellite 1", ...; in
+    the other breast "left 2" or "right 2", as the side is: satellites lie in the index lesion's."""
 
     volume_px: int
     """Voxels."""
@@ -109,7 +110,7 @@ class LesionReport:
     case_id: str
     lesions: tuple[Lesion, ...]
     """Where a model's findings are known, those first, the most likely lesion first; then the
-    index lesion, and satellites by number."""
+    index lesion, and the others by number."""
 
     total: Lesion
     """All tumor together, marks too small for the list included: volumes and curve of all voxels,

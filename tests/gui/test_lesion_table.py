@@ -113,10 +113,10 @@ def test_the_table_leads_to_each_lesion(
     texts = [[section.table.item(row, column).text() for column in (0, 1, 5)] for row in range(3)]
     assert texts[:2] == [
         ["index", "R", "III"],
-        ["satellite 1", "L", "I"],
+        ["left 1", "L", "I"],
     ]
     assert texts[2][0] == "total"
-    assert list(section.plot.curves) == ["index", "satellite 1"]
+    assert list(section.plot.curves) == ["index", "left 1"]
 
     # Each row flies to its lesion, frames it, and leaves the brush's layer at hand
     for row, lesion in enumerate(section.report.lesions):
@@ -142,7 +142,7 @@ def test_the_table_leads_to_each_lesion(
     dock.measure_lesions()
     idle(section.runner)
     assert not section.outdated.isVisible()
-    assert [one.id for one in section.report.lesions] == ["satellite 1", "satellite 2"]
+    assert [one.id for one in section.report.lesions] == ["left 1", "left 2"]
 
     # The export is of the mask as it is now
     path = tmp_path / "r.json"
@@ -152,7 +152,7 @@ def test_the_table_leads_to_each_lesion(
     edit_labels(mask, phantom.truth.data * (phantom.lesion_labels.data != 1))
     dock.export_report()
     idle(section.runner)
-    assert [one["id"] for one in json.loads(path.read_text())["lesions"]] == ["satellite 1"]
+    assert [one["id"] for one in json.loads(path.read_text())["lesions"]] == ["left 1"]
     assert section.table.rowCount() == 2
     assert told(window, "Wrote r.json")
     section._ask_path = lambda: tmp_path / "r.txt"

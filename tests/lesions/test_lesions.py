@@ -28,6 +28,14 @@ from napari_breastseg.lesions.findings import least_voxels
 from napari_breastseg.phantom import LesionSpec, breast_phantom
 
 
+def one_breast_grid(shape, spacing):
+    """As `plain_grid`, all of it on the patient's right."""
+    grid = plain_grid(shape, spacing)
+    affine = grid.affine.copy()
+    affine[0, 3] += 200
+    return Grid(shape, affine)
+
+
 def plain_grid(shape, spacing=(3.0, 0.7, 0.7)):
     """Axial, as radiologists store it: x to the patient's left, y to the back."""
     z, y, x = spacing
@@ -109,7 +117,7 @@ def test_phantom_lesions_have_their_true_size_side_and_type_at_six_percent_noise
     )
     phantom = breast_phantom(seed, shape=(44, 224, 224), spacing_mm=(2.5, 1.5, 1.5), lesions=specs)
     report = measured(phantom.exam, phantom.truth.tumor, breasts=find_breasts(phantom.exam))
-    assert [lesion.id for lesion in report.lesions] == ["index", "satellite 1", "satellite 2"]
+    assert [lesion.id for lesion in report.lesions] == ["index", "left 1", "left 2"]
     for lesion in report.lesions:
         truth = min(
             phantom.lesions,
@@ -448,7 +456,7 @@ def by_place(report):
 
 @pytest.mark.parametrize("is_read_from_file", [False, True])
 def test_lesions_keep_their_ids_while_the_mask_changes(is_read_from_file):
-    grid = plain_grid((20, 60, 60), (2.0, 1.0, 1.0))
+    grid = one_breast_grid((20, 60, 60), (2.0, 1.0, 1.0))
     a, b, c, d = (5, 10, 10), (5, 40, 12), (14, 30, 45), (14, 8, 50)
     before = blobs(grid, (a, 4), (b, 3), (c, 2))
     exam = exam_with(before, grid, {"post1": 200})
@@ -467,8 +475,20 @@ def test_lesions_keep_their_ids_while_the_mask_changes(is_read_from_file):
     assert by_place(third) == {a: "index", c: "satellite 2", b: "satellite 4"}
 
 
+def test_a_lesion_in_the_other_breast_is_called_by_its_side():
+    grid = plain_grid((20, 60, 80), (2.0, 1.0, 1.0))  # the midline lies between columns 39 and 40
+    a, b, c, d = (10, 30, 10), (10, 30, 70), (10, 10, 20), (10, 10, 60)
+    mask = blobs(grid, (a, 4), (b, 3), (c, 2))
+    first = measured(exam_with(mask, grid, {"post1": 200}), mask)
+    assert by_place(first) == {a: "index", b: "left 1", c: "satellite 2"}
+    # Known again, with the side of the index lesion, when that is gone.
+    mask = blobs(grid, (b, 3), (d, 2), (c, 1))
+    second = measured(exam_with(mask, grid, {"post1": 200}), mask, previous=first)
+    assert by_place(second) == {b: "left 1", c: "satellite 2", d: "left 3"}
+
+
 def test_of_two_pieces_the_larger_keeps_the_id():
-    grid = plain_grid((9, 20, 40), (2.0, 1.0, 1.0))
+    grid = one_breast_grid((9, 20, 40), (2.0, 1.0, 1.0))
     mask = np.zeros(grid.shape, bool)
     mask[3:6, 5:15, 2:30] = True
     exam = exam_with(mask, grid, {"post1": 200})
@@ -542,10 +562,10 @@ def test_a_report_comes_back_from_json():
     assert again.lesions == report.lesions
     assert again.total == report.total
     rows = report.rows()
-    assert [row["lesion"] for row in rows] == ["index", "satellite 1", "total"]
+    assert [row["lesion"] for row in rows] == ["index", "left 1", "total"]
     assert {tuple(row) for row in rows} == {tuple(rows[0])}
     assert rows[0]["pe_post1_percent"] == pytest.approx(90)
-    assert report.lesion("satellite 1").volume_px == 27
+    assert report.lesion("left 1").volume_px == 27
 
 
 def test_errors_say_what_was_needed(oblique_grid, breasts):

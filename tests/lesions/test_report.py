@@ -39,7 +39,7 @@ def test_the_table_names_each_lesion_and_the_total(run, files):
     code, out, err = run("report", exam, "--mask", mask)
     assert code == 0
     lines = out.splitlines()
-    assert [line.split()[0] for line in lines] == ["lesion", "index", "satellite", "total"]
+    assert [line.split()[0] for line in lines] == ["lesion", "index", "left", "total"]
     assert "right" in lines[1]
     assert "III washout" in lines[1]
     assert "left" in lines[2]
@@ -74,12 +74,12 @@ def test_files_hold_what_the_ending_says(run, files, tmp_path):
         assert f"r.{ending}" in out.replace("\n", "")
     with (tmp_path / "out" / "r.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["lesion"] for row in rows] == ["index", "satellite 1", "total"]
+    assert [row["lesion"] for row in rows] == ["index", "left 1", "total"]
     assert float(rows[0]["volume_ml"]) == pytest.approx(6.0, rel=0.05)
     assert rows[1]["curve_type"] == "I"
     assert rows[0]["case_id"] == "P017"
     again = LesionReport.from_json(json.loads((tmp_path / "out" / "r.json").read_text()))
-    assert [lesion.id for lesion in again.lesions] == ["index", "satellite 1"]
+    assert [lesion.id for lesion in again.lesions] == ["index", "left 1"]
     page = (tmp_path / "out" / "r.pdf").read_bytes()
     assert page.startswith(b"%PDF")
     assert page.count(b"/Type /Page\n") + page.count(b"/Type /Page ") == 1
@@ -98,7 +98,7 @@ def test_a_prior_visit_says_what_changed(run, files, phantom, tmp_path):
     )
     assert code == 0
     assert "index followed, volume -50%" in out
-    assert "satellite 1 gone" in out
+    assert "left 1 gone" in out
     _, out, _ = run(
         "report", exam, "--mask", tmp_path / "now.nii.gz", "--prior", tmp_path / "before.json",
         "--json",
