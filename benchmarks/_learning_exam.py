@@ -37,8 +37,10 @@ from napari_breastseg.core.overlap import dice
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.model import checkpoint
-from napari_breastseg.model.checkpoint import STARTER
+from napari_breastseg.model.checkpoint import STARTER, Checkpoint
 from napari_breastseg.phantom import View
+from napari_breastseg.predict.prediction import Prediction, predict
+from napari_breastseg.predict.thresholding import PROBABILITY_STEPS, ProbabilitySteps
 from napari_breastseg.training.corrections import Corrections, Redraft
 from napari_breastseg.training.exam_learning import ExamLearner
 from napari_breastseg.training.replay import enhancing, whole_phantom
@@ -62,46 +64,44 @@ LEAST_MM = 2.0
 
 
 def perform_all(work: Path, jobs: int) -> None:
-    """Do what is not done yet: one file for each patient."""
+    """Do what is not done yet: one file for each patient and number of corrected slices."""
     work.mkdir(parents=True, exist_ok=True)
-    units = [
-        *(("clinic", patient) for patient in sorted({one[1] for one in clinic_slices()})),
-        *(("volume", str(seed)) for seed in VOLUMES),
-        *(("ispy", patient) for patient in ispy_patients()),
-    ]
+    units = plan()
     with ProcessPoolExecutor(jobs) as pool:
         list(pool.map(perform, units, [work] * len(units)))
 
 
-def perform(unit: tuple[str, str], work: Path) -> None:
-    """All redrafts of one patient."""
+def plan() -> list[tuple[str, str, int]]:
+    """All that is measured, the most telling first."""
+    clinic = sorted({one[1] for one in clinic_slices()})
+    return [
+        *(("clinic", patient, 2) for patient in clinic),
+        *(("volume", str(seed), 2) for seed in VOLUMES),
+        *(("clinic", patient, 1) for patient in clinic),
+        *(("volume", str(seed), count) for count in (1, 4) for seed in VOLUMES),
+        *(("ispy", patient, count) for count in (2, 1, 4) for patient in ispy_patients()),
+    ]
+
+
+def perform(unit: tuple[str, str, int], work: Path) -> None:
+    """All redrafts of one patient after so many corrected slices."""
     import torch
 
-    group, name = unit
-    path = work / f"{group}-{name}.json"
+    group, name, count = unit
+    path = work / f"{group}-{name}-{count}.json"
     if path.is_file():
         return
     torch.set_num_threads(1)
     if group == "volume":
-        rows = list(of_volume(int(name), work.parent.parent / "phantoms"))
+        rows = list(of_volume(int(name), count, work.parent.parent / "phantoms", work))
     else:
-        rows = list(of_slices(group, name))
-    write_json(path, [{"group": group, "patient": name, **row} for row in rows])
-    print(f"{group} {name}: {summary(rows)}", flush=True)
-
-
-def summary(rows: Sequence[Row]) -> str:
-    """What a patient's rows say, in one line."""
-    parts = []
-    for count in COUNTS:
-        of_count = [row for row in rows if row["count"] == count]
-        words = [
-            f"{fmean(row['dice'] for row in of_count if row['stage'] == stage):.3f}"
-            for stage in STAGES
-            if of_count
-        ]
-        parts += [f"{count}: {' > '.join(words)}"] if words else []
-    return "; ".join(parts)
+        rows = list(of_slices(group, name, count))
+    write_json(path, [{"group": group, "patient": name, "count": count, **row} for row in rows])
+    words = [
+        f"{stage} {fmean(row['dice'] for row in rows if row['stage'] == stage):.3f}"
+        for stage in STAGES
+    ]
+    print(f"{group} {name} {count}: {', '.join(words)}", flush=True)
 
 
 def clinic_slices() -> list[Case]:
@@ -115,21 +115,18 @@ def ispy_patients() -> list[str]:
     return sorted({one.patient_id for one in test})[:ISPY_PATIENTS]
 
 
-def of_slices(group: str, patient: str) -> Iterator[Row]:
+def of_slices(group: str, patient: str, count: int) -> Iterator[Row]:
     """Single slices of one patient."""
     if group == "clinic":
         members = [one for one in clinic_slices() if one[1] == patient]
         exams, truths = [one[2] for one in members], [one[3] for one in members]
-        choices = [
-            *itertools.combinations(range(len(exams)), 1),
-            *itertools.combinations(range(len(exams)), 2),
-        ]
+        choices = list(itertools.combinations(range(len(exams)), count))
     else:
         test = read_slices(test_data() / "ispy_slices")["test"]
         own = [one for one in test if one.patient_id == patient]
         exams = [pre_and_post(one.exam()) for one in own]
         truths = [one.label_map() for one in own]
-        choices = [tuple(spread(len(exams), count)) for count in COUNTS if count < len(exams)]
+        choices = [tuple(spread(len(exams), count))]
     learner = ExamLearner(checkpoint.load(STARTER), exams, device="cpu")
     drain(learner.prepare())
     for choice in choices:
@@ -146,9 +143,9 @@ def of_slices(group: str, patient: str) -> Iterator[Row]:
             return {"dice": fmean(values), "each": values}
 
         before = scored([draft.label_map for draft in learner.drafts])
-        yield {"count": len(choice), "stage": "draft", "seconds": 0.0, **before}
+        yield {"stage": "draft", "seconds": 0.0, **before}
         for redrafts, seconds in redrafted(learner, corrections):
-            row = {"count": len(choice), "stage": redrafts[0].stage, "seconds": seconds}
+            row = {"stage": redrafts[0].stage, "seconds": seconds}
             yield row | scored([one.label_map for one in redrafts])
 
 
@@ -172,35 +169,58 @@ def spread(count: int, chosen: int) -> list[int]:
     return [round((n + 1) * (count - 1) / (chosen + 1)) for n in range(chosen)]
 
 
-def of_volume(seed: int, cache: Path) -> Iterator[Row]:
+def of_volume(seed: int, count: int, cache: Path, work: Path) -> Iterator[Row]:
     """A synthetic exam whose largest lesion is corrected in a few slices."""
     exam, truth, target, lesion = drawn(seed, cache)
-    learner = ExamLearner(checkpoint.load(STARTER), [exam], device="cpu")
+    model = checkpoint.load(STARTER)
+    first = drafted(model, exam, work / "drafts")
+    learner = ExamLearner(model, [exam], drafts=[first], device="cpu")
     drain(learner.prepare())
-    draft = learner.drafts[0].label_map
-    far = ~near(truth, exam)
+    draft = first.label_map
     slices = [int(z) for z in np.flatnonzero(lesion.any((1, 2)))]
-    around = near(lesion, exam)
-    for count in COUNTS:
-        chosen = [slices[place] for place in spread(len(slices), count)]
-        labels = draft.data.copy()
-        labels[chosen] = target[chosen]
-        reviewed = np.zeros(len(labels), bool)
-        reviewed[chosen] = True
-        corrections = Corrections(labels, np.zeros(labels.shape, bool), reviewed)
-        others = [z for z in slices if z not in chosen]
+    chosen = [slices[place] for place in spread(len(slices), count)]
+    labels = draft.data.copy()
+    labels[chosen] = target[chosen]
+    reviewed = np.zeros(len(labels), bool)
+    reviewed[chosen] = True
+    corrections = Corrections(labels, np.zeros(labels.shape, bool), reviewed)
+    others = [z for z in slices if z not in chosen]
+    far, around = ~near(truth, exam), near(lesion, exam)
 
-        def scored(tumor: Mask, others: Sequence[int] = others) -> Row:
-            return {
-                "dice": dice((tumor & around)[others], lesion[others]),
-                "false_ml": float((tumor & far).sum() * (exam.grid.voxel_ml or 0.0)),
-                "slices": len(slices),
-            }
+    def scored(tumor: Mask) -> Row:
+        return {
+            "dice": dice((tumor & around)[others], lesion[others]),
+            "false_ml": float((tumor & far).sum() * (exam.grid.voxel_ml or 0.0)),
+            "slices": len(slices),
+        }
 
-        yield {"count": count, "stage": "draft", "seconds": 0.0, **scored(draft.tumor)}
-        for redrafts, seconds in redrafted(learner, [corrections]):
-            row = {"count": count, "stage": redrafts[0].stage, "seconds": seconds}
-            yield row | scored(redrafts[0].label_map.tumor)
+    yield {"stage": "draft", "seconds": 0.0, **scored(draft.tumor)}
+    for redrafts, seconds in redrafted(learner, [corrections]):
+        row = {"stage": redrafts[0].stage, "seconds": seconds}
+        yield row | scored(redrafts[0].label_map.tumor)
+
+
+def drafted(model: Checkpoint, exam: Exam, cache: Path) -> Prediction:
+    """What the starter makes of an exam, kept in steps of half a per cent."""
+    path = cache / f"{exam.case_id}.npz"
+    if not path.is_file():
+        made = drain(predict(model, exam, device="cpu"))
+        cache.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.npz")
+        steps = ProbabilitySteps.of(made.probability).steps
+        np.savez_compressed(part, steps=steps, mask=made.label_map.data)
+        part.rename(path)
+    with np.load(path) as kept:
+        probability = (kept["steps"] / np.float32(PROBABILITY_STEPS)).astype(np.float32)
+        return Prediction(
+            probability=Volume(probability, exam.grid),
+            label_map=LabelMap(kept["mask"], exam.grid),
+            threshold=0.5,
+            phases=tuple(exam.phases),
+            device="cpu",
+            model=model.info.identity,
+            seconds=0.0,
+        )
 
 
 def near(mask: Mask, exam: Exam) -> Mask:

@@ -1,6 +1,6 @@
 """Outline tumors in breast MRI: draft with a U-Net, correct, and train on the corrections.
 
-Ten calls serve scripts and notebooks, loaded when they are used; `cli` is the command line and
+Eleven calls serve scripts and notebooks, loaded when they are used; `cli` is the command line and
 `widgets` the window.
 """
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         measure,
         open_exam,
         promote,
+        redraft,
         save_report,
         train,
         write_mask,
@@ -33,6 +34,7 @@ __all__ = [
     "measure",
     "open_exam",
     "promote",
+    "redraft",
     "save_report",
     "train",
     "write_mask",

@@ -1,4 +1,4 @@
-"""The whole loop as ten calls, for scripts and notebooks: a third door beside window and commands.
+"""The whole loop as eleven calls, for scripts and notebooks: a third door beside window and commands.
 
 `napari_breastseg` offers them by name. Each runs the same job as the window and the command line
 and returns when it is done. Loads torch only in the calls that need a network; no Qt, no napari.
@@ -38,6 +38,7 @@ __all__ = [
     "measure",
     "open_exam",
     "promote",
+    "redraft",
     "save_report",
     "train",
     "write_mask",
@@ -100,6 +101,60 @@ def draft(
         breasts_only=breasts_only,
     )
     return drain(job, on_progress)
+
+
+def redraft(
+    exam: Exam,
+    corrected: LabelMap,
+    *,
+    draft: Prediction,
+    reviewed_slices: Sequence[int] | None = None,
+    model: str | Path | None = None,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+) -> Prediction:
+    """The rest of an exam drafted again by a copy of the model that learned its corrected slices.
+
+    The model itself stays as it is, and the copy is not kept.
+
+    Parameters
+    ----------
+    exam : Exam
+    corrected : LabelMap
+        Its mask: 0 no tumor, 1 tumor, 2 not reviewed.
+    draft : Prediction
+        What the model made of the exam, from `draft`.
+    reviewed_slices : sequence of int, optional
+        Numbers of the slices of the mask that are right, from 0; None for all that is not marked
+        as not reviewed.
+    model, device : optional
+        As in `draft`.
+    on_progress : callable, optional
+        Called with each `Progress`.
+
+    Returns
+    -------
+    Prediction
+        Its `label_map` is the mask where it was reviewed, and a new draft elsewhere.
+
+    Raises
+    ------
+    InputError
+        If the mask is not on the exam's grid, no slice is reviewed, or the model is not a 2D one
+        of this package.
+    """
+    from .model.checkpoint import load
+    from .registry.models import Registry
+    from .training.corrections import Corrections
+    from .training.exam_learning import ExamLearner
+    from .training.redrafted import redrafted_prediction
+
+    corrected.require_grid(exam.grid, exam.case_id)
+    checkpoint = load(Registry().chosen(model))
+    corrections = Corrections.of_mask(corrected, draft.label_map, reviewed_slices)
+    learner = ExamLearner(checkpoint, [exam], drafts=[draft], device=device)
+    (found,) = drain(learner.adapt([corrections]), on_progress)
+    return drain(redrafted_prediction(checkpoint, exam, draft, found), on_progress)
 
 
 def measure(
