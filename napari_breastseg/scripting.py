@@ -1,4 +1,4 @@
-"""The whole loop as eleven calls, for scripts and notebooks: a third door beside window and commands.
+"""The whole loop as eleven calls for scripts and notebooks: a door beside window and commands.
 
 `napari_breastseg` offers them by name. Each runs the same job as the window and the command line
 and returns when it is done. Loads torch only in the calls that need a network; no Qt, no napari.

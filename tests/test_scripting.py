@@ -1,4 +1,4 @@
-"""The eleven calls for scripts: importable by name, lazily, and doing what docs/scripting.md shows."""
+"""The eleven calls for scripts: importable by name, lazily, doing what docs/scripting.md shows."""
 
 from __future__ import annotations
 

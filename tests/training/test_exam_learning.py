@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.overlap import dice
@@ -11,7 +15,9 @@ from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
+from napari_breastseg.model.site import Site
 from napari_breastseg.model.unet import ModelSpec, build
+from napari_breastseg.predict.prediction import Prediction
 from napari_breastseg.training.corrections import Corrections
 from napari_breastseg.training.exam_learning import ExamLearner, ExamLearning, can_learn
 
@@ -30,6 +36,12 @@ def corrected(truth: LabelMap, slices: list[int], draft: LabelMap) -> Correction
     reviewed = np.zeros(len(labels), bool)
     reviewed[slices] = True
     return Corrections(labels, np.zeros(labels.shape, bool), reviewed)
+
+
+def draft_of(exam: Exam, mask: LabelMap) -> Prediction:
+    """A draft that is sure of its mask."""
+    probability = Volume(mask.tumor.astype(np.float32), exam.grid)
+    return Prediction(probability, mask, 0.5, tuple(exam.phases), "cpu", "drafted@0", 0.0)
 
 
 def faint_exam(sphere_exam: tuple[Exam, LabelMap]) -> tuple[Exam, LabelMap]:
@@ -88,6 +100,48 @@ def test_the_model_itself_does_not_change(starter, sphere_exam) -> None:
     drain(learner.adapt([corrected(truth, [6], learner.drafts[0].label_map)]))
     after = starter.network.state_dict()
     assert all(bool((after[name] == value).all()) for name, value in before.items())
+
+
+@pytest.mark.parametrize("stage", ["quick", "adapt"])
+def test_nothing_is_marked_away_from_what_was_marked(starter, sphere_exam, stage) -> None:
+    exam, truth = sphere_exam
+    # A second sphere, as bright, that nobody marked.
+    phases = {}
+    for role, volume in exam.phases.items():
+        twice = np.concatenate([np.asarray(volume.data)] * 2, axis=2)
+        phases[role] = Volume(twice, Grid(twice.shape, exam.grid.affine))
+    both = Exam("P002", phases)
+    data = np.concatenate([truth.data, np.zeros_like(truth.data)], axis=2)
+    mask = LabelMap(data, both.grid)
+    learner = ExamLearner(
+        starter, [both], drafts=[draft_of(both, mask)], device="cpu", how=FEW_STEPS
+    )
+    corrections = corrected(mask, [6], mask)
+
+    (redraft,) = drain(getattr(learner, stage)([corrections]))
+
+    others = [z for z in range(12) if z != 6]
+    assert dice(redraft.label_map.tumor[others], mask.tumor[others]) > 0.7
+    assert not redraft.label_map.tumor[:, :, 50:].any()
+
+
+def test_a_model_of_two_networks_learns_from_their_mixture(starter, sphere_exam) -> None:
+    exam, truth = sphere_exam
+    site = deepcopy(starter.network)
+    with torch.no_grad():
+        for weights in site.stem.parameters():
+            weights.zero_()  # sees nothing by itself
+    info = starter.info.model_copy(update={"site": Site.model_construct(exams=[])})
+    pair = Checkpoint(info, site, general=starter.network)
+    draft = replace(draft_of(exam, truth), site_share=0.0)
+    corrections = corrected(truth, [5, 7], truth)
+    masks = []
+    for model in (pair, starter):
+        learner = ExamLearner(model, [exam], drafts=[draft], device="cpu")
+        (redraft,) = drain(learner.quick([corrections]))
+        masks.append(redraft.label_map.data)
+    assert np.array_equal(*masks)
+    assert masks[0][6].any()
 
 
 def test_slices_of_one_patient_learn_from_each_other(starter, sphere_exam) -> None:
