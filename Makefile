@@ -1,5 +1,5 @@
 # Two commands do everything, their own set-up included: `make demo` and `make test`.
-# The rest: test-portable, test-slow, test-pyqt6, coverage, lint, screenshots, film, benchmark, format, clean.
+# The rest: test-portable, test-slow, test-pyqt6, coverage, conformance, lint, screenshots, film, benchmark, format, clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +12,7 @@ IN_PARALLEL := -m "not slow" -n $(WORKERS) --dist worksteal
 # More threads than cores make all of them slower.
 PARALLEL_PYTEST := OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL)
 
-.PHONY: demo test test-portable test-slow test-pyqt6 coverage lint screenshots film benchmark format clean
+.PHONY: demo test test-portable test-slow test-pyqt6 coverage conformance lint screenshots film benchmark format clean
 
 demo: $(READY)
 	@$(BIN)/napari-breastseg demo
@@ -29,6 +29,10 @@ test-portable: $(READY)
 # Measuring it makes the tests a quarter slower.
 coverage: $(READY)
 	$(PARALLEL_PYTEST) --cov --cov-report=term
+
+# 2,000 whole synthetic studies: read rightly or asked about; writes docs/conformance.md.
+conformance: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_conformance.py --studies 2000 --workers $(WORKERS)
 
 test-slow: $(READY)
 	$(PYTEST) -m slow

@@ -271,6 +271,13 @@ def test_temporal_positions_against_acquisition_times_are_asked(tmp_path: Path) 
         formats.open_exam(tmp_path)
 
 
+def test_one_series_with_an_agent_in_every_header_begins_before_contrast(tmp_path: Path) -> None:
+    write_times(
+        tmp_path, AcquisitionTime=lambda t: f"10{t:02d}00", ContrastBolusAgent=lambda t: "Gd"
+    )
+    assert levels(formats.open_exam(tmp_path)) == {"pre": 1, "post1": 2, "post2": 3}
+
+
 def test_acquisition_numbers_tell_times_apart(tmp_path: Path) -> None:
     numbers = lambda t: lambda z: 4 * t + z + 1  # noqa: E731
     write_times(tmp_path, InstanceNumber=numbers, AcquisitionNumber=lambda t: t + 1)

@@ -156,7 +156,7 @@ def _in_roles(
 
 def _before(stacks: Sequence[Stack], reading: Reading) -> int:
     """How many members lie before contrast, as far as headers tell; one if they do not."""
-    if not reading.all_agent:
+    if not all(reading.agents):
         return reading.agents.index(True) if any(reading.agents[1:]) else 1
     injected = injection_s(stacks[i] for i in reading.members)
     clock = [stacks[i].acquired_s for i in reading.members]
@@ -251,7 +251,7 @@ def _would_be(
         return "a phase after contrast" if count == 1 and is_after else ""
     if count == 1:
         return ""
-    if reading.is_clear or (any(reading.agents) and not reading.all_agent):
+    if any(reading.agents) and not all(reading.agents):
         return "a phase after contrast" if has_agent and place else ""
     if place:
         return "a phase in between"

@@ -1,0 +1,57 @@
+"""Whole synthetic studies are read rightly, or asked about; never wrong in silence.
+
+`make conformance` draws 2,000 of them and writes docs/conformance.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import studies
+from hypothesis import HealthCheck, Phase, example, given, settings
+from studies import AGENTS, CLOCKS, SERIES, TROUBLES, Study
+
+
+@settings(
+    max_examples=50,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(study=studies.studies())
+@example(study=Study(series=SERIES[1], agent=AGENTS[2]))
+@example(study=Study(agent=AGENTS[1], troubles=("pre lost a slice",)))
+def test_no_study_is_read_wrongly_in_silence(
+    tmp_path_factory: pytest.TempPathFactory, study: Study
+) -> None:
+    folder = tmp_path_factory.mktemp("study")
+    studies.write(folder, study)
+    assert studies.outcome(folder) in ("right", "asks")
+
+
+@pytest.mark.parametrize("clock", CLOCKS[:4])
+@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize("agent", AGENTS)
+def test_studies_with_nothing_wrong_are_read(
+    tmp_path: Path, agent: str, series: str, clock: str
+) -> None:
+    studies.write(tmp_path, Study(agent=agent, series=series, clock=clock))
+    assert studies.outcome(tmp_path) == "right"
+
+
+HARMLESS = (
+    *("pre lies a hundredth off", "last post lost a slice", "all are marked derived"),
+    *("positions jitter", "slices are there twice", "a UID per slice", "one UID for all"),
+    *("no group 2", "another patient", "another visit", "a later T1", "a T2", "a diffusion"),
+    *("a localizer", "subtractions", "unmarked subtractions", "a late high-resolution T1"),
+    "an earlier T1",
+)
+
+
+@pytest.mark.parametrize("trouble", HARMLESS)
+def test_what_leaves_no_doubt_is_not_asked(tmp_path: Path, trouble: str) -> None:
+    assert trouble in TROUBLES
+    studies.write(tmp_path, Study(troubles=(trouble,)))
+    assert studies.outcome(tmp_path) == "right"
