@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,7 +16,15 @@ from typing import Any
 
 from .errors import StorageError
 
-__all__ = ["atomic_path", "fsync", "storage_errors", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "atomic_path",
+    "fsync",
+    "storage_errors",
+    "temporary_folder",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
 
 
 @contextmanager
@@ -57,14 +65,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     path = Path(path)
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=path.parent, prefix=".tmp-", suffix="".join(path.suffixes[-2:])
-        )
-        os.close(handle)
-        temporary = Path(name)
+        ending = "".join(path.suffixes[-2:])
+        temporary = path.parent / f".tmp-{secrets.token_hex(8)}{ending}"
+        # Unlike mkstemp's, this mode leaves it to the umask who may read it: datasets are shared.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
         try:
             yield temporary
-            _restore_default_mode(temporary)
             fsync(temporary)
             os.replace(temporary, path)
             fsync(path.parent)
@@ -90,11 +96,11 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def _restore_default_mode(path: Path) -> None:
-    # mkstemp makes files that only their owner reads; shared dataset folders need the umask's.
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)
+def temporary_folder(parent: Path, prefix: str) -> Path:
+    """A new folder with a name nobody else has, to be filled and then renamed; the umask counts."""
+    folder = parent / f"{prefix}{secrets.token_hex(8)}"
+    folder.mkdir()
+    return folder
 
 
 def fsync(path: Path) -> None:

@@ -79,7 +79,7 @@ def splits(records: Sequence[CaseRecord]) -> list[Split]:
 
 
 def dataset_json(
-    name: str, channels: Sequence[str], records: Sequence[CaseRecord]
+    name: str, channels: Sequence[str], records: Sequence[CaseRecord], dataset_id: str = ""
 ) -> dict[str, Any]:
     """The content of dataset.json as nnU-Net v2 reads it, with our mark."""
     usable = training_cases(records)
@@ -89,7 +89,7 @@ def dataset_json(
         "labels": LABELS,
         "numTraining": len(usable),
         "file_ending": FILE_ENDING,
-        OWN_KEY: {"format": 1},
+        OWN_KEY: {"format": 1} | ({"id": dataset_id} if dataset_id else {}),
         "dataset": {
             record.case_id: {"images": _image_paths(record), "label": _label_path(record)}
             for record in usable
@@ -98,13 +98,17 @@ def dataset_json(
 
 
 def derived_texts(
-    folder: Path, name: str, channels: Sequence[str], records: Sequence[CaseRecord]
+    folder: Path,
+    name: str,
+    channels: Sequence[str],
+    records: Sequence[CaseRecord],
+    dataset_id: str = "",
 ) -> dict[Path, str]:
     """Path and content of every derived file of `folder`."""
     layout = Layout(folder)
     all_splits = splits(records)
     values = {
-        layout.dataset_json: dataset_json(name, channels, records),
+        layout.dataset_json: dataset_json(name, channels, records, dataset_id),
         layout.splits_json: [{"train": list(s.train), "val": list(s.val)} for s in all_splits],
         layout.datalist_json: _datalist(records, all_splits),
     }

@@ -6,10 +6,9 @@ Imports `errors`, `atomic`, `progress`, and of this package `bids`, `derived`, `
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
-from ..core.atomic import storage_errors, write_json
+from ..core.atomic import storage_errors, temporary_folder, write_json
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from .bids import writing_bids
@@ -57,13 +56,12 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
     with storage_errors(dest):
         dest.parent.mkdir(parents=True, exist_ok=True)
         # Beside the target, so that the last step is a rename and no half export is ever seen.
-        work = Path(tempfile.mkdtemp(dir=dest.parent, prefix=".tmp-export-"))
+        work = temporary_folder(dest.parent, ".tmp-export-")
         try:
             if format == "bids":
                 yield from writing_bids(store, [*training, *testing], work)
             else:
                 yield from _writing_nnunet(store, training, testing, work)
-            work.chmod(0o755)  # mkdtemp makes a folder only its owner may enter
             if dest.exists():
                 dest.rmdir()
             work.rename(dest)

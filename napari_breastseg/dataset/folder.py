@@ -64,6 +64,11 @@ class Dataset(Cases):
         return self._store.channels
 
     @property
+    def id(self) -> str:
+        """What tells the dataset from others of its name."""
+        return self._store.id
+
+    @property
     def labels(self) -> dict[str, int]:
         """Label names and their values: background 0, tumor 1, ignore 2."""
         return dict(LABELS)

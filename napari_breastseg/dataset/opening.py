@@ -6,6 +6,7 @@ Imports `errors`, `atomic`, and of this package `derived`, `layout`, `records`, 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,9 +39,9 @@ def create_store(folder: Path, channels: Sequence[str], name: str | None) -> Sto
             "Open the dataset that is there, or choose another folder; nothing was changed",
         )
     name = require_word(folder.resolve().name if name is None else name, "a dataset name")
-    store = Store(folder, name, channels)
+    store = Store(folder, name, channels, secrets.token_hex(8))
     # dataset.json comes first, so that a folder left half made is still known as ours.
-    for path, text in derived_texts(folder, store.name, channels, []).items():
+    for path, text in derived_texts(folder, store.name, channels, [], store.id).items():
         write_text(path, text)
     for part in ("imagesTr", "labelsTr", "cases"):
         with storage_errors(folder / part):
@@ -61,7 +62,7 @@ def open_store(folder: Path) -> Store:
                 _what_is_there(folder),
                 "Choose one that `dataset init` or `dataset import` made; nothing was changed",
             )
-        head = (folder.resolve().name, records[0].channels)
+        head = (folder.resolve().name, records[0].channels, "")
     store = Store(folder, *head)
     store.heal()
     return store
@@ -75,7 +76,8 @@ def open_or_create_store(folder: Path) -> Store:
     return create_store(folder, (), None)
 
 
-def _read_head(layout: Layout) -> tuple[str, tuple[str, ...]] | None:
+def _read_head(layout: Layout) -> tuple[str, tuple[str, ...], str] | None:
+    """Name, channels and id in dataset.json; None where it is missing or damaged."""
     try:
         value = json.loads(layout.dataset_json.read_text("utf-8"))
     except (OSError, ValueError):
@@ -87,8 +89,11 @@ def _read_head(layout: Layout) -> tuple[str, tuple[str, ...]] | None:
             "Import its cases into a new folder with `dataset import`; nothing was changed",
         )
     channels = value.get("channel_names") or {}
-    return str(value.get("name") or layout.folder.name), tuple(
-        channels[key] for key in sorted(channels, key=int)
+    own = value[OWN_KEY]
+    return (
+        str(value.get("name") or layout.folder.name),
+        tuple(channels[key] for key in sorted(channels, key=int)),
+        str(own.get("id", "")) if isinstance(own, dict) else "",
     )
 
 

@@ -8,6 +8,7 @@ Imports `errors`, `atomic`, and of this package `derived`, `layout`, `locking`, 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -40,13 +41,18 @@ class Store:
         The dataset's name.
     channels : tuple of str
         Channel roles given when it was made; empty when the first case is to fix them.
+    given_id : str
+        What tells it from others of its name; empty in folders made before there were ids.
     """
 
-    def __init__(self, folder: Path, name: str, channels: tuple[str, ...]) -> None:
+    def __init__(
+        self, folder: Path, name: str, channels: tuple[str, ...], given_id: str = ""
+    ) -> None:
         self.layout = Layout(folder)
         self.locks = Locks(self.layout)
         self.name = name
         self._channels = channels
+        self._given_id = given_id
         self._cache: dict[str, tuple[_Stamp, CaseRecord]] = {}
         self._digests: dict[str, tuple[_Stamp, str]] = {}
         self._writers = threading.RLock()
@@ -60,6 +66,15 @@ class Store:
             records, _ = self.read_all()
             self._channels = records[0].channels if records else ()
         return self._channels
+
+    @property
+    def id(self) -> str:
+        """What tells the dataset from others of its name, also in a copy or under another name."""
+        if self._given_id:
+            return self._given_id
+        first = next(iter(self.cases()), None)  # a folder made before there were ids
+        named = [first.case_id, *sorted(first.image_sha256.values())] if first else [self.name]
+        return hashlib.sha256("/".join(named).encode()).hexdigest()[:16]
 
     def read_all(self) -> tuple[list[CaseRecord], list[Unreadable]]:
         """All records in the order in which patients entered, and the cases without one to read."""
@@ -180,7 +195,9 @@ class Store:
 
     def stale(self) -> dict[Path, str]:
         """Path and right content of the derived files that are missing or differ."""
-        texts = derived_texts(self.layout.folder, self.name, self.channels, self.cases())
+        texts = derived_texts(
+            self.layout.folder, self.name, self.channels, self.cases(), self._given_id
+        )
         return {path: text for path, text in texts.items() if _read_text(path) != text}
 
     def archive(self, record: CaseRecord) -> tuple[AcceptedMask, ...]:

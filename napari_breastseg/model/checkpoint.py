@@ -64,6 +64,9 @@ class TrainingRecord(BaseModel):
     datasets: list[str] = []
     """Names of the dataset folders."""
 
+    dataset_cases: dict[str, list[str]] = {}
+    """Cases learned from or validated on, by the id of their dataset; empty in older records."""
+
     fold: int | None = None
     """Fold held out for validation; None when every case was trained on."""
 
@@ -92,6 +95,15 @@ class TrainingRecord(BaseModel):
     def is_validated_on_its_own(self) -> bool:
         """Whether nobody was held out, so that validation says nothing about other patients."""
         return bool(self.validation_cases) and self.validation_cases == self.training_cases
+
+    def read_of(self, dataset_id: str, name: str) -> set[str]:
+        """Cases of a dataset that the last training read.
+
+        Records made before datasets had ids know them by their names only.
+        """
+        if self.dataset_cases:
+            return set(self.dataset_cases.get(dataset_id, ()))
+        return {*self.training_cases, *self.validation_cases} if name in self.datasets else set()
 
     @property
     def known_cases(self) -> set[str]:

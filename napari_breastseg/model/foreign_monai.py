@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from ..core.errors import InputError
 from ..core.progress import Job, in_thread
 from ..core.volume import Exam
+from .monai_switch import metadata_tracked
 
 if TYPE_CHECKING:
     import torch
@@ -152,7 +153,8 @@ class MonaiNetwork(BaseModel):
         chain = transforms.Compose(
             [getattr(transforms, name)(keys="image", **how) for name, how in self.preprocessing]
         )
-        image = chain({"image": MetaTensor(phases, affine=affine)})["image"]
+        with metadata_tracked(True):
+            image = chain({"image": MetaTensor(phases, affine=affine)})["image"]
         inferer: Any = SimpleInferer()
         if self.roi_size is not None:
             inferer = SlidingWindowInferer(
@@ -165,11 +167,14 @@ class MonaiNetwork(BaseModel):
                 tumor = (tumor + self._tumor(inferer(batch.flip(2), network)).flip(2)) / 2
         if not any(name in RESHAPING for name, _ in self.preprocessing):
             return np.asarray(tumor[0].cpu(), np.float32).transpose()
-        made = MetaTensor(tumor.cpu(), meta=image.meta, applied_operations=image.applied_operations)
         back = transforms.Invertd(
             "tumor", chain, orig_keys="image", nearest_interp=False, to_tensor=True
         )
-        restored = back({"image": image, "tumor": made})["tumor"][0]
+        with metadata_tracked(True):
+            made = MetaTensor(
+                tumor.cpu(), meta=image.meta, applied_operations=image.applied_operations
+            )
+            restored = back({"image": image, "tumor": made})["tumor"][0]
         values: NDArray[np.float32] = np.asarray(restored, np.float32)
         return values.transpose()
 

@@ -9,14 +9,13 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..core.atomic import fsync, storage_errors, write_json
+from ..core.atomic import fsync, storage_errors, temporary_folder, write_json
 from ..core.errors import InputError, StorageError
 from ..model import checkpoint
 from ..model.checkpoint import read_info
@@ -179,14 +178,13 @@ class RegistryFolder:
         """Copy a checkpoint under a name, whole or not at all, and give the event to log."""
         final = self.folder / name
         with storage_errors(final):
-            temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.folder))
+            temporary = temporary_folder(self.folder, _TEMPORARY)
             try:
                 digest = checkpoint.copy(source, temporary)
                 event = event_of(
                     "register", name, by, weights_sha256=digest, metrics=finite(metrics)
                 )
                 write_json(temporary / RECORD_FILE, event)
-                _give_default_mode(temporary)
                 fsync(temporary)
                 os.rename(temporary, final)
                 fsync(self.folder)
@@ -231,10 +229,3 @@ def read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _give_default_mode(folder: Path) -> None:
-    # mkdtemp makes folders that only their owner opens; a group's registry needs the umask's.
-    umask = os.umask(0)
-    os.umask(umask)
-    folder.chmod(0o777 & ~umask)

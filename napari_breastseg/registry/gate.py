@@ -101,7 +101,9 @@ def judge(
     times = Counter(record.case_id for _, record in chosen)
     cases = [
         (
-            record.case_id if times[record.case_id] == 1 else f"{dataset.name}/{record.case_id}",
+            record.case_id
+            if times[record.case_id] == 1
+            else f"{_named(dataset, datasets)}/{record.case_id}",
             record.patient_id,
             partial(dataset.exam, record.case_id),
             partial(dataset.label_map, record.case_id),
@@ -123,16 +125,15 @@ def _taught(
 ) -> Sequence[tuple[str, str, Callable[[], Exam], Callable[[], LabelMap]]]:
     """Some of the accepted cases that the candidate's last training learned from."""
     training = candidate.info.training
-    known = {*training.training_cases}
     found = [
         (
-            f"{dataset.name}/{record.case_id}",
+            f"{_named(dataset, datasets)}/{record.case_id}",
             record.patient_id,
             partial(dataset.exam, record.case_id),
             partial(dataset.label_map, record.case_id),
         )
         for dataset in datasets
-        if dataset.name in training.datasets
+        for known in [training.read_of(dataset.id, dataset.name) & {*training.training_cases}]
         for record in dataset.cases()
         if record.is_accepted and not record.is_locked and record.case_id in known
     ]
@@ -140,9 +141,15 @@ def _taught(
     return found[::step][:TAUGHT_CASES]
 
 
+def _named(dataset: Dataset, among: Sequence[Dataset]) -> str:
+    """A dataset's name, with its id where others have the same name."""
+    is_shared = sum(other.name == dataset.name for other in among) > 1
+    return f"{dataset.name} ({dataset.id})" if is_shared else dataset.name
+
+
 def _digest(cases: Sequence[tuple[Dataset, CaseRecord]]) -> str:
     parts = [
-        [dataset.name, r.case_id, r.image_sha256, r.accepted.sha256 if r.accepted else None]
+        [dataset.id, r.case_id, r.image_sha256, r.accepted.sha256 if r.accepted else None]
         for dataset, r in cases
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

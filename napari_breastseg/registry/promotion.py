@@ -115,12 +115,7 @@ def new_cases(registry: Registry, datasets: Sequence[Dataset]) -> list[str]:
     found = []
     locked = {r.patient_id for dataset in datasets for r in dataset.cases() if r.is_locked}
     for dataset in datasets:
-        read = {
-            case
-            for training in records
-            if dataset.name in training.datasets
-            for case in (*training.training_cases, *training.validation_cases)
-        }
+        read = {case for training in records for case in training.read_of(dataset.id, dataset.name)}
         found += [
             record.case_id
             for record in dataset.cases()

@@ -89,7 +89,8 @@ def _case_ids(dataset: Dataset, split: SplitName, training: TrainingRecord) -> t
         accepted = {record.case_id for record in dataset.cases() if record.is_accepted}
         held_out = [case for case in training.validation_cases if case in accepted]
         # The fold's number can mean other patients once more have entered; the names cannot.
-        if held_out and dataset.name in training.datasets:
+        read = training.read_of(dataset.id, dataset.name)
+        if held_out := [case for case in held_out if case in read]:
             return tuple(held_out)
         return dataset.split(training.fold or 0).val
     locked = dataset.locked()

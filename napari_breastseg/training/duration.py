@@ -70,8 +70,8 @@ def expected(
         base, cases=len(learned), steps=steps, device=device, base_share=base_share
     )
     learning_s, looking_s = _patch_seconds(spec, config)
-    grids = {(d.name, r.case_id): r.grid.shape for d in datasets for r in d.cases()}
-    pixels = sum(prod(grids[case.dataset.name, case.case_id]) for case in held_out)
+    grids = {(d.id, r.case_id): r.grid.shape for d in datasets for r in d.cases()}
+    pixels = sum(prod(grids[case.dataset.id, case.case_id]) for case in held_out)
     passes = 1 + -(-config.steps // config.validate_every)
     drawn_slices = drawn_count(spec, config)
     seconds = (

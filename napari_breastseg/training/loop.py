@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from .events import EventLog
 from .learner import Learner
 from .likening import site_of
 from .preparing import (
+    alone_in,
     cases_folder,
     drawn_phantoms,
     fingerprint,
@@ -90,6 +91,7 @@ def train(
     validation: Sequence[CaseSource] = (),
     name: str | None = None,
     datasets: Sequence[str] = (),
+    dataset_cases: Mapping[str, list[str]] | None = None,
     fold: int | None = None,
     resume: bool = False,
     finding_score: FindingScore | None = None,
@@ -113,7 +115,7 @@ def train(
         the last step counts as the best.
     name : str, optional
         The model's name; the output folder's by default.
-    datasets, fold
+    datasets, dataset_cases, fold
         Recorded in model.json.
     resume : bool
         Go on from the state in `output` where an earlier run with the same arguments stopped.
@@ -159,7 +161,7 @@ def train(
         output.mkdir(parents=True, exist_ok=True)
     device = choose_device(config.device)
 
-    with joined(device) as ranks, cases_folder(output, ranks) as cache:
+    with joined(device) as ranks, alone_in(output, ranks), cases_folder(output, ranks) as cache:
         ranks.require_shares(config.batch_size)
         learned = yield from load_cases(cases, spec, cache, "Reading cases")
         held_out = yield from load_cases(validation, spec, cache, "Reading validation cases")
@@ -183,7 +185,9 @@ def train(
                 spec=spec,
                 finding_score=score,
                 site=site,
-                training=_record(learned, held_out, base, config, run.step, datasets, fold),
+                training=_record(
+                    learned, held_out, base, config, run.step, datasets, dataset_cases, fold
+                ),
                 parent=None if base is None else base.info.identity,
                 licence="not stated" if base is None else base.info.licence,
                 metrics={"val_dice": dice, "best_step": step},
@@ -278,12 +282,14 @@ def _record(
     config: TrainConfig,
     steps: int,
     datasets: Sequence[str],
+    dataset_cases: Mapping[str, list[str]] | None,
     fold: int | None,
 ) -> TrainingRecord:
     """What a model learned from, and how."""
     before = None if base is None else base.info.training
     return TrainingRecord(
         datasets=list(datasets),
+        dataset_cases=dict(dataset_cases or {}),
         fold=fold,
         training_cases=[case.case_id for case in learned],
         inherited_cases=[] if before is None else sorted(before.known_cases),

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..core.volume import IGNORE, TUMOR
 from ..imaging.preprocessing import is_available
+from ..model.monai_switch import metadata_tracked
 from .cases import CORRECTED, TrainingCase
 
 if TYPE_CHECKING:
@@ -140,13 +141,7 @@ def make_batch(
     labels : Tensor of int64, shape (len(samples), [Z,] Y, X)
         With the bit `CORRECTED`.
     """
-    from monai.data.meta_obj import get_track_meta, set_track_meta
-
-    # Patches need no metadata, and tracking it costs as much as varying them. The switch is
-    # MONAI's own and global, so it is restored for other code in this process that uses MONAI.
-    was_tracking = get_track_meta()
-    set_track_meta(False)
-    try:
+    with metadata_tracked(False):  # patches need none, and it costs as much as varying them
         return _make_batch(
             source,
             augmentation,
@@ -156,8 +151,6 @@ def make_batch(
             step=step,
             phase_dropout=phase_dropout,
         )
-    finally:
-        set_track_meta(was_tracking)
 
 
 def _make_batch(

@@ -14,6 +14,7 @@ from ..dataset import Dataset
 from ..model.checkpoint import Checkpoint
 from ..model.unet import ModelSpec
 from ..predict.prediction import score_of
+from .cases import DatasetCase
 from .config import TrainConfig
 from .decisions import learned_score
 from .likening import can_keep_base
@@ -119,11 +120,22 @@ def train_dataset(
             validation=held_out,
             name=name,
             datasets=[dataset.name for dataset in datasets],
+            dataset_cases=_by_dataset([*learned, *held_out]),
             fold=fold,
             resume=resume,
             finding_score=None if score is None else learned_score(score, learned),
         )
     )
+
+
+def _by_dataset(cases: Sequence[DatasetCase]) -> dict[str, list[str]]:
+    """Ids of cases by the id of their dataset; a name may be that of two datasets."""
+    found: dict[str, list[str]] = {}
+    for case in cases:
+        of_dataset = found.setdefault(case.dataset.id, [])
+        if case.case_id not in of_dataset:
+            of_dataset.append(case.case_id)
+    return found
 
 
 def plan_config_for(

@@ -27,6 +27,7 @@ from .replay import PhantomCase, replay_cases
 from .state import STATE_FILE
 
 __all__ = [
+    "alone_in",
     "cases_folder",
     "drawn_count",
     "drawn_phantoms",
@@ -38,9 +39,42 @@ __all__ = [
 ]
 
 _CACHE = ".tmp-cases-"
+LOCK_FILE = ".training.lock"
 
 LIKENED_PATCHES = 48
 """Patches whose phantoms, twelve of two slices, show how different exams are."""
+
+
+@contextmanager
+def alone_in(output: Path, ranks: Ranks) -> Iterator[None]:
+    """Hold `output` for this training; one training at a time may write into a folder.
+
+    Raises
+    ------
+    InputError
+        If another training, in this program or another, writes into it.
+    """
+    from filelock import FileLock, Timeout
+
+    if not ranks.is_first:
+        yield
+        return
+    path = output / LOCK_FILE
+    lock = FileLock(path)
+    with storage_errors(output):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:  # an OSError
+            raise InputError(
+                "Expected an output folder that no other training writes into",
+                f"found one running in {output}",
+                "Choose another --output, or wait until it has ended",
+            ) from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 import pytest
 
-from napari_breastseg.core.atomic import atomic_path, write_json, write_text
+from napari_breastseg.core.atomic import atomic_path, temporary_folder, write_json, write_text
 from napari_breastseg.core.errors import StorageError
 
 
@@ -84,3 +85,17 @@ def test_files_get_the_mode_other_programs_give(tmp_path):
     (tmp_path / "plain").write_text("")
     write_text(tmp_path / "ours", "")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs file modes")
+def test_the_umask_counts_and_is_never_changed_for_the_whole_program(tmp_path, monkeypatch):
+    umask = os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", lambda _: pytest.fail("the umask is every thread's"))
+        write_text(tmp_path / "a.txt", "x")
+        folder = temporary_folder(tmp_path, ".tmp-")
+    finally:
+        monkeypatch.undo()
+        os.umask(umask)
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o750

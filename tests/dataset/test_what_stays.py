@@ -242,3 +242,32 @@ def test_a_mask_rewritten_without_a_change_counts_as_changed_and_one_restored_do
     assert dataset.changed_masks() == {"P2"}
     path.write_bytes(whole)
     assert dataset.changed_masks() == frozenset()
+
+
+# Which dataset it is
+
+
+def test_a_dataset_keeps_its_id_in_a_copy_and_shares_it_with_no_other(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    shutil.copytree(dataset.folder, tmp_path / "copy")
+    assert Dataset.open(tmp_path / "copy").id == Dataset.open(dataset.folder).id == dataset.id
+    (tmp_path / "elsewhere").mkdir()
+    other = Dataset.create(tmp_path / "elsewhere" / "data", ["pre", "post1"])
+    assert other.name == dataset.name
+    assert other.id != dataset.id
+
+
+def test_a_folder_made_before_there_were_ids_opens_unchanged_with_an_id_of_its_own(
+    dataset: Dataset, sphere_exam
+) -> None:
+    head = json.loads((dataset.folder / "dataset.json").read_text())
+    del head["napari_breastseg"]["id"]
+    text = json.dumps(head, indent=2) + "\n"
+    (dataset.folder / "dataset.json").write_text(text)
+    opened = Dataset.open(dataset.folder)
+    assert (dataset.folder / "dataset.json").read_text() == text
+    assert opened.id == Dataset.open(dataset.folder).id != dataset.id
+    before = opened.id
+    opened.add(sphere_exam[0], patient_id="later", case_id="P9")
+    assert Dataset.open(dataset.folder).id == before

@@ -215,10 +215,10 @@ def test_a_slice_is_copied_whole_or_by_the_mark():
     result = after(label_map, copy_slice(label_map, 5, 1, at=(20, 20)))
     assert np.array_equal(result[6] & ~two[6], one[5])
     assert np.array_equal(result[6][two[6]], label_map.data[6][two[6]])
-    with pytest.raises(
-        InputError, match="Expected a slice to copy to; found none beyond slice 20 of 20"
-    ):
+    with pytest.raises(InputError, match=r"copy to; found none after slice 20, the last\. Go back"):
         copy_slice(label_map, 19, 1)
+    with pytest.raises(InputError, match=r"found none before slice 1, the first\. Go on one slice"):
+        copy_slice(label_map, 0, -1)
     with pytest.raises(InputError, match="Expected tumor in the current slice"):
         copy_slice(label_map, 0, 1)
 

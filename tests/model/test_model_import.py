@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import threading
 from contextlib import redirect_stdout
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from napari_breastseg.core.progress import drain, in_thread
 from napari_breastseg.core.volume import Exam, Grid, Volume
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.importing import import_model
+from napari_breastseg.model.monai_switch import metadata_tracked
 from napari_breastseg.predict.prediction import predict
 from napari_breastseg.registry.models import Registry
 from napari_breastseg.training import TrainConfig, train
@@ -416,3 +418,44 @@ def test_models_import_takes_a_bundle_and_predict_runs_it(sphere_exam, tmp_path,
     mask = formats.read_label_map(Path(row["mask"]))
     expected = drain(predict(model, formats.open_exam(files[0]), device="cpu")).label_map
     assert np.array_equal(mask.data, expected.data)
+
+
+def test_a_bundle_predicts_the_same_while_a_training_tracks_no_metadata(sphere_exam, tmp_path):
+    from monai.data.meta_obj import get_track_meta, set_track_meta
+
+    exam = sphere_exam[0]
+    model = checkpoint.load(import_model(make_bundle(tmp_path / "bundle"), tmp_path / "made"))
+    usual = drain(predict(model, exam, device="cpu")).probability.data
+    set_track_meta(False)
+    try:
+        now = drain(predict(model, exam, device="cpu")).probability.data
+        assert get_track_meta() is False
+    finally:
+        set_track_meta(True)
+    np.testing.assert_array_equal(now, usual)
+
+
+def test_threads_take_turns_at_monais_switch():
+    from monai.data.meta_obj import get_track_meta
+
+    inside, done, seen = threading.Event(), threading.Event(), []
+
+    def train() -> None:
+        with metadata_tracked(False):
+            inside.set()
+            done.wait(5)
+            seen.append(get_track_meta())
+
+    def predict_bundle() -> None:
+        with metadata_tracked(True):
+            seen.append(get_track_meta())
+
+    threads = [threading.Thread(target=train), threading.Thread(target=predict_bundle)]
+    threads[0].start()
+    assert inside.wait(5)
+    threads[1].start()
+    assert seen == []
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert seen == [False, True]

@@ -13,6 +13,7 @@ from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.model import checkpoint
+from napari_breastseg.registry.gate import _taught
 from napari_breastseg.registry.models import Registry
 from napari_breastseg.registry.promotion import lone_training, new_cases, promote, registered
 
@@ -116,6 +117,20 @@ def test_a_case_is_new_until_a_model_of_its_dataset_has_read_it(hospital, tmp_pa
         if name == "elsewhere":
             assert len(new_cases(registry, [hospital])) == 4
     assert new_cases(registry, [hospital]) == ["P02_v1", "P03_v1"]
+
+
+def test_a_dataset_of_the_same_name_is_another_dataset(hospital, tmp_path):
+    registry = Registry()
+    twin = make_hospital(tmp_path / hospital.name)
+    assert twin.name == hospital.name
+    read = {"datasets": [hospital.name], "training_cases": ["P00_v1", "P01_v1"]}
+    model = bright_model("here", 0.5, dataset_cases={hospital.id: ["P00_v1", "P01_v1"]}, **read)
+    checkpoint.save(tmp_path / "here", model.network.state_dict(), model.info)
+    registry.register(tmp_path / "here")
+    assert new_cases(registry, [hospital]) == ["P02_v1", "P03_v1"]
+    assert new_cases(registry, [twin]) == ["P00_v1", "P01_v1", "P02_v1", "P03_v1"]
+    taught = [case for case, *_ in _taught(model, [hospital, twin])]
+    assert taught == [f"{hospital.name} ({hospital.id})/{case}" for case in ("P00_v1", "P01_v1")]
 
 
 def test_a_patient_locked_in_one_dataset_is_new_in_no_other(hospital, tmp_path):

@@ -647,3 +647,17 @@ def test_wide_variation_mirrors_front_and_back_and_leaves_enhancement_its_level(
     gains = [float(v[1][label == TUMOR].median()) / 3 for v, label in varied]
     assert max(gains) > 1.4
     assert min(gains) < 0.8
+
+
+def test_a_second_training_into_the_same_folder_is_refused_and_harms_nothing(tmp_path):
+    first = train(CASES[:2], tmp_path / "m", spec=SPEC, config=config(steps=3))
+    for progress in first:
+        if progress.stage == "Training":
+            break
+    for resume in (False, True):
+        second = train(CASES[:2], tmp_path / "m", spec=SPEC, config=config(steps=3), resume=resume)
+        with pytest.raises(InputError, match=r"no other training writes into; found one running"):
+            drain(second)
+    result = drain(first)
+    assert result.best_step
+    assert not [p.name for p in (tmp_path / "m").iterdir() if p.name.startswith(".")]

@@ -139,8 +139,10 @@ def copy_slice(
     if not 0 <= index + step < depth:
         raise InputError(
             "Expected a slice to copy to",
-            f"found none beyond slice {index + 1} of {depth}",
-            "Go back one slice",
+            f"found none after slice {index + 1}, the last"
+            if step > 0
+            else f"found none before slice {index + 1}, the first",
+            "Go back one slice" if step > 0 else "Go on one slice",
         )
     mark = _plane(label_map.data, index, axis) == TUMOR
     if not mark.any():
