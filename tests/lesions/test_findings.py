@@ -10,6 +10,7 @@ import pytest
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, Volume
+from napari_breastseg.lesions import findings
 from napari_breastseg.lesions.evidence import Evidence, Surroundings, evidence_of
 from napari_breastseg.lesions.finding_score import FindingScore, Weights, fitted, kind_of
 from napari_breastseg.lesions.findings import SMALLEST_MM, candidates, find
@@ -211,3 +212,25 @@ def test_what_scores_low_is_held_back_and_can_be_asked_for():
     assert cut.all()  # everything is one part then
     cut = found.cut(probability >= 0.3)
     assert (cut[lesion].all(), cut[vessel].any()) == (True, False)
+
+
+def test_what_lies_mostly_outside_the_breasts_is_held_back(monkeypatch):
+    first, second = ball((12, 15, 30), 7), ball((12, 45, 30), 7)
+    probability = np.where(first | second, 0.9, 0.05).astype(np.float32)
+    weights = Weights(mean={"peak": 0.5}, weight={"peak": 1.0}, intercept=2.0, limit=0.5)
+    score = FindingScore(weights=dict.fromkeys(("dynamic", "pair", "single"), weights))
+    shares = {15: 0.4, 45: 0.6}
+
+    def beside_the_breast(surroundings, mask, box):
+        middle = (box[1].start + box[1].stop) // 2
+        share = shares[min(shares, key=lambda y: abs(y - middle))]
+        return replace(evidence_of(surroundings, mask, box), inside=share)
+
+    monkeypatch.setattr(findings, "evidence_of", beside_the_breast)
+    found = drain(find(Volume(probability, GRID), exam_of(first | second), score=score))
+    assert [(one.evidence.inside, one.is_shown) for one in found.findings] == [
+        (0.6, True),
+        (0.4, False),
+    ]
+    assert found.mask().tumor[second].all()
+    assert not found.mask().tumor[first].any()
