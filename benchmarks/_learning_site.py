@@ -133,9 +133,9 @@ def perform(run: Run, work: Path) -> None:
     config = settings(run)
     output = work / "models" / run.name
     shutil.rmtree(output, ignore_errors=True)
-    started = time.perf_counter()
+    started = time.process_time()
     drain(train(learned, output, base=base, config=config))
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     model = checkpoint.load(output)
     shares: dict[str, list[float]] = {}
     own = [case for case in clinic if case[1] == run.patient]
@@ -266,7 +266,7 @@ def report(rows: Row) -> list[str]:
         "*site* is the mean share of the site's own model on the patients tested.",
         "",
         "| trained | slices | steps | patients x seeds | mean Dice | 95 % interval | worst | "
-        "site | s a run (median) |",
+        "site | core-seconds (median) |",
         "|---|---|---|---|---|---|---|---|---|",
         f"| starter | 0 | 0 | {len(untrained)} | {np.mean(untrained):.3f} | "
         f"{low:.3f} to {high:.3f} | {min(untrained):.3f} | | |",
