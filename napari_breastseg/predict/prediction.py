@@ -255,8 +255,12 @@ def _native(
     share = site_share(checkpoint, prepared, device)
     if share is not None:
         checkpoint = checkpoint.at(share)
-        message = f"Site {share * 100:.0f} %, general model {(1 - share) * 100:.0f} %"
-        yield Progress("Segmenting", 0, 0, message=message)
+        if share < 1:
+            message = (
+                f"Site {share * 100:.0f} %, general model {(1 - share) * 100:.0f} %: "
+                f"{exam.case_id} is less like the exams that the model was fine-tuned on"
+            )
+            yield Progress("Segmenting", 0, 0, message=message)
     grids = prepared.grid.shape, prepared.phases.shape[1:]
     working = resampled(box, *grids)
     tumor = yield from predict_working(

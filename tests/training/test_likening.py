@@ -86,12 +86,21 @@ def test_an_exam_like_the_sites_gets_its_model_and_one_from_elsewhere_the_base(t
     assert general.site_share is None
 
 
-def test_the_share_is_told(trained):
+def test_it_is_told_where_the_general_model_takes_part(trained):
     _, folder, _ = trained
-    told = []
-    job = predict(checkpoint.load(folder / "site"), ELSEWHERE.exam(), device="cpu")
-    drain(job, lambda progress: told.append(progress.message))
-    assert "Site 0 %, general model 100 %" in told
+    site = checkpoint.load(folder / "site")
+    told = {}
+    for case in (ELSEWHERE, CASES[3]):
+        said = told.setdefault(case.case_id, [])
+        drain(
+            predict(site, case.exam(), device="cpu"),
+            lambda progress, said=said: said.append(progress.message),
+        )
+    text = (
+        "Site 0 %, general model 100 %: F0 is less like the exams that the model was fine-tuned on"
+    )
+    assert text in told["F0"]
+    assert not any("Site" in message for message in told["C3"])
 
 
 def test_an_exam_learns_from_its_corrections_with_the_mixture_that_drafted_it(trained):
