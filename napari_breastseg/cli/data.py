@@ -10,6 +10,7 @@ import typer
 from .. import formats
 from ..core.errors import InputError, StorageError
 from ..dataset import Dataset, import_csv
+from ..dataset.nnunet_folder import PATIENTS_FILE, is_nnunet_folder
 from . import reading
 from ._choices import (
     Case,
@@ -55,15 +56,30 @@ def import_(
         typer.Argument(
             metavar="CASES.csv",
             help="Columns case_id, patient_id, image (or image_0000, ...), mask and, if known, "
-            "spacing_mm; or a folder with images and segmentations, laid out as in MAMA-MIA.",
+            "spacing_mm; or a folder with images and segmentations, laid out as in MAMA-MIA; or "
+            "an nnU-Net raw folder.",
         ),
     ],
     dataset: Folder,
     tumor_label: TumorLabels = None,
+    phases: Annotated[
+        str | None,
+        typer.Option(
+            help="Roles of an nnU-Net folder's channels in order, such as post1,pre, where its "
+            "dataset.json leaves it open."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Import images with their masks; run it again to continue after an interruption."""
-    result = run(import_csv(csv, dataset, tumor=label_list(tumor_label)), quiet=as_json)
+    roles = phase_list(phases)
+    job = import_csv(csv, dataset, tumor=label_list(tumor_label), phases=roles)
+    result = run(job, quiet=as_json)
+    if is_nnunet_folder(csv) and not (csv / PATIENTS_FILE).exists():
+        say(
+            "note: every case counts as a patient of its own; if some share one, name them in "
+            f"{PATIENTS_FILE} (columns case_id, patient_id) and import into a new dataset"
+        )
     done = {
         "imported": list(result.imported),
         "updated": list(result.updated),

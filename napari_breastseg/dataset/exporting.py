@@ -8,12 +8,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from ..core.atomic import storage_errors, temporary_folder, write_json
+from ..core.atomic import storage_errors, temporary_folder, write_json, write_text
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from .bids import writing_bids
 from .derived import LABELS, splits, test_cases, training_cases
 from .layout import FILE_ENDING
+from .nnunet_folder import PATIENTS_FILE
 from .records import CaseRecord
 from .store import Store
 
@@ -86,6 +87,9 @@ def _writing_nnunet(
         work / "splits_final.json",
         [{"train": list(s.train), "val": list(s.val)} for s in splits(training)],
     )
+    # nnU-Net passes it by; imported again, no patient is then in two folds.
+    lines = [f"{record.case_id},{_quoted(record.patient_id)}" for record in (*training, *testing)]
+    write_text(work / PATIENTS_FILE, "\n".join(["case_id,patient_id", *lines]) + "\n")
     write_json(
         work / "dataset.json",
         {
@@ -96,6 +100,11 @@ def _writing_nnunet(
             "file_ending": FILE_ENDING,
         },
     )
+
+
+def _quoted(text: str) -> str:
+    doubled = text.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.progress import Job
-from . import case_folder, checking, exporting, importing, lifecycle, opening
+from . import case_folder, checking, exporting, importing, lifecycle, nnunet_folder, opening
 from .cases import Cases
 from .derived import LABELS, Split, splits, test_cases
 from .worklist import WorklistRow, worklist
@@ -78,18 +78,23 @@ class Dataset(Cases):
         return worklist(self._store, reader)
 
     def import_csv(
-        self, csv: Path, tumor: Collection[int] | None = None
+        self,
+        csv: Path,
+        tumor: Collection[int] | None = None,
+        phases: Sequence[str] | None = None,
     ) -> Job[importing.ImportResult]:
         """Import the cases a CSV file lists; run again, it takes up where it was.
 
-        In place of the file a folder with `images` and `segmentations` will do; see
-        `read_case_folder`.
+        In place of the file a folder with `images` and `segmentations` will do, or an nnU-Net raw
+        folder; see `read_case_folder` and `read_nnunet_folder`.
 
         Parameters
         ----------
         csv : Path
         tumor : collection of int, optional
             Labels of the masks that are tumor; see `formats.read_label_map`.
+        phases : sequence of str, optional
+            Roles of an nnU-Net folder's channels in order, where their names leave it open.
 
         Yields
         ------
@@ -106,7 +111,7 @@ class Dataset(Cases):
         InputError
             When the table itself is unfit: columns, duplicate ids, channels. Nothing is changed.
         """
-        return (yield from importing.import_table(self._store, _read_table(csv), tumor))
+        return (yield from importing.import_table(self._store, _read_table(csv, phases), tumor))
 
     def check(self, repair: bool = False) -> list[checking.Finding]:
         """What is wrong with the folder: files, hashes, grids, labels, splits, leftovers.
@@ -198,17 +203,28 @@ class Dataset(Cases):
         return (yield from exporting.export(self._store, Path(dest), format))
 
 
-def _read_table(path: Path) -> importing.CaseTable:
-    is_folder = Path(path).is_dir()
-    return case_folder.read_case_folder(path) if is_folder else importing.read_table(path)
+def _read_table(path: Path, phases: Sequence[str] | None) -> importing.CaseTable:
+    path = Path(path)
+    if nnunet_folder.is_nnunet_folder(path):
+        return nnunet_folder.read_nnunet_folder(path, phases)
+    if phases is not None:
+        raise InputError(
+            "Expected an nnU-Net folder to go with --phases",
+            f"found {path.name}",
+            "A table's image columns and the files' names say which phase is which",
+        )
+    return case_folder.read_case_folder(path) if path.is_dir() else importing.read_table(path)
 
 
 def import_csv(
-    csv: Path, folder: Path, tumor: Collection[int] | None = None
+    csv: Path,
+    folder: Path,
+    tumor: Collection[int] | None = None,
+    phases: Sequence[str] | None = None,
 ) -> Job[importing.ImportResult]:
     """Import the cases of a CSV file into the dataset at `folder`, making it when it is not there.
 
     The table is read first: an unfit one leaves no folder behind. See `Dataset.import_csv`.
     """
-    table = _read_table(csv)
+    table = _read_table(csv, phases)
     return (yield from importing.import_table(opening.open_or_create_store(folder), table, tumor))

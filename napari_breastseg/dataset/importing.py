@@ -77,10 +77,14 @@ class CaseTable:
     rows: tuple[CaseRow, ...]
     image_columns: tuple[str, ...]
     failures: tuple[ImportFailure, ...]
+    named_roles: tuple[str, ...] | None = None
+    """Role of each image column, where something else than its number says it."""
 
     @property
     def roles(self) -> tuple[str, ...] | None:
         """Role of each image column; None when one file per case says itself what it holds."""
+        if self.named_roles is not None:
+            return self.named_roles
         if len(self.image_columns) == 1 and self.image_columns[0] in ("image", "image_0000"):
             return None
         numbers = [int(column.removeprefix("image_")) for column in self.image_columns]
