@@ -50,9 +50,8 @@ def read_nnunet_folder(folder: Path, phases: Sequence[str] | None = None) -> Cas
     folder = Path(folder)
     found: list[tuple[formats.CaseFiles, Path | None]] = []
     for images, labels in (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")):
-        if not (folder / images).is_dir() or (
-            images == "imagesTs" and not (folder / labels).is_dir()
-        ):
+        is_test = images == "imagesTs"  # often without masks, and then nothing to learn from
+        if is_test and not ((folder / images).is_dir() and (folder / labels).is_dir()):
             continue
         masks = {
             formats.case_name(path): path
@@ -60,7 +59,7 @@ def read_nnunet_folder(folder: Path, phases: Sequence[str] | None = None) -> Cas
             if path.is_file() and not path.name.startswith(".")
         }
         for case in formats.find_cases(folder / images, phases=phases):
-            if images == "imagesTr" or case.case_id in masks:
+            if not is_test or case.case_id in masks:
                 found.append((case, masks.get(case.case_id)))
     asked = next((case.question for case, _ in found if case.question is not None), None)
     if asked is not None and phases is None:

@@ -123,5 +123,5 @@ def test_test_cases_come_along_where_they_have_a_mask(tmp_path: Path, sphere_exa
 
 def test_phases_go_with_an_nnunet_folder_only(tmp_path: Path) -> None:
     (tmp_path / "cases.csv").write_text("case_id,patient_id,image,mask\n")
-    with pytest.raises(InputError, match="nnU-Net folder to go with --phases; found cases.csv"):
+    with pytest.raises(InputError, match=r"nnU-Net folder to go with --phases; found cases\.csv"):
         drain(import_csv(tmp_path / "cases.csv", tmp_path / "data", phases=["pre"]))

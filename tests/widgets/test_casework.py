@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_breastseg import formats
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Exam, LabelMap
 from napari_breastseg.dataset import Dataset
@@ -64,3 +65,21 @@ def test_a_second_reader_reads_ahead_nothing_of_the_first_read(folder: Dataset) 
     held = hold_case(folder, "P001", annotator="CD", loaded=of_first)
     with held.lock:
         assert (held.on_disk, held.draft) == (None, None)
+
+
+def test_a_mask_that_another_program_changed_is_shown_as_it_is_now_and_told(
+    folder: Dataset,
+) -> None:
+    folder.accept("P001", folder.draft("P001"), reviewed_slices=None, annotator="AB", seconds=1)
+    ahead = load(folder, "P001", "AB")
+    path = folder.folder / "labelsTr" / "P001.nii.gz"
+    changed = np.zeros_like(ahead.on_disk.data)
+    changed[0, :2, :2] = 1
+    formats.write_label_map(path, LabelMap(changed, ahead.on_disk.grid))
+    held = hold_case(folder, "P001", annotator="AB", loaded=ahead)
+    with held.lock:
+        assert held.is_changed_outside
+        np.testing.assert_array_equal(held.on_disk.data, changed)
+        folder.accept("P001", held.on_disk, reviewed_slices=None, annotator="AB", seconds=1)
+    with (held := hold_case(folder, "P001", annotator="AB")).lock:
+        assert not held.is_changed_outside

@@ -136,7 +136,8 @@ def hold_case(
     with ExitStack() as stack:
         stack.enter_context(workspace.lock(case_id, annotator))
         record = workspace.case(case_id)
-        if loaded is None or loaded.record != record:
+        is_changed = not workspace.is_second_read and case_id in dataset.changed_masks()
+        if loaded is None or loaded.record != record or is_changed:
             loaded = load(dataset, case_id, annotator)
         return HeldCase(
             record=record,
@@ -146,9 +147,7 @@ def hold_case(
             draft=loaded.draft,
             workspace=workspace,
             loaded=loaded,
-            is_changed_outside=(
-                not workspace.is_second_read and case_id in dataset.changed_masks()
-            ),
+            is_changed_outside=is_changed,
             lock=stack.pop_all(),
         )
 
