@@ -7,10 +7,10 @@ On a coarse copy of the exam, turned to (feet to head, front to back, right to l
 1. the body is what is not air; its front is a height map (`body_front`),
 2. the midline is the column about which that map is most symmetric; in an exam of one breast it is
    where the patient's position has it, at the edge at which the chest does not fall back; the front
-   there is the notch over the breastbone,
+   there is the notch over the breastbone; ghosts of the heart between it and a breast are cut away,
 3. the chest wall is found behind the notch (`chest_wall`),
-4. the breast is the soft tissue in front of the wall, where it is thick enough, and at the sides as
-   far back as a plane behind the breastbone.
+4. the breast is the soft tissue in front of the wall, where it is thick enough, at the sides as far
+   back as a plane behind the breastbone, and towards the head as far as its lower half lets expect.
 """
 
 from __future__ import annotations
