@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import studies
 from hypothesis import HealthCheck, Phase, example, given, settings
-from studies import AGENTS, CLOCKS, SERIES, TROUBLES, Study
+from studies import AGENTS, CLOCKS, SERIES, TROUBLES, WORDS, Study
 
 
 @settings(
@@ -29,6 +29,24 @@ def test_no_study_is_read_wrongly_in_silence(
     folder = tmp_path_factory.mktemp("study")
     studies.write(folder, study)
     assert studies.outcome(folder) in ("right", "asks")
+
+
+FOUND = [
+    Study(1, AGENTS[1], CLOCKS[3], series=SERIES[1], troubles=("post1 lost a slice",)),
+    Study(1, clock=CLOCKS[5], series=SERIES[1], troubles=("posts are marked derived",)),
+    Study(1, clock=CLOCKS[5], troubles=("posts are marked derived",)),
+    Study(
+        *(1, AGENTS[2], CLOCKS[3], WORDS[2], SERIES[1]),
+        troubles=("pre is called a subtraction", "last post lost a slice"),
+    ),
+    Study(clock=CLOCKS[3], series=SERIES[1], troubles=("a second pre", "post1 lost a slice")),
+]
+
+
+@pytest.mark.parametrize("study", FOUND, ids=lambda study: "+".join(study.troubles))
+def test_studies_once_read_wrongly_are_asked(tmp_path: Path, study: Study) -> None:
+    studies.write(tmp_path, study)
+    assert studies.outcome(tmp_path) == "asks"
 
 
 @pytest.mark.parametrize("clock", CLOCKS[:4])

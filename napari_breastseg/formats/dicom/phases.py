@@ -121,7 +121,7 @@ def _in_roles(
 ) -> Decision:
     members = reading.members
     against = _against(stacks, evidence, reading)
-    others = {} if against else _might_be(stacks, evidence, reading, candidates)
+    others = {} if against else _might_be(stacks, reading, candidates)
     if against or others:
         for i in members:
             whys[i] = against[0][1].partition(":")[0] if against else reading.basis
@@ -222,7 +222,6 @@ def _words_against(
 
 def _might_be(
     stacks: Sequence[Stack],
-    evidence: Sequence[Evidence],
     reading: Reading,
     candidates: Sequence[int],
 ) -> dict[int, str]:
@@ -232,19 +231,19 @@ def _might_be(
     for i in candidates:
         if i in reading.members or not stacks[i].frames or not is_near(stacks[i], first):
             continue
-        if what := _would_be(stacks, evidence, reading, i):
+        if what := _would_be(stacks, reading, i):
             found[i] = what
     return found
 
 
-def _would_be(
-    stacks: Sequence[Stack], evidence: Sequence[Evidence], reading: Reading, i: int
-) -> str:
+def _would_be(stacks: Sequence[Stack], reading: Reading, i: int) -> str:
     """What a stack would be among the phases of a reading; "" if no role would be another one."""
-    place = _place_of(stacks, reading.members, i)
-    has_agent, count = evidence[i].has_agent, len(reading.members)
-    if place is None:
-        return ""
+    places = _places_of(stacks, reading, i)
+    return next((what for at in places if (what := _would_be_at(stacks, reading, i, at))), "")
+
+
+def _would_be_at(stacks: Sequence[Stack], reading: Reading, i: int, place: int) -> str:
+    has_agent, count = stacks[i].has_agent, len(reading.members)
     if place == count:
         is_after = has_agent or not any(reading.agents)
         # A lone series called post1 would be the one before contrast.
@@ -258,22 +257,30 @@ def _would_be(
     return "the first phase after contrast" if has_agent else "the phase before contrast"
 
 
-def _place_of(stacks: Sequence[Stack], members: Sequence[int], i: int) -> int | None:
-    """How many members began before a stack; None if one began with it or the order is unknown."""
+def _places_of(stacks: Sequence[Stack], reading: Reading, i: int) -> Sequence[int]:
+    """How many members may have begun before a stack; none if it is a copy of one of them.
+
+    All numbers, if nothing tells: time points of one series that differ in more than time.
+    """
+    members = reading.members
     everyone = [*members, i]
     for key, is_clock in (
         ((lambda s: s.acquired_s), True),
         ((lambda s: s.content_s), True),
         ((lambda s: s.temporal_position), False),
+        ((lambda s: s.trigger_s), False),
         (series_number, False),
     ):
         values = compared(stacks, everyone, key, is_clock=is_clock)
         if values is None:
             continue
-        if any(values[j] == values[i] and stacks[j].series != stacks[i].series for j in members):
-            return None
-        return sum(values[j] < values[i] for j in members)
-    return None
+        same = [j for j in members if values[j] == values[i]]
+        if not same:
+            return [sum(values[j] < values[i] for j in members)]
+        others = [j for j in same if stacks[j].series != stacks[i].series]
+        if any(stacks[j].has_agent == stacks[i].has_agent for j in others):
+            return []
+    return range(len(members) + 1)
 
 
 def _with_others(
@@ -281,8 +288,13 @@ def _with_others(
 ) -> tuple[str, str, dict[int, str]]:
     """The question whether stacks left out belong to the phases, and the roles if they do."""
     members = list(reading.members)
-    for i in sorted(others, key=lambda i: (_place_of(stacks, reading.members, i) or 0, i)):
-        before = _place_of(stacks, reading.members, i) or 0
+
+    def place(i: int) -> int:
+        places = _places_of(stacks, reading, i)
+        return places[0] if len(places) == 1 else sum(j < i for j in reading.members)
+
+    for i in sorted(others, key=lambda i: (place(i), i)):
+        before = place(i)
         later = [j for j in members if j in reading.members][before:]
         members.insert(members.index(later[0]) if later else len(members), i)
     agents = tuple(stacks[i].has_agent for i in members)
@@ -346,7 +358,8 @@ def _only_series(
     groups = alike(stacks, originals)
     if len(groups) == 1 and len({stacks[i].series for i in groups[0]}) == 1:
         reading = reading_of(stacks, groups[0])
-        decision = _in_roles(stacks, evidence, list(whys), reading, [])
+        maybe = [i for i, one in enumerate(evidence) if not one.never]
+        decision = _in_roles(stacks, evidence, list(whys), reading, maybe)
         remarks = list(decision.whys)
         for i in groups[0]:
             is_alone = remarks[i] == "the only phase"
