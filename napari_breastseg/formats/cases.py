@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.progress import Job, Progress, drain
-from .dicom import DicomError, DicomExam, finding_exams
+from .dicom import DicomError, DicomExam, files_listed_in, finding_exams, is_directory
 from .folders import in_order, listed, natural_key, walk
 from .grouping import KNOWN_ROLE, CaseFiles, case_name, family_of, grouped, role_of
 from .kinds import (
@@ -110,7 +110,8 @@ def finding_cases(
     path : Path
         An image file, or a folder that is searched to any depth. Folders with the usual names for
         masks (masks, labels, labelsTr, segmentations, truth) and a dataset's work folders (drafts,
-        autosave, history, locks beside a dataset.json) are skipped, unless given themselves. One
+        autosave, history, locks beside a dataset.json) are skipped, unless given themselves. A
+        DICOMDIR stands for the files it lists. One
         file of a set `<case>_0000.nii.gz`, `_0001`, ... stands for the whole set.
     stack : bool
         Read the slices of a folder as one volume, in natural order of their names.
@@ -172,6 +173,10 @@ def finding_cases(
                 raise
             yield Progress("Looking for exams", 0, 0, message=str(error))
         found = list(grouped(files, stack=stack, roles=roles))
+    elif is_directory(path):
+        found = []
+        listed_files = files_listed_in(path) or list(filter(may_be_dicom, walk(path.parent)))
+        exams = yield from _dicom_cases(path.parent, listed_files, roles, spacing)
     elif (kind := require_content(path)) == DICOM:
         found = []
         exams = yield from _dicom_cases(path, [path], roles, spacing)

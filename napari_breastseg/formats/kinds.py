@@ -49,7 +49,11 @@ _UNREADABLE_ENDINGS = {
     ".mha": "MetaImage",
     ".mhd": "MetaImage",
     ".mgz": "FreeSurfer",
+    **dict.fromkeys((".zip", ".7z", ".rar", ".tar", ".tgz"), "archive"),
+    ".gz": "gzip-compressed file",
 }
+_ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf", b"Rar!")
+_UNPACK = "Unpack it, and open the folder or file that comes out"
 _READABLE = "a NIfTI (.nii, .nii.gz) or NRRD file, a PNG, JPEG or TIFF slice, or DICOM files"
 _SLICES = 3
 """DICOM files that make a folder one of slices."""
@@ -142,6 +146,8 @@ def require_content(path: Path) -> str:
             f"found that {spoken_name(path)} is empty (0 bytes)",
             "Export or copy it again",
         )
+    if head.startswith(_ARCHIVES) or head[257:262] == b"ustar":
+        raise InputError(f"Expected {_READABLE}", "found an archive of packed files", _UNPACK)
     is_gzip = head[:2] == b"\x1f\x8b"
     found = _format_of(_gunzipped_head(path) if is_gzip else head)
     if found == "DICOM":
@@ -165,8 +171,8 @@ def require_content(path: Path) -> str:
         raise InputError(
             f"Expected {_READABLE}",
             f"found that {spoken_name(path)} is "
-            + ("a file of another kind" if found is None else f"a {found} file"),
-            "Choose an image file" if found is None else _CONVERT,
+            + ("a file of another kind" if found is None else _called(found)),
+            "Choose an image file" if found is None else _way_on(found),
         )
     kind = {"NIfTI": NIFTI, "NRRD": NRRD}.get(str(found), SLICE)
     if found is None:
@@ -203,8 +209,16 @@ def say_what_was_seen(files: Iterable[Path]) -> InputError:
     return InputError(
         f"Expected a folder with {_READABLE}",
         f"found {came} and nothing else" if came else "found an empty folder",
-        _CONVERT if main else "Choose the folder that holds images",
+        _way_on(main[0][0]) if main else "Choose the folder that holds images",
     )
+
+
+def _called(found: str) -> str:
+    return f"a {found}" if found.endswith("file") else f"a{'n' * (found[0] in 'Aa')} {found} file"
+
+
+def _way_on(found: str) -> str:
+    return _UNPACK if found in ("archive", "gzip-compressed file") else _CONVERT
 
 
 def _format_of(head: bytes) -> str | None:

@@ -10,6 +10,7 @@ No error, warning, case id or reason made here quotes header text or the name of
 they may name a patient. Loads no torch, and pydicom only when a file is opened.
 """
 
+from .directory import files_listed_in, is_directory
 from .exam import DicomError, DicomExam, PhasesDoubted, Row, finding_exams, reading_dicom
 from .headers import Frame, has_dicom_head, is_dicom
 from .stacks import Stack
@@ -21,8 +22,10 @@ __all__ = [
     "PhasesDoubted",
     "Row",
     "Stack",
+    "files_listed_in",
     "finding_exams",
     "has_dicom_head",
     "is_dicom",
+    "is_directory",
     "reading_dicom",
 ]
