@@ -90,6 +90,7 @@ def _open_window(checkpoint: Checkpoint, model: Path, exam: Exam, folder: Path) 
 
     from ..predict.prediction import predict
 
+    say("For the whole loop without a window: napari-breastseg demo --headless")
     prediction = run(predict(checkpoint, exam))
     formats.write_label_map(folder / f"{exam.case_id}.nii.gz", prediction.label_map)
     PluginManager.instance().discover()

@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 _LONGEST_NAME = 64
+_BESIDE = 8
+"""Pixels around a lesion in which outlines are drawn where only that lesion is shown."""
+
 REFERENCE_COLOR = "#56B4E9"
 CORRECTED_COLOR = "#CC79A7"
 
@@ -128,7 +131,7 @@ def learning_picture(
         The PNG file to write.
     corrected : tuple
         Image to show, reference, draft, the exam drafted again, and the slices, from 0, that the
-        reader corrected: the largest of the others is shown.
+        reader corrected: the largest lesion is shown, in the largest of the other slices.
     other : tuple
         Image of a patient who was not learned from, reference, and the masks of the model before
         and after training.
@@ -162,14 +165,23 @@ def learning_picture(
 def _before_and_after(
     masks: tuple[Volume, LabelMap, LabelMap, LabelMap], z: int, names: tuple[str, str], title: str
 ) -> tuple[Volume, int, Sequence[Panel], str]:
+    from skimage.measure import label, regionprops
+
     image, reference, *made = masks
     truth = reference.tumor
-    dashed = Outline(truth, REFERENCE_COLOR, "dashed")
-    panels = [Panel("Image"), Panel("Reference", (Outline(truth, REFERENCE_COLOR),))]
+    near = np.ones(truth.shape, bool)
+    if parts := regionprops(label(truth[z])):  # enlarge the largest lesion only
+        top, left, bottom, right = max(parts, key=lambda part: part.area).bbox
+        near[:] = False
+        near[
+            :, max(0, top - _BESIDE) : bottom + _BESIDE, max(0, left - _BESIDE) : right + _BESIDE
+        ] = True
+    dashed = Outline(truth & near, REFERENCE_COLOR, "dashed")
+    panels = [Panel("Image"), Panel("Reference", (Outline(truth & near, REFERENCE_COLOR),))]
     colors = (PREDICTION_COLOR, CORRECTED_COLOR)
     for mask, name, color in zip(made, names, colors, strict=True):
         score = dice(mask.tumor[z], truth[z])
-        outlines = (Outline(mask.tumor, color), dashed)
+        outlines = (Outline(mask.tumor & near, color), dashed)
         panels.append(Panel(f"{name}, Dice here {score:.3f}", outlines))
     return image, z, panels, f"{title}: slice {z + 1} of {len(truth)}"
 
