@@ -19,18 +19,21 @@ from _strokes import canvas_place, drag
 from napari.settings import get_settings
 from PIL import Image
 from qtpy.QtTest import QTest
+from skimage.measure import label
 
 from napari_breastseg import formats
 from napari_breastseg.cli._demo_loop import outlined
 from napari_breastseg.core.volume import LabelMap
 from napari_breastseg.widgets.canvas.layers import edit_labels, tumor_layer
 
-WIDTH, COLORS = 860, 64
+WIDTH, COLORS = 720, 128
 MOST_BYTES = 3_000_000
+LAYER_LISTS_PX = 340
+"""Width of napari's own lists on the left, which the film leaves out."""
 
 
 class Film:
-    """Frames of the whole window, each with how long it stands."""
+    """Frames of the canvas and the dock, each with how long it stands."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
         self._viewer = viewer
@@ -40,16 +43,18 @@ class Film:
     def shoot(self, stands_ms: int = 120) -> None:
         """Take a frame."""
         picture = self._viewer.window.screenshot(canvas_only=False, flash=False)[..., :3]
-        small = Image.fromarray(picture)
+        small = Image.fromarray(picture[:, LAYER_LISTS_PX:])
         small.thumbnail((WIDTH, WIDTH))
-        few = Image.Quantize.MAXCOVERAGE
-        self.frames.append(small.quantize(COLORS, method=few, dither=Image.Dither.NONE))
+        self.frames.append(small)
         self.durations.append(stands_ms)
 
     def save(self) -> int:
         """Write the film; its size in bytes."""
         path = IMAGES / "learning.gif"
-        first, *others = self.frames
+        few, none = Image.Quantize.MEDIANCUT, Image.Dither.NONE
+        # One palette for all, or colors would flicker.
+        palette = self.frames[-1].quantize(COLORS, method=few, dither=none)
+        first, *others = (frame.quantize(palette=palette, dither=none) for frame in self.frames)
         first.save(
             path,
             save_all=True,
@@ -88,6 +93,7 @@ def main() -> int:
     wait(dock)
     layer = tumor_layer(viewer, exam.case_id)
     first, shown, second = slices(truth)
+    drop_false(layer, wanted)
     zoom_on(viewer, truth, shown)
     viewer.dims.set_current_step(0, shown)
     QTest.qWait(400)
@@ -100,17 +106,19 @@ def main() -> int:
         film.shoot(500)
         paint(viewer, layer, wanted, z, film)
         film.shoot(700)
-        viewer.dims.set_current_step(0, shown)
-        told = ""
-        started = time.monotonic()
-        while panel.learning.runner.is_running or time.monotonic() - started < 0.5:
-            QTest.qWait(30)
-            if panel.learning.line.text() != told:
-                told = panel.learning.line.text()
-                QTest.qWait(80)
-                film.shoot(1200)
-        QTest.qWait(200)
-        film.shoot(2200)
+    viewer.dims.set_current_step(0, shown)
+    QTest.qWait(200)
+    film.shoot(1200)
+    told = panel.learning.line.text()
+    started = time.monotonic()
+    while panel.learning.runner.is_running or time.monotonic() - started < 0.5:
+        QTest.qWait(30)
+        if panel.learning.line.text() != told:
+            told = panel.learning.line.text()
+            QTest.qWait(80)
+            film.shoot(1600)
+    QTest.qWait(200)
+    film.shoot(3000)
     size = film.save()
     print(f"{len(film.frames)} frames, {size / 1e6:.1f} MB")
     viewer.close()
@@ -122,6 +130,16 @@ def slices(truth: LabelMap) -> tuple[int, int, int]:
     areas = truth.tumor.sum(axis=(1, 2))
     middle = int(np.argmax(areas))
     return middle - 1, middle, middle + 1
+
+
+def drop_false(layer: object, wanted: LabelMap) -> None:
+    """Take findings out of the mask that are none, as a reader drops them in the list."""
+    mask = layer.data.copy()  # type: ignore[attr-defined]
+    parts = label(mask == 1, connectivity=3)
+    true = np.unique(parts[wanted.tumor])
+    mask[(parts > 0) & ~np.isin(parts, true)] = 0
+    edit_labels(layer, mask)  # type: ignore[arg-type]
+    QTest.qWait(300)
 
 
 def paint(viewer: napari.Viewer, layer: object, wanted: LabelMap, z: int, film: Film) -> None:

@@ -351,3 +351,49 @@ def test_the_window_closes_while_an_exam_learns(
     learning.viewer.close()
     stand_in.go["adapted"].set()
     learning.qtbot.waitUntil(lambda: learning.dock._is_over, timeout=20_000)
+
+
+def test_the_window_drafts_what_the_engine_drafts(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    correct_slice: Callable[..., None],
+    settle: Callable[[], None],
+    tiny_model: Path,
+) -> None:
+    from napari_breastseg.core.progress import drain
+    from napari_breastseg.model import checkpoint
+    from napari_breastseg.training.exam_learning import ExamLearner
+
+    section = window.dock.correct_panel.learning
+    window.dock.session.model = tiny_model
+    section.switch.setChecked(True)
+    taught: list[Corrections] = []
+    made: list[ExamLearner] = []
+
+    class Noting(ExamLearner):
+        def adapt(self, corrections: Any) -> Any:
+            taught.extend(corrections)
+            return super().adapt(corrections)
+
+    def make(folder: Path, exam: Any, draft: Any) -> ExamLearner:
+        made.append(Noting(checkpoint.load(folder), [exam], drafts=[draft], device="cpu"))
+        return made[-1]
+
+    section.make_learner = make
+    open_row(opened.panel, 0)
+    settle()
+    layer: Any = window.viewer.layers["P001 tumor"]
+    before = layer.data.copy()
+    correct_slice(4, waits=False)
+    window.qtbot.waitUntil(lambda: bool(taught) and not section.runner.is_running, timeout=300_000)
+    settle()
+    assert messages(window) == ""  # that no breasts were found was said when it was drafted
+    (learner,) = made
+    (redraft,) = drain(ExamLearner.adapt(learner, taught))
+    free = np.ones(9, bool)
+    free[4] = False
+    np.testing.assert_array_equal(layer.data[free], redraft.label_map.data[free])
+    assert "slice" in section.line.text()
+    assert (layer.data[4] != before[4]).any()
+    made.clear()
+    section.stop()

@@ -55,4 +55,9 @@ def test_it_is_worked_out_when_the_tab_is_shown_and_anew_when_a_field_changes(
     train.form.steps.setValue(100)
     window.qtbot.waitUntil(lambda: "100 steps" in train.expected_line.text(), timeout=20_000)
     assert asked == [None, 100]
+    # A training has the processor to itself.
+    train.form.steps.setValue(150)
+    train.expecting.pause()
+    window.qtbot.wait(600)
+    assert asked == [None, 100]
     settle()

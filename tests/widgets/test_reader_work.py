@@ -175,7 +175,7 @@ def test_what_differs_from_the_draft_at_the_start_is_the_readers(mask, clock) ->
     work = ReaderWork(mask, draft, clock)
     work.finish([4])
     assert np.argwhere(work.touched).tolist() == [[2, 5, 5]]
-    assert work.learns_from == 2
+    assert work.learns_from == 1
     assert ReaderWork(mask, None, clock).learns_from == 0
 
 

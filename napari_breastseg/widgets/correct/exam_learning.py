@@ -6,8 +6,7 @@ that lets a copy of it learn for some seconds. Nothing of either can be saved as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,10 +16,11 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
-from ...core.progress import Job, Progress
+from ...core.progress import Job
 from ...core.volume import Exam
 from ...dataset import CaseRecord, RedraftRecord
 from ...predict.prediction import Prediction
+from ..parts.beside import beside_the_window
 from ..parts.fields import note
 from ..parts.jobs import JobRunner
 from ..state.exam_learning import Told, learning_line, prediction_of, why_no_learning
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExamLearning", "Learner"]
 
+_TITLE = "Learning from this exam"
 _SOON_MS = 100
 
 
@@ -208,10 +209,12 @@ class ExamLearning(QWidget):
         if work is None or not work.learns_from or self.why_not():
             self.refresh()
             return
-        self.cancel()
+        self._order += 1
         self._is_wanted_again = self.runner.is_running
         if not self._is_wanted_again:
             self._start("features")
+        elif self._stage in ("features", "adapted"):  # preparing is waited for
+            self.runner.cancel()
 
     def _start(self, stage: str) -> None:
         """Start a job in the worker's thread; "load" and "prepare" make the others faster."""
@@ -226,22 +229,20 @@ class ExamLearning(QWidget):
             return
         labels = np.array(self.watch.labels, np.uint8)
         touched, finished = work.touched.copy(), work.finished.copy()
-        order, self._stage = self._order, stage
+        order, learns_from, self._stage = self._order, work.learns_from, stage
 
         def job() -> Job[Redraft | str | None]:
-            yield Progress("Learning from this exam", 0, 0)
             from ...training.corrections import Corrections
 
+            if stage == "load":  # torch, which takes seconds
+                return None
             try:
-                with _a_core_left_free():  # loads torch, which takes seconds
-                    if stage == "load":
-                        return None
-                    learner = self._learner_of(folder, exam, draft)
-                    if stage == "prepare":
-                        yield from learner.prepare()
-                        return None
-                    learn = learner.quick if stage == "features" else learner.adapt
-                    return (yield from learn([Corrections(labels, touched, finished)]))[0]
+                learner = self._learner_of(folder, exam, draft)
+                if stage == "prepare":
+                    yield from learner.prepare()
+                    return None
+                learn = learner.quick if stage == "features" else learner.adapt
+                return (yield from learn([Corrections(labels, touched, finished)]))[0]
             except InputError as error:
                 return str(error)
 
@@ -249,28 +250,30 @@ class ExamLearning(QWidget):
             if isinstance(found, str):
                 self._problem = found
             elif found is not None:
-                self._put(found, order)
+                self._put(found, order, learns_from)
             self.refresh()
 
-        self.runner.start("Learning from this exam", job, on_result=take)
+        self.runner.start(_TITLE, lambda: beside_the_window(job), on_result=take)
         self.refresh()
 
     def _learner_of(self, folder: Path, exam: Exam, draft: Draft | None) -> Learner:
         """In the worker's thread: the learner is made anew for other images, draft or model."""
-        key = (folder, draft, *(id(image.data) for image in exam.phases.values()))
+        # An exam is made of the layers anew each time; where its voxels lie in memory stays.
+        images = (np.asarray(image.data) for image in exam.phases.values())
+        key = (folder, draft, *(image.__array_interface__["data"] for image in images))
         if self._learner is None or self._learner[0] != key:
             prediction = None if draft is None else prediction_of(draft)
             self._learner = (key, self.make_learner(folder, exam, prediction))
         return self._learner[1]
 
-    def _put(self, redraft: Redraft, order: int) -> None:
-        """Put a redraft into the mask, unless the reader has corrected more meanwhile."""
+    def _put(self, redraft: Redraft, order: int, learned_from: int) -> None:
+        """Put it into the mask, unless the reader has corrected more meanwhile."""
         if order != self._order or self.why_not():
             return
         if self.watch.is_stroke_under_way or self._is_tool_running():
-            QTimer.singleShot(_SOON_MS, lambda: self._put(redraft, order))
+            QTimer.singleShot(_SOON_MS, lambda: self._put(redraft, order, learned_from))
             return
-        self._told = self.watch.put(redraft.label_map.data, redraft.learned_from)
+        self._told = self.watch.put(redraft.label_map.data, learned_from)
         if redraft.stage == "features":
             self._start("adapted")
         self.refresh()
@@ -309,16 +312,3 @@ def _make_learner(folder: Path, exam: Exam, draft: Prediction | None) -> Learner
     from ...training.exam_learning import ExamLearner
 
     return ExamLearner(checkpoint.load(folder), [exam], drafts=[draft])
-
-
-@contextmanager
-def _a_core_left_free() -> Iterator[None]:
-    """Leave a core to the window, so that painting stays smooth while an exam learns."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before - 1))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

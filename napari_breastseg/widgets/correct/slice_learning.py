@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from qtpy.QtCore import QObject, Signal
 
 from ...core.errors import InputError
-from ...core.progress import Job, Progress
+from ...core.progress import Job
 from ...dataset import CaseRecord, Dataset
+from ..parts.beside import beside_the_window
 from ..parts.jobs import JobRunner
 from ..state.exam_learning import slices_line
 from ..state.session import Draft, Session
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SliceLearner", "SliceLearning"]
 
+_TITLE = "Learning from the slice"
 Stage = Literal["features", "adapted"]
 
 
@@ -99,7 +101,6 @@ class SliceLearning(QObject):
         self._again = None
 
         def job() -> Job[tuple[SliceLearner, dict[str, Redraft]] | None]:
-            yield Progress("Learning from the slice", 0, 0)
             try:
                 learner = self.make_learner(dataset, model, patient_id)
                 return learner, (yield from learner.draft("features"))
@@ -112,7 +113,7 @@ class SliceLearning(QObject):
                 self._show(patient_id, redrafts, tuple(redrafts))
                 self._refine(learner, dataset, patient_id)
 
-        self.runner.start("Learning from the slice", job, on_result=take)
+        self.runner.start(_TITLE, lambda: beside_the_window(job), on_result=take)
 
     def _refine(self, learner: SliceLearner, dataset: Dataset, patient_id: str) -> None:
         def job() -> Job[tuple[dict[str, Redraft], tuple[str, ...]]]:
@@ -123,7 +124,7 @@ class SliceLearning(QObject):
             if self._session.dataset is dataset:
                 self._show(patient_id, *found)
 
-        self.runner.start("Learning from the slice", job, on_result=take)
+        self.runner.start(_TITLE, lambda: beside_the_window(job), on_result=take)
 
     def _show(self, patient_id: str, redrafts: dict[str, Redraft], kept: tuple[str, ...]) -> None:
         """Put a redraft of the slice on show into its mask, where it is as it was drafted."""

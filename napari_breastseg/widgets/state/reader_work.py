@@ -20,8 +20,8 @@ __all__ = ["LOOKED_AT_S", "ReaderWork"]
 
 LOOKED_AT_S = 2.0
 """A slice that the reader looked at for so long and left as it was is not changed behind the
-reader's back; one that was only scrolled past is, and one looked at before the first correction,
-when the exam was being got to know."""
+reader's back; one that was only scrolled past is, and one looked at before the first slice was
+corrected, when the exam was being got to know."""
 
 
 class ReaderWork:
@@ -65,9 +65,9 @@ class ReaderWork:
 
     @property
     def learns_from(self) -> int:
-        """Slices that teach: those finished, and those with voxels that the reader decided on."""
-        own = {int(z) for z in np.flatnonzero(self.finished)}
-        return len(own | {z for z, plane in enumerate(self.touched) if plane.any()})
+        """Slices that were finished; before the first, those with voxels the reader decided on."""
+        finished = int(np.count_nonzero(self.finished))
+        return finished or sum(bool(plane.any()) for plane in self.touched)
 
     @property
     def is_redraft_last(self) -> bool:
@@ -136,7 +136,7 @@ class ReaderWork:
             self._unfinished.discard(left)
             self.finished[left] = True
             return True
-        if stayed_s >= LOOKED_AT_S and (self.finished.any() or self.touched.any()):
+        if stayed_s >= LOOKED_AT_S and self.finished.any():
             self._looked_at.add(left)
         return False
 

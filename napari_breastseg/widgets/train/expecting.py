@@ -50,11 +50,15 @@ class Expecting(QObject):
             self.known.emit("")
             self._soon.start()
 
-    def forget(self) -> None:
-        """Nothing is asked any longer."""
+    def pause(self) -> None:
+        """Work out nothing beside a training, which needs the processor; what was told stays."""
         self._wanted = self._done = None
         self._soon.stop()
         self.runner.cancel()
+
+    def forget(self) -> None:
+        """Nothing is asked any longer."""
+        self.pause()
         self.known.emit("")
 
     def _start(self) -> None:

@@ -218,9 +218,10 @@ class TrainPanel(QWidget):
     def _refresh(self) -> None:
         why_not, dataset = self._why_not(), self._session.dataset
         set_ready(self.start_button, why_not)
-        if why_not or dataset is None:
-            if not self.runner.is_running:
-                self.expecting.forget()
+        if self.runner.is_running:
+            self.expecting.pause()
+        elif why_not or dataset is None:
+            self.expecting.forget()
         elif self.isVisible():
             accepted = Learnable.of(dataset.cases()).n_cases
             self.expecting.ask(dataset, self.form.value(dataset), accepted)
