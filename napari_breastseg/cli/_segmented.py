@@ -5,7 +5,7 @@ Loads torch when called.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,6 +138,7 @@ def redrafting(
     how: dict[str, Any],
     *,
     reviewed: Sequence[int] | None,
+    tumor: Collection[int] | None = None,
     quiet: bool,
 ) -> Made:
     """Each case drafted again: volumes by themselves, single slices of the run together.
@@ -152,6 +153,8 @@ def redrafting(
         What `predict` takes.
     reviewed : sequence of int or None
         Slices of the masks that are right, counted from 0; None: all that are not `ignore`.
+    tumor : collection of int, optional
+        Labels of the masks that are tumor; see `formats.read_label_map`.
     quiet : bool
         Show no progress.
     """
@@ -160,7 +163,7 @@ def redrafting(
         try:
             exam = run(formats.reading_exam(case), quiet=quiet)
             path = masks.get(case.case_id)
-            mask = None if path is None else formats.read_label_map(path, exam=exam)
+            mask = None if path is None else formats.read_label_map(path, exam=exam, tumor=tumor)
             if exam.grid.shape[0] == 1:
                 slices.append((case, exam, mask))
                 continue

@@ -10,7 +10,17 @@ import typer
 
 from .. import formats
 from ..core.errors import InputError, StorageError
-from ._choices import Device, Model, Phases, Threshold, load_model, model_folder, phase_list
+from ._choices import (
+    Device,
+    Model,
+    Phases,
+    Threshold,
+    TumorLabels,
+    label_list,
+    load_model,
+    model_folder,
+    phase_list,
+)
 from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
 from ._results import ShowPaths, done_row, failed_row, source_of, write_csv
 from ._segmented import corrected_masks, redrafting, segmenting, slice_numbers
@@ -66,9 +76,10 @@ def predict(
         str | None,
         typer.Option(
             help="Slices of the mask of --like that are right, such as 12,14-16, counted from 1 "
-            "\\[default: all that it does not mark as 2, not reviewed]"
+            "\\[default: all but what a mask of this program marks as not reviewed]"
         ),
     ] = None,
+    tumor_label: TumorLabels = None,
     csv: Annotated[
         Path | None, typer.Option(help="CSV file to write too, one row for each finding shown.")
     ] = None,
@@ -100,7 +111,15 @@ def predict(
         masks = corrected_masks(like, cases)
         _require_kept([one.mask for one in planned], masks)
         numbers = None if reviewed is None else slice_numbers(reviewed)
-        made = redrafting(checkpoint, cases, masks, how, reviewed=numbers, quiet=as_json)
+        made = redrafting(
+            checkpoint,
+            cases,
+            masks,
+            how,
+            reviewed=numbers,
+            tumor=label_list(tumor_label),
+            quiet=as_json,
+        )
     else:
         made = segmenting(members, cases, how, uncertainty=uncertainty, quiet=as_json)
     outputs = {one.case.case_id: one for one in planned}

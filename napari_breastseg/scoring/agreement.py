@@ -101,6 +101,8 @@ class Agreement:
 def agreement(dataset: Dataset) -> Job[Agreement]:
     """Compare all readers of a dataset's cases pair by pair, and the model with each of them.
 
+    A case whose reads have an unreadable record is told and left out.
+
     Raises
     ------
     InputError
@@ -108,7 +110,12 @@ def agreement(dataset: Dataset) -> Job[Agreement]:
     """
     reads = dataset.reads
     patients = {record.case_id: record.patient_id for record in dataset.cases()}
-    of_case = {case_id: reads.of_case(case_id) for case_id in patients}
+    of_case: dict[str, list[ReadRecord]] = {}
+    for case_id in patients:
+        try:
+            of_case[case_id] = reads.of_case(case_id)
+        except InputError as error:  # that case only
+            yield Progress("Comparing reads", 0, len(patients), message=str(error))
     chosen = {c: r for c, r in of_case.items() if sum(x.kind is not ReadKind.MODEL for x in r) > 1}
     if not chosen:
         raise InputError(

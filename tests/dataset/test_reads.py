@@ -256,6 +256,18 @@ def test_no_marks_make_an_empty_consensus() -> None:
     assert not consensus(empty, Method.STAPLE, "P001").data.any()
 
 
+def test_an_unreadable_read_leaves_out_its_case_only(dataset: Dataset, sphere_exam) -> None:
+    read(dataset, "P001", "CD", moved(sphere_exam[1], 2))
+    whole = drain(agreement(dataset))
+    broken = dataset.folder / "reads" / "P002" / "x.json"
+    broken.parent.mkdir(parents=True, exist_ok=True)
+    broken.write_text("{")
+    told: list[str] = []
+    found = drain(agreement(dataset), lambda progress: told.append(progress.message))
+    assert found.cases == whole.cases
+    assert any("records of the reads of case P002" in message for message in told)
+
+
 def test_a_consensus_is_a_draft_and_accepts_nothing(dataset: Dataset, sphere_exam) -> None:
     with pytest.raises(InputError, match="2 readers of case P001"):
         propose_consensus(dataset, "P001", Method.STAPLE)

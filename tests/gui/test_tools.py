@@ -314,6 +314,19 @@ def test_slices_are_interpolated_and_copied(reader):
     assert any("Expected a slice to copy to" in note.message for note in reader.window.told)
 
 
+def test_no_key_of_napari_puts_another_label_on_the_brush(reader):
+    reader.open(ONE)
+    before = reader.layer.data.copy()
+    for key in (Qt.Key.Key_M, Qt.Key.Key_Equal, Qt.Key.Key_Equal, Qt.Key.Key_M, Qt.Key.Key_Minus):
+        reader.key(key)
+        assert reader.layer.selected_label in (0, 1)
+    reader.key(Qt.Key.Key_M)
+    reader.layer.mode = "paint"
+    reader.stroke(reader.layer, (7, 50, 46), (7, 56, 46))
+    assert set(np.unique(reader.layer.data)) == {0, 1}
+    assert np.count_nonzero(reader.layer.data) > np.count_nonzero(before)
+
+
 def test_scribbles_are_drawn_and_settled(reader):
     lacking = ONE & (np.arange(96) > 26)
     reader.open(lacking | (ball((7, 30, 46), 5)))
