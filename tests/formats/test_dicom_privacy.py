@@ -416,6 +416,8 @@ def test_a_folder_that_holds_no_part_of_the_name_stays_readable(name: str, folde
         ("P0004711", "p4711 pre", True),
         ("00-04-711", "exam 4711", True),
         ("00123", "123_MRI", True),
+        ("000042", "42_mri", True),
+        ("R2-017", "study_17", False),
         ("0004711", "14711_MRI", False),
         ("0004711", "47_11", True),
         ("BREAST2019", "cohort_2019", False),

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import permutations
 from typing import Any
 
@@ -46,8 +47,10 @@ _ANYWHERE_FROM = 4
 _JOINED_FROM = 6
 """As `_ANYWHERE_FROM`, for parts of a name written as one word in another order."""
 _MOST_PARTS = 6
-_DIGITS_FROM = 3
-"""An id's number counts without its leading zeros if this many digits are left."""
+_DIGITS_FROM = 2
+"""A number that is an id counts without its leading zeros if this many digits are left."""
+_DIGITS_WITHIN_FROM = 4
+"""As `_DIGITS_FROM`, for a number that is a part of an id."""
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _LETTERS = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"}
@@ -146,7 +149,8 @@ def identity_of(data: Any) -> Identity:
     )
 
 
-def _name_words(name: str) -> tuple[set[str], set[str]]:
+@lru_cache(maxsize=256)  # every slice of an exam has the same
+def _name_words(name: str) -> tuple[frozenset[str], frozenset[str]]:
     """The parts of a name, and parts joined in any order: found anywhere, or as whole words."""
     # Single letters, such as initials, would match everywhere.
     split = [part for part in _split(name) if part not in _NO_NAMES and not part.isdigit()]
@@ -157,7 +161,7 @@ def _name_words(name: str) -> tuple[set[str], set[str]]:
     initials = {part[0] for part in split}
     with_initial = {word for part in parts for one in initials for word in (one + part, part + one)}
     long = {word for word in joined if len(word) >= _JOINED_FROM}
-    return {*parts, *long}, {*(joined - long), *with_initial}
+    return frozenset({*parts, *long}), frozenset({*(joined - long), *with_initial})
 
 
 def _id_numbers(text: str) -> set[str]:
@@ -168,7 +172,9 @@ def _id_numbers(text: str) -> set[str]:
         number = run.lstrip("0")
         is_all = run == squeezed
         is_year = len(number) == 4 and number[:2] in ("19", "20")
-        if len(number) >= _DIGITS_FROM + (not is_all) and (is_all or not is_year):
+        if len(number) >= (_DIGITS_FROM if is_all else _DIGITS_WITHIN_FROM) and (
+            is_all or not is_year
+        ):
             found.add(number)
     return found
 
