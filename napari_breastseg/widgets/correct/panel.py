@@ -64,11 +64,13 @@ class CorrectPanel(QWidget):
         )
         self.start_line = note()
         self.difference = QCheckBox("Show changes to the draft")
-        self.difference.setProperty("help", "Color what you added and what you removed (Shift-D)")
+        self.difference.setProperty(
+            "help", "Color what was added and what was removed since the draft (Shift-D)"
+        )
         self.difference.toggled.connect(self._difference.show)
         self.legend = note(
-            f"<span style='color:{ADDED_COLOR}'>■</span> added by you &nbsp; "
-            f"<span style='color:{REMOVED_COLOR}'>■</span> removed by you"
+            f"<span style='color:{ADDED_COLOR}'>■</span> added since &nbsp; "
+            f"<span style='color:{REMOVED_COLOR}'>■</span> removed since"
         )
         self.hidden_draft = HiddenDraft(viewer, session, lambda: self.difference.setChecked(True))
         self.tools = ToolSection(viewer, session)
