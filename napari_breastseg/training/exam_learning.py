@@ -197,8 +197,9 @@ class ExamLearner:
         boxes = self._boxes(corrections)
         network = deepcopy(self._model.network)
         cases = [
-            self._case(number, one, of_exam)
+            case
             for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True))
+            for case in self._cases(number, one, of_exam)
         ]
         yield from learn(network, self._checkpoint.spec, cases, self.how, self._device)
         network = folded(network)
@@ -237,18 +238,27 @@ class ExamLearner:
     def _boxes(self, corrections: Sequence[Corrections]) -> list[list[Region]]:
         return [_boxes(exam, one.tumor) for exam, one in zip(self.exams, corrections, strict=True)]
 
-    def _case(self, number: int, corrections: Corrections, boxes: Sequence[Region]) -> TrainingCase:
-        """What an exam's patches are cut from: corrected slices, and background it was sure of."""
+    def _cases(
+        self, number: int, corrections: Corrections, boxes: Sequence[Region]
+    ) -> list[TrainingCase]:
+        """What an exam's patches are cut from: what was corrected, and in every fourth patch
+        background that the draft was sure of, away from all that is marked.
+        """
         exam, view, draft = self.exams[number], self._features[number].view, self.drafts[number]
+
+        def case(labels: NDArray[np.uint8]) -> TrainingCase:
+            working = prepare_labels(LabelMap(labels, exam.grid), view.spec.spacing_mm)
+            return TrainingCase(exam.case_id, "", view.phases.numpy(), view.roles, working)
+
         known = corrections.known()
+        cases = [case(known)] * 3
         if exam.grid.shape[0] > 1:
-            sure = np.asarray(draft.probability.data) < BACKGROUND
-            sure &= known == IGNORE
+            sure = (np.asarray(draft.probability.data) < BACKGROUND) & (known == IGNORE)
             for box in boxes:
                 sure[box] = False
-            known[sure] = 0
-        labels = prepare_labels(LabelMap(known, exam.grid), self._checkpoint.spec.spacing_mm)
-        return TrainingCase(exam.case_id, "", view.phases.numpy(), view.roles, labels)
+            background = np.where(sure, np.uint8(0), np.uint8(IGNORE))
+            cases.append(case(background))
+        return cases
 
     def _redrafted(
         self,
