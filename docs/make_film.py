@@ -144,7 +144,9 @@ def drop_false(layer: object, wanted: LabelMap) -> None:
 
 def paint(viewer: napari.Viewer, layer: object, wanted: LabelMap, z: int, film: Film) -> None:
     """A stroke along what is missing, and the rest of it at once."""
-    missing = np.argwhere(wanted.tumor[z] & (layer.data[z] != 1))  # type: ignore[attr-defined]
+    lesions = label(wanted.tumor[z])
+    largest = lesions == np.argmax(np.bincount(lesions.ravel())[1:]) + 1
+    missing = np.argwhere(largest & (layer.data[z] != 1))  # type: ignore[attr-defined]
     center = missing.mean(axis=0)
     order = np.argsort(np.arctan2(*(missing - center).T))
     layer.mode, layer.brush_size = "paint", 2  # type: ignore[attr-defined]
