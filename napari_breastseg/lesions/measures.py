@@ -221,7 +221,9 @@ def _lesion(
 ) -> Lesion:
     shape = measure_shape(mask, grid)
     start = np.array([part.start for part in box])
-    center = np.argwhere(mask).mean(axis=0) + start
+    places = np.argwhere(mask) + start
+    center = places.mean(axis=0)
+    xs = places @ grid.affine[0, :3] + grid.affine[0, 3]
     point = grid.affine[:3, :3] @ center + grid.affine[:3, 3]
     voxels = int(np.count_nonzero(mask))
     extent = shape.extent
@@ -242,7 +244,7 @@ def _lesion(
         **_sizes(voxels, kinetics.functional_voxels, grid),
         **measures,
         sphericity=shape.sphericity,
-        side=where.side or _side(inside, point, grid),
+        side=where.side or _side(inside, point, (float(xs.min()), float(xs.max())), grid),
         center_mm=_three(point) if grid.has_spacing and grid.has_orientation else None,
         center_voxel=_three(center),
         box=_box(box),
@@ -269,7 +271,13 @@ def _sizes(voxels: int, functional: int | None, grid: Grid) -> dict[str, Any]:
     return sizes
 
 
-def _side(inside: NDArray[np.uint8] | None, point: NDArray[np.float64], grid: Grid) -> Side | None:
+def _side(
+    inside: NDArray[np.uint8] | None,
+    point: NDArray[np.float64],
+    across: tuple[float, float],
+    grid: Grid,
+) -> Side | None:
+    """Side of a lesion by the breasts, else by its center; `across` are its ends along RAS x."""
     if not grid.has_orientation:
         return None
     if inside is not None and inside.any():
@@ -280,6 +288,8 @@ def _side(inside: NDArray[np.uint8] | None, point: NDArray[np.float64], grid: Gr
     middle = 0.0
     if grid.has_spacing and across_mm >= _BOTH_BREASTS_MM:
         middle = float(grid.affine[0, :3] @ (sizes / 2) + grid.affine[0, 3])
+    if grid.has_spacing and across[0] < middle < across[1]:
+        return None  # it lies across the middle: a cropped image may lie anywhere
     return "right" if point[0] >= middle else "left"
 
 

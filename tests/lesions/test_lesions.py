@@ -313,6 +313,16 @@ def test_the_side_is_the_patients_whatever_the_arrays_order():
             assert lesion.side == side
 
 
+@pytest.mark.parametrize("x_mm", [-2, 2])
+def test_near_the_middle_of_a_small_window_no_side_is_told(x_mm):
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -23.0
+    grid = Grid((24, 24, 24), affine)
+    mask = ball(grid, (x_mm, 3, -4), 4)
+    (lesion,) = measured(exam_with(mask, grid, {"post1": 9}), mask).lesions
+    assert lesion.side is None
+
+
 def test_a_wide_field_of_view_has_the_patient_in_its_middle():
     grid = plain_grid((10, 100, 200), (3.0, 1.5, 1.5))
     moved = grid.affine.copy()
