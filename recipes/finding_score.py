@@ -33,7 +33,7 @@ VIEWS = ("axial", "sagittal", "coronal")
 FIRST_SEED = 50_000
 """Seeds from here on are neither trained on nor measured on."""
 
-EXAMS = 30
+EXAMS = 45
 LEAST_ML = 0.05
 """Smaller lesions are no candidates to be found, nor false ones."""
 

@@ -22,7 +22,7 @@ from napari_breastseg.predict.prediction import predict
 
 RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
 PICTURE = "failures.png"
-SCORE_EXAMS = 30
+SCORE_EXAMS = 45
 """Synthetic exams on which `finding_score.py` fitted the score of findings."""
 
 CARD = """# Starter model {identity}
