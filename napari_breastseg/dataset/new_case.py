@@ -41,6 +41,7 @@ def enter(
             image_sha256 = write_images(layout, exam, channels, case_id)
             record = CaseRecord(
                 case_id=case_id,
+                dataset_id=store.given_id,
                 patient_id=patient_id,
                 role=PatientRole(entry=1, fold=0),  # given below, under the folder's lock
                 visit=visit,

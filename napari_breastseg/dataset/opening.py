@@ -62,7 +62,7 @@ def open_store(folder: Path) -> Store:
                 _what_is_there(folder),
                 "Choose one that `dataset init` or `dataset import` made; nothing was changed",
             )
-        head = (folder.resolve().name, records[0].channels, "")
+        head = (folder.resolve().name, records[0].channels, records[0].dataset_id)
     store = Store(folder, *head)
     store.heal()
     return store

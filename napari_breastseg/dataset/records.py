@@ -206,6 +206,8 @@ class CaseRecord(_Record):
 
     format: Literal[1] = 1
     case_id: str
+    dataset_id: str = ""
+    """Id of the dataset it entered, so that a lost dataset.json comes back with it."""
     patient_id: str
     """A pseudonym, never a name."""
     role: PatientRole

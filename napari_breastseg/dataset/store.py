@@ -52,7 +52,8 @@ class Store:
         self.locks = Locks(self.layout)
         self.name = name
         self._channels = channels
-        self._given_id = given_id
+        self.given_id = given_id
+        """As in dataset.json; empty where that has none, see `id`."""
         self._cache: dict[str, tuple[_Stamp, CaseRecord]] = {}
         self._digests: dict[str, tuple[_Stamp, str]] = {}
         self._writers = threading.RLock()
@@ -70,8 +71,8 @@ class Store:
     @property
     def id(self) -> str:
         """What tells the dataset from others of its name, also in a copy or under another name."""
-        if self._given_id:
-            return self._given_id
+        if self.given_id:
+            return self.given_id
         first = next(iter(self.cases()), None)  # a folder made before there were ids
         named = [first.case_id, *sorted(first.image_sha256.values())] if first else [self.name]
         return hashlib.sha256("/".join(named).encode()).hexdigest()[:16]
@@ -196,7 +197,7 @@ class Store:
     def stale(self) -> dict[Path, str]:
         """Path and right content of the derived files that are missing or differ."""
         texts = derived_texts(
-            self.layout.folder, self.name, self.channels, self.cases(), self._given_id
+            self.layout.folder, self.name, self.channels, self.cases(), self.given_id
         )
         return {path: text for path, text in texts.items() if _read_text(path) != text}
 

@@ -135,7 +135,7 @@ def test_an_export_is_a_plain_nnunet_folder(dataset: Dataset, tmp_path: Path) ->
         f"imagesTr/{case_id}_000{channel}.nii.gz" for case_id in cases for channel in (0, 1)
     ]
     expected += [f"labelsTr/{case_id}.nii.gz" for case_id in cases]
-    assert files == sorted([*expected, "dataset.json", "splits_final.json"])
+    assert files == sorted([*expected, "dataset.json", "patients.csv", "splits_final.json"])
     assert seen == [1, 2, 3]
     head = json.loads((dest / "dataset.json").read_text())
     assert set(head) == {"name", "channel_names", "labels", "numTraining", "file_ending"}

@@ -258,6 +258,12 @@ def test_a_dataset_keeps_its_id_in_a_copy_and_shares_it_with_no_other(
     assert other.id != dataset.id
 
 
+def test_the_id_comes_back_with_a_lost_dataset_json(dataset: Dataset) -> None:
+    (dataset.folder / "dataset.json").unlink()
+    assert Dataset.open(dataset.folder).id == dataset.id
+    assert json.loads((dataset.folder / "dataset.json").read_text())["napari_breastseg"]["id"]
+
+
 def test_a_folder_made_before_there_were_ids_opens_unchanged_with_an_id_of_its_own(
     dataset: Dataset, sphere_exam
 ) -> None:
