@@ -363,7 +363,12 @@ def draw(curve: Any, bars: Any, rows: Row) -> None:
     """Two panels: Dice on left-out patients against slices, and change elsewhere."""
     start = float(np.mean(list(rows["starter"]["clinic"].values())))
     for arm, color in (("new", "#0072b2"), ("before", "#d55e00")):
-        counts = [count for count in COUNTS if _chosen(rows, arm, count)]
+        # A mean over some patients says nothing beside one over all.
+        counts = [
+            count
+            for count in COUNTS
+            if len(_by_patient(_chosen(rows, arm, count))) == len(rows["starter"]["clinic"])
+        ]
         if not counts:
             continue
         for seed in range(SEEDS if arm == "new" else 0):
@@ -371,7 +376,7 @@ def draw(curve: Any, bars: Any, rows: Row) -> None:
                 [r["dice"] for r in _chosen(rows, arm, count) if r["seed"] == seed]
                 for count in counts
             ]
-            if all(of_seed):
+            if all(len(values) == len(rows["starter"]["clinic"]) for values in of_seed):
                 means = [start, *(float(np.mean(values)) for values in of_seed)]
                 curve.plot([0, *counts], means, color=color, alpha=0.3, linewidth=1)
         means = [
