@@ -58,7 +58,7 @@ film: $(READY)
 benchmark: $(READY)
 	$(BIN)/python benchmarks/starter.py
 	$(BIN)/python benchmarks/whole_exams.py
-	$(BIN)/python benchmarks/fine_tuning.py
+	$(BIN)/python benchmarks/learning.py
 	$(BIN)/python benchmarks/breast_region.py
 	$(BIN)/python benchmarks/clinic_leave_patients_out.py
 	$(BIN)/python benchmarks/uncertainty.py

@@ -12,8 +12,8 @@ The trainings of each order: as `train` does it (`clean`); the same with every m
 pixels (`poisoned`); without replay of synthetic exams (`no replay`); and, where it differs, with
 nothing of what protects the base model (`unprotected`). All take the last step of the run.
 
-Finished runs are kept in the work folder, so an interrupted benchmark goes on; a run takes some
-minutes on one core, all of it with --jobs 2 about an hour on two, minutes on a GPU. Needs the test
+Finished runs are kept in the work folder, so an interrupted benchmark goes on; a run takes less
+than a minute of one core, all of it some fifteen. Needs the test
 data folder (BREASTSEG_TEST_DATA).
 """
 
