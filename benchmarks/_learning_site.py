@@ -275,14 +275,15 @@ def report(rows: Row) -> list[str]:
         if not (runs := _chosen(rows, arm, count)):
             continue
         values = _by_patient(runs)
-        low, high = bootstrap_ci95(list(values.values())) or (float("nan"),) * 2
+        ci95 = bootstrap_ci95(list(values.values()))
+        interval = "" if ci95 is None else f"{ci95[0]:.3f} to {ci95[1]:.3f}"
         shares = [share for run in runs for share in run["shares"].get("own", [])]
         site = f"{100 * np.mean(shares):.0f} %" if shares else ""
         seconds = float(np.median([run["seconds"] for run in runs]))
         lines.append(
             f"| {ARMS[arm]} | {count} | {runs[0]['steps']} | {len(values)} x "
-            f"{len(runs) / len(values):.3g} | {np.mean(list(values.values())):.3f} | {low:.3f} to "
-            f"{high:.3f} | {min(values.values()):.3f} | {site} | {seconds:.0f} |"
+            f"{len(runs) / len(values):.3g} | {np.mean(list(values.values())):.3f} | "
+            f"{interval} | {min(values.values()):.3f} | {site} | {seconds:.0f} |"
         )
     lines += [
         "",
@@ -339,6 +340,11 @@ def _means(rows: Row) -> list[str]:
         if other := [run for run in _chosen(rows, arm, FULL) if "ispy" in run]:
             values = _by_patient(other)
             gain = float(np.mean([values[p] - base[p] for p in values]))
+            if len(values) < len(patients):
+                same = float(np.mean([patients[p] - base[p] for p in values]))
+                words += (
+                    f"; so far on {', '.join(values)} alone, where the first row is {same:+.3f}"
+                )
             table.append((words, gain, {key: changed(other, key)[0] for key in ELSEWHERE}))
     return [
         "## Ways to keep both",
@@ -391,6 +397,7 @@ def draw(curve: Any, bars: Any, rows: Row) -> None:
         xlabel="corrected slices of the others",
         ylabel="Dice on the left-out patient",
     )
+    curve.set_ylim(0.75, 0.9)
     curve.set_xticks((0, *COUNTS))
     curve.grid(alpha=0.3)
     curve.legend(frameon=False, loc="lower right")
@@ -399,9 +406,14 @@ def draw(curve: Any, bars: Any, rows: Row) -> None:
         runs = [run for run in _chosen(rows, arm, FULL) if "ispy" in run]
         if runs:
             heights = [changed(runs, key)[0] for key in ELSEWHERE]
-            bars.bar(places + 0.38 * (n - 0.5), heights, 0.36, color=color)
+            trainings = f"{len(runs)} training{'' if len(runs) == 1 else 's'}"
+            label = f"{'now' if arm == 'new' else 'before'} ({trainings})"
+            drawn = bars.bar(places + 0.38 * (n - 0.5), heights, 0.36, color=color, label=label)
+            bars.bar_label(drawn, fmt="%+.3f", fontsize=7, padding=2)
     bars.axhline(0, color="black", linewidth=0.8)
     bars.set_xticks(places, [name.replace(", ", ",\n") for name in ELSEWHERE.values()])
     bars.tick_params(axis="x", labelsize=8)
     bars.set(title=f"Elsewhere, after {FULL} slices", ylabel="change of Dice")
+    bars.margins(y=0.15)
+    bars.legend(frameon=False, loc="upper left", fontsize=8)
     bars.grid(alpha=0.3, axis="y")
