@@ -209,9 +209,13 @@ class ExamLearner:
             return tumor
 
         def probability(number: int, box: Region) -> Job[NDArray[np.float32]]:
-            view = self._features[number].view
+            view, one = self._features[number].view, corrections[number]
             seen = yield from view.look(compute, box, self._device, _DRAFTING, each=False)
-            return cast("NDArray[np.float32]", seen[0].numpy())
+            found = cast("NDArray[np.float32]", seen[0].numpy())
+            if len(one.reviewed) == 1 or (one.tumor[box] & one.is_kept()[box]).any():
+                return found
+            # A finding that the reader left alone is not to grow into something else.
+            return np.where(view.near(one.tumor[box]), found, np.float32(0))
 
         return (yield from self._redrafted(corrections, boxes, probability, "adapted", started))
 
@@ -255,7 +259,7 @@ class ExamLearner:
         if exam.grid.shape[0] > 1:
             sure = (np.asarray(draft.probability.data) < BACKGROUND) & (known == IGNORE)
             for box in boxes:
-                sure[box] = False
+                sure[box] &= ~view.near(corrections.tumor[box])
             background = np.where(sure, np.uint8(0), np.uint8(IGNORE))
             cases.append(case(background))
         return cases
