@@ -219,7 +219,7 @@ def test_what_lies_mostly_outside_the_breasts_is_held_back(monkeypatch):
     probability = np.where(first | second, 0.9, 0.05).astype(np.float32)
     weights = Weights(mean={"peak": 0.5}, weight={"peak": 1.0}, intercept=2.0, limit=0.5)
     score = FindingScore(weights=dict.fromkeys(("dynamic", "pair", "single"), weights))
-    shares = {15: 0.4, 45: 0.6}
+    shares = {15: 0.6, 45: 0.8}
 
     def beside_the_breast(surroundings, mask, box):
         middle = (box[1].start + box[1].stop) // 2
@@ -229,8 +229,8 @@ def test_what_lies_mostly_outside_the_breasts_is_held_back(monkeypatch):
     monkeypatch.setattr(findings, "evidence_of", beside_the_breast)
     found = drain(find(Volume(probability, GRID), exam_of(first | second), score=score))
     assert [(one.evidence.inside, one.is_shown) for one in found.findings] == [
-        (0.6, True),
-        (0.4, False),
+        (0.8, True),
+        (0.6, False),
     ]
     assert found.mask().tumor[second].all()
     assert not found.mask().tumor[first].any()
