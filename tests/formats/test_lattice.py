@@ -128,7 +128,7 @@ def test_phases_a_hundredth_of_a_mm_apart_are_one_exam_and_told(
     formats.write_label_map(tmp_path / "mask.nii.gz", LabelMap(mask.data, moved))
     (case,) = formats.find_cases(tmp_path / "P1_0000.nii.gz")
     told = [progress.message for progress in formats.reading_exam(case) if progress.message]
-    assert told == ["P1: post1 lies 0.014 voxels off pre; taken for one grid"]
+    assert "P1: post1 lies 0.014 voxels off pre; taken for one grid" in told
     read = formats.read_label_map(tmp_path / "mask.nii.gz", exam=formats.read_exam(case))
     assert np.array_equal(read.data, mask.data)
     assert read.grid.off_voxels(exam.grid) < 1e-5

@@ -121,7 +121,7 @@ def test_a_resumed_run_saves_the_same_average(base, tmp_path):
 
 def test_fine_tuning_replays_and_stays_near_the_base_unless_told_otherwise():
     usual = plan_config(is_fine_tuning=True, cases=8)
-    assert (usual.replay, usual.keeps_base, usual.base_share) == (0.25, True, 0.0)
+    assert (usual.replay, usual.keeps_base, usual.base_share) == (0.25, True, 0.35)
     fixed = plan_config(is_fine_tuning=True, cases=8, base_share=0.5)
     assert (fixed.keeps_base, fixed.base_share) == (False, 0.5)
     without = plan_config(is_fine_tuning=True, cases=8, keeps_base=False)
