@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 
 from ..core.atomic import storage_errors
 from ..core.errors import InputError
@@ -85,10 +85,12 @@ def cases_folder(output: Path, ranks: Ranks) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
     ranks.wait()
     with storage_errors(output):
+        folder = Path(mkdtemp(dir=output, prefix=_CACHE))
+    try:
+        yield folder
+    finally:
         # Windows keeps mapped files; what cannot be removed in the end goes with the next run.
-        folder = TemporaryDirectory(dir=output, prefix=_CACHE, ignore_cleanup_errors=True)
-    with folder as cache:
-        yield Path(cache)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def fingerprint(

@@ -240,8 +240,12 @@ def settle(window: SimpleNamespace, idle: Callable[..., None]) -> Callable[[], N
     """Wait until the window's jobs, and those they lead to, have ended."""
 
     def wait() -> None:
+        learning = window.dock.correct_panel.learning
         for _ in range(2):
             idle(*window.dock._runners(), window.dock.correct_panel.autosave.runner)
+            while learning.is_waiting:
+                window.qtbot.waitUntil(lambda: not learning.is_waiting, timeout=20_000)
+                idle(*window.dock._runners())
 
     return wait
 

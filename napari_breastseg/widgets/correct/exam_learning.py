@@ -95,6 +95,11 @@ class ExamLearning(QWidget):
         self._is_wanted_again = False
         self._told: Told | None = None
         self._problem = ""
+        self._waiting: tuple[Redraft, int, int] | None = None
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SOON_MS)
+        self._soon.timeout.connect(self._put_waiting)
         self.switch = QCheckBox("Learn from this exam")
         self.switch.setToolTip(
             "When you leave a slice that you corrected, or keep or drop a finding, the rest of\n"
@@ -119,6 +124,11 @@ class ExamLearning(QWidget):
         session.model_changed.connect(lambda _: self._forget_learner())
         session.drafts.changed.connect(self.refresh)
         self.refresh()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a redraft waits for the end of a stroke or of a tool's work."""
+        return self._soon.isActive()
 
     def begin(self) -> None:
         """Follow the mask of the case that is held now, and prepare to learn from it."""
@@ -271,13 +281,19 @@ class ExamLearning(QWidget):
         if order != self._order or self.why_not():
             return
         if self.watch.is_stroke_under_way or self._is_tool_running():
-            QTimer.singleShot(_SOON_MS, lambda: self._put(redraft, order, learned_from))
+            self._waiting = redraft, order, learned_from
+            self._soon.start()
             return
         self._told = self.watch.put(redraft.label_map.data, learned_from)
         if redraft.stage == "features":
             self._start("adapted")
         self.refresh()
         self.redrafted.emit()
+
+    def _put_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            self._put(*waiting)
 
     def _forget_learner(self) -> None:
         self._problem, self._learner = "", None
