@@ -27,6 +27,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..core.atomic import atomic_path
 from ..core.errors import InputError
 from ..core.volume import SAME_VOXELS, Grid, Volume
+from .straight import is_straight, nearest_straight
 
 __all__ = ["nifti_description", "read_nifti", "stored", "write_nifti"]
 
@@ -45,8 +46,6 @@ A qform stores a rotation as three 32-bit numbers. Near half a turn, as in an ax
 little in its plane, rounding them moves a far corner by up to half a voxel; and a qform cannot
 represent shear; but ITK reads no sheared sform without one, so that there one that is the same
 grid by our tolerance stands beside it."""
-_ITK_SHEAR = 5e-5
-"""Largest cosine between axes that ITK surely takes for a right angle (measured: 1e-4)."""
 
 
 def read_nifti(path: Path) -> list[Volume]:
@@ -144,8 +143,8 @@ def write_nifti(
         image = image_class(data.T, affine, dtype=data.dtype)
         header = image.header
         header.set_sform(affine, code=1)
-        header.set_qform(_straight(affine, data.T.shape), code=1, strip_shears=True)
-        most = _QFORM_VOXELS if _is_straight(affine) else SAME_VOXELS
+        header.set_qform(nearest_straight(affine, data.T.shape), code=1, strip_shears=True)
+        most = _QFORM_VOXELS if is_straight(affine) else SAME_VOXELS
         if _off_voxels(header.get_qform(), affine, data.T.shape) > most:
             header["qform_code"] = 0  # readers then use the sform, which is exact
         header.set_xyzt_units("mm")
@@ -162,22 +161,6 @@ def write_nifti(
             return
         with gzip.GzipFile("", "wb", compresslevel=1, fileobj=file, mtime=0) as packed:
             image.to_file_map({"image": FileHolder(fileobj=cast(Any, packed))})
-
-
-def _straight(affine: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """The affine nearest to a sheared one that has right angles, the volume's middle in place."""
-    exact = affine[:3, :3]
-    sizes = np.linalg.norm(exact, axis=0)
-    left, _, right = np.linalg.svd(exact / sizes)
-    straight = np.eye(4)
-    straight[:3, :3] = left @ right * sizes
-    straight[:3, 3] = affine[:3, 3] + (exact - straight[:3, :3]) @ (np.array(shape[:3]) - 1) / 2
-    return straight
-
-
-def _is_straight(affine: NDArray[np.float64]) -> bool:
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(np.abs(axes.T @ axes - np.eye(3)).max() <= _ITK_SHEAR)
 
 
 def stored(data: NDArray[Any], dtype: DTypeLike | None) -> NDArray[Any]:

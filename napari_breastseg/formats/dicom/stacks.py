@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.volume import Grid
+from ..straight import straightened
 from .copies import without_copies
 from .headers import Frame, Header, Traits
 from .times import at_times, first_of_day
@@ -351,7 +352,10 @@ def evenly_stacked(base: Stack, frames: list[Frame]) -> Stack:
                 f"found some shifted by {off_mm:.3g} mm",
                 "Choose a series of one block of slices",
             )
-    return replace(base, frames=tuple(frames), grid=Grid(size, affine_of(frame, step)))
+    # Positions and cosines are rounded in headers; kept as they are, other programs could not
+    # read the masks.
+    grid = straightened(Grid(size, affine_of(frame, step)))
+    return replace(base, frames=tuple(frames), grid=grid)
 
 
 def _without_place(base: Stack, frames: list[Frame]) -> Stack:
