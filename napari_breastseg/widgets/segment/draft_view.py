@@ -63,6 +63,7 @@ class DraftView(QObject):
         self._panel = panel
         self._runner = runner
         self._shown: ShownDraft | None = None
+        self._said: tuple[Source | None, str] = None, ""
         self.line = note()
         self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
         self.threshold.setRange(0.01, 1.0)
@@ -79,6 +80,16 @@ class DraftView(QObject):
         self._ask_soon = _single_shot(self, _ASK_MS, self._ask_about_threshold)
         self.threshold.valueChanged.connect(lambda _: self._soon.start())
         session.drafts.changed.connect(self._on_draft_changed)
+        session.source_changed.connect(lambda _: self._show_said())
+
+    def say(self, source: Source | None, words: str) -> None:
+        """Say something of an exam in the line, while it is the current one."""
+        self._said = source, words
+        self._show_said()
+
+    def _show_said(self) -> None:
+        source, words = self._said
+        self.line.setText(words if source is not None and self._is_current(source) else "")
 
     def show_prediction(
         self, source: Source, prediction: Prediction, region: Region | None
@@ -111,15 +122,24 @@ class DraftView(QObject):
         )
         took = f"{time_words(prediction.seconds)} on {prediction.device}"
         shown = self._show(source, draft, region, prediction.threshold, took)
-        if not self._session.drafts.is_hidden:
+        if self._is_current(source) and not self._is_hidden(source):
             go_to_tumor(self._viewer, source, shown.labels)
 
     def _would_replace_work(self, source: Source, region: Region | None) -> bool:
-        mask, draft = self._mask(source), self._session.draft
-        if mask is None or self._session.drafts.is_hidden:
+        mask, session = self._mask(source), self._session
+        if mask is None or self._is_hidden(source):
             return False
-        own = draft if draft is not None and draft.case_id == source.case_id else None
-        return would_replace_work(mask, region, draft=own, saved=self._session.saved)
+        is_current = self._is_current(source)
+        draft, saved = (session.draft, session.saved) if is_current else (None, None)
+        return would_replace_work(mask, region, draft=draft, saved=saved)
+
+    def _is_current(self, source: Source) -> bool:
+        return source.is_same_exam(self._session.source)
+
+    def _is_hidden(self, source: Source) -> bool:
+        """Whether the exam's draft is not to be seen yet."""
+        drafts = self._session.drafts
+        return drafts.is_hidden if self._is_current(source) else drafts.hides
 
     def _may_replace(self, question: str) -> bool:
         return _fields.ask(
@@ -135,17 +155,29 @@ class DraftView(QObject):
     ) -> ShownDraft:
         self._session.drafts.keep(draft, region, source=source)
         predicted, grid = draft.label_map.data, draft.label_map.grid
-        if self._session.drafts.is_hidden:
+        if self._is_hidden(source):
             labels = predicted
-            self.line.setText(HIDDEN)
+            self.say(source, HIDDEN)
             if self._mask(source) is None:
-                show_labels(self._viewer, source, LabelMap(np.zeros(grid.shape, np.uint8), grid))
+                self._put(source, LabelMap(np.zeros(grid.shape, np.uint8), grid))
         else:
             labels = with_region(self._mask(source), predicted, region)
-            show_labels(self._viewer, source, LabelMap(labels, grid))
-            self.line.setText(draft_words(draft.label_map, threshold, took, draft.findings))
+            self._put(source, LabelMap(labels, grid))
+            self.say(source, draft_words(draft.label_map, threshold, took, draft.findings))
         self._shown = ShownDraft(source, draft, region, labels, threshold, took)
         return self._shown
+
+    def _put(self, source: Source, label_map: LabelMap) -> None:
+        """Show a mask; the reader stays at the exam that is current."""
+        if self._is_current(source):
+            show_labels(self._viewer, source, label_map)
+            return
+        # napari makes a new layer the active one, which would make its exam the current one.
+        selection = self._viewer.layers.selection
+        active = selection.active
+        with selection.events.active.blocker():
+            show_labels(self._viewer, source, label_map)
+            selection.active = active
 
     def _mask(self, source: Source) -> NDArray[np.generic] | None:
         """The exam's mask (Z, Y, X) as it is in the viewer, None without one."""
@@ -157,8 +189,9 @@ class DraftView(QObject):
     def _changeable_mask(self) -> NDArray[np.generic] | None:
         """The mask of the last prediction, while another threshold may change it."""
         shown = self._shown
-        is_fixed = self._runner.is_running or self._session.drafts.is_hidden
-        if shown is None or is_fixed or not is_open(self._viewer, shown.source):
+        if shown is None or self._runner.is_running or not is_open(self._viewer, shown.source):
+            return None
+        if not self._is_current(shown.source) or self._is_hidden(shown.source):
             return None
         return self._mask(shown.source)
 
@@ -202,11 +235,11 @@ class DraftView(QObject):
     def _on_draft_changed(self) -> None:
         """Describe the draft once it is no longer hidden."""
         shown = self._shown
-        was_hidden = self.line.text() == HIDDEN
-        if shown is not None and was_hidden and not self._session.drafts.is_hidden:
+        was_hidden = self._said[1] == HIDDEN
+        if shown is not None and was_hidden and not self._is_hidden(shown.source):
             draft = shown.draft
             words = draft_words(draft.label_map, shown.threshold, shown.took, draft.findings)
-            self.line.setText(words)
+            self.say(shown.source, words)
 
 
 def _single_shot(parent: QObject, after_ms: int, act: Callable[[], object]) -> QTimer:

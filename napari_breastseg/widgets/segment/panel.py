@@ -42,6 +42,7 @@ class SegmentPanel(QWidget):
         self._viewer = viewer
         self._session = session
         self._loaded: tuple[Path, str, Checkpoint] | None = None
+        self._source: Source | None = None  # what is segmented
         self.runner = JobRunner(self)
         self.model = ModelPicker()
         self.model.valueChanged.connect(self._on_model_chosen)
@@ -99,7 +100,8 @@ class SegmentPanel(QWidget):
             source, folder, exam = self._ready()
             region, settings = self.region.value(self._viewer, source, exam), self._settings()
             settings["breasts_only"] = None if self.region.breasts.isChecked() else False
-            self.result.setText("")
+            self._source = source
+            self.view.say(source, "")
             self.runner.start(
                 "Segmenting",
                 lambda: self._segment(folder, exam, region, settings),
@@ -179,5 +181,5 @@ class SegmentPanel(QWidget):
 
     def _on_ended(self, outcome: str) -> None:
         if outcome == "canceled":
-            self.result.setText("Canceled; the mask is unchanged.")
+            self.view.say(self._source, "Canceled; the mask is unchanged.")
         self._refresh()

@@ -1,0 +1,133 @@
+"""What is on the screen belongs to the exam in sight: results, layers renamed, moved or copied."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hands import messages, press
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
+
+from napari_breastseg import formats
+from napari_breastseg.core.progress import Progress
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.dataset import Dataset
+from napari_breastseg.predict.prediction import Prediction
+from napari_breastseg.widgets.canvas.layers import tumor_layer
+from napari_breastseg.widgets.parts import fields as _fields
+from napari_breastseg.widgets.segment.panel import SegmentPanel
+
+GRID = Grid((8, 40, 44), [[0, 0, -1.0, 22], [0, -1, 0, 20], [3, 0, 0, 0], [0, 0, 0, 1]])
+LESION = np.zeros(GRID.shape, np.uint8)
+LESION[3:6, 12:24, 12:24] = 1
+
+
+@pytest.fixture
+def screen(
+    window: SimpleNamespace,
+    settle: Callable[[], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> SimpleNamespace:
+    """The window, files of exams to open by hand, and a model that finds what is bright."""
+
+    def segment(_: object, __: object, exam: Exam, *___: object) -> Iterator[Progress]:
+        while not gate.wait(0.02):
+            yield Progress("Segmenting", 0, 1)
+        post = exam.phases["post1"]
+        chance = Volume((post.data > 200).astype(np.float32), exam.grid)
+        labels = LabelMap(chance.data.astype(np.uint8), exam.grid)
+        return Prediction(chance, labels, 0.5, ("post1",), "cpu", "bright@0123", 1.0)
+
+    gate = threading.Event()  # a test may hold the model back
+    gate.set()
+    monkeypatch.setattr(SegmentPanel, "_segment", segment)
+    noise = np.random.default_rng(3).normal(100, 10, GRID.shape).astype(np.float32)
+    for case_id, gain in (("A", 150), ("B", 0)):
+        for number, data in enumerate((noise, noise + 20 + gain * LESION)):
+            formats.write_volume(
+                tmp_path / f"{case_id}_{number:04d}.nii.gz",
+                Volume(data.astype(np.float32), GRID),
+            )
+
+    def open_exam(case_id: str) -> None:
+        window.dock.open_panel.open_dropped(tmp_path / f"{case_id}_0000.nii.gz")
+        window.qtbot.waitUntil(lambda: window.dock.session.case_id == case_id, timeout=20_000)
+        settle()
+
+    def correct() -> Any:
+        panel = window.dock.correct_panel
+        panel.folder.setValue(tmp_path / "set")
+        panel.open_dataset()
+        settle()
+        panel.patient.setText("P1")
+        panel.annotator.setText("AB")
+        window.dock.take_brush()
+        settle()
+        panel.rest.setChecked(True)
+        return tumor_layer(window.viewer, window.dock.session.case_id)
+
+    def accepted(case_id: str) -> Any:
+        press(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
+        settle()
+        return Dataset.open(tmp_path / "set").kept_map(case_id).data
+
+    window.open_exam, window.correct, window.accepted = open_exam, correct, accepted
+    window.gate = gate
+    return window
+
+
+def words(window: SimpleNamespace) -> str:
+    """All that the tabs say."""
+    tabs = [window.dock.tabs.widget(place) for place in range(window.dock.tabs.count())]
+    return "\n".join(
+        label.text() for tab in tabs for label in tab.findChildren(QLabel) if label.isVisibleTo(tab)
+    )
+
+
+def test_the_size_of_the_exam_before_does_not_stand_beside_the_next(
+    screen: SimpleNamespace, settle: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_fields, "ask", lambda *_: True)
+    screen.open_exam("A")
+    press(screen, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    settle()
+    assert "1.3 mL" in words(screen), words(screen)
+    press(screen, Qt.Key.Key_T, Qt.KeyboardModifier.ShiftModifier)
+    settle()
+    screen.open_exam("B")
+    assert "mL" not in words(screen)
+    assert screen.dock.segment_panel.result.text() == ""
+
+
+def test_a_result_that_comes_late_is_put_into_its_own_exam(
+    screen: SimpleNamespace, settle: Callable[[], None]
+) -> None:
+    """As when two exams stand in the viewer, and the reader goes on to the other one."""
+    viewer, panel = screen.viewer, screen.dock.segment_panel
+    screen.open_exam("A")
+    other = np.random.default_rng(1).normal(100, 10, GRID.shape)
+    viewer.add_image(other, name="other", scale=GRID.voxel_size, units=("mm",) * 3)
+    viewer.layers.selection.active = viewer.layers["A post1"]
+    viewer.dims.set_current_step(0, 1)
+    screen.gate.clear()
+    press(screen, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    viewer.layers.selection.active = viewer.layers["other"]
+    screen.gate.set()
+    settle()
+    assert screen.dock.session.case_id == "other"
+    assert np.array_equal(viewer.layers["A tumor"].data, LESION)
+    assert panel.result.text() == ""
+    assert viewer.dims.current_step[0] == 1
+    panel.threshold.setValue(0.9)  # for the other exam's next draft
+    screen.qtbot.wait(200)
+    assert np.array_equal(viewer.layers["A tumor"].data, LESION)
+    viewer.layers.selection.active = viewer.layers["A post1"]
+    assert "1.3 mL" in panel.result.text()
+    assert "Expected" not in messages(screen)
