@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hands import messages, press
+from hands import NO_KEYS, SHIFT, messages
+from hands import press as press_with
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QLabel, QLineEdit
 
 from napari_breastseg import formats
 from napari_breastseg.core.progress import Progress
@@ -21,6 +23,7 @@ from napari_breastseg.dataset import Dataset
 from napari_breastseg.predict.prediction import Prediction
 from napari_breastseg.widgets.canvas.layers import tumor_layer
 from napari_breastseg.widgets.parts import fields as _fields
+from napari_breastseg.widgets.segment import phase_layers
 from napari_breastseg.widgets.segment.panel import SegmentPanel
 
 GRID = Grid((8, 40, 44), [[0, 0, -1.0, 22], [0, -1, 0, 20], [3, 0, 0, 0], [0, 0, 0, 1]])
@@ -48,6 +51,7 @@ def screen(
     gate = threading.Event()  # a test may hold the model back
     gate.set()
     monkeypatch.setattr(SegmentPanel, "_segment", segment)
+    monkeypatch.setattr(phase_layers, "needed_phases", lambda _: ("post1",))
     noise = np.random.default_rng(3).normal(100, 10, GRID.shape).astype(np.float32)
     for case_id, gain in (("A", 150), ("B", 0)):
         for number, data in enumerate((noise, noise + 20 + gain * LESION)):
@@ -74,13 +78,17 @@ def screen(
         return tumor_layer(window.viewer, window.dock.session.case_id)
 
     def accepted(case_id: str) -> Any:
-        press(window, Qt.Key.Key_Return, Qt.KeyboardModifier.ShiftModifier)
+        press(window, Qt.Key.Key_Return, SHIFT)
         settle()
         return Dataset.open(tmp_path / "set").kept_map(case_id).data
 
     window.open_exam, window.correct, window.accepted = open_exam, correct, accepted
     window.gate = gate
     return window
+
+
+def press(window: SimpleNamespace, key: Qt.Key, modifiers: Any = NO_KEYS) -> None:
+    press_with(window, key, modifiers)
 
 
 def words(window: SimpleNamespace) -> str:
@@ -96,10 +104,10 @@ def test_the_size_of_the_exam_before_does_not_stand_beside_the_next(
 ) -> None:
     monkeypatch.setattr(_fields, "ask", lambda *_: True)
     screen.open_exam("A")
-    press(screen, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    press(screen, Qt.Key.Key_S, SHIFT)
     settle()
     assert "1.3 mL" in words(screen), words(screen)
-    press(screen, Qt.Key.Key_T, Qt.KeyboardModifier.ShiftModifier)
+    press(screen, Qt.Key.Key_T, SHIFT)
     settle()
     screen.open_exam("B")
     assert "mL" not in words(screen)
@@ -117,7 +125,7 @@ def test_a_result_that_comes_late_is_put_into_its_own_exam(
     viewer.layers.selection.active = viewer.layers["A post1"]
     viewer.dims.set_current_step(0, 1)
     screen.gate.clear()
-    press(screen, Qt.Key.Key_S, Qt.KeyboardModifier.ShiftModifier)
+    press(screen, Qt.Key.Key_S, SHIFT)
     viewer.layers.selection.active = viewer.layers["other"]
     screen.gate.set()
     settle()
@@ -131,3 +139,78 @@ def test_a_result_that_comes_late_is_put_into_its_own_exam(
     viewer.layers.selection.active = viewer.layers["A post1"]
     assert "1.3 mL" in panel.result.text()
     assert "Expected" not in messages(screen)
+
+
+def rename(window: SimpleNamespace, layer: Any, name: str) -> None:
+    """Give a layer another name in napari's list, by double click and keys."""
+    window.viewer.layers.selection.active = layer
+    view = window.viewer.window._qt_viewer.layers
+    place = view.visualRect(view.currentIndex()).center()
+    QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
+    QTest.mouseDClick(view.viewport(), Qt.MouseButton.LeftButton, NO_KEYS, place)
+    editor = view.viewport().findChild(QLineEdit)
+    editor.selectAll()
+    QTest.keyClicks(editor, name)
+    QTest.keyClick(editor, Qt.Key.Key_Return)
+    window.qtbot.wait(20)
+    assert layer.name == name
+
+
+def test_a_layer_renamed_while_its_exam_is_segmented_gets_the_result(
+    screen: SimpleNamespace, settle: Callable[[], None]
+) -> None:
+    viewer = screen.viewer
+    screen.open_exam("A")
+    screen.gate.clear()
+    press(screen, Qt.Key.Key_S, SHIFT)
+    rename(screen, viewer.layers["A post1"], "first post")
+    screen.gate.set()
+    settle()
+    assert np.array_equal(viewer.layers["A tumor"].data, LESION)
+    assert "Expected" not in messages(screen)
+
+    # The mask is its exam's whatever it is called, and so is the subtraction
+    press(screen, Qt.Key.Key_W)  # pre
+    press(screen, Qt.Key.Key_W)
+    rename(screen, viewer.layers["A sub1"], "difference")
+    rename(screen, viewer.layers["A tumor"], "mine")
+    viewer.add_image(np.zeros(GRID.shape), name="A sub1", visible=False)  # another program's
+    viewer.layers.selection.active = viewer.layers["first post"]
+    for _ in range(3):
+        press(screen, Qt.Key.Key_W)
+    assert "A sub1 [1]" not in viewer.layers
+    screen.correct()
+    assert np.array_equal(screen.accepted("A"), LESION)
+
+
+def test_a_renamed_layer_of_another_reader_keeps_its_case(
+    screen: SimpleNamespace, settle: Callable[[], None], stroke: Callable[..., None]
+) -> None:
+    viewer, session = screen.viewer, screen.dock.session
+    data = np.where(LESION, 250.0, 100.0) + np.arange(44)
+    viewer.add_image(data, name="scan", scale=GRID.voxel_size, units=("mm",) * 3)
+    screen.gate.clear()
+    press(screen, Qt.Key.Key_S, SHIFT)
+    rename(screen, viewer.layers["scan"], "breast")
+    screen.gate.set()
+    settle()
+    mask = screen.correct()
+    assert np.array_equal(mask.data, LESION)
+    rename(screen, viewer.layers["breast"], "left breast")
+    assert session.record is not None
+    assert session.case_id == "scan"
+    assert screen.dock.exam_picker.currentText() == "left breast (image layer)"
+    viewer.layers.selection.active = mask
+    viewer.dims.set_current_step(0, 4)
+    stroke(mask, (4, 30, 30), (4, 30, 34))
+    drawn = mask.data.copy()
+    assert drawn.sum() > LESION.sum()
+    assert np.array_equal(screen.accepted("scan"), drawn)
+
+
+def test_layers_of_other_readers_stay_when_an_exam_is_opened(screen: SimpleNamespace) -> None:
+    screen.viewer.add_image(np.random.default_rng(0).random(GRID.shape), name="scan")
+    screen.viewer.add_labels(LESION.astype(int), name="drawn by hand")
+    screen.open_exam("A")
+    names = [layer.name for layer in screen.viewer.layers]
+    assert names == ["scan", "drawn by hand", "A pre", "A post1"]

@@ -18,7 +18,7 @@ EXAMS = [FIRST, SECOND, FOREIGN]
 
 def layer(name: str, case_id: str | None = None) -> Any:
     note = {} if case_id is None else {"breastseg": {"case_id": case_id}}
-    return SimpleNamespace(name=name, metadata=note)
+    return SimpleNamespace(unique_id=name, metadata=note)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def layer(name: str, case_id: str | None = None) -> Any:
         (layer("P002 tumor", "P002"), SECOND),  # a mask belongs to its exam
         (layer("renamed", "P002"), SECOND),
         (layer("scan"), FOREIGN),
-        (layer("P001 post1"), None),  # the name alone is anybody's
+        (layer("any", "scan"), FOREIGN),  # its mask
         (layer("P009 tumor", "P009"), None),
         (layer("points"), None),
         (None, None),

@@ -24,7 +24,15 @@ from napari_breastseg.widgets.canvas.layers import (
     tumor_layer,
     volume_of,
 )
-from napari_breastseg.widgets.state.sources import Source, exam_of, fingerprint, is_open, sources
+from napari_breastseg.widgets.state.sources import (
+    Source,
+    exam_of,
+    fingerprint,
+    is_open,
+    key_of,
+    layer_of,
+    sources,
+)
 
 
 @pytest.fixture
@@ -226,8 +234,49 @@ def test_roles_join_foreign_layers_to_one_exam(viewer: ViewerModel) -> None:
     rng = np.random.default_rng(0)
     viewer.add_image(rng.random((30, 40)), name="a")
     viewer.add_image(rng.random((30, 40)), name="b")
-    exam = exam_of(viewer, sources(viewer)[1], {"pre": "b", "post1": "a"})
+    a, b = (key_of(layer) for layer in viewer.layers)
+    exam = exam_of(viewer, sources(viewer)[1], {"pre": b, "post1": a})
     assert np.array_equal(exam.phases["pre"].data[0], viewer.layers["b"].data)
+
+
+def test_a_new_name_makes_no_other_exam(
+    sphere_exam: tuple[Exam, LabelMap], viewer: ViewerModel
+) -> None:
+    show_exam(viewer, sphere_exam[0])
+    viewer.add_image(np.random.default_rng(0).random((30, 40)), name="scan one")
+    before = sources(viewer)
+    for layer in viewer.layers:
+        layer.name = f"called {layer.name}"
+    after = sources(viewer)
+    assert after[0] == before[0]  # ours do not show their layers' names
+    assert [one.title for one in after] == [before[0].title, "called scan one (image layer)"]
+    for old, new in zip(before, after, strict=True):
+        assert new.is_same_exam(old)
+        assert is_open(viewer, old)
+        assert exam_of(viewer, old).grid.shape == exam_of(viewer, new).grid.shape
+
+
+def test_no_two_layers_of_other_readers_make_one_case(
+    sphere_exam: tuple[Exam, LabelMap], viewer: ViewerModel
+) -> None:
+    for name in ("a b", "a-b", "a.b", "P001"):
+        viewer.add_image(np.random.default_rng(0).random((30, 40)), name=name)
+    given = [one.case_id for one in sources(viewer)]
+    assert given == ["a_b", "a-b", "a_b_2", "P001"]
+    viewer.layers.remove("a b")  # the others keep their ids
+    assert [one.case_id for one in sources(viewer)] == given[1:]
+    copied = viewer.add_image(viewer.layers["a.b"].data, metadata=viewer.layers["a.b"].metadata)
+    copied.name = "a.b copy"
+    assert sources(viewer)[-1].case_id == "a_b_copy"
+    show_exam(viewer, sphere_exam[0])
+    assert [one.case_id for one in sources(viewer)] == [
+        "P001",
+        "a-b",
+        "a_b_2",
+        "P001_2",
+        "a_b_copy",
+    ]
+    assert layer_of(viewer, sources(viewer)[3].layers["post1"]) == viewer.layers["P001"]
 
 
 def test_a_mask_of_a_foreign_layer_lies_on_it(viewer: ViewerModel) -> None:
@@ -242,8 +291,8 @@ def test_a_mask_of_a_foreign_layer_lies_on_it(viewer: ViewerModel) -> None:
 
 
 def test_a_layer_that_is_gone_is_named(viewer: ViewerModel) -> None:
-    source = Source("P001", "P001", {"post1": "P001 post1"})
-    with pytest.raises(InputError, match=r"Expected layer 'P001 post1'.*it is gone.*Choose"):
+    source = Source("P001", "P001", {"post1": "no such layer"})
+    with pytest.raises(InputError, match=r"a layer for phase post1 of P001.*it is gone.*Choose"):
         exam_of(viewer, source)
 
 

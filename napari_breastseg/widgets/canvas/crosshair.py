@@ -9,7 +9,7 @@ import numpy as np
 from ..parts import colors as _colors
 from ..parts.jobs import show_info
 from ..state.session import Session
-from ..state.sources import note_of
+from ..state.sources import first_layer, note_of
 from .layers import find_layer, placement
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Crosshair:
         if source is None or viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
             show_info("The crosshair needs a volume of several slices, shown in 2D.")
             return
-        under = viewer.layers[next(iter(source.layers.values()))]
+        under = first_layer(viewer, source)
         for axis in viewer.dims.displayed:
             viewer.dims.set_point(axis, viewer.cursor.position[axis])
         active = viewer.layers.selection.active
@@ -72,8 +72,9 @@ class Crosshair:
 
     def _move(self, event: object = None) -> None:
         layer, source = self._layer(), self._session.source
-        if layer is not None and source is not None:
-            layer.data = self._lines(self._viewer.layers[next(iter(source.layers.values()))])
+        under = None if source is None else first_layer(self._viewer, source)
+        if layer is not None and under is not None:
+            layer.data = self._lines(under)
 
     def _lines(self, under: Any) -> list[Any]:
         """Three lines along the axes of a layer, through the viewer's point."""

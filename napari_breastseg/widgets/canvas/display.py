@@ -12,7 +12,7 @@ import numpy as np
 
 from ..parts.jobs import show_info
 from ..state.session import Session
-from ..state.sources import Source, note_of
+from ..state.sources import Source, key_of, layer_of, note_of
 from .crosshair import Crosshair
 from .layers import tumor_layer
 from .maps import subtraction_layer
@@ -58,34 +58,35 @@ class Display:
 
     # Pictures
 
-    def pictures(self) -> list[str]:
+    def pictures(self) -> list[Any]:
         """Image layers to step through: the phases in time order, then the subtraction."""
         source = self._session.source
         if source is None:
             return []
-        names = list((self._session.roles or source.layers).values())
+        keys = dict.fromkeys((self._session.roles or source.layers).values())
+        phases = [layer_of(self._viewer, key) for key in keys]
         subtraction = subtraction_layer(self._viewer, source, self._session.roles)
-        return [*dict.fromkeys(names), subtraction] if subtraction else list(dict.fromkeys(names))
+        return [layer for layer in (*phases, subtraction) if layer is not None]
 
     def next_picture(self) -> None:
         """Next image: pre-contrast, post-contrast phases, subtraction."""
-        names = self.pictures()
-        if len(names) < 2:
-            show_info("This exam has only one image." if names else "Open an exam first.")
+        pictures = self.pictures()
+        if len(pictures) < 2:
+            show_info("This exam has only one image." if pictures else "Open an exam first.")
             return
-        now = [i for i, name in enumerate(names) if self._viewer.layers[name].visible]
-        self.show_picture(names[(now[-1] + 1) % len(names)] if now else names[0])
+        now = [i for i, picture in enumerate(pictures) if picture.visible]
+        self._show_picture(pictures[(now[-1] + 1) % len(pictures)] if now else pictures[0])
 
-    def show_picture(self, name: str) -> None:
+    def _show_picture(self, picture: Any) -> None:
         """Show one image of the current exam and hide the others."""
-        case_id = self._session.case_id
+        case_id, pictures = self._session.case_id, self.pictures()
         for layer in self._viewer.layers:
             note = note_of(layer)
             is_map = note.get("map") is not None and note.get("case_id") == case_id
-            if layer.name != name and (is_map or layer.name in self.pictures()):
+            if layer != picture and (is_map or layer in pictures):
                 layer.visible = False
-        self._viewer.layers[name].visible = True
-        self._viewer.status = name
+        picture.visible = True
+        self._viewer.status = picture.name
 
     # The intensity window
 
@@ -110,7 +111,7 @@ class Display:
         source, layer = self._session.source, self._picture()
         if source is None or layer is None:
             return
-        if layer.name not in source.layers.values():
+        if key_of(layer) not in source.layers.values():
             show_info("Window presets are for the phases; this is a map.")
             return
         self._preset = (self._preset + 1) % len(PRESETS)
@@ -129,35 +130,34 @@ class Display:
     def _picture(self) -> Any:
         """The image shown, the topmost of several."""
         case_id = self._session.case_id
-        names = [] if self._session.source is None else self._session.source.layers.values()
+        keys = [] if self._session.source is None else self._session.source.layers.values()
         for layer in reversed(self._viewer.layers):
             note = note_of(layer)
             is_map = note.get("map") is not None and note.get("case_id") == case_id
-            if layer.visible and (is_map or layer.name in names):
+            if layer.visible and (is_map or key_of(layer) in keys):
                 return layer
         return None
 
     def _take_source(self, source: Source | None) -> None:
         """Let all phases share one intensity window from now on."""
-        layers = self._viewer.layers
         self._preset = 0
         if source is None:
             return
-        first = layers[next(iter(source.layers.values()))]
-        self._opened = {_key(source): tuple(first.contrast_limits)}
-        for name in source.layers.values():
-            layers[name].events.contrast_limits.connect(self._share_window)
+        phases = [layer_of(self._viewer, key) for key in source.layers.values()]
+        self._opened = {_key(source): tuple(phases[0].contrast_limits)}
+        for layer in phases:
+            layer.events.contrast_limits.connect(self._share_window)
 
     def _share_window(self, event: Any) -> None:
         # napari's own linking of layers would keep the layers alive for ever.
         source, changed = self._session.source, event.source
-        names = () if source is None or source.is_foreign else tuple(source.layers.values())
-        if changed.name not in names:
+        keys = () if source is None or source.is_foreign else tuple(source.layers.values())
+        if key_of(changed) not in keys:
             return
-        for name in names:
-            if name not in self._viewer.layers:
+        for key in keys:
+            layer = layer_of(self._viewer, key)
+            if layer is None:
                 continue
-            layer = self._viewer.layers[name]
             if tuple(layer.contrast_limits) != tuple(changed.contrast_limits):
                 layer.contrast_limits = changed.contrast_limits
 

@@ -17,7 +17,14 @@ from ...imaging.correction import Edit
 from ...imaging.intensity import grey_window
 from ...imaging.pictures import shown_role
 from ..parts import colors as _colors
-from ..state.sources import Source, earlier_layers, fingerprint, grid_noted, note_of
+from ..state.sources import (
+    Source,
+    earlier_layers,
+    fingerprint,
+    first_layer,
+    grid_noted,
+    note_of,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -105,7 +112,7 @@ def show_exam(
     from .orientation import show_radiologically
 
     show_radiologically(viewer)
-    leaving = {exam.case_id, instead_of}
+    leaving = {exam.case_id, instead_of} - {None}  # layers of no case stay
     old = [layer for layer in viewer.layers if note_of(layer).get("case_id") in leaving]
     new = {
         str(attributes["metadata"]["breastseg"]["role"]): (data, attributes)
@@ -142,8 +149,8 @@ def show_exam(
         if (layer := reused.get(role)) is not None:
             _rename(layer, data, attributes)
         else:
-            viewer.add_image(data, **attributes)
-    viewer.layers.selection.active = viewer.layers[f"{exam.case_id} {first}"]
+            reused[role] = viewer.add_image(data, **attributes)
+    viewer.layers.selection.active = reused[first]
     # Old phases of another size count until all of them have been replaced.
     if framed is None or framed != tuple(viewer.dims.range):
         _center(viewer)
@@ -223,7 +230,7 @@ def show_labels(viewer: Viewer, source: Source, label_map: LabelMap) -> Labels:
         return layer
     if layer is not None:
         viewer.layers.remove(layer.name)
-    under = viewer.layers[next(iter(source.layers.values()))]
+    under = first_layer(viewer, source)
     data = label_map.data.copy()
     note = {
         "case_id": source.case_id,

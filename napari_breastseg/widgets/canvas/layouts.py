@@ -13,7 +13,7 @@ from ...core.volume import Grid
 from ..parts import colors as _colors
 from ..parts.jobs import show_info
 from ..state.session import Session
-from ..state.sources import grid_noted, note_of
+from ..state.sources import first_layer, grid_noted, key_of, layer_of, note_of
 from .display import Display
 from .layers import placement, tumor_layer
 from .side_views import SideViews
@@ -41,7 +41,9 @@ class Layouts:
         self._session = session
         self._display = display
         self._side_views: SideViews | None = None
-        self._before_grid: tuple[list[str], dict[str, bool]] | None = None
+        self._before_grid: dict[str, bool] | None = None
+        """Which layers were seen, in their order, before the phases stood side by side."""
+
         session.source_changed.connect(self._leave)
 
     def show_axial(self) -> None:
@@ -71,20 +73,19 @@ class Layouts:
         viewer, layers = self._viewer, self._viewer.layers
         mask = tumor_layer(viewer, self._session.case_id)
         active = layers.selection.active
-        names = [layer.name for layer in layers]
-        self._before_grid = names, {layer.name: layer.visible for layer in layers}
+        self._before_grid = {key_of(layer): layer.visible for layer in layers}
         for layer in layers:
-            layer.visible = layer.name in pictures or (mask is not None and layer == mask)
+            layer.visible = layer in pictures or (mask is not None and layer == mask)
         cells = []
-        for name in pictures:
-            cells.append(name)
+        for picture in pictures:
+            cells.append(picture)
             if mask is not None:
                 # One cell holds the mask itself; the brush works there.
-                is_first_post = name == pictures[min(1, len(pictures) - 1)]
-                cells.append(mask.name if is_first_post else self._mirror(mask, name))
-            cells.append(self._caption(name))
-        for place, name in enumerate(cells):
-            layers.move(layers.index(layers[name]), place)
+                is_first_post = picture == pictures[min(1, len(pictures) - 1)]
+                cells.append(mask if is_first_post else self._mirror(mask, picture))
+            cells.append(self._caption(picture))
+        for place, layer in enumerate(cells):
+            layers.move(_index(layers, layer), place)
         layers.selection.active = active
         grid = viewer.canvas.grid
         grid.stride, grid.shape = len(cells) // len(pictures), (-1, -1)
@@ -110,19 +111,19 @@ class Layouts:
             self._viewer.window.remove_dock_widget(views)
             views.deleteLater()
         if self._before_grid is not None:
-            (names, was_visible), self._before_grid = self._before_grid, None
+            was_visible, self._before_grid = self._before_grid, None
             layers = self._viewer.layers
             self._viewer.canvas.grid.enabled = False
             self._viewer.canvas.grid.stride = 1
             for layer in self._mirrors():
                 layers.remove(layer.name)
-            there = [name for name in names if name in layers]
-            for place, name in enumerate(there):
-                layers.move(layers.index(layers[name]), place)
-                layers[name].visible = was_visible[name]
+            found = [layer_of(self._viewer, key) for key in was_visible]
+            for place, layer in enumerate(layer for layer in found if layer is not None):
+                layers.move(_index(layers, layer), place)
+                layer.visible = was_visible[key_of(layer)]
             self._viewer.reset_view()
 
-    def _mirror(self, mask: Any, picture: str) -> str:
+    def _mirror(self, mask: Any, picture: Any) -> Any:
         """Another layer of the mask's array, to lie on a phase."""
         name = f"{mask.name} on {self._role(picture)}"
         layer = self._viewer.add_labels(
@@ -135,11 +136,10 @@ class Layouts:
         )
         layer.contour = mask.contour
         layer.editable = False
-        return str(layer.name)
+        return layer
 
-    def _caption(self, picture: str) -> str:
+    def _caption(self, under: Any) -> Any:
         """The phase's name in the upper left corner of its image, in every slice."""
-        under = self._viewer.layers[picture]
         order = [axis - (self._viewer.dims.ndim - under.ndim) for axis in self._viewer.dims.order]
         vertical, horizontal = (str(part) for part in self._viewer.scene.camera.orientation[1:])
         places = np.zeros((under.data.shape[order[-3]] if under.ndim > 2 else 1, under.ndim))
@@ -151,8 +151,8 @@ class Layouts:
         layer = self._viewer.add_points(
             places,
             size=0.01,
-            name=f"{picture} caption",
-            features={"phase": [self._role(picture)] * len(places)},
+            name=f"{under.name} caption",
+            features={"phase": [self._role(under)] * len(places)},
             text={
                 "string": "{phase}",
                 "anchor": "upper_left",
@@ -162,10 +162,11 @@ class Layouts:
             metadata={"breastseg": {**note_of(under), "role": "mirror"}},
             **placement(under),
         )
-        return str(layer.name)
+        return layer
 
-    def _role(self, picture: str) -> str:
-        return picture.removeprefix(str(self._session.case_id)).strip()
+    def _role(self, picture: Any) -> str:
+        note = note_of(picture)
+        return str(note.get("role") or note.get("map") or picture.name)
 
     def _mirrors(self) -> list[Any]:
         return [one for one in self._viewer.layers if note_of(one).get("role") == "mirror"]
@@ -174,5 +175,10 @@ class Layouts:
         source = self._session.source
         if source is None:
             return None
-        layer = self._viewer.layers[next(iter(source.layers.values()))]
+        layer = first_layer(self._viewer, source)
         return grid_noted(layer) if layer.ndim == 3 else None
+
+
+def _index(layers: Any, layer: Any) -> int:
+    """Where a layer stands in the list; it may be hidden behind a proxy of napari's."""
+    return next(place for place, one in enumerate(layers) if one == layer)

@@ -11,13 +11,13 @@ import numpy as np
 from ...core.progress import Job, Progress
 from ...core.volume import Exam, Grid
 from ...imaging import dce
-from ..state.sources import Source, exam_of, note_of
+from ..state.sources import Source, exam_of, layer_of, note_of
 from .layers import placement
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["Maps", "compute_maps", "show_map", "subtraction_layer"]
+__all__ = ["Maps", "compute_maps", "map_layer", "show_map", "subtraction_layer"]
 
 _SHOWN_MAPS = ("sub1", "PE1", "SER")
 _COLORMAPS = {"sub1": "gray", "PE1": "inferno", "SER": "turbo", "MIP sub1": "gray"}
@@ -43,7 +43,7 @@ def show_map(
 ) -> None:
     """Add a map of an exam as layer "<case> <name>", below the mask."""
     active = viewer.layers.selection.active
-    under = viewer.layers[source.layers.get("post1", next(iter(source.layers.values())))]
+    under = layer_of(viewer, source.layers.get("post1", next(iter(source.layers.values()))))
     layer = viewer.add_image(
         data,
         name=f"{source.case_id} {name}",
@@ -66,17 +66,25 @@ def show_map(
     viewer.layers.selection.active = active
 
 
-def subtraction_layer(viewer: Viewer, source: Source, roles: Mapping[str, str] | None) -> str:
-    """Name of the layer first post-contrast minus pre, added if missing; "" without both phases."""
-    name = f"{source.case_id} sub1"
-    if name in viewer.layers:
-        return name
-    if not {"pre", "post1"} <= set(roles or source.layers):
-        return ""
-    exam = exam_of(viewer, source, roles)
-    values = dce.enhancement_maps(exam)["sub1"]
-    show_map(viewer, source, exam.grid, "sub1", values, _limits(values), False)
-    return name
+def map_layer(viewer: Viewer, source: Source, name: str) -> Any:
+    """An exam's map that is shown as a layer; None while it is not."""
+    for layer in viewer.layers:
+        note = note_of(layer)
+        of_exam = note.get("case_id") == source.case_id
+        if of_exam and note.get("fingerprint") == source.fingerprint and note.get("map") == name:
+            return layer
+    return None
+
+
+def subtraction_layer(viewer: Viewer, source: Source, roles: Mapping[str, str] | None) -> Any:
+    """The layer first post-contrast minus pre, added if missing; None without both phases."""
+    layer = map_layer(viewer, source, "sub1")
+    if layer is None and {"pre", "post1"} <= set(roles or source.layers):
+        exam = exam_of(viewer, source, roles)
+        values = dce.enhancement_maps(exam)["sub1"]
+        show_map(viewer, source, exam.grid, "sub1", values, _limits(values), False)
+        layer = map_layer(viewer, source, "sub1")
+    return layer
 
 
 def compute_maps(exam: Exam) -> Job[Maps]:

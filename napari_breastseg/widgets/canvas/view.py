@@ -13,7 +13,7 @@ from ...core.errors import InputError
 from ...core.region import Region
 from ...core.volume import Exam
 from ..parts import colors as _colors
-from ..state.sources import Source
+from ..state.sources import Source, first_layer
 from .layers import find_layer, placement
 
 if TYPE_CHECKING:
@@ -35,10 +35,9 @@ def current_slice(viewer: Viewer, source: Source | None) -> tuple[int, int] | No
     """Axis (0 z, 1 y, 2 x) and index of the current slice; None in 3D view and for a 2D exam."""
     if source is None or viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
         return None
-    name = next(iter(source.layers.values()))
-    if name not in viewer.layers or viewer.layers[name].ndim < 3:
+    layer = first_layer(viewer, source)
+    if layer is None or layer.ndim < 3:
         return None
-    layer = viewer.layers[name]
     axis = int(viewer.dims.order[-3]) - (viewer.dims.ndim - 3)
     if axis < 0:
         return None
@@ -68,7 +67,7 @@ def add_box(viewer: Viewer, source: Source) -> Shapes:
     """Layer "<case> box" with the rectangle tool active."""
     layer = find_layer(viewer, "box", source.case_id)
     if layer is None:
-        under = viewer.layers[next(iter(source.layers.values()))]
+        under = first_layer(viewer, source)
         layer = viewer.add_shapes(
             ndim=under.ndim,
             name=f"{source.case_id} box",

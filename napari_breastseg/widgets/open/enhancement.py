@@ -11,13 +11,13 @@ from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam
 from ...imaging import dce
-from ..canvas.maps import Maps, compute_maps, show_map
+from ..canvas.maps import Maps, compute_maps, map_layer, show_map
 from ..parts.fields import button, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown
 from ..state.opening import why_not_align, why_not_map
 from ..state.session import Session
-from ..state.sources import Source, exam_of, fingerprint, note_of
+from ..state.sources import Source, exam_of, fingerprint, layer_of, note_of
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -98,11 +98,10 @@ class DceSection(QWidget):
             return
         viewer = self._viewer
         for name, (data, limits) in maps.layers.items():
-            title = f"{source.case_id} {name}"
             was_visible = name == "sub1"
-            if title in viewer.layers:
-                was_visible = viewer.layers[title].visible
-                viewer.layers.remove(title)
+            if (before := map_layer(viewer, source, name)) is not None:
+                was_visible = before.visible
+                viewer.layers.remove(before.name)
             show_map(viewer, source, exam.grid, name, data, limits, was_visible)
         self._say(maps.shifts)
 
@@ -112,9 +111,10 @@ class DceSection(QWidget):
         if not source.is_same_exam(self._session.source) or self._why_no_alignment():
             return
         draft = self._session.draft
-        for role, name in source.layers.items():
-            if exam.phases[role] is not before.phases[role]:
-                self._viewer.layers[name].data = exam.phases[role].data
+        for role, key in source.layers.items():
+            layer = layer_of(self._viewer, key)
+            if exam.phases[role] is not before.phases[role] and layer is not None:
+                layer.data = exam.phases[role].data
         for layer in self._viewer.layers:
             known = note_of(layer)
             if (known.get("case_id"), known.get("fingerprint")) == (

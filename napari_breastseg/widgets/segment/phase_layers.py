@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
 
 from ..state.drafting import needed_phases, phase_layers
 from ..state.session import Session
+from ..state.sources import key_of, layer_of
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -40,21 +41,21 @@ class PhaseLayers(QWidget):
         phases = needed_phases(self._session.model)
         is_asked = source is not None and source.is_foreign and len(phases) > 1
         if is_asked and source is not None:  # a layer of four axes brings its phases itself
-            name = source.layers["post1"]
-            is_asked = name in self._viewer.layers and self._viewer.layers[name].ndim < 4
+            layer = layer_of(self._viewer, source.layers["post1"])
+            is_asked = layer is not None and layer.ndim < 4
         self.setVisible(bool(is_asked))
         self.fields = {}
         if not is_asked or source is None:
             return
         while self._form.rowCount():
             self._form.removeRow(0)
-        names = self._names_like(source.layers["post1"])
+        layers = self._layers_like(source.layers["post1"])
         for phase, wanted in phase_layers(source, phases, self._session.roles).items():
             field = QComboBox()
             field.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
             field.addItem("choose its layer", None)
-            for name in names:
-                field.addItem(name, name)
+            for layer in layers:
+                field.addItem(layer.name, key_of(layer))
             field.setCurrentIndex(max(0, field.findData(wanted)))
             field.currentIndexChanged.connect(self._on_chosen)
             self._form.addRow(phase, field)
@@ -62,11 +63,11 @@ class PhaseLayers(QWidget):
 
     @property
     def chosen(self) -> dict[str, str | None]:
-        """Phase to layer name, None where none is chosen; empty while nothing is asked."""
+        """Phase to the key of its layer, None where none is chosen; empty if nothing is asked."""
         return {phase: field.currentData() for phase, field in self.fields.items()}
 
     def value(self) -> dict[str, str] | None:
-        """Phase to layer name for a foreign layer; None where the exam's own layers say it."""
+        """Phase to the key of its layer; None where the exam's own layers say it."""
         source = self._session.source
         if source is None or not source.is_foreign:
             return None
@@ -75,17 +76,17 @@ class PhaseLayers(QWidget):
             return {phases[0]: source.layers["post1"]}
         if not self.fields:
             return None
-        return {phase: name for phase, name in self.chosen.items() if name is not None}
+        return {phase: key for phase, key in self.chosen.items() if key is not None}
 
-    def _names_like(self, name: str) -> list[str]:
+    def _layers_like(self, key: str) -> list[Any]:
         """Grey image layers of the same shape."""
-        shape = self._viewer.layers[name].data.shape
+        shape = layer_of(self._viewer, key).data.shape
         return [
-            layer.name
+            layer
             for layer in self._viewer.layers
             if layer.__class__.__name__ == "Image" and layer.data.shape == shape and not layer.rgb
         ]
 
     def _on_chosen(self, event: object = None) -> None:
-        self._session.choose_roles({p: name for p, name in self.chosen.items() if name})
+        self._session.choose_roles({p: key for p, key in self.chosen.items() if key})
         self.changed.emit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .sources import Source, note_of
+from .sources import Source, key_of, note_of
 
 __all__ = ["current_exam", "exam_of_layer"]
 
@@ -22,8 +22,7 @@ def exam_of_layer(layer: Any, exams: Sequence[Source]) -> Source | None:
         return None
     case_id = note_of(layer).get("case_id")
     for exam in exams:
-        is_own = layer.name in exam.layers.values() if exam.is_foreign else exam.case_id == case_id
-        if is_own:
+        if exam.case_id == case_id or key_of(layer) in exam.layers.values():
             return exam
     return None
 

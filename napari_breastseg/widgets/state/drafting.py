@@ -138,7 +138,7 @@ def why_not_segment(
     problem : str
         What is wrong with the chosen model.
     layers : mapping of str to str, optional
-        Layer name of each phase the user was asked for, None where none is chosen yet.
+        Layer of each phase the user was asked for, None where none is chosen yet.
     """
     if is_running:
         return "Segmenting; wait or cancel"
@@ -165,7 +165,7 @@ def needed_phases(model: Path | None) -> tuple[str, ...]:
 def phase_layers(
     source: Source, phases: tuple[str, ...], chosen: Mapping[str, str] | None
 ) -> dict[str, str | None]:
-    """Layer of each phase a model needs, as far as it is known, for a layer of another reader.
+    """Key of each phase's layer, as far as it is known, for a layer of another reader.
 
     Parameters
     ----------
@@ -173,7 +173,7 @@ def phase_layers(
         A foreign one; its own layer is taken for the last phase unless the user said otherwise.
     phases : tuple of str
     chosen : mapping of str to str, optional
-        Phase to layer name, as the user chose before.
+        Phase to the layer's key, as the user chose before.
     """
     known: dict[str, str | None] = {phase: (chosen or {}).get(phase) for phase in phases}
     if phases and known[phases[-1]] is None:

@@ -102,7 +102,7 @@ class Session:
 
     @property
     def roles(self) -> dict[str, str] | None:
-        """Role to layer name as the user chose for a foreign source; None where nobody did."""
+        """Role to layer as the user chose for a foreign source; None where nobody did."""
         if self._source is None or not self._source.is_foreign:
             return None
         return self._roles.get(self._source.case_id)

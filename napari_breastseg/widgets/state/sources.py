@@ -1,7 +1,8 @@
 """What in a viewer can be segmented, and the exam its layers make.
 
 A layer made by this package carries its case, role and grid in ``layer.metadata["breastseg"]``;
-layers of other readers are taken as they are. Loads no torch and no Qt.
+layers of other readers are taken as they are. Layers are known by napari's own id of them: a name
+is the reader's to change. Loads no torch and no Qt.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,12 +28,18 @@ __all__ = [
     "earlier_layers",
     "exam_of",
     "fingerprint",
+    "first_layer",
     "grid_noted",
     "is_open",
+    "key_of",
+    "layer_of",
     "note_of",
     "plain_grid",
     "sources",
 ]
+
+_CASE_ID = "breastseg case"
+"""In the metadata of another reader's layer: the case id it was given, and its key."""
 
 _MM_PER_UNIT = {"millimeter": 1.0, "micrometer": 1e-3, "centimeter": 10.0, "meter": 1e3}
 
@@ -57,7 +65,7 @@ class Source:
     """What the user reads."""
 
     layers: Mapping[str, str]
-    """Layer name by role; the role of a foreign layer is "post1" until the user says so."""
+    """Key of the layer (`key_of`) by role; a foreign one's is "post1" until the user says so."""
 
     is_foreign: bool = False
     fingerprint: str = ""
@@ -67,6 +75,21 @@ class Source:
         """Whether another source is this exam, with whichever layers."""
         mine = (self.case_id, self.fingerprint)
         return other is not None and mine == (other.case_id, other.fingerprint)
+
+
+def key_of(layer: Any) -> str:
+    """What a layer is known by as long as it lives, whatever it is called."""
+    return str(layer.unique_id)
+
+
+def layer_of(viewer: Viewer, key: str) -> Any:
+    """The layer of a key; None once it is gone."""
+    return next((layer for layer in viewer.layers if key_of(layer) == key), None)
+
+
+def first_layer(viewer: Viewer, source: Source) -> Any:
+    """The layer of a source's first phase; None once it is gone."""
+    return layer_of(viewer, next(iter(source.layers.values())))
 
 
 def fingerprint(exam: Exam) -> str:
@@ -89,7 +112,7 @@ def sources(viewer: Viewer) -> list[Source]:
 
     exams: dict[str, dict[str, str]] = {}
     newest = _newest(viewer)
-    foreign: list[Source] = []
+    others: list[Image] = []
     for layer in viewer.layers:
         if not isinstance(layer, Image):
             continue
@@ -97,26 +120,47 @@ def sources(viewer: Viewer) -> list[Source]:
         if note.get("role") and note.get("case_id"):
             if note.get("fingerprint", "") != newest[note["case_id"]]:
                 continue
-            exams.setdefault(note["case_id"], {})[note["role"]] = layer.name
+            exams.setdefault(note["case_id"], {}).setdefault(note["role"], key_of(layer))
         elif not note and not layer.rgb and not layer.multiscale:
-            title = f"{layer.name} (image layer)"
-            foreign.append(Source(_id_of(layer.name), title, {"post1": layer.name}, True))
+            others.append(layer)
     ours = []
     for case_id, layers in exams.items():
         roles = sorted(layers, key=phase_order)
         title = f"{case_id} ({', '.join(roles) if len(roles) < 3 else f'{len(roles)} phases'})"
         layers = {role: layers[role] for role in roles}
         ours.append(Source(case_id, title, layers, fingerprint=newest[case_id]))
-    return ours + foreign
+    return ours + _foreign(others, set(exams))
+
+
+def _foreign(layers: Sequence[Image], taken: set[str]) -> list[Source]:
+    """Sources of layers of other readers, each under the case id that it was first given.
+
+    An id comes from the layer's name. It is kept with the layer, so that a new name makes no other
+    case of it, and is no other source's.
+    """
+    found = []
+    for layer in layers:
+        key, kept = key_of(layer), layer.metadata.get(_CASE_ID, {})
+        # A copy of a layer brings what was kept with it, but is another layer.
+        is_kept = kept.get("layer") == key and kept["case_id"] not in taken
+        case_id = kept["case_id"] if is_kept else _free_id(_id_of(layer.name), taken)
+        layer.metadata[_CASE_ID] = {"case_id": case_id, "layer": key}
+        taken.add(case_id)
+        found.append(Source(case_id, f"{layer.name} (image layer)", {"post1": key}, True))
+    return found
+
+
+def _free_id(wanted: str, taken: set[str]) -> str:
+    numbered = (f"{wanted}_{number}" for number in count(2))
+    return wanted if wanted not in taken else next(one for one in numbered if one not in taken)
 
 
 def is_open(viewer: Viewer, source: Source) -> bool:
     """Whether all layers of a source are in the viewer, and still hold that exam."""
-    names = source.layers.values()
+    found = [layer_of(viewer, key) for key in source.layers.values()]
     return all(
-        name in viewer.layers
-        and note_of(viewer.layers[name]).get("fingerprint", "") == source.fingerprint
-        for name in names
+        layer is not None and note_of(layer).get("fingerprint", "") == source.fingerprint
+        for layer in found
     )
 
 
@@ -148,7 +192,7 @@ def exam_of(viewer: Viewer, source: Source, roles: Mapping[str, str] | None = No
     viewer : napari.Viewer
     source : Source
     roles : mapping of str to str, optional
-        Role to layer name, for layers of other readers.
+        Role to the layer's key, for layers of other readers.
 
     Raises
     ------
@@ -158,12 +202,13 @@ def exam_of(viewer: Viewer, source: Source, roles: Mapping[str, str] | None = No
     chosen = dict(roles or source.layers)
     phases: dict[str, Volume] = {}
     times_s: dict[str, float] = {}
-    for role, name in chosen.items():
-        if name not in viewer.layers:
+    for role, key in chosen.items():
+        if (layer := layer_of(viewer, key)) is None:
             raise InputError(
-                f"Expected layer '{name}' for phase {role}", "it is gone", "Choose the exam again"
+                f"Expected a layer for phase {role} of {source.case_id}",
+                "it is gone",
+                "Choose the exam again",
             )
-        layer = viewer.layers[name]
         note = note_of(layer)
         phases |= _volumes(layer, role)
         if note.get("time_s") is not None:
