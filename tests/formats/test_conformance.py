@@ -49,6 +49,12 @@ def test_studies_once_read_wrongly_are_asked(tmp_path: Path, study: Study) -> No
     assert studies.outcome(tmp_path) == "asks"
 
 
+def test_slices_there_twice_with_a_uid_per_slice_are_whole_phases(tmp_path: Path) -> None:
+    troubles = ("slices are there twice", "a UID per slice", "one UID for all")
+    studies.write(tmp_path, Study(2, clock=CLOCKS[2], words=WORDS[3], troubles=troubles))
+    assert studies.outcome(tmp_path) == "right"
+
+
 @pytest.mark.parametrize("clock", CLOCKS[:4])
 @pytest.mark.parametrize("series", SERIES)
 @pytest.mark.parametrize("agent", AGENTS)

@@ -278,6 +278,7 @@ def _places_of(stacks: Sequence[Stack], reading: Reading, i: int) -> Sequence[in
         if not same:
             return [sum(values[j] < values[i] for j in members)]
         others = [j for j in same if stacks[j].series != stacks[i].series]
+        others = [j for j in others if len(stacks[j].frames) >= len(stacks[i].frames)]
         if any(stacks[j].has_agent == stacks[i].has_agent for j in others):
             return []
     return range(len(members) + 1)

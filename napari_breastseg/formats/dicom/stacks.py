@@ -158,7 +158,10 @@ def _by_series(headers: Sequence[Header]) -> dict[Hashable, list[Header]]:
     scattered: dict[Hashable, list[Hashable]] = defaultdict(list)
     for key, members in by_series.items():
         first = members[0]
-        if len(members) == len(first.frames) == 1 and first.number is not None:
+        # A slice that is there twice has two files of its UID.
+        at = {h.frames[0].position_mm if len(h.frames) == 1 else None for h in members}
+        is_slice = len(members) == len(first.frames) == 1 or (len(at) == 1 and None not in at)
+        if is_slice and first.number is not None:
             frame = first.frames[0]
             scattered[first.number, first.description, frame.rows, frame.columns].append(key)
     for keys in scattered.values():
