@@ -40,6 +40,16 @@ FOUND = [
         troubles=("pre is called a subtraction", "last post lost a slice"),
     ),
     Study(clock=CLOCKS[3], series=SERIES[1], troubles=("a second pre", "post1 lost a slice")),
+    Study(2, clock=CLOCKS[5], words=WORDS[2], troubles=("post1 has another TR",)),
+    Study(1, AGENTS[2], CLOCKS[5], troubles=("post1 lost a slice",)),
+    Study(
+        *(4, AGENTS[2], CLOCKS[5]),
+        troubles=("a UID per slice", "posts are marked derived", "post1 lost a slice"),
+    ),
+    Study(
+        *(2, AGENTS[1], CLOCKS[5], WORDS[3], SERIES[1]),
+        troubles=("pre lost a slice", "a second pre", "last post lost a slice"),
+    ),
 ]
 
 
@@ -72,6 +82,14 @@ HARMLESS = (
     *("a localizer", "subtractions", "unmarked subtractions", "a late high-resolution T1"),
     "an earlier T1",
 )
+
+
+@pytest.mark.parametrize("clock", CLOCKS[:5])
+def test_derived_series_called_differences_ask_nothing(tmp_path: Path, clock: str) -> None:
+    studies.write(
+        tmp_path, Study(clock=clock, series=SERIES[1], troubles=("unmarked subtractions",))
+    )
+    assert studies.outcome(tmp_path) == "right"
 
 
 @pytest.mark.parametrize("trouble", HARMLESS)

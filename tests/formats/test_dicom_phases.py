@@ -284,13 +284,30 @@ def test_acquisition_numbers_tell_times_apart(tmp_path: Path) -> None:
     assert levels(formats.open_exam(tmp_path)) == {"pre": 1, "post1": 2, "post2": 3}
 
 
-def test_instance_numbers_alone_tell_times_apart_with_a_question(tmp_path: Path) -> None:
-    write_times(tmp_path, InstanceNumber=lambda t: lambda z: 4 * t + z + 1)
+@pytest.mark.parametrize("number", [lambda t, z: 4 * t + z, lambda t, z: 3 * z + t])
+def test_instance_numbers_that_run_on_tell_times_apart_where_the_pixels_rise(
+    tmp_path: Path, number: Any
+) -> None:
+    write_times(tmp_path, InstanceNumber=lambda t: lambda z: number(t, z) + 1)
+    assert levels(formats.open_exam(tmp_path)) == {"pre": 1, "post1": 2, "post2": 3}
+
+
+@pytest.mark.parametrize("case", ["pixels that hardly rise", "numbers in no order"])
+def test_instance_numbers_alone_are_asked(tmp_path: Path, case: str) -> None:
+    for t in range(3):
+        level = 1000 + 300 * t if case == "pixels that hardly rise" else 1000 * (t + 1)
+        irregular = 50 * (t == 1) if case == "numbers in no order" else 0
+        write_series(
+            tmp_path / str(t),
+            4,
+            level,
+            InstanceNumber=lambda z, t=t, more=irregular: 4 * t + z + 1 + more * (z == 3),
+        )
     message = r"one slice at each position in series 4; found 8 of 12 .*--phases pre=4.1,post1=4.2,"
     with pytest.raises(InputError, match=message):
         formats.open_exam(tmp_path)
     answered = formats.open_exam(tmp_path, phases=["pre=4.1", "post1=4.2", "post2=4.3"])
-    assert levels(answered) == {"pre": 1, "post1": 2, "post2": 3}
+    assert list(answered.phases) == ["pre", "post1", "post2"]
 
 
 @pytest.mark.parametrize("kind", ["offset", "dimension"])
@@ -321,6 +338,21 @@ def test_copied_times_give_no_times(tmp_path: Path) -> None:
         write_series(tmp_path, 4 + t, 1000 * (t + 1), **own)
     exam = formats.open_exam(tmp_path)
     assert (levels(exam), exam.times_s) == ({"pre": 1, "post1": 2, "post2": 3}, {})
+
+
+@pytest.mark.parametrize("names_agent", [True, False])
+def test_series_of_one_copied_time_are_read_where_the_agent_tells_their_order(
+    tmp_path: Path, names_agent: bool
+) -> None:
+    for t in range(3):
+        own = {"ContrastBolusAgent": "Gd"} if names_agent and t else {}
+        write_series(tmp_path, 4 + t, 1000 * (t + 1), AcquisitionTime="000000", **own)
+    if names_agent:
+        exam = formats.open_exam(tmp_path)
+        assert (levels(exam), exam.times_s) == ({"pre": 1, "post1": 2, "post2": 3}, {})
+        return
+    with pytest.raises(InputError, match="some acquired at the same time: series 4, series 5"):
+        formats.open_exam(tmp_path)
 
 
 @pytest.mark.parametrize("off_mm", [0.02, 0.04])

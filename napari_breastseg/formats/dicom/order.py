@@ -58,6 +58,9 @@ def in_order(stacks: Sequence[Stack], group: Sequence[int]) -> tuple[list[int] |
         return joined(sorted(firsts, key=clock.__getitem__)), "acquisition time"
     made = compared(stacks, firsts, lambda s: s.content_s, is_clock=True)
     if clock is not None and (made is None or len(set(clock.values())) > 1):
+        if len(set(clock.values())) == 1 and _begins_contrast(stacks, firsts):
+            # Before and after contrast at one time: an anonymizer set it.
+            return joined(firsts), "series number, as all have the same time"
         return None, "some acquired at the same time"
     if made is not None:
         order = sorted(firsts, key=made.__getitem__)
@@ -70,6 +73,13 @@ def in_order(stacks: Sequence[Stack], group: Sequence[int]) -> tuple[list[int] |
     if clock is None and all(series_number(stacks[i]) is not None for i in firsts):
         return joined(firsts), "series number, as there is no time"
     return None, "no time in any header"
+
+
+def _begins_contrast(stacks: Sequence[Stack], firsts: Sequence[int]) -> bool:
+    """Whether series in the order of their numbers have a contrast agent from the second one on."""
+    agents = [stacks[i].has_agent for i in firsts]
+    has_numbers = all(series_number(stacks[i]) is not None for i in firsts)
+    return has_numbers and not agents[0] and all(agents[1:])
 
 
 def _against(stacks: Sequence[Stack], ordered: Sequence[int]) -> Iterator[str]:

@@ -137,21 +137,36 @@ def _in_roles(
         first = "no contrast agent" if reading.is_clear else "earliest"
         whys[i] = f"{reading.basis}: {first if not place else f'{place + 1} of {len(members)}'}"
     decision = Decision(_placed(roles, stacks), tuple(whys))
+    if (unsure := _unsure(stacks, evidence, reading)) is None:
+        return decision
+    asked = _asked(stacks, whys, *unsure, roles)
+    return replace(decision, unless_rise=asked.question) if before else asked
+
+
+def _unsure(
+    stacks: Sequence[Stack], evidence: Sequence[Evidence], reading: Reading
+) -> tuple[str, str] | None:
+    """What the headers leave open of a reading: what was expected, and what was found.
+
+    The pixels can answer it: only the first phase after contrast rises much from the one before.
+    """
+    members = reading.members
+    untimed = [i for i in members if stacks[i].untimed]
+    if untimed and not reading.is_clear:
+        number = stacks[untimed[0]].handle.partition(".")[0]
+        needed = f"Expected one slice at each position in series {number}"
+        return needed, stacks[untimed[0]].untimed
     says = [evidence[i].says == "pre" for i in members]
     if not reading.all_agent or says == [True] + [False] * (len(members) - 1):
-        return decision
+        return None
     if injection_s(stacks[i] for i in members) is not None:
-        return decision
+        return None
     posts = _spoken(stacks, _roles(members, reading.agents, has_pre=False))
-    asked = _asked(
-        stacks,
-        whys,
+    return (
         "Expected one phase before contrast",
         f"a contrast agent in every header, of the first one too: {_listed(stacks, members)} (if "
         f"all lie after contrast: --phases {posts})",
-        roles,
     )
-    return replace(decision, unless_rise=asked.question)
 
 
 def _before(stacks: Sequence[Stack], reading: Reading) -> int:
@@ -231,9 +246,16 @@ def _might_be(
     for i in candidates:
         if i in reading.members or not stacks[i].frames or not is_near(stacks[i], first):
             continue
+        if _is_computed(stacks[i]) and len(reading.members) > 1 and not first.traits.is_derived:
+            continue
         if what := _would_be(stacks, reading, i):
             found[i] = what
     return found
+
+
+def _is_computed(stack: Stack) -> bool:
+    """Whether a stack is derived, and called a subtraction, a diffusion or the like."""
+    return stack.traits.is_derived and bool(stack.traits.species)
 
 
 def _would_be(stacks: Sequence[Stack], reading: Reading, i: int) -> str:
@@ -272,13 +294,15 @@ def _places_of(stacks: Sequence[Stack], reading: Reading, i: int) -> Sequence[in
         (series_number, False),
     ):
         values = compared(stacks, everyone, key, is_clock=is_clock)
-        if values is None:
-            continue
+        if values is None or len({values[j] for j in members}) == 1 < len(members):
+            continue  # not known, or one that an anonymizer gave to all
         same = [j for j in members if values[j] == values[i]]
         if not same:
             return [sum(values[j] < values[i] for j in members)]
         others = [j for j in same if stacks[j].series != stacks[i].series]
         others = [j for j in others if len(stacks[j].frames) >= len(stacks[i].frames)]
+        if len(members) == 1:
+            continue  # of one time alone it is not known whether an anonymizer set it
         if any(stacks[j].has_agent == stacks[i].has_agent for j in others):
             return []
     return range(len(members) + 1)
@@ -326,7 +350,7 @@ def _fits(stack: Stack, other: Stack) -> bool:
 
 
 def _why_left(stack: Stack, other: Stack) -> str:
-    return evidence_of(stack).doubt or difference(stack, other)
+    return evidence_of(stack).doubt or stack.doubt or difference(stack, other)
 
 
 def _roles(members: Sequence[int], agents: Sequence[bool], *, has_pre: bool) -> dict[int, str]:

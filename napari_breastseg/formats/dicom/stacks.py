@@ -23,7 +23,7 @@ from ...core.volume import Grid
 from ..straight import straightened
 from .copies import without_copies
 from .headers import Frame, Header, Traits
-from .times import at_times, first_of_day
+from .times import Basis, at_times, first_of_day
 
 __all__ = [
     "LPS_TO_RAS",
@@ -75,8 +75,11 @@ class Stack:
 
     notes: tuple[str, ...] = ()
     doubt: str = ""
-    """Why the slices may belong together otherwise: nothing but instance numbers tells apart what
-    lies at one position."""
+    """Why the slices may belong together otherwise: nothing but instance numbers, in no regular
+    order, tells apart what lies at one position."""
+
+    untimed: str = ""
+    """The same where the instance numbers run on from one time to the next: likely, not sure."""
 
     side: str = ""
     """"right" or "left" for one of the two stacks of a series that holds one of each breast."""
@@ -274,7 +277,7 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
     if most == 1:
         return [evenly_stacked(base, [frames[i] for i in np.argsort(distances)])]
     split = at_times(frames, places)
-    if split is None or not split[1]:
+    if split is None or split[1] is not Basis.TIME:
         kept = without_copies(frames, places)
         if len(kept) < len(frames):
             word = "slice was" if len(frames) - len(kept) == 1 else "slices were"
@@ -290,10 +293,12 @@ def _stacks_of_kind(base: Stack, frames: list[Frame]) -> list[Stack]:
                 "Export the series again, or move one file of each such pair to another folder",
             )
         ]
-    groups, is_sure = split
+    groups, basis = split
     where = dict(zip(map(id, frames), distances, strict=True))
-    if not is_sure:
+    if basis is Basis.GUESS:
         base = replace(base, doubt=_say_doubled(places))
+    elif basis is Basis.NUMBERS:
+        base = replace(base, untimed=_say_doubled(places))
     return [
         evenly_stacked(base, sorted(group, key=lambda f: float(where[id(f)]))) for group in groups
     ]

@@ -5,12 +5,22 @@ Dates are not used: anonymized files often share one date.
 
 from __future__ import annotations
 
+import enum
+import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from .headers import DAY_S, Frame
 
-__all__ = ["at_times", "first_of_day", "since"]
+__all__ = ["Basis", "at_times", "first_of_day", "since"]
+
+
+class Basis(enum.Enum):
+    """What tells the order of slices at one position."""
+
+    TIME = "a time, or a number of the acquisition"
+    NUMBERS = "instance numbers that run through whole volumes, or whole positions"
+    GUESS = "instance numbers in no regular order"
 
 
 def first_of_day(times_s: Iterable[float | None]) -> float | None:
@@ -36,7 +46,7 @@ def since(start_s: float, time_s: float) -> float:
 
 def at_times(
     frames: Sequence[Frame], places: Sequence[int]
-) -> tuple[list[list[Frame]], bool] | None:
+) -> tuple[list[list[Frame]], Basis] | None:
     """Frames grouped by time, earliest first; None if nothing tells the times apart.
 
     Parameters
@@ -49,8 +59,8 @@ def at_times(
     -------
     groups : list of list of Frame
         As many as there are frames at the place that has most.
-    is_sure : bool
-        False if only the instance numbers tell their order.
+    basis : Basis
+        What tells their order.
     """
     at_place: dict[int, list[int]] = defaultdict(list)
     for i, place in enumerate(places):
@@ -62,17 +72,28 @@ def at_times(
         for i, time in enumerate(times):
             groups[time].append(i)
         if len(groups) == most and all(_are_apart(places[i] for i in g) for g in groups.values()):
-            return [[frames[i] for i in groups[time]] for time in sorted(groups)], True
+            return [[frames[i] for i in groups[time]] for time in sorted(groups)], Basis.TIME
         # Slices acquired one after another: each position has its own times, in the same order.
         if ranked is None:
             ranked = _by_rank(at_place, times)
-    is_sure = ranked is not None
+    basis = Basis.TIME
     numbers = [frame.instance_number for frame in frames]
     if ranked is None and None not in numbers:
-        ranked = _by_rank(at_place, [float(number or 0) for number in numbers], is_even=False)
+        counted = [float(number or 0) for number in numbers]
+        ranked = _by_rank(at_place, counted, is_even=False)
+        if ranked is not None:
+            in_turn = _are_in_turn(ranked, counted) or _are_in_turn(at_place.values(), counted)
+            basis = Basis.NUMBERS if in_turn else Basis.GUESS
     if ranked is None:
         return None
-    return [[frames[i] for i in group] for group in ranked], is_sure
+    return [[frames[i] for i in group] for group in ranked], basis
+
+
+def _are_in_turn(groups: Collection[Sequence[int]], numbers: Sequence[float]) -> bool:
+    """Whether groups of one size have their numbers one after another, as a scanner counts."""
+    spans = sorted((min(of), max(of)) for of in ([numbers[i] for i in g] for g in groups))
+    apart = all(end < start for (_, end), (start, _) in itertools.pairwise(spans))
+    return apart and len({len(group) for group in groups}) == 1
 
 
 def _times(frames: Sequence[Frame]) -> Iterator[list[float]]:
