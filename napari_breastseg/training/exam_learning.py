@@ -33,6 +33,7 @@ from ..predict.prediction import Prediction, predict
 from .cases import TrainingCase
 from .corrections import Corrections, Redraft, changed_slices
 from .exam_features import BACKGROUND, ExamFeatures, own_weights, weights_of
+from .exam_reach import joined_to, within_reach
 from .exam_steps import ExamLearning, learn
 from .exam_view import ExamView, boxes_around
 
@@ -178,11 +179,7 @@ class ExamLearner:
 
         def probability(number: int, box: Region) -> Job[NDArray[np.float32]]:
             yield Progress(_DRAFTING, number, len(self.exams))
-            found = self._features[number].probability(weights, box)
-            if self.exams[number].grid.shape[0] == 1:
-                return found
-            near = self._features[number].view.near(corrections[number].tumor[box])
-            return np.where(near, found, np.float32(0))
+            return self._features[number].probability(weights, box)
 
         return (yield from self._redrafted(corrections, boxes, probability, "features", started))
 
@@ -209,13 +206,9 @@ class ExamLearner:
             return tumor
 
         def probability(number: int, box: Region) -> Job[NDArray[np.float32]]:
-            view, one = self._features[number].view, corrections[number]
+            view = self._features[number].view
             seen = yield from view.look(compute, box, self._device, _DRAFTING, each=False)
-            found = cast("NDArray[np.float32]", seen[0].numpy())
-            if len(one.reviewed) == 1 or (one.tumor[box] & one.is_kept()[box]).any():
-                return found
-            # A finding that the reader left alone is not to grow into something else.
-            return np.where(view.near(one.tumor[box]), found, np.float32(0))
+            return cast("NDArray[np.float32]", seen[0].numpy())
 
         return (yield from self._redrafted(corrections, boxes, probability, "adapted", started))
 
@@ -284,10 +277,14 @@ class ExamLearner:
                 if kept[box].all():
                     continue
                 found = yield from probability(number, box)
-                found = self._features[number].view.joined(found)
+                view = self._features[number].view
+                found = view.joined(found)
+                if is_volume:
+                    drafted = np.asarray(draft.probability.data[box])
+                    found = within_reach(found, drafted, one, box, view.near)
                 values[box] = found
                 is_tumor = np.where(kept[box], one.tumor[box], found >= 0.5)
-                tumor[box] = _joined_to(is_tumor, one.tumor[box]) if is_volume else is_tumor
+                tumor[box] = joined_to(is_tumor, one.tumor[box]) if is_volume else is_tumor
             label_map = LabelMap(tumor.astype(np.uint8), self.exams[number].grid)
             changed = changed_slices(one.tumor, tumor)
             parts.append((values, label_map, changed))
@@ -303,15 +300,3 @@ def _boxes(exam: Exam, tumor: NDArray[np.bool_]) -> list[Region]:
     if exam.grid.shape[0] == 1 or not exam.grid.has_spacing:
         return [whole(exam)]
     return boxes_around(tumor, exam, AROUND_MM)
-
-
-def _joined_to(is_tumor: NDArray[np.bool_], before: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Parts of a mask (Z, Y, X) that hang together with what was marked before."""
-    from scipy import ndimage
-
-    parts, count = ndimage.label(is_tumor, np.ones((3, 3, 3)))
-    touching = np.zeros(count + 1, bool)
-    touching[np.unique(parts[before])] = True
-    touching[0] = False
-    kept: NDArray[np.bool_] = touching[parts]
-    return kept

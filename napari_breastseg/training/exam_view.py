@@ -29,8 +29,12 @@ __all__ = ["ExamView", "boxes_around"]
 FIELD_MM = 25.0
 """What the network sees around a box on every side, where the size of the pixels is known."""
 
-NEAR_MM, NEAR_PX = 6.0, 12.0
-"""How far from what is marked something new may be drafted from features alone."""
+NEAR_MM = 6.0
+"""How far from what is marked something new may be drafted; farther off, background that the draft
+was sure of is kept."""
+
+PX_PER_MM = 2.0
+"""Stands in for the size of pixels that is not known."""
 
 BATCH_PIXELS = 200_000
 """Pixels of one pass: keeps canceling within a fraction of a second."""
@@ -131,16 +135,15 @@ class ExamView:
         together = torch.cat(found).transpose(0, 1)
         return _onto(together, inner, self.working_shape, box, self.exam.grid.shape)
 
-    def near(self, marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Voxels within `NEAR_MM` of the marks in a box (Z, Y, X), or `NEAR_PX`."""
+    def near(self, marks: NDArray[np.bool_], limit_mm: float = NEAR_MM) -> NDArray[np.bool_]:
+        """Voxels this close to the marks in a box (Z, Y, X); in pixels, twice as many."""
         from scipy.ndimage import distance_transform_edt
 
         if not marks.any():
             return np.zeros(marks.shape, bool)
         spacing_mm = self.exam.grid.spacing_mm
-        limit = NEAR_PX if spacing_mm is None else NEAR_MM
-        distance = distance_transform_edt(~marks, sampling=spacing_mm or (1.0, 1.0, 1.0))
-        is_near: NDArray[np.bool_] = distance <= limit
+        sampling = spacing_mm or (1 / PX_PER_MM,) * 3
+        is_near: NDArray[np.bool_] = distance_transform_edt(~marks, sampling=sampling) <= limit_mm
         return is_near
 
     def joined(self, probability: NDArray[np.float32]) -> NDArray[np.float32]:
