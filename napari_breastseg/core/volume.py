@@ -25,6 +25,7 @@ __all__ = [
     "LabelMap",
     "Volume",
     "phase_order",
+    "require_numbers",
 ]
 
 BACKGROUND, TUMOR, IGNORE = 0, 1, 2
@@ -393,6 +394,32 @@ class Exam:
                 "Open the exam with that phase, name the phases with --phases, "
                 "or choose a model made for the phases at hand",
             )
+
+
+def require_numbers(data: NDArray[np.generic], what: str) -> None:
+    """Raise if a value of an image is NaN or infinite: one would empty what is computed around it.
+
+    Parameters
+    ----------
+    data : array, shape (Z, Y, X)
+    what : str
+        What the message calls it, such as "post1 of case P017".
+
+    Raises
+    ------
+    InputError
+    """
+    if data.dtype.kind != "f" or not data.size:
+        return
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(data.min()) and np.isfinite(data.max()):  # NaN passes through both
+            return
+    bad = data.size - int(np.count_nonzero(np.isfinite(data)))
+    raise InputError(
+        f"Expected finite values in {what}",
+        f"found {bad:,} of {data.size:,} voxels NaN or infinite",
+        "Set them to 0, or export the image again without resampling",
+    )
 
 
 def _require_shape(data: NDArray[np.generic], grid: Grid) -> None:

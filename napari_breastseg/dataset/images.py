@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import formats
 from ..core.errors import InputError
-from ..core.volume import Exam, Volume
+from ..core.volume import Exam, Volume, require_numbers
 from .layout import Layout, sha256
 from .records import CaseRecord
 
@@ -50,13 +50,7 @@ def _storable(volume: Volume, role: str, case_id: str) -> Volume:
         )
     if not np.issubdtype(volume.data.dtype, np.floating):
         return volume
-    bad = int(volume.data.size - np.isfinite(volume.data).sum())
-    if bad:
-        raise InputError(
-            f"Expected finite grey values in phase {role} of case {case_id}",
-            f"found {bad} voxels that are NaN or infinite",
-            "Export the phase again, or replace those voxels with finite values",
-        )
+    require_numbers(volume.data, f"{role} of case {case_id}")
     # Double precision doubles the folder and says nothing more about an MR signal.
     is_double = volume.data.dtype == np.float64
     return Volume(volume.data.astype(np.float32), volume.grid) if is_double else volume

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.progress import Job, Progress, drain
-from ..core.volume import Exam, Grid, Volume
+from ..core.volume import Exam, Grid, Volume, require_numbers
 from .cases import CaseFiles, find_cases, only_case
 from .dicom import finding_exams, reading_dicom
 from .grouping import role_of
@@ -212,14 +212,7 @@ def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
 
 def _require_picture(case_id: str, role: str, volume: Volume) -> None:
     data = volume.data
-    if data.dtype.kind == "f":
-        bad = data.size - int(np.count_nonzero(np.isfinite(data)))
-        if bad:
-            raise InputError(
-                f"Expected finite values in {role} of case {case_id}",
-                f"found {bad:,} of {data.size:,} voxels NaN or infinite",
-                "Set them to 0, or export the image again without resampling",
-            )
+    require_numbers(data, f"{role} of case {case_id}")
     if (data == data.flat[0]).all():
         raise InputError(
             f"Expected an image with structure in {role} of case {case_id}",

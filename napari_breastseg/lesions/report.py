@@ -18,7 +18,7 @@ import numpy as np
 from ..core.atomic import atomic_path, write_json, write_text
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
-from ..core.volume import Exam, LabelMap
+from ..core.volume import Exam, LabelMap, require_numbers
 from ..imaging.breast_region import Breasts, find_breasts
 from ..imaging.pictures import slice_picture
 from . import (
@@ -73,6 +73,8 @@ def lesion_report(
     distance from the nipple and share outside the breasts are not given; a note says why.
     """
     label_map.require_grid(exam.grid, exam.case_id)
+    for role, volume in exam.phases.items():
+        require_numbers(volume.data, f"{role} of case {exam.case_id}")
     note = ""
     if breasts is None and exam.grid.shape[0] > 1:
         yield Progress("Finding the breasts", 0, 0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from ..core.region import Region, checked, grown, resampled, smallest, whole
-from ..core.volume import Exam, LabelMap, Volume
+from ..core.volume import Exam, LabelMap, Volume, require_numbers
 from ..imaging.breast_region import Breasts, find_breasts
 from ..imaging.preprocessing import Prepared, prepare
 from ..lesions.finding_score import FindingScore
@@ -132,8 +132,8 @@ def predict(
     Raises
     ------
     InputError
-        If a phase is missing, the region is outside the exam, the threshold is not a probability,
-        or the breasts are wanted and were not found.
+        If a phase is missing or holds what is no number, the region is outside the exam, the
+        threshold is not a probability, or the breasts are wanted and were not found.
     """
     import torch
 
@@ -143,6 +143,8 @@ def predict(
             f"found {threshold:g}",
             "Use 0.5 if in doubt",
         )
+    for role, volume in exam.phases.items():
+        require_numbers(volume.data, f"{role} of case {exam.case_id}")
     roles = checkpoint.spec.require(exam, checkpoint.info.name)
     started = time.perf_counter()
     box = checked(region, exam)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_breastseg.core.errors import InputError
-from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume, require_numbers
 
 
 def test_spacing_is_the_length_of_the_affine_columns(oblique_grid):
@@ -114,3 +114,14 @@ def test_a_missing_phase_is_named(sphere_exam):
     exam, _ = sphere_exam
     with pytest.raises(InputError, match=r"phase post2 for model M; found pre, post1 in exam P001"):
         exam.require_phases(("pre", "post2"), "model M")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_no_numbers_are_counted_and_named(value: float) -> None:
+    data = np.ones((2, 3, 4), np.float32)
+    require_numbers(data, "post1 of case P1")
+    require_numbers(np.full((2, 3, 4), np.finfo(np.float16).max), "half floats")
+    require_numbers(data.astype(np.int16), "whole numbers")
+    data[1, 2, 3] = data[0, 0, 0] = value
+    with pytest.raises(InputError, match=r"in post1 of case P1; found 2 of 24 voxels NaN or inf"):
+        require_numbers(data, "post1 of case P1")

@@ -214,3 +214,47 @@ def test_layers_of_other_readers_stay_when_an_exam_is_opened(screen: SimpleNames
     screen.open_exam("A")
     names = [layer.name for layer in screen.viewer.layers]
     assert names == ["scan", "drawn by hand", "A pre", "A post1"]
+
+
+def test_a_layer_that_holds_what_is_no_number_is_told_and_not_segmented(
+    screen: SimpleNamespace, settle: Callable[[], None]
+) -> None:
+    data = np.where(LESION, 250.0, 100.0) + np.arange(44)
+    data[0, 0, 0] = np.nan
+    screen.viewer.add_image(data, name="scan", contrast_limits=(0, 300))
+    wanted = "Expected finite values in layer 'scan'; found 1 of 14,080 voxels NaN or infinite."
+    assert wanted in messages(screen)  # as soon as it is the current exam
+    screen.told.clear()
+    press(screen, Qt.Key.Key_W)
+    press(screen, Qt.Key.Key_S, SHIFT)
+    settle()
+    assert wanted in messages(screen)
+    assert "No tumor" not in words(screen)
+    assert "scan tumor" not in screen.viewer.layers
+
+
+def test_color_and_multiscale_layers_are_segmented_or_told_what_they_are(
+    screen: SimpleNamespace, settle: Callable[[], None]
+) -> None:
+    viewer = screen.viewer
+    grey = (np.where(LESION, 250, 100) + np.arange(44) % 5).astype(np.uint8)
+    viewer.add_image(np.stack([grey] * 3, axis=-1), name="photo", rgb=True)
+    press(screen, Qt.Key.Key_S, SHIFT)
+    settle()
+    assert np.array_equal(viewer.layers["photo tumor"].data, LESION)
+    pyramid = [grey, grey[:, ::2, ::2]]
+    viewer.add_image(pyramid, name="pyramid", multiscale=True, contrast_limits=(0, 255))
+    viewer.dims.set_current_step(0, 4)
+    screen.dock.segment_panel.region.slice.setChecked(True)
+    press(screen, Qt.Key.Key_S, SHIFT)
+    settle()
+    assert np.array_equal(viewer.layers["pyramid tumor"].data, LESION)
+    assert messages(screen) == ""
+    colors = np.stack([grey, grey // 2, grey], axis=-1)
+    viewer.add_image(colors, name="colors", rgb=True)
+    press(screen, Qt.Key.Key_S, SHIFT)
+    settle()
+    assert "Expected a grey image in layer 'colors'; found red, green and blue that differ." in (
+        messages(screen)
+    )
+    assert "Open an exam first" not in screen.dock.segment_panel.run_button.toolTip()

@@ -11,7 +11,7 @@ import pytest
 from napari_breastseg import formats
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
-from napari_breastseg.core.volume import Grid, LabelMap, Volume
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.lesions import LesionReport, compare_visits
 from napari_breastseg.lesions.report import lesion_report, write_report
 from napari_breastseg.phantom import LesionSpec, breast_phantom
@@ -159,6 +159,14 @@ def test_an_empty_mask_is_a_report_of_nothing(phantom, tmp_path):
     for ending in ("csv", "json", "pdf"):
         write_report(tmp_path / f"r.{ending}", report, exam=phantom.exam)
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 2
+
+
+def test_a_phase_with_values_that_are_no_numbers_is_not_measured(phantom):
+    data = phantom.exam.phases["post1"].data.astype(np.float32)
+    data[3, 4, 5] = np.inf
+    bad = Exam("P017", {**phantom.exam.phases, "post1": Volume(data, phantom.exam.grid)})
+    with pytest.raises(InputError, match="in post1 of case P017; found 1 of"):
+        drain(lesion_report(bad, phantom.truth))
 
 
 def test_many_lesions_still_make_one_page(phantom, tmp_path):

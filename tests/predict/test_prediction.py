@@ -177,6 +177,15 @@ def test_a_missing_phase_is_named_before_any_work(sphere_exam):
         next(predict(oracle(inputs=("post2",)), exam))
 
 
+def test_a_voxel_that_is_no_number_is_told_and_empties_no_mask(sphere_exam):
+    exam, _ = sphere_exam
+    data = exam.phases["post1"].data.astype(np.float32)
+    data[0, 0, 0] = np.nan
+    bad = Exam("P1", {**exam.phases, "post1": Volume(data, exam.grid)})
+    with pytest.raises(InputError, match=r"in post1 of case P1; found 1 of .* NaN or infinite"):
+        next(predict(oracle(), bad))
+
+
 @pytest.mark.parametrize("threshold", [0.0, -1.0, 1.5, float("nan")])
 def test_a_threshold_that_is_no_probability_is_refused(sphere_exam, threshold):
     with pytest.raises(InputError, match="threshold above 0"):

@@ -219,7 +219,7 @@ def test_foreign_layers_are_offered_and_become_exams(viewer: ViewerModel) -> Non
     viewer.add_image(rng.random((30, 40)), name="IM 12.dcm")
     viewer.add_image(rng.random((3, 5, 30, 40)), name="dynamic", scale=(1, 2, 0.5, 0.5))
     viewer.add_image(rng.random((30, 40, 3)), name="photo", rgb=True)
-    flat, dynamic = sources(viewer)
+    flat, dynamic, photo = sources(viewer)
     assert (flat.case_id, flat.is_foreign) == ("IM_12_dcm", True)
     exam = exam_of(viewer, flat)
     assert exam.grid.shape == (1, 30, 40)
@@ -228,6 +228,8 @@ def test_foreign_layers_are_offered_and_become_exams(viewer: ViewerModel) -> Non
     assert list(exam.phases) == ["pre", "post1", "post2"]
     assert exam.grid.spacing_mm == (2.0, 0.5, 0.5)
     assert not exam.grid.has_orientation
+    with pytest.raises(InputError, match=r"grey image in layer 'photo'; found red, green and blue"):
+        exam_of(viewer, photo)
 
 
 def test_roles_join_foreign_layers_to_one_exam(viewer: ViewerModel) -> None:

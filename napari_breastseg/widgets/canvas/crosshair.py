@@ -9,7 +9,7 @@ import numpy as np
 from ..parts import colors as _colors
 from ..parts.jobs import show_info
 from ..state.session import Session
-from ..state.sources import first_layer, note_of
+from ..state.sources import first_layer, note_of, shape_of
 from .layers import find_layer, placement
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Crosshair:
 
     def _lines(self, under: Any) -> list[Any]:
         """Three lines along the axes of a layer, through the viewer's point."""
-        size = under.data.shape[-3:]
+        size = shape_of(under)[-3:]
         place = np.asarray(under.world_to_data(self._viewer.dims.point))[-3:]
         place = np.clip(np.round(place), 0, np.subtract(size, 1))
         lines = []

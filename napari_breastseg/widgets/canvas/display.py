@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..parts.jobs import show_info
+from ..parts.jobs import errors_shown, show_info
 from ..state.session import Session
 from ..state.sources import Source, key_of, layer_of, note_of
 from .crosshair import Crosshair
@@ -65,7 +65,9 @@ class Display:
             return []
         keys = dict.fromkeys((self._session.roles or source.layers).values())
         phases = [layer_of(self._viewer, key) for key in keys]
-        subtraction = subtraction_layer(self._viewer, source, self._session.roles)
+        subtraction = None
+        with errors_shown():
+            subtraction = subtraction_layer(self._viewer, source, self._session.roles)
         return [layer for layer in (*phases, subtraction) if layer is not None]
 
     def next_picture(self) -> None:

@@ -13,7 +13,7 @@ from ...core.volume import Grid
 from ..parts import colors as _colors
 from ..parts.jobs import show_info
 from ..state.session import Session
-from ..state.sources import first_layer, grid_noted, key_of, layer_of, note_of
+from ..state.sources import first_layer, grid_noted, key_of, layer_of, note_of, shape_of
 from .display import Display
 from .layers import placement, tumor_layer
 from .side_views import SideViews
@@ -142,11 +142,12 @@ class Layouts:
         """The phase's name in the upper left corner of its image, in every slice."""
         order = [axis - (self._viewer.dims.ndim - under.ndim) for axis in self._viewer.dims.order]
         vertical, horizontal = (str(part) for part in self._viewer.scene.camera.orientation[1:])
-        places = np.zeros((under.data.shape[order[-3]] if under.ndim > 2 else 1, under.ndim))
+        shape = shape_of(under)
+        places = np.zeros((shape[order[-3]] if under.ndim > 2 else 1, under.ndim))
         if under.ndim > 2:
             places[:, order[-3]] = np.arange(len(places))
         for axis, is_upside_down in ((-2, vertical == "up"), (-1, horizontal == "left")):
-            size = under.data.shape[order[axis]]
+            size = shape[order[axis]]
             places[:, order[axis]] = size - 1 if is_upside_down else 0
         layer = self._viewer.add_points(
             places,

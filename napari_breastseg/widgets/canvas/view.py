@@ -13,7 +13,7 @@ from ...core.errors import InputError
 from ...core.region import Region
 from ...core.volume import Exam
 from ..parts import colors as _colors
-from ..state.sources import Source, first_layer
+from ..state.sources import Source, first_layer, shape_of
 from .layers import find_layer, placement
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def current_slice(viewer: Viewer, source: Source | None) -> tuple[int, int] | No
     if axis < 0:
         return None
     point = layer.world_to_data(viewer.dims.point)[-3:]
-    size = layer.data.shape[-3:][axis]
+    size = shape_of(layer)[-3:][axis]
     return axis, int(np.clip(round(float(point[axis])), 0, size - 1))
 
 

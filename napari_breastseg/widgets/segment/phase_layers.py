@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QWidget
 
 from ..state.drafting import needed_phases, phase_layers
 from ..state.session import Session
-from ..state.sources import key_of, layer_of
+from ..state.sources import key_of, layer_of, shape_of
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -79,12 +79,12 @@ class PhaseLayers(QWidget):
         return {phase: key for phase, key in self.chosen.items() if key is not None}
 
     def _layers_like(self, key: str) -> list[Any]:
-        """Grey image layers of the same shape."""
-        shape = layer_of(self._viewer, key).data.shape
+        """Image layers of the same shape."""
+        shape = shape_of(layer_of(self._viewer, key))
         return [
             layer
             for layer in self._viewer.layers
-            if layer.__class__.__name__ == "Image" and layer.data.shape == shape and not layer.rgb
+            if layer.__class__.__name__ == "Image" and shape_of(layer) == shape
         ]
 
     def _on_chosen(self, event: object = None) -> None:

@@ -15,9 +15,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from ...core.volume import Exam, Grid, Volume, phase_order
+from ...core.volume import Exam, Grid, Volume, phase_order, require_numbers
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -35,6 +36,7 @@ __all__ = [
     "layer_of",
     "note_of",
     "plain_grid",
+    "shape_of",
     "sources",
 ]
 
@@ -107,7 +109,7 @@ def fingerprint(exam: Exam) -> str:
 
 
 def sources(viewer: Viewer) -> list[Source]:
-    """Exams and foreign image layers of a viewer, in the order of its layer list."""
+    """Exams and image layers of other readers, in the order of the layer list."""
     from napari.layers import Image
 
     exams: dict[str, dict[str, str]] = {}
@@ -121,7 +123,7 @@ def sources(viewer: Viewer) -> list[Source]:
             if note.get("fingerprint", "") != newest[note["case_id"]]:
                 continue
             exams.setdefault(note["case_id"], {}).setdefault(note["role"], key_of(layer))
-        elif not note and not layer.rgb and not layer.multiscale:
+        elif not note:
             others.append(layer)
     ours = []
     for case_id, layers in exams.items():
@@ -197,7 +199,8 @@ def exam_of(viewer: Viewer, source: Source, roles: Mapping[str, str] | None = No
     Raises
     ------
     InputError
-        If a layer is gone, has axes this package does not know, or they do not share a grid.
+        If a layer is gone, has colors or axes this package does not know or values that are no
+        numbers, or they do not share a grid.
     """
     chosen = dict(roles or source.layers)
     phases: dict[str, Volume] = {}
@@ -216,14 +219,13 @@ def exam_of(viewer: Viewer, source: Source, roles: Mapping[str, str] | None = No
     return Exam(source.case_id, phases, times_s)
 
 
+def shape_of(layer: Any) -> tuple[int, ...]:
+    """Voxels of an image or mask along its axes: without colors, at full resolution."""
+    return tuple(int(n) for n in layer.data.shape[: layer.ndim])
+
+
 def _volumes(layer: Image, role: str) -> dict[str, Volume]:
-    data = np.asarray(layer.data)
-    if layer.rgb or layer.multiscale or data.ndim not in (2, 3, 4):
-        raise InputError(
-            f"Expected a grey image of 2 to 4 axes in layer '{layer.name}'",
-            "it is a color image" if layer.rgb else f"it has {data.ndim} axes",
-            "Convert it to grey, or open the file through the Open tab",
-        )
+    data = _grey(layer)
     grid = grid_noted(layer)
     volumes = data[None] if data.ndim == 3 else data[None, None] if data.ndim == 2 else data
     if grid is None or grid.shape != volumes.shape[1:]:
@@ -232,6 +234,39 @@ def _volumes(layer: Image, role: str) -> dict[str, Volume]:
         return {role: Volume(volumes[0], grid)}
     names = ["pre", *(f"post{number}" for number in range(1, len(volumes)))]
     return {name: Volume(one, grid) for name, one in zip(names, volumes, strict=True)}
+
+
+def _grey(layer: Image) -> NDArray[Any]:
+    """A layer's grey values at full resolution.
+
+    As of files: colors that are equal are grey, values that are no numbers are refused.
+    """
+    data = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    if layer.rgb:
+        red = data[..., 0]
+        if not all(np.array_equal(red, data[..., color]) for color in (1, 2)):
+            raise InputError(
+                f"Expected a grey image in layer '{layer.name}'",
+                "found red, green and blue that differ",
+                "Convert it to grey; or, if its colors are phases, open its file in the Open tab "
+                "and name them under More, such as pre,post1,post2",
+            )
+        data = red
+    if data.ndim not in (2, 3, 4):
+        raise InputError(
+            f"Expected an image of 2 to 4 axes in layer '{layer.name}'",
+            f"found {data.ndim}",
+            "Open one exam at a time, with its phases along the first axis",
+        )
+    if data.dtype.kind not in "biuf":
+        raise InputError(
+            f"Expected real grey values in layer '{layer.name}'",
+            f"found {data.dtype}",
+            "Export the magnitude image",
+        )
+    if not note_of(layer):  # ours were looked through when they were read
+        require_numbers(data, f"layer '{layer.name}'")
+    return data
 
 
 def plain_grid(shape: Sequence[int], scale: Any, units: Any) -> Grid:
