@@ -89,17 +89,15 @@ class ExamLearning(QWidget):
         self.make_learner: Callable[[Path, Exam, Prediction | None], Learner] = _make_learner
         """Gives what drafts an exam again; called in the worker's thread."""
 
-        self._learner: tuple[tuple[Any, ...], Learner] | None = None
+        self._learners = _Learners()
         self._order = 0
         self._stage: str | None = None
         self._is_wanted_again = False
         self._told: Told | None = None
         self._problem = ""
-        self._waiting: tuple[Redraft, int, int] | None = None
-        self._soon = QTimer(self)
-        self._soon.setSingleShot(True)
-        self._soon.setInterval(_SOON_MS)
-        self._soon.timeout.connect(self._put_waiting)
+        self._held_back: list[tuple[Redraft, int, int]] = []
+        self._soon = QTimer(self, singleShot=True, interval=_SOON_MS)
+        self._soon.timeout.connect(lambda: self._put(*self._held_back.pop()))
         self.switch = QCheckBox("Learn from this exam")
         self.switch.setToolTip(
             "When you leave a slice that you corrected, or keep or drop a finding, the rest of\n"
@@ -240,6 +238,7 @@ class ExamLearning(QWidget):
         labels = np.array(self.watch.labels, np.uint8)
         touched, finished = work.touched.copy(), work.finished.copy()
         order, learns_from, self._stage = self._order, work.learns_from, stage
+        learners = self._learners
 
         def job() -> Job[Redraft | str | None]:
             from ...training.corrections import Corrections
@@ -247,7 +246,7 @@ class ExamLearning(QWidget):
             if stage == "load":  # torch, which takes seconds
                 return None
             try:
-                learner = self._learner_of(folder, exam, draft)
+                learner = learners.learner_of(folder, exam, draft, self.make_learner)
                 if stage == "prepare":
                     yield from learner.prepare()
                     return None
@@ -266,22 +265,12 @@ class ExamLearning(QWidget):
         self.runner.start(_TITLE, lambda: beside_the_window(job), on_result=take)
         self.refresh()
 
-    def _learner_of(self, folder: Path, exam: Exam, draft: Draft | None) -> Learner:
-        """In the worker's thread: the learner is made anew for other images, draft or model."""
-        # An exam is made of the layers anew each time; where its voxels lie in memory stays.
-        images = (np.asarray(image.data) for image in exam.phases.values())
-        key = (folder, draft, *(image.__array_interface__["data"] for image in images))
-        if self._learner is None or self._learner[0] != key:
-            prediction = None if draft is None else prediction_of(draft)
-            self._learner = (key, self.make_learner(folder, exam, prediction))
-        return self._learner[1]
-
     def _put(self, redraft: Redraft, order: int, learned_from: int) -> None:
         """Put it into the mask, unless the reader has corrected more meanwhile."""
         if order != self._order or self.why_not():
             return
         if self.watch.is_stroke_under_way or self._is_tool_running():
-            self._waiting = redraft, order, learned_from
+            self._held_back = [(redraft, order, learned_from)]
             self._soon.start()
             return
         self._told = self.watch.put(redraft.label_map.data, learned_from)
@@ -290,13 +279,8 @@ class ExamLearning(QWidget):
         self.refresh()
         self.redrafted.emit()
 
-    def _put_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            self._put(*waiting)
-
     def _forget_learner(self) -> None:
-        self._problem, self._learner = "", None
+        self._problem, self._learners = "", _Learners()
         self.cancel()
         self.refresh()
 
@@ -320,6 +304,28 @@ class ExamLearning(QWidget):
             self._is_wanted_again = False
             self._start("features")
         self.refresh()
+
+
+class _Learners:
+    """The last learner, made anew for other images, draft or model."""
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[Any, ...], Learner] | None = None
+
+    def learner_of(
+        self,
+        folder: Path,
+        exam: Exam,
+        draft: Draft | None,
+        make: Callable[[Path, Exam, Prediction | None], Learner],
+    ) -> Learner:
+        """In the worker's thread: the learner of an exam."""
+        # An exam is made of the layers anew each time; where its voxels lie in memory stays.
+        images = (np.asarray(image.data) for image in exam.phases.values())
+        key = (folder, draft, *(image.__array_interface__["data"] for image in images))
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, make(folder, exam, None if draft is None else prediction_of(draft))
+        return self._kept[1]
 
 
 def _make_learner(folder: Path, exam: Exam, draft: Prediction | None) -> Learner:
