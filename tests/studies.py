@@ -302,26 +302,27 @@ def _time(seconds: float) -> str:
 
 
 def outcome(folder: Path) -> str:
-    """How the files of a study are read: "right", "asks", or "WRONG" and what.
+    """How the files of a study are read: "right", "asks", or "WRONG" and what."""
+    return outcome_and_reason(folder)[0]
 
-    A question, and a refusal that says why, are "asks".
-    """
-    said = []
+
+def outcome_and_reason(folder: Path) -> tuple[str, str]:
+    """The outcome, and the first question or refusal; a refusal that says why counts as one."""
+    reasons = []
     try:
         cases = formats.find_cases(folder)
-    except InputError:
-        return "asks"
+    except InputError as error:
+        return "asks", str(error)
     for case in cases:
         try:
             exam = formats.read_exam(case)
-        except InputError:
-            said.append("asks")
+        except InputError as error:
+            reasons.append(str(error))
             continue
         for role, volume in exam.phases.items():
             true = int(volume.data[0, 0, 0]) - CORNER
             named = "pre" if true == 0 else f"post{true}"
             if role != named:
                 shown = named if true >= 0 else "no phase"
-                return f"WRONG: {shown} read as {role}"
-        said.append("right")
-    return "asks" if "asks" in said else "right"
+                return f"WRONG: {shown} read as {role}", ""
+    return ("asks", reasons[0]) if reasons else ("right", "")

@@ -84,6 +84,15 @@ HARMLESS = (
 )
 
 
+@pytest.mark.parametrize("clock", [CLOCKS[0], *CLOCKS[4:]])
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_lone_phase_after_two_lost_ones_is_asked(tmp_path: Path, agent: str, clock: str) -> None:
+    studies.write(
+        tmp_path, Study(2, agent, clock, troubles=("pre lost a slice", "post1 lost a slice"))
+    )
+    assert studies.outcome(tmp_path) == "asks"
+
+
 @pytest.mark.parametrize("clock", CLOCKS[:5])
 def test_derived_series_called_differences_ask_nothing(tmp_path: Path, clock: str) -> None:
     studies.write(

@@ -243,6 +243,7 @@ def _might_be(
     """Stacks left out that would change the roles if they were phases, and what they might be."""
     first = stacks[reading.members[0]]
     found: dict[int, str] = {}
+    early: list[int] = []
     for i in candidates:
         if i in reading.members or not stacks[i].frames or not is_near(stacks[i], first):
             continue
@@ -250,6 +251,11 @@ def _might_be(
             continue
         if what := _would_be(stacks, reading, i):
             found[i] = what
+        elif list(_places_of(stacks, reading, i)) == [0]:
+            early.append(i)
+    if len(reading.members) == 1 and len(early) > 1 and not any(reading.agents):
+        # One may be the phase before contrast, not both.
+        found |= dict.fromkeys(early, "a phase before it")
     return found
 
 
@@ -271,7 +277,7 @@ def _would_be_at(stacks: Sequence[Stack], reading: Reading, i: int, place: int) 
         # A lone series called post1 would be the one before contrast.
         return "a phase after contrast" if count == 1 and is_after else ""
     if count == 1:
-        return ""
+        return "the first phase after contrast" if has_agent else ""
     if any(reading.agents) and not all(reading.agents):
         return "a phase after contrast" if has_agent and place else ""
     if place:
