@@ -221,7 +221,7 @@ def main() -> int:
         "these at once, any clock, number of phases and descriptions: "
         + ", ".join(f"{counts[word]:,} {word}" for word in ("right", "asks", "WRONG"))
         + f". Of the {len(plain):,} with nothing wrong and a time in their headers, "
-        f"{sum(done[study][0] == 'right' for study in plain):,} were read unasked. Asked because of",
+        f"{sum(done[study][0] == 'right' for study in plain):,} were read unasked. What is asked:",
         *table(("the reason that is told", "studies"), reasons.most_common()),
     ]
     root = Path(os.environ.get("BREASTSEG_TEST_DATA", ROOT.parent / "shared" / "data"))

@@ -101,6 +101,21 @@ def test_an_unreadable_mr_series_is_the_reason_not_the_screenshot_beside_it(tmp_
         formats.open_exam(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("modality", "words"),
+    [
+        ("RTSTRUCT", "4 sets of radiotherapy outlines"),
+        ("RTPLAN", "4 radiotherapy plans"),
+        ("REG", "4 registrations"),
+        ("RWV", "4 lists of units of values"),
+    ],
+)
+def test_what_has_no_pixels_is_named(tmp_path: Path, modality: str, words: str) -> None:
+    write_series(tmp_path, 9, 500, **(BESIDE["raw data"] | {"Modality": modality}))
+    with pytest.raises(InputError, match=f"found {words}, and no MR image"):
+        formats.open_exam(tmp_path)
+
+
 def test_reports_beside_nifti_stop_nothing(tmp_path: Path) -> None:
     volume = formats.open_exam(write_exam(tmp_path / "dicom")).phases["pre"]
     formats.write_volume(tmp_path / "mixed" / "a.nii.gz", volume)

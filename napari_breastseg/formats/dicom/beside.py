@@ -23,11 +23,14 @@ _IMAGES = {
     "CR": "X-ray image",
     "DX": "X-ray image",
     "RF": "X-ray image",
+    "RG": "X-ray image",
     "XA": "X-ray image",
     "PT": "PET image",
     "NM": "nuclear medicine image",
     "SC": SECONDARY_CAPTURE,
     "OT": SECONDARY_CAPTURE,
+    "RTDOSE": "radiotherapy dose",
+    "RTIMAGE": "radiotherapy image",
 }
 _DOCUMENTS = {
     "SR": "report",
@@ -35,6 +38,10 @@ _DOCUMENTS = {
     "SEG": "segmentation",
     "KO": "list of key images",
     "PR": "display setting",
+    "RTPLAN": "radiotherapy plan",
+    "RTSTRUCT": "set of radiotherapy outlines",
+    "REG": "registration",
+    "RWV": "list of units of values",
 }
 _CLASSES = (
     (r"88\.59", "list of key images"),
@@ -44,7 +51,11 @@ _CLASSES = (
 """Classes of files without an image, below the root of all storage classes."""
 _ROOT = r"1\.2\.840\.10008\.5\.1\.4\.1\.1\."
 _CAPTURES = re.compile(_ROOT + r"7(\.\d+)?")
-_PLURALS = {"list of key images": "lists of key images"}
+_PLURALS = {
+    "list of key images": "lists of key images",
+    "set of radiotherapy outlines": "sets of radiotherapy outlines",
+    "list of units of values": "lists of units of values",
+}
 
 
 def beside_kind(sop_class: str, modality: str, *, has_image: bool, has_place: bool) -> str:
