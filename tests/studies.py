@@ -51,6 +51,7 @@ TROUBLES = {
     "no group 2": "files without meta information",
     "another patient": "a second patient under the same study UID",
     "another visit": "a second date under the same study UID",
+    "another day": "a second visit under the same study UID and date, acquired on another day",
     "an earlier T1": "without fat suppression, another TR, before the dynamic",
     "a later T1": "the same, after the dynamic",
     "a second pre": "the same protocol once more, before contrast",
@@ -125,8 +126,12 @@ def write(folder: Path, study: Study) -> None:
         if place == 0 and has("pre was not exported"):
             continue
         write_phase(folder, study, place)
-    if has("another patient") or has("another visit"):
-        other = {"PatientID": "P2"} if has("another patient") else {"StudyDate": "20240309"}
+    others = {
+        "another patient": {"PatientID": "P2"},
+        "another visit": {"StudyDate": "20240309"},
+        "another day": {"AcquisitionDate": "20240309"},
+    }
+    if other := next((own for trouble, own in others.items() if has(trouble)), None):
         for place in range(study.posts + 1):
             write_phase(folder / "other", study, place, offset=100, own=other)
     number = study.first_number
@@ -179,7 +184,8 @@ def write_phase(
     """Write the phase at a place in time, with what is wrong with it."""
     has = study.troubles.__contains__
     number = study.first_number + (place if study.series == SERIES[0] else 0)
-    elements: dict[str, Any] = {"PatientID": "P1", "StudyDate": "20240307"}
+    elements: dict[str, Any] = {"PatientID": "P1"}
+    elements |= {"StudyDate": "20240307", "AcquisitionDate": "20240307"}
     elements |= _clock(study, place * study.step_s - (200 if place == 0 else 0), place)
     elements["SeriesDescription"] = {
         "the same": "t1 fl3d dyn",

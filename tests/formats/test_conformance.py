@@ -78,7 +78,15 @@ def test_studies_with_nothing_wrong_are_read(
 HARMLESS = (
     *("pre lies a hundredth off", "last post lost a slice", "all are marked derived"),
     *("positions jitter", "slices are there twice", "a UID per slice", "one UID for all"),
-    *("no group 2", "another patient", "another visit", "a later T1", "a T2", "a diffusion"),
+    *(
+        "no group 2",
+        "another patient",
+        "another visit",
+        "another day",
+        "a later T1",
+        "a T2",
+        "a diffusion",
+    ),
     *("a localizer", "subtractions", "unmarked subtractions", "a late high-resolution T1"),
     "an earlier T1",
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_files import STUDY, found, levels, voxels, write_enhanced, write_series
+from dicom_files import levels, voxels, write_enhanced, write_series
 from pydicom import dcmread
 
 from napari_breastseg import formats
@@ -363,90 +363,6 @@ def test_positions_that_jitter_are_one_grid(tmp_path: Path, off_mm: float) -> No
         position=lambda t: lambda z: (-10.0, -20.0, 30.0 + 2 * z + off_mm * ((t + z) % 2)),
     )
     assert levels(formats.open_exam(tmp_path)) == {"pre": 1, "post1": 2, "post2": 3}
-
-
-# Whose files, and which are one series
-
-
-def write_two(folder: Path, *, own: Any) -> Path:
-    for n in range(2):
-        for t in range(2):
-            elements = {
-                "AcquisitionTime": f"1{5 * n}{2 * t:02d}00",
-                "SeriesInstanceUID": f"{STUDY}.{n}.{t}",
-            }
-            level = 1000 * (t + 1) + 4000 * n
-            write_series(folder / f"v{n}" / str(t), 4 + t, level, **(elements | own(n, t)))
-    return folder
-
-
-@pytest.mark.parametrize(
-    "own",
-    [
-        lambda n, t: {"PatientID": f"P{n}"},
-        lambda n, t: {"PatientID": f"P{n}", "StudyInstanceUID": None},
-        lambda n, t: {"PatientID": f"P{n}", "SeriesInstanceUID": f"{STUDY}.{t}"},
-        lambda n, t: {"PatientID": "P1", "StudyDate": f"2024010{n + 1}"},
-        lambda n, t: {"PatientName": f"Doe^{n}"},
-    ],
-    ids=["patients", "no study UID", "series UIDs of a template", "visits", "names"],
-)
-def test_two_patients_or_visits_under_one_study_uid_are_two_exams(tmp_path: Path, own: Any) -> None:
-    write_two(tmp_path, own=own)
-    cases = formats.find_cases(tmp_path)
-    read = sorted(tuple(levels(formats.read_exam(case)).items()) for case in cases)
-    assert read == [(("pre", 1), ("post1", 2)), (("pre", 5), ("post1", 6))]
-    assert all("name different patients or dates" in case.dicom.warnings[0] for case in cases)
-
-
-def test_files_that_name_nobody_go_with_the_exam_they_lie_beside(tmp_path: Path) -> None:
-    write_two(tmp_path, own=lambda n, t: {"PatientID": f"P{n}"})
-    write_series(tmp_path / "v1", 9, 7000, AcquisitionTime="150600", PatientID=None)
-    cases = formats.find_cases(tmp_path)
-    read = sorted(len(formats.read_exam(case).phases) for case in cases)
-    assert read == [2, 3]
-
-
-def test_a_series_uid_per_slice_is_one_series(tmp_path: Path) -> None:
-    for t in range(2):
-        time = f"10{2 * t:02d}00"
-        uid = lambda z, t=t: f"{STUDY}.{t}.{z}"  # noqa: E731
-        write_series(tmp_path, 4 + t, 1000 * (t + 1), AcquisitionTime=time, SeriesInstanceUID=uid)
-    exam = formats.open_exam(tmp_path)
-    assert levels(exam) == {"pre": 1, "post1": 2}
-    assert np.array_equal(exam.phases["pre"].data, voxels(4, 1000))
-    assert "a series UID of its own; read as one series" in found(tmp_path).warnings[0]
-
-
-def test_one_uid_for_all_slices_loses_none(tmp_path: Path) -> None:
-    write_series(tmp_path, 4, 1000, SOPInstanceUID=f"{STUDY}.8")
-    assert formats.open_exam(tmp_path).grid.shape == (4, 6, 5)
-
-
-def test_one_series_uid_for_all_series_keeps_them_apart(tmp_path: Path) -> None:
-    own = {number: {"SeriesInstanceUID": f"{STUDY}.8"} for number in (4, 5, 6, 7)}
-    exam = formats.open_exam(write_dynamic(tmp_path, own=own))
-    assert levels(exam) == {"pre": 1, "post1": 2, "post2": 3, "post3": 4}
-
-
-def test_slices_there_twice_under_other_names_count_once(tmp_path: Path) -> None:
-    for number, path in enumerate(write_series(tmp_path, 2, 1000)[:3]):
-        data = dcmread(path)
-        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"{STUDY}.8.{number}"
-        data.save_as(path.with_name(path.name + "_again"))
-    assert formats.open_exam(tmp_path).grid.shape == (4, 6, 5)
-    assert "3 slices were there twice, with the same pixels" in found(tmp_path).warnings[0]
-
-
-def test_slices_doubled_with_other_pixels_can_be_chosen(tmp_path: Path) -> None:
-    write_series(tmp_path, 2, 1000)
-    write_series(tmp_path / "b", 2, 2000, count=1, InstanceNumber=9)
-    message = r"found 1 of 5 slices at the position of another one.*--phases post1=2.1"
-    with pytest.raises(InputError, match=message):
-        formats.open_exam(tmp_path)
-    assert np.array_equal(
-        formats.open_exam(tmp_path, phases=["post1=2.1"]).phases["post1"].data, voxels(4, 1000)
-    )
 
 
 # Values

@@ -11,9 +11,10 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
-__all__ = ["clock_of", "number_of", "numbers_of", "quiet", "text_of", "words_of"]
+__all__ = ["clock_of", "day_of", "number_of", "numbers_of", "quiet", "text_of", "words_of"]
 
 
 @contextmanager
@@ -92,3 +93,14 @@ def clock_of(data: Any, keyword: str) -> float | None:
     if hours > 23 or minutes > 59 or seconds > 60:
         return None
     return hours * 3600 + minutes * 60 + seconds
+
+
+def day_of(data: Any, keyword: str) -> int | None:
+    """Day of a date, or of a date and time, counted from year 1; None if it is none."""
+    match = re.match(r"(\d{4})[.-]?(\d{2})[.-]?(\d{2})", text_of(data, keyword))
+    if match is None:
+        return None
+    try:
+        return date(*map(int, match.groups())).toordinal()
+    except ValueError:
+        return None

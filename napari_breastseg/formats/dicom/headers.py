@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .beside import beside_kind
-from .elements import clock_of, number_of, numbers_of, quiet, text_of, words_of
+from .elements import clock_of, day_of, number_of, numbers_of, quiet, text_of, words_of
 from .identity import IDENTITY_KEYWORDS, Identity, identity_of
 
 __all__ = [
@@ -69,6 +69,9 @@ _WANTED = [
         "TemporalPositionTimeOffset",
         "AcquisitionTime",
         "AcquisitionDateTime",
+        "AcquisitionDate",
+        "SeriesDate",
+        "ContentDate",
         "ContentTime",
         "Rows",
         "Columns",
@@ -178,6 +181,9 @@ class Header:
     date: str = field(default="", repr=False)
     """Date of the study; "" if the file has none."""
 
+    days: tuple[int | None, int | None, int | None] = (None, None, None)
+    """Day of the acquisition, the series and the content, counted from year 1."""
+
 
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM, with or without the preamble."""
@@ -253,6 +259,11 @@ def _header(path: Path, data: Any) -> Header | None:
         is_deidentified=text_of(data, "PatientIdentityRemoved").upper() == "YES",
         patient=(text_of(data, "PatientID") or text_of(data, "PatientName")).casefold(),
         date=text_of(data, "StudyDate"),
+        days=(
+            day_of(data, "AcquisitionDate") or day_of(data, "AcquisitionDateTime"),
+            day_of(data, "SeriesDate"),
+            day_of(data, "ContentDate"),
+        ),
     )
 
 

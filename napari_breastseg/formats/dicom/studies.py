@@ -5,6 +5,7 @@ No name of a file or folder is said here: it may name a patient.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,11 +13,15 @@ from pathlib import Path
 
 from ...core.errors import InputError
 from .beside import OPENS_ALONE, beside_words
-from .headers import Header
+from .headers import DAY_S, Header
 
 __all__ = ["DicomError", "File", "by_visit", "folders_of", "told_with", "with_images"]
 
 File = tuple[Header, Path]
+_Owner = tuple[str, str, str]
+"""Patient, date of the study and visit by day; "" where a file does not say."""
+_PAUSE_S = 3 * 3600.0
+"""Images of two days are of one visit only if they follow each other within this."""
 
 
 class DicomError(InputError):
@@ -27,7 +32,7 @@ def by_visit(files: Sequence[File]) -> dict[str, list[File]]:
     """Files of each exam, by a key that holds its study UID.
 
     Anonymizers may give one study UID, or none, to several patients or visits; the patient and
-    the date of the study must agree within an exam.
+    the date of the study must agree within an exam, and the days of acquisition.
     """
     studies: dict[str, list[File]] = defaultdict(list)
     for header, path in files:
@@ -41,21 +46,22 @@ def by_visit(files: Sequence[File]) -> dict[str, list[File]]:
 
 
 def _visits(members: list[File]) -> list[list[File]]:
-    """Files of one study UID, apart where their images name other patients or dates."""
-    owners = {
-        (_plain(header.patient), header.date)
-        for header, _ in members
-        if header.frames and not header.beside
-    }
-    if all(len({owner[part] for owner in owners} - {""}) < 2 for part in (0, 1)):
+    """Files of one study UID, apart where their images name other patients, dates or days."""
+    visit = _visits_by_day([header for header, _ in members])
+
+    def owner_of(header: Header) -> _Owner:
+        return _plain(header.patient), header.date, visit.get(id(header), "")
+
+    owners = {owner_of(header) for header, _ in members if header.frames and not header.beside}
+    if all(len({owner[part] for owner in owners} - {""}) < 2 for part in range(3)):
         return [members]
     whole = sorted(
         owner for owner in owners if not any(_fits(owner, o) and o != owner for o in owners)
     )
-    parts: dict[tuple[str, str], list[File]] = {owner: [] for owner in whole}
+    parts: dict[_Owner, list[File]] = {owner: [] for owner in whole}
     open_: list[File] = []
     for file in members:
-        own = (_plain(file[0].patient), file[0].date)
+        own = owner_of(file[0])
         fitting = [owner for owner in parts if _fits(own, owner)]
         if len(fitting) == 1:
             parts[fitting[0]].append(file)
@@ -74,12 +80,50 @@ def _visits(members: list[File]) -> list[list[File]]:
     return [part for part in parts.values() if part]
 
 
+def _visits_by_day(headers: Sequence[Header]) -> dict[int, str]:
+    """Number of the visit of each original image, by id; empty if all were acquired in one.
+
+    The day of the acquisition counts, else that of the series, else of the content: the first that
+    all of them name. Days of one visit may differ if it passed midnight; images computed later
+    have days of their own.
+    """
+    images = [
+        header
+        for header in headers
+        if header.frames and not header.beside and not header.frames[0].traits.is_derived
+    ]
+    for which in range(3):
+        days = [header.days[which] for header in images]
+        known = [day for day in days if day is not None]
+        if len(known) < len(images) or not known:
+            continue
+        if len(set(known)) == 1:
+            return {}
+        at_s = [
+            day * DAY_S + _second_of_day(header) for header, day in zip(images, known, strict=True)
+        ]
+        ordered = sorted(range(len(images)), key=at_s.__getitem__)
+        visit, numbers = 1, {id(images[ordered[0]]): "1"}
+        for before, after in itertools.pairwise(ordered):
+            visit += at_s[after] - at_s[before] > _PAUSE_S and known[after] != known[before]
+            numbers[id(images[after])] = str(visit)
+        return numbers if visit > 1 else {}
+    return {}
+
+
+def _second_of_day(header: Header) -> float:
+    """When an image was acquired, else made; midday if it has no time."""
+    frame = header.frames[0]
+    known = (time for time in (frame.acquired_s, frame.content_s) if time is not None)
+    return next(known, DAY_S / 2)
+
+
 def _plain(patient: str) -> str:
     return patient.lstrip("0") or patient
 
 
-def _fits(owner: tuple[str, str], whole: tuple[str, str]) -> bool:
-    """Whether a patient and a date are those of another file, as far as they are given."""
+def _fits(owner: _Owner, whole: _Owner) -> bool:
+    """Whether a patient, a date and a visit are those of another file, as far as they are given."""
     return all(not one or one == other for one, other in zip(owner, whole, strict=True))
 
 
