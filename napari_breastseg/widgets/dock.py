@@ -26,6 +26,7 @@ from .canvas.exam_picker import ExamPicker
 from .canvas.layers import show_exam, show_labels
 from .canvas.layouts import Layouts
 from .canvas.orientation import show_radiologically
+from .canvas.places import Places
 from .canvas.slice_marks import SliceMarks
 from .canvas.view import go_to_tumor
 from .correct.panel import CorrectPanel
@@ -89,6 +90,7 @@ class BreastMRI(Actions, QWidget):
             close_case=self.correct_panel.autosave.close_case,
         )
         self.exam_picker.layers_changed.connect(self.reset_choices)
+        self.places = Places(napari_viewer, self)
         self.open_panel.opened.connect(self._on_opened)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
@@ -153,6 +155,8 @@ class BreastMRI(Actions, QWidget):
         self.layouts.take_down()
         self.display.take_down()
         self.marks.take_down()
+        self.places.take_down()
+        self.correct_panel.accept_box.copies.take_down()
         self.correct_panel.lesions.put_down()
         self.correct_panel.learning.stop()
         self.correct_panel.accepting.return_effort()  # of a mask not accepted any more

@@ -258,3 +258,99 @@ def test_color_and_multiscale_layers_are_segmented_or_told_what_they_are(
         messages(screen)
     )
     assert "Open an exam first" not in screen.dock.segment_panel.run_button.toolTip()
+
+
+def test_a_mask_dragged_away_goes_back_and_is_accepted_where_it_was_painted(
+    screen: SimpleNamespace, stroke: Callable[..., None]
+) -> None:
+    viewer = screen.viewer
+    screen.open_exam("A")
+    mask, image = screen.correct(), viewer.layers["A post1"]
+    viewer.dims.set_current_step(0, 4)
+    press(screen, Qt.Key.Key_7)
+    assert mask.mode == "transform"
+    stroke(mask, (4, 20, 20), (4, 25, 25))
+    assert np.array_equal(mask.extent.world, image.extent.world)
+    screen.qtbot.waitUntil(lambda: "'A tumor' was moved and is back" in messages(screen))
+    assert messages(screen).count("back in place") == 1  # for the whole drag
+    screen.dock.take_brush()
+    mask.brush_size = 3
+    stroke(mask, (4, 20, 20), (4, 20, 20))
+    assert mask.data[4, 20, 20] == 1
+    # Every way of moving a layer, of the image too; once before the window knew of it
+    mask.affine = np.array([[1, 0, 0, 0], [0, 1, 0, 5], [0, 0, 1, 5], [0, 0, 0, 1.0]])
+    mask.translate, mask.scale, mask.rotate = (0, 5, 5), (3, 2, 1), 20
+    image.translate = (0, 5, 5)
+    places = [(layer.extent.world == mask.extent.world).all() for layer in viewer.layers]
+    assert places == [True] * 3
+    assert np.allclose(mask.data_to_world((4, 20, 20)), (12, 20, 20))
+    screen.qtbot.waitUntil(lambda: "'A post1' and 'A tumor' were moved" in messages(screen))
+    assert "Align phases" in messages(screen)
+    found = np.argwhere(screen.accepted("A"))
+    assert np.allclose(found.mean(axis=0), (4, 20, 20), atol=0.5)
+
+
+def test_masks_of_another_readers_image_go_where_it_goes(
+    screen: SimpleNamespace, settle: Callable[[], None]
+) -> None:
+    viewer = screen.viewer
+    data = np.where(LESION, 250.0, 100.0) + np.arange(44)
+    scan = viewer.add_image(data, name="scan", scale=(3, 2, 2), units=("mm",) * 3)
+    press(screen, Qt.Key.Key_S, SHIFT)
+    settle()
+    mask = viewer.layers["scan tumor"]
+    scan.translate = (3, 5, 5)
+    assert np.array_equal(mask.extent.world, scan.extent.world)
+    mask.translate = (0, 0, 9)
+    assert np.array_equal(mask.extent.world, scan.extent.world)
+    screen.qtbot.waitUntil(lambda: "'scan tumor' was moved and is back" in messages(screen))
+
+
+def duplicate(window: SimpleNamespace, layer: Any) -> Any:
+    """napari's Duplicate, as its menu of the layer calls it."""
+    from napari._app_model import get_app_model
+
+    window.viewer.layers.selection.active = layer
+    get_app_model().commands.execute_command("napari.layer.duplicate").result()
+    window.qtbot.wait(50)
+    return window.viewer.layers[f"{layer.name} copy"]
+
+
+def test_of_two_copies_of_a_mask_the_one_that_is_saved_is_painted(
+    screen: SimpleNamespace, stroke: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = screen.viewer
+    screen.open_exam("A")
+    mask = screen.correct()
+    viewer.dims.set_current_step(0, 4)
+    copy = duplicate(screen, mask)
+    assert "'A tumor copy' is a copy to look at. The brush stays in 'A tumor'" in messages(screen)
+    assert viewer.layers.selection.active == mask
+    stroke(mask, (4, 20, 20), (4, 20, 26))
+    drawn = mask.data.copy()
+    assert drawn.any()
+    assert not copy.data.any()
+
+    # Nor does the brush draw in the copy, also after a look at it in 3D
+    viewer.layers.selection.active = copy
+    viewer.dims.ndisplay = 3
+    viewer.dims.ndisplay = 2
+    copy.mode = "paint"
+    stroke(copy, (4, 30, 30), (4, 30, 34))
+    assert not copy.data.any()
+    assert screen.dock.session.record is not None  # it is still this exam's
+    viewer.layers.selection.active = mask
+    assert np.array_equal(screen.accepted("A") == 1, drawn == 1)
+
+    # What a script painted in the copy is asked about
+    copy.data_setitem((np.array([2]), np.array([3]), np.array([4])), 1)
+    assert "'A tumor copy' was painted in, but 'A tumor' is what is saved" in messages(screen)
+    asked: list[str] = []
+    monkeypatch.setattr(_fields, "ask", lambda *parts: asked.append(parts[2]) or True)
+    assert np.argwhere(screen.accepted("A")).tolist() == [[2, 3, 4]]
+    assert len(asked) == 1
+    assert "'A tumor copy' was painted in" in asked[0]
+    mask.undo()
+    assert np.array_equal(mask.data, drawn)
+    screen.accepted("A")
+    assert len(asked) == 1

@@ -38,6 +38,8 @@ __all__ = [
     "grid_of",
     "image_tuples",
     "placement",
+    "placement_of_grid",
+    "placement_on",
     "release_earlier_layers",
     "remove_hidden",
     "show_exam",
@@ -78,9 +80,21 @@ def image_tuples(
 
 
 def placement_of_grid(grid: Grid) -> dict[str, Any]:
-    """Scale and units of a layer on a grid: mm, or pixels where the spacing is unknown."""
-    scale = grid.spacing_mm or grid.voxel_size
-    return {"scale": scale, "units": ("mm" if grid.has_spacing else "pixel",) * 3}
+    """Where layers on a grid lie: in mm, or pixels where the spacing is unknown."""
+    return {
+        "scale": grid.spacing_mm or grid.voxel_size,
+        "units": ("mm" if grid.has_spacing else "pixel",) * 3,
+        **_unmoved(3),
+    }
+
+
+def _unmoved(ndim: int) -> dict[str, Any]:
+    return {
+        "translate": (0.0,) * ndim,
+        "rotate": np.eye(ndim),
+        "shear": (0.0,) * (ndim * (ndim - 1) // 2),
+        "affine": np.eye(ndim + 1),
+    }
 
 
 def show_exam(
@@ -240,8 +254,7 @@ def show_labels(viewer: Viewer, source: Source, label_map: LabelMap) -> Labels:
     }
     where = placement_of_grid(label_map.grid)
     if source.is_foreign:
-        # A 4D layer holds phases; a mask has the axes of one phase.
-        where = _last_axes(placement(under), 3) if under.ndim == 4 else placement(under)
+        where = placement_on(under, min(under.ndim, 3))
         data = data[0] if under.ndim == 2 else data
     layer = viewer.add_labels(
         data,
@@ -309,8 +322,14 @@ def apply_edit(layer: Labels, edit: Edit) -> None:
             layer.data_setitem(edit.voxels[-layer.ndim :], edit.after)
 
 
-def _last_axes(where: dict[str, Any], ndim: int) -> dict[str, Any]:
+def placement_on(under: Any, ndim: int) -> dict[str, Any]:
+    """Where a layer of `ndim` axes lies exactly on another, which may hold phases besides."""
+    where = placement(under)
+    if ndim == under.ndim:
+        return where
+    # A 4D layer holds phases; a mask has the axes of one phase.
     return {
+        **_unmoved(ndim),
         "scale": tuple(where["scale"])[-ndim:],
         "translate": tuple(where["translate"])[-ndim:],
         "units": tuple(where["units"])[-ndim:],

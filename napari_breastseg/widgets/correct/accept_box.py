@@ -13,8 +13,10 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from ...core.errors import InputError
 from ...core.volume import LabelMap
 from ...dataset import CaseRecord, RedraftRecord
+from ..canvas.copies import Copies
 from ..canvas.layers import edit_labels, tumor_layer, volume_of
 from ..canvas.view import current_slice
+from ..parts import fields as _fields
 from ..parts.fields import button, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown, show_info
@@ -84,6 +86,7 @@ class AcceptBox(QWidget):
         self._required_reader = required_reader
         self._unfinished = unfinished
         self._redrafts = redrafts
+        self.copies = Copies(viewer, session, self)
         self.reviewed_line = note()
         self.rest = QCheckBox(REST)
         self.rest.setProperty(
@@ -145,6 +148,7 @@ class AcceptBox(QWidget):
             assert layer is not None
             reader = self._required_reader()
             session.effort.touch()
+            self._settle_copy(layer.name)
             labels = volume_of(layer).copy()
             label_map = LabelMap(labels, record.grid.grid)
             reviewed = None if self.rest.isChecked() else session.reviewed
@@ -168,6 +172,19 @@ class AcceptBox(QWidget):
                 ),
                 on_result=lambda accepted: self._on_accepted(accepted, labels),
             )
+
+    def _settle_copy(self, name: str) -> None:
+        """Ask what counts where a copy of the mask was changed."""
+        if (copy := self.copies.painted()) is not None:
+            is_taken = _fields.ask(
+                self,
+                "A copy of the mask was changed",
+                f"'{copy.name}' was painted in, but '{name}' is what is accepted.\n"
+                "Take what the copy shows into the mask first? (Ctrl+Z goes back.)",
+                "Take the copy",
+                "Accept the mask as it is",
+            )
+            self.copies.settle(copy, is_taken=is_taken)
 
     def why_no_accept(self) -> str:
         """Why the mask cannot be accepted; empty when it can."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from ...core.volume import Exam, Grid, Volume, phase_order, require_numbers
+from ...core.volume import SAME_VOXELS, Exam, Grid, Volume, phase_order, require_numbers
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Source",
+    "case_id_of",
     "earlier_layers",
     "exam_of",
     "fingerprint",
@@ -142,14 +143,20 @@ def _foreign(layers: Sequence[Image], taken: set[str]) -> list[Source]:
     """
     found = []
     for layer in layers:
-        key, kept = key_of(layer), layer.metadata.get(_CASE_ID, {})
-        # A copy of a layer brings what was kept with it, but is another layer.
-        is_kept = kept.get("layer") == key and kept["case_id"] not in taken
-        case_id = kept["case_id"] if is_kept else _free_id(_id_of(layer.name), taken)
+        key, case_id = key_of(layer), case_id_of(layer)
+        if case_id is None or case_id in taken:
+            case_id = _free_id(_id_of(layer.name), taken)
         layer.metadata[_CASE_ID] = {"case_id": case_id, "layer": key}
         taken.add(case_id)
         found.append(Source(case_id, f"{layer.name} (image layer)", {"post1": key}, True))
     return found
+
+
+def case_id_of(layer: Any) -> str | None:
+    """The case id that another reader's layer was given; None before, and for other layers."""
+    kept = layer.metadata.get(_CASE_ID, {})
+    # A copy of a layer brings what was kept with it, but is another layer.
+    return kept["case_id"] if kept.get("layer") == key_of(layer) else None
 
 
 def _free_id(wanted: str, taken: set[str]) -> str:
@@ -204,6 +211,7 @@ def exam_of(viewer: Viewer, source: Source, roles: Mapping[str, str] | None = No
     """
     chosen = dict(roles or source.layers)
     phases: dict[str, Volume] = {}
+    first: Image | None = None
     times_s: dict[str, float] = {}
     for role, key in chosen.items():
         if (layer := layer_of(viewer, key)) is None:
@@ -213,10 +221,29 @@ def exam_of(viewer: Viewer, source: Source, roles: Mapping[str, str] | None = No
                 "Choose the exam again",
             )
         note = note_of(layer)
+        if source.is_foreign and first is not None:
+            _require_together(first, layer)
+        first = layer if first is None else first
         phases |= _volumes(layer, role)
         if note.get("time_s") is not None:
             times_s[role] = note["time_s"]
     return Exam(source.case_id, phases, times_s)
+
+
+def _require_together(first: Image, other: Image) -> None:
+    """Raise if two layers of other readers, to be phases of one exam, do not lie together."""
+    shape = shape_of(first)
+    if shape != shape_of(other):
+        return  # told when the exam is made
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape])).reshape(len(shape), -1).T
+    there = [first.world_to_data(other.data_to_world(corner)) for corner in corners]
+    apart = float(np.abs(np.asarray(there) - corners).max())
+    if apart > SAME_VOXELS:
+        raise InputError(
+            f"Expected layer '{other.name}' to lie on layer '{first.name}'",
+            f"found it {apart:.2g} voxels away",
+            "Move it back, or resample it onto the other one",
+        )
 
 
 def shape_of(layer: Any) -> tuple[int, ...]:
