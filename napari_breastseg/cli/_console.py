@@ -11,7 +11,16 @@ import typer
 from ..core.errors import InputError
 from ..core.progress import Job, Progress, drain
 
-__all__ = ["AsJson", "exit_if_failed", "print_json", "print_table", "run", "say", "show_error"]
+__all__ = [
+    "AsJson",
+    "exit_if_failed",
+    "note",
+    "print_json",
+    "print_table",
+    "run",
+    "say",
+    "show_error",
+]
 
 T = TypeVar("T")
 
@@ -21,6 +30,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON o
 def say(text: str) -> None:
     """Tell the user something that is not the result."""
     typer.echo(text, err=True)
+
+
+def note(text: str) -> None:
+    """Tell the user something about the result that is no error."""
+    say(f"note: {text}")
 
 
 def show_error(error: InputError) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import formats
 from ..core.errors import InputError
 from ..core.volume import Exam, LabelMap
-from ._console import run
+from ._console import note, run
 
 if TYPE_CHECKING:
     from ..model.checkpoint import Checkpoint
@@ -163,7 +163,9 @@ def redrafting(
         try:
             exam = run(formats.reading_exam(case), quiet=quiet)
             path = masks.get(case.case_id)
-            mask = None if path is None else formats.read_label_map(path, exam=exam, tumor=tumor)
+            mask = None
+            if path is not None:
+                mask = formats.read_label_map(path, exam=exam, tumor=tumor, tell=note)
             if exam.grid.shape[0] == 1:
                 slices.append((case, exam, mask))
                 continue

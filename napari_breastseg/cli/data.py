@@ -23,7 +23,7 @@ from ._choices import (
     open_dataset,
     phase_list,
 )
-from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
+from ._console import AsJson, exit_if_failed, note, print_json, print_table, run, say, show_error
 
 app = typer.Typer(help="Create, fill and check a dataset folder.", no_args_is_help=True)
 for command in (reading.ask, reading.agreement, reading.consensus):
@@ -153,7 +153,9 @@ def add(
     for case in cases:
         try:
             exam = run(formats.reading_exam(case), quiet=as_json)
-            drawn = None if mask is None else formats.read_label_map(mask, exam=exam, tumor=tumor)
+            drawn = None
+            if mask is not None:
+                drawn = formats.read_label_map(mask, exam=exam, tumor=tumor, tell=note)
             record = opened.add(exam, patient_id=patient_id, visit=visit, case_id=case_id)
             if drawn is not None:
                 record = opened.accept(
@@ -261,8 +263,8 @@ def status(dataset: Folder, as_json: AsJson = False) -> None:
                 for row in found["effort"]["by_model"]
             ],
         )
-    for note in found["notes"]:
-        say(note)
+    for text in found["notes"]:
+        say(text)
 
 
 @app.command()

@@ -21,7 +21,7 @@ from ..lesions.report import (
     write_report,
 )
 from ._choices import Case, Phases, TumorLabels, label_list, phase_list
-from ._console import AsJson, print_json, print_table, run, say
+from ._console import AsJson, note, print_json, print_table, run, say
 from ._results import ShowPaths, source_of
 
 
@@ -55,7 +55,7 @@ def report(
     before = None if prior is None else read_report(prior)
     found = formats.only_case(formats.find_cases(exam, phases=phase_list(phases)), exam, case)
     opened = formats.read_exam(found)
-    label_map = formats.read_label_map(mask, exam=opened, tumor=label_list(tumor_label))
+    label_map = formats.read_label_map(mask, exam=opened, tumor=label_list(tumor_label), tell=note)
     result = run(
         lesion_report(opened, label_map, injection_s=injection, pe_threshold_percent=pe_threshold),
         quiet=as_json,
@@ -76,8 +76,8 @@ def report(
         typer.echo(f"Since the prior visit: {change_words(change)}")
     for sentence in result.nothing_found:
         typer.echo(sentence)
-    for note in dict.fromkeys((*result.notes, *result.total.kinetics.notes)):
-        say(f"note: {note}")
+    for text in dict.fromkeys((*result.notes, *result.total.kinetics.notes)):
+        note(text)
     if output is not None:
         typer.echo(f"Wrote {output}")
     say(NOT_A_DEVICE)

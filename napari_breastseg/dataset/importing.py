@@ -11,14 +11,14 @@ import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import formats
 from ..core.errors import InputError, StorageError
 from ..core.progress import Job, Progress
-from ..core.volume import Exam, Grid, LabelMap
+from ..core.volume import Exam
 from .identifiers import require_case_id, require_pseudonym
 from .layout import sha256
 from .lifecycle import accept, require_no_unfinished
@@ -176,16 +176,21 @@ def import_table(
     yield Progress("Importing", 0, total, message=_summary(table))
     try:
         for index, row in enumerate(table.rows, start=1):
+            message = ""
             if row.number not in failed:
+                told: list[str] = []
                 try:
-                    outcome = _import_row(store, row, table, known.get(row.case_id), tumor)
+                    before = known.get(row.case_id)
+                    outcome = _import_row(store, row, table, before, tumor, told.append)
                 except StorageError:
                     raise  # a full disk fails every row alike
                 except (InputError, OSError) as error:
                     failed[row.number] = _failure(row, error)
                 else:
                     done[outcome].append(row.case_id)
-            message = failed[row.number].message if row.number in failed else ""
+                message = f"{row.case_id}: {told[0]}" if told else ""
+            if row.number in failed:
+                message = failed[row.number].message
             yield Progress("Importing", index, total, message=message)
     finally:  # also when cancelled: what is in stays in
         store.rebuild()
@@ -203,14 +208,19 @@ def _import_row(
     table: CaseTable,
     known: CaseRecord | None,
     tumor: Collection[int] | None,
+    tell: Callable[[str], None],
 ) -> str:
     sources = {column: sha256(path) for column, path in row.images.items()}
     if row.mask is not None:
         sources["mask"] = sha256(row.mask)
     if known is not None:
-        return _import_again(store, row, sources, known, tumor)
+        return _import_again(store, row, sources, known, tumor, tell)
     exam = _read_exam(row, table, store)
-    mask = None if row.mask is None else _read_mask(row.mask, row.case_id, exam.grid, tumor)
+    mask = None
+    if row.mask is not None:
+        mask = formats.read_label_map(
+            row.mask, grid=exam.grid, case_id=row.case_id, tumor=tumor, tell=tell
+        )
     enter(
         store,
         exam,
@@ -228,6 +238,7 @@ def _import_again(
     sources: dict[str, str],
     known: CaseRecord,
     tumor: Collection[int] | None,
+    tell: Callable[[str], None],
 ) -> str:
     images = {column: digest for column, digest in sources.items() if column != "mask"}
     recorded = {column: d for column, d in known.source_sha256.items() if column != "mask"}
@@ -260,7 +271,9 @@ def _import_again(
             "Open the case and correct it there, or import it under another case_id",
         )
     require_no_unfinished(store, known, "to replace its imported mask")
-    label_map = _read_mask(row.mask, known.case_id, known.grid.grid, tumor)
+    label_map = formats.read_label_map(
+        row.mask, grid=known.grid.grid, case_id=known.case_id, tumor=tumor, tell=tell
+    )
     review = Review(IMPORTED, label_map.reviewed_slices)
     accept(store, known.case_id, label_map, review, source_sha256=sources["mask"])
     return "updated"
@@ -284,10 +297,6 @@ def _read_exam(row: CaseRow, table: CaseTable, store: Store) -> Exam:
             f"Make a new dataset with `dataset init DATASET --channels {roles}` first, each name "
             "saying which phase that channel holds, and import into it; or save the image as grey",
         ) from None
-
-
-def _read_mask(path: Path, case_id: str, grid: Grid, tumor: Collection[int] | None) -> LabelMap:
-    return formats.read_label_map(path, grid=grid, case_id=case_id, tumor=tumor)
 
 
 def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:

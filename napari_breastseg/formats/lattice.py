@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError
 from ..core.volume import SAME_VOXELS, Grid, LabelMap
 
-__all__ = ["placed"]
+__all__ = ["placed", "placement"]
 
 
 def placed(label_map: LabelMap, grid: Grid, case_id: str = "") -> LabelMap:
@@ -39,24 +39,10 @@ def placed(label_map: LabelMap, grid: Grid, case_id: str = "") -> LabelMap:
     if steps is None:
         label_map.require_grid(grid, case_id)
         raise AssertionError("unreachable")  # the grids do not match
-    turn, start = steps
-    order = [int(np.flatnonzero(row)[0]) for row in turn]
-    data = label_map.data.transpose(order)
-    backwards = turn.sum(axis=1) < 0
-    data = np.flip(data, axis=tuple(np.flatnonzero(backwards)))
-    # Where the turned array's first voxel lies on the exam's grid.
-    first = [
-        int(at) - (n - 1 if back else 0)
-        for at, n, back in zip(start, data.shape, backwards, strict=True)
-    ]
-    inside: list[slice] = []
-    target: list[slice] = []
-    for begin, n, whole in zip(first, data.shape, grid.shape, strict=True):
-        low, high = max(begin, 0), min(begin + n, whole)
-        target.append(slice(low, max(low, high)))
-        inside.append(slice(low - begin, max(low, high) - begin))
+    order, backwards, inside, target = steps
+    data = np.flip(label_map.data.transpose(order), axis=backwards)
     out = np.zeros(grid.shape, np.uint8)
-    out[tuple(target)] = kept = data[tuple(inside)]
+    out[target] = kept = data[inside]
     lost = int(np.count_nonzero(data)) - int(np.count_nonzero(kept))
     if lost:
         exam = f"exam {case_id}" if case_id else "the exam"
@@ -68,7 +54,69 @@ def placed(label_map: LabelMap, grid: Grid, case_id: str = "") -> LabelMap:
     return LabelMap(out, grid)
 
 
-def _steps(grid: Grid, onto: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+def placement(grid: Grid, onto: Grid) -> str:
+    """How a mask's grid lies on an exam's, as a sentence goes on after the mask's name.
+
+    Returns
+    -------
+    str
+        "" if they are the same, or the mask does not lie on the exam's lattice.
+
+    Examples
+    --------
+    >>> exam = Grid((9, 8, 8), np.diag([2.0, 1.0, 1.0, 1.0]))
+    >>> part = Grid((3, 8, 4), [[2, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 2], [0, 0, 0, 1]])
+    >>> placement(part, exam)
+    'covers slices 3 to 5 of 9 and 17 % of the exam; it was placed there, the rest is background'
+    """
+    steps = None if grid.matches(onto) else _steps(grid, onto)
+    if steps is None:
+        return ""
+    _, _, _, target = steps
+    covered = [part.stop - part.start for part in target]
+    if tuple(covered) == onto.shape:
+        return "was stored on other axes, or with a margin; it was placed by its position"
+    share = 100 * np.prod(covered) / np.prod(onto.shape)
+    slices, last = target[0], target[0].stop
+    which = f"slice {last}" if covered[0] == 1 else f"slices {slices.start + 1} to {last}"
+    return (
+        f"covers {which} of {onto.shape[0]} and {share:.2g} % of the exam; it was placed there, "
+        "the rest is background"
+    )
+
+
+_Steps = tuple[list[int], tuple[int, ...], tuple[slice, ...], tuple[slice, ...]]
+
+
+def _steps(grid: Grid, onto: Grid) -> _Steps | None:
+    """How an array gets from a grid to another one of the same lattice; None off it.
+
+    Returns
+    -------
+    order, backwards : list of int, tuple of int
+        Axes to transpose to, and then to flip.
+    inside, target : tuple of slice
+        What of the turned array lies on the other grid, and where there; empty if nothing does.
+    """
+    found = _turn(grid, onto)
+    if found is None:
+        return None
+    turn, start = found
+    order = [int(np.flatnonzero(row)[0]) for row in turn]
+    backwards = tuple(int(axis) for axis in np.flatnonzero(turn.sum(axis=1) < 0))
+    inside: list[slice] = []
+    target: list[slice] = []
+    for axis, whole in enumerate(onto.shape):
+        n = grid.shape[order[axis]]
+        begin = int(start[axis]) - (n - 1 if axis in backwards else 0)
+        low = min(max(begin, 0), whole)
+        high = max(low, min(begin + n, whole))
+        target.append(slice(low, high))
+        inside.append(slice(low - begin, high - begin) if high > low else slice(0, 0))
+    return order, backwards, tuple(inside), tuple(target)
+
+
+def _turn(grid: Grid, onto: Grid) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """Turn (3, 3) and offset (3,) from a grid's indices to another's; None off its lattice."""
     if not all(one.has_spacing and one.has_orientation for one in (grid, onto)):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from .dicom_seg import is_seg, read_seg
 from .exams import read_channel
 from .kinds import DICOM, NIFTI, NRRD, SLICE, kind_of_name, require_content
 from .labels import OWN, OWN_MARK, Meaning, label_map_data, meaning_in_folder
-from .lattice import placed
+from .lattice import placed, placement
 from .nifti import nifti_description, write_nifti
 from .nrrd import nrrd_content, write_nrrd
 from .slices import write_slices
@@ -31,6 +31,7 @@ def read_label_map(
     case_id: str = "",
     tumor: Collection[int] | None = None,
     is_own: bool = False,
+    tell: Callable[[str], None] | None = None,
 ) -> LabelMap:
     """Mask from a NIfTI, NRRD, PNG, TIFF or DICOM SEG file, or a folder of slices or of one SEG.
 
@@ -48,6 +49,8 @@ def read_label_map(
         Labels (of a DICOM SEG: segments) that are tumor; all others are background.
     is_own : bool
         Whether this program wrote the file, so that 2 is `ignore`.
+    tell : callable, optional
+        Takes a sentence about a mask that covers a part of the exam, or lies on other axes.
 
     Returns
     -------
@@ -86,7 +89,10 @@ def read_label_map(
     label_map = LabelMap(data, channels[0].grid)
     if grid is None:
         return label_map
-    return placed(label_map, grid, case_id)
+    on_exam = placed(label_map, grid, case_id)
+    if tell is not None and (how := placement(label_map.grid, grid)):
+        tell(f"the mask {name} {how}")
+    return on_exam
 
 
 def write_label_map(path: Path, label_map: LabelMap) -> None:

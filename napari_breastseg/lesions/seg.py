@@ -79,7 +79,12 @@ def exporting_seg(
         raise source.decision.question
     if not isinstance(mask, LabelMap):
         grid = next(iter(source.phases.values())).grid
-        mask = formats.read_label_map(mask, grid=grid, case_id=source.case_id, tumor=tumor)
+        told: list[str] = []
+        mask = formats.read_label_map(
+            mask, grid=grid, case_id=source.case_id, tumor=tumor, tell=told.append
+        )
+        for text in told:
+            yield Progress("Reading the mask", 0, 0, message=text)
     if side is None:
         if exam is None:
             exam = yield from formats.reading_exam(formats.dicom_case(source))

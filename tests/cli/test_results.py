@@ -176,3 +176,16 @@ def test_report_names_the_exam_it_measured(run: Run, tmp_path: Path) -> None:
     (tmp_path / "prior.json").write_text(out)
     code, _, err = run("report", folder, "--mask", mask, "--prior", tmp_path / "prior.json")
     assert code == 0, err
+
+
+def test_report_tells_that_a_mask_covers_a_part_of_the_exam(run: Run, tmp_path: Path) -> None:
+    folder = write_exam(tmp_path / "P1")
+    grid = formats.open_exam(folder).grid
+    affine = np.array(grid.affine)
+    affine[:, 3] = affine @ (1, 2, 1, 1)
+    part = Grid((1, 2, 2), affine)
+    formats.write_label_map(tmp_path / "mask.nii.gz", LabelMap(np.ones(part.shape, np.uint8), part))
+    code, out, err = run("report", folder, "--mask", tmp_path / "mask.nii.gz", "--json")
+    assert code == 0, err
+    assert json.loads(out)["total"]["volume_ml"] == pytest.approx(4 * 2 * 0.75 * 0.5 / 1000)
+    assert err.count("note: the mask mask.nii.gz covers slice 2 of 4") == 1

@@ -17,7 +17,7 @@ import pytest
 from napari_breastseg import formats
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
-from napari_breastseg.core.volume import Exam, LabelMap, Volume
+from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset, ImportResult, Status, import_csv
 
 
@@ -105,6 +105,29 @@ def test_phases_of_a_volume_come_from_its_numbered_columns(tmp_path: Path, spher
     np.testing.assert_array_equal(back.phases["post1"].data, exam.phases["post1"].data)
     assert dataset.label_map("V1").grid.matches(exam.grid)
     assert dataset.check() == []
+
+
+def test_a_mask_of_a_part_of_the_exam_is_told_once_and_background_elsewhere(
+    tmp_path: Path, sphere_exam: tuple[Exam, LabelMap]
+) -> None:
+    exam, truth = sphere_exam
+    rows = volume_rows(tmp_path, exam, truth, count=1)
+    places = np.argwhere(truth.tumor)
+    low, high = places.min(axis=0), places.max(axis=0) + 1
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    affine = np.array(truth.grid.affine)
+    affine[:, 3] = affine @ (*low, 1)
+    part = truth.data[box]
+    cropped = LabelMap(part, Grid(part.shape, affine))
+    formats.write_label_map(tmp_path / rows[0]["mask"], cropped)
+    told: list[str] = []
+    job = import_csv(write_csv(tmp_path / "cases.csv", rows), tmp_path / "dataset")
+    drain(job, lambda progress: told.append(progress.message))
+    case_id = rows[0]["case_id"]
+    assert [f"{case_id}: the mask" in text for text in told].count(True) == 1
+    assert any("it was placed there, the rest is background" in text for text in told)
+    accepted = Dataset.open(tmp_path / "dataset").label_map(case_id)
+    assert np.array_equal(accepted.data, truth.data)
 
 
 def test_importing_again_skips_what_is_there(tmp_path: Path) -> None:

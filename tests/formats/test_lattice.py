@@ -80,8 +80,24 @@ def test_a_mask_cropped_by_slicer_is_placed(tmp_path: Path, exam: Exam, mask: La
         "kinds": ["domain"] * 3,
     }
     nrrd.write(str(tmp_path / "Segmentation.seg.nrrd"), part.T, header)
-    got = formats.read_label_map(tmp_path / "Segmentation.seg.nrrd", exam=exam)
+    told: list[str] = []
+    got = formats.read_label_map(tmp_path / "Segmentation.seg.nrrd", exam=exam, tell=told.append)
     assert np.array_equal(got.data, mask.data)
+    assert told == [
+        "the mask Segmentation.seg.nrrd covers slices 3 to 7 of 12 and 16 % of the exam; it was "
+        "placed there, the rest is background"
+    ]
+
+
+def test_a_mask_on_other_axes_is_told_and_one_on_the_exams_grid_is_not(
+    tmp_path: Path, exam: Exam, mask: LabelMap
+) -> None:
+    told: list[str] = []
+    for one in (mask, turned(mask, (2, 0, 1), (1, -1, 1))):
+        formats.write_label_map(tmp_path / "mask.nii.gz", one)
+        formats.read_label_map(tmp_path / "mask.nii.gz", exam=exam, tell=told.append)
+    assert len(told) == 1
+    assert "stored on other axes, or with a margin; it was placed by its position" in told[0]
 
 
 def test_a_mask_with_a_margin_is_cut_and_one_outside_refused(mask: LabelMap) -> None:
