@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QAbstractSpinBox, QApplication
 
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.imaging import correction
@@ -20,7 +20,7 @@ from napari_breastseg.widgets.state.session import Draft
 
 GRID = Grid((14, 90, 96), [[0, 0, -0.8, 40], [0, -0.8, 0, 40], [3, 0, 0, 0], [0, 0, 0, 1]])
 LEFT, NONE = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-SHIFT = Qt.KeyboardModifier.ShiftModifier
+SHIFT, CTRL = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.ControlModifier
 
 
 def ball(center, radius_mm):
@@ -314,17 +314,45 @@ def test_slices_are_interpolated_and_copied(reader):
     assert any("Expected a slice to copy to" in note.message for note in reader.window.told)
 
 
-def test_no_key_of_napari_puts_another_label_on_the_brush(reader):
+def test_nothing_in_napari_puts_another_label_on_the_brush(reader):
     reader.open(ONE)
-    before = reader.layer.data.copy()
+    layer, before = reader.layer, reader.layer.data.copy()
     for key in (Qt.Key.Key_M, Qt.Key.Key_Equal, Qt.Key.Key_Equal, Qt.Key.Key_M, Qt.Key.Key_Minus):
         reader.key(key)
-        assert reader.layer.selected_label in (0, 1)
+        assert layer.selected_label in (0, 1)
     reader.key(Qt.Key.Key_M)
-    reader.layer.mode = "paint"
-    reader.stroke(reader.layer, (7, 50, 46), (7, 56, 46))
-    assert set(np.unique(reader.layer.data)) == {0, 1}
-    assert np.count_nonzero(reader.layer.data) > np.count_nonzero(before)
+    layer.mode = "paint"
+    reader.stroke(layer, (7, 50, 46), (7, 56, 46))
+    assert set(np.unique(layer.data)) == {0, 1}
+    painted = layer.data.copy()
+    assert np.count_nonzero(painted) > np.count_nonzero(before)
+
+    # After undo and redo, by the field of the label, and by picking what the mouse points at
+    reader.key(Qt.Key.Key_Z, CTRL)
+    assert np.array_equal(layer.data, before)
+    reader.key(Qt.Key.Key_M)
+    reader.key(Qt.Key.Key_Z, CTRL | SHIFT)
+    assert np.array_equal(layer.data, painted)
+    controls = reader.viewer.window._qt_viewer.controls.widgets[layer]
+    field = next(one for one in controls.findChildren(QAbstractSpinBox) if is_label_field(one))
+    for typed in ("3", "2"):
+        field.lineEdit().selectAll()
+        QTest.keyClicks(field, typed)
+        QTest.keyClick(field, Qt.Key.Key_Return)
+        assert layer.selected_label == 1
+        assert field.lineEdit().text() == "1"
+    layer.mode = "pick"
+    reader.click((7, 5, 5))
+    assert layer.selected_label == 0
+    reader.click((7, 30, 30))
+    assert layer.selected_label == 1
+    layer.mode = "paint"
+    reader.stroke(layer, (7, 70, 46), (7, 76, 46))
+    assert set(np.unique(layer.data)) == {0, 1}
+
+
+def is_label_field(field):
+    return "LargeInt" in type(field).__name__
 
 
 def test_scribbles_are_drawn_and_settled(reader):
@@ -338,6 +366,9 @@ def test_scribbles_are_drawn_and_settled(reader):
     reader.stroke(scribbles, (7, 27, 22), (7, 33, 22))
     reader.key(Qt.Key.Key_Q, SHIFT)
     assert reader.tools.buttons["scribble"].text() == "Scribbling out"
+    reader.key(Qt.Key.Key_M)  # napari's key for another label
+    assert scribbles.selected_label in (1, 2)
+    scribbles.selected_label = 2
     reader.stroke(scribbles, (7, 27, 46), (7, 33, 46))
     assert set(np.unique(scribbles.data)) == {0, 1, 2}
     assert np.array_equal(reader.layer.data, before)

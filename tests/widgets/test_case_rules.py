@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Exam, LabelMap
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.widgets.state.case_rules import (
     REST,
     accepted_text,
     has_recovered_work,
+    require_own_labels,
     reviewed_text,
     saved_text,
     starting_mask,
@@ -182,3 +184,21 @@ def test_what_is_saved_is_said_in_a_sentence_and_so_is_what_was_accepted(
     empty = LabelMap(np.zeros_like(truth.data), truth.grid)
     record = dataset.accept("P001", empty, reviewed_slices=None, **how)
     assert "no tumor" in accepted_text(record, empty.data)
+
+
+def test_a_label_that_a_script_wrote_into_a_mask_is_asked_about() -> None:
+    saved = np.zeros((5, 4, 4), np.uint8)
+    saved[0] = 2  # not reviewed, by the dataset's own record
+    labels = saved.copy()
+    labels[2, 1, 1] = 1
+    require_own_labels(labels, saved)
+    require_own_labels(labels, labels)
+    labels[2, 1, 2] = labels[3, 1, 1] = 2
+    found = r"tumor and background only.*; found label 2 in 2 voxels \(slices 3 to 4\)\. Paint over"
+    with pytest.raises(InputError, match=found):
+        require_own_labels(labels, saved)
+    with pytest.raises(InputError, match="found label 2 in 18 voxels"):
+        require_own_labels(labels, None)
+    labels[3] = 7
+    with pytest.raises(InputError, match="label 2 and label 7 in 17 voxels"):
+        require_own_labels(labels, saved)

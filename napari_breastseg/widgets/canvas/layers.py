@@ -37,6 +37,7 @@ __all__ = [
     "find_layer",
     "grid_of",
     "image_tuples",
+    "keep_brush_to",
     "placement",
     "placement_of_grid",
     "placement_on",
@@ -264,17 +265,21 @@ def show_labels(viewer: Viewer, source: Source, label_map: LabelMap) -> Labels:
         metadata={"breastseg": note},
         **where,
     )
-    layer.events.selected_label.connect(lambda event: _keep_to_tumor(layer))
+    keep_brush_to(layer, TUMOR)
     return layer
 
 
-def _keep_to_tumor(layer: Labels) -> None:
-    """Put tumor back on the brush: napari's M, = and - choose labels that a mask has no place for.
+def keep_brush_to(layer: Labels, *labels: int) -> None:
+    """Keep other labels off the brush: napari's M, =, - and the label's field choose any number.
 
-    A 2 would be read as "not reviewed". Lesions are told apart where they are measured.
+    In a mask a 2 would be read as "not reviewed"; lesions are told apart where they are measured.
     """
-    if layer.selected_label not in (BACKGROUND, TUMOR):
-        layer.selected_label = TUMOR
+
+    def keep(event: object = None) -> None:
+        if layer.selected_label not in (BACKGROUND, *labels):
+            layer.selected_label = labels[0]
+
+    layer.events.selected_label.connect(keep)
 
 
 def label_colors(colors: Mapping[int, str]) -> Any:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from ...imaging.correction import IN, OUT
 from ..state.session import Session
 from ..state.sources import note_of
-from .layers import find_layer, label_colors, placement, volume_of
+from .layers import find_layer, keep_brush_to, label_colors, placement, volume_of
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -58,6 +58,7 @@ class ScribbleLayer(QObject):
                 metadata={"breastseg": note_of(mask) | {"role": "scribbles"}},
                 **placement(mask),
             )
+            keep_brush_to(layer, IN, OUT)
             layer.selected_label = IN
             layer.brush_size = max(2, mask.brush_size // 3)
         elif self._viewer.layers.selection.active == layer:

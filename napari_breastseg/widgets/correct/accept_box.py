@@ -25,6 +25,7 @@ from ..state.case_rules import (
     REST,
     START_FIRST,
     accepted_text,
+    require_own_labels,
     reviewed_text,
     saved_text,
     why_no_accept,
@@ -150,6 +151,7 @@ class AcceptBox(QWidget):
             session.effort.touch()
             self._settle_copy(layer.name)
             labels = volume_of(layer).copy()
+            require_own_labels(labels, session.saved)
             label_map = LabelMap(labels, record.grid.grid)
             reviewed = None if self.rest.isChecked() else session.reviewed
             findings = () if draft is None else session.choices.records(labels)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.errors import InputError
 from ...core.volume import TUMOR, LabelMap
 from ...dataset import CaseRecord
 from .casework import HeldCase
@@ -25,6 +26,7 @@ __all__ = [
     "START_FIRST",
     "accepted_text",
     "has_recovered_work",
+    "require_own_labels",
     "reviewed_text",
     "saved_text",
     "starting_mask",
@@ -134,6 +136,37 @@ def starting_mask(held: HeldCase, *, is_draft_hidden: bool) -> LabelMap:
         grid = held.exam.grid
         return LabelMap(np.zeros(grid.shape, np.uint8), grid)
     return held.on_disk
+
+
+def require_own_labels(labels: NDArray[Any], saved: NDArray[Any] | None) -> None:
+    """Raise if a mask holds a label that is neither tumor nor background and was not there before.
+
+    A script or plugin may write any number into a layer. Of what it means only the reader knows: a
+    2 that the dataset did not have is no "not reviewed".
+
+    Parameters
+    ----------
+    labels : ndarray, shape (Z, Y, X)
+    saved : ndarray, shape (Z, Y, X), optional
+        As the mask was when it was opened or accepted last.
+
+    Raises
+    ------
+    InputError
+    """
+    is_other = labels > TUMOR
+    if saved is not None and is_other.any():
+        is_other &= labels != saved
+    if not is_other.any():
+        return
+    found = " and ".join(f"label {label}" for label in np.unique(labels[is_other]))
+    slices = np.flatnonzero(is_other.any(axis=(1, 2))) + 1
+    where = f"slice {slices[0]}" if len(slices) == 1 else f"slices {slices[0]} to {slices[-1]}"
+    raise InputError(
+        "Expected tumor and background only in the mask",
+        f"found {found} in {np.count_nonzero(is_other):,} voxels ({where})",
+        "Paint over them as tumor, or erase them",
+    )
 
 
 def has_recovered_work(held: HeldCase, labels: NDArray[Any]) -> bool:
