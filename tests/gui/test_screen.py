@@ -229,6 +229,7 @@ def test_a_layer_that_holds_what_is_no_number_is_told_and_not_segmented(
     press(screen, Qt.Key.Key_S, SHIFT)
     settle()
     assert wanted in messages(screen)
+    assert wanted in screen.dock.segment_panel.result.text()  # all of it, to be read at leisure
     assert "No tumor" not in words(screen)
     assert "scan tumor" not in screen.viewer.layers
 
@@ -354,3 +355,27 @@ def test_of_two_copies_of_a_mask_the_one_that_is_saved_is_painted(
     assert np.array_equal(mask.data, drawn)
     screen.accepted("A")
     assert len(asked) == 1
+
+
+def test_a_slice_painted_in_another_sitting_is_reviewed_as_a_whole(
+    screen: SimpleNamespace, settle: Callable[[], None], stroke: Callable[..., None]
+) -> None:
+    viewer = screen.viewer
+    screen.open_exam("A")
+    mask = screen.correct()
+    screen.dock.correct_panel.rest.setChecked(False)
+    viewer.dims.set_current_step(0, 4)
+    stroke(mask, (4, 20, 20), (4, 20, 24))
+    seen = screen.dock.session.reviewed
+    first = screen.accepted("A")
+    assert [bool((plane == 2).all()) for plane in first] == [z not in seen for z in range(8)]
+    screen.dock.correct_panel.go_to_case("A")
+    settle()
+    mask = viewer.layers["A tumor"]
+    viewer.dims.set_current_step(0, 6)
+    stroke(mask, (6, 20, 20), (6, 20, 24))
+    second = screen.accepted("A")
+    assert second[6].any()
+    assert (second[6] != 2).all()
+    assert (second[0] == 2).all()  # nobody has seen it yet
+    assert np.array_equal(second[4], first[4])

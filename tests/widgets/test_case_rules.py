@@ -16,6 +16,7 @@ from napari_breastseg.widgets.state.case_rules import (
     accepted_text,
     has_recovered_work,
     require_own_labels,
+    reviewed_labels,
     reviewed_text,
     saved_text,
     starting_mask,
@@ -202,3 +203,13 @@ def test_a_label_that_a_script_wrote_into_a_mask_is_asked_about() -> None:
     labels[3] = 7
     with pytest.raises(InputError, match="label 2 and label 7 in 17 voxels"):
         require_own_labels(labels, saved)
+
+
+def test_a_slice_reviewed_at_last_is_background_beside_what_was_painted() -> None:
+    labels = np.full((4, 3, 3), 2, np.uint8)
+    labels[0], labels[2, 1, 1], labels[0, 0, 0] = 0, 1, 2
+    settled = reviewed_labels(labels, (0,), (0, 2))
+    assert settled[2].tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert np.array_equal(settled[[0, 1, 3]], labels[[0, 1, 3]])  # 0 was imported so
+    assert (reviewed_labels(labels, (0,), None)[1:] != 2).all()
+    assert np.array_equal(reviewed_labels(labels, None, None), labels)

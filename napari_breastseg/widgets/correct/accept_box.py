@@ -26,6 +26,7 @@ from ..state.case_rules import (
     START_FIRST,
     accepted_text,
     require_own_labels,
+    reviewed_labels,
     reviewed_text,
     saved_text,
     why_no_accept,
@@ -152,8 +153,9 @@ class AcceptBox(QWidget):
             self._settle_copy(layer.name)
             labels = volume_of(layer).copy()
             require_own_labels(labels, session.saved)
-            label_map = LabelMap(labels, record.grid.grid)
             reviewed = None if self.rest.isChecked() else session.reviewed
+            before = None if record.kept_mask is None else record.kept_mask.reviewed_slices
+            label_map = LabelMap(reviewed_labels(labels, before, reviewed), record.grid.grid)
             findings = () if draft is None else session.choices.records(labels)
             redraft = self._redrafts(labels, reviewed)
             self._accepting.accept(

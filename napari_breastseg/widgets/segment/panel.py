@@ -97,7 +97,11 @@ class SegmentPanel(QWidget):
     def run(self) -> None:
         """Segment the current exam; the result comes as a layer."""
         with errors_shown():
-            source, folder, exam = self._ready()
+            try:
+                source, folder, exam = self._ready()
+            except InputError as error:
+                self.view.say(self._session.source, str(error))  # napari shows its first line only
+                raise
             region, settings = self.region.value(self._viewer, source, exam), self._settings()
             settings["breasts_only"] = None if self.region.breasts.isChecked() else False
             self._source = source

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import InputError
-from ...core.volume import TUMOR, LabelMap
+from ...core.volume import BACKGROUND, IGNORE, TUMOR, LabelMap
 from ...dataset import CaseRecord
 from .casework import HeldCase
 from .drafts import Draft
@@ -27,6 +27,7 @@ __all__ = [
     "accepted_text",
     "has_recovered_work",
     "require_own_labels",
+    "reviewed_labels",
     "reviewed_text",
     "saved_text",
     "starting_mask",
@@ -167,6 +168,26 @@ def require_own_labels(labels: NDArray[Any], saved: NDArray[Any] | None) -> None
         f"found {found} in {np.count_nonzero(is_other):,} voxels ({where})",
         "Paint over them as tumor, or erase them",
     )
+
+
+def reviewed_labels(
+    labels: NDArray[np.uint8], before: Collection[int] | None, now: Collection[int] | None
+) -> NDArray[np.uint8]:
+    """Labels to accept: beside what was painted, a slice that was not reviewed is background now.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (Z, Y, X)
+    before, now : collection of int, optional
+        Slices along z that were reviewed in the mask that correcting went on from, and are in this
+        one; None for all.
+    """
+    if before is None:
+        return labels
+    settled = labels.copy()
+    for z in set(range(len(labels)) if now is None else now).difference(before):
+        settled[z][settled[z] == IGNORE] = BACKGROUND
+    return settled
 
 
 def has_recovered_work(held: HeldCase, labels: NDArray[Any]) -> bool:
