@@ -23,6 +23,7 @@ from .kinds import (
     came_with_dicom,
     kind_of_name,
     may_be_dicom,
+    packed_among,
     require_content,
     say_what_was_seen,
     spoken_name,
@@ -67,6 +68,9 @@ def case_from_files(
         If there is no file, files are of different kinds, or a folder holds no slices.
     """
     channels = tuple(_slices_in(path) if path.is_dir() else (path,) for path in map(Path, files))
+    for path in (channel[0] for channel in channels):
+        if kind_of_name(path) is None and path.is_file() and not may_be_dicom(path):
+            require_content(path)  # says what it is instead
     kinds = {DICOM if may_be_dicom(c[0]) else kind_of_name(c[0]) for c in channels}
     if len(kinds) != 1 or None in kinds:
         names = ", ".join(spoken_name(Path(path)) for path in files) or "no file"
@@ -164,6 +168,9 @@ def finding_cases(
         if not files and not of_dicom:
             raise say_what_was_seen(seen)
         others = came_with_dicom(seen, of_dicom)
+        if packed := packed_among(seen):
+            message = f"left closed: {packed}; unpack them to open what they hold"
+            yield Progress("Looking for exams", 0, 0, message=message)
         try:
             if of_dicom:
                 exams = yield from _dicom_cases(path, of_dicom, roles, spacing, others)

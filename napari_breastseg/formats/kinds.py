@@ -19,6 +19,7 @@ __all__ = [
     "ending_of",
     "kind_of_name",
     "may_be_dicom",
+    "packed_among",
     "require_content",
     "say_what_was_seen",
     "spoken_name",
@@ -53,6 +54,7 @@ _UNREADABLE_ENDINGS = {
     ".gz": "gzip-compressed file",
 }
 _ARCHIVES = (b"PK\x03\x04", b"7z\xbc\xaf", b"Rar!")
+_PACKED = ("archive", "gzip-compressed file")
 _UNPACK = "Unpack it, and open the folder or file that comes out"
 _READABLE = "a NIfTI (.nii, .nii.gz) or NRRD file, a PNG, JPEG or TIFF slice, or DICOM files"
 _SLICES = 3
@@ -196,6 +198,23 @@ def require_content(path: Path) -> str:
     return kind
 
 
+def packed_among(files: Iterable[Path]) -> str:
+    """How many archives and compressed files are among others, as a message says it; "" if none.
+
+    Examples
+    --------
+    >>> packed_among([Path("a.zip"), Path("P1.nii.gz"), Path("b.tar"), Path("IM1.dcm.gz")])
+    '2 archives, 1 gzip-compressed file'
+    """
+    found = Counter(
+        kind
+        for path in files
+        if kind_of_name(path) is None
+        and (kind := _UNREADABLE_ENDINGS.get(path.suffix.lower())) in _PACKED
+    )
+    return ", ".join(f"{n} {kind}{'' if n == 1 else 's'}" for kind, n in found.most_common())
+
+
 def say_what_was_seen(files: Iterable[Path]) -> InputError:
     """Error for a folder with nothing readable: what it holds and what to do."""
     seen: Counter[str] = Counter()
@@ -218,7 +237,7 @@ def _called(found: str) -> str:
 
 
 def _way_on(found: str) -> str:
-    return _UNPACK if found in ("archive", "gzip-compressed file") else _CONVERT
+    return _UNPACK if found in _PACKED else _CONVERT
 
 
 def _format_of(head: bytes) -> str | None:

@@ -31,6 +31,7 @@ def test_no_study_is_read_wrongly_in_silence(
     assert studies.outcome(folder) in ("right", "asks")
 
 
+LATE = "a late high-resolution T1"
 FOUND = [
     Study(1, AGENTS[1], CLOCKS[3], series=SERIES[1], troubles=("post1 lost a slice",)),
     Study(1, clock=CLOCKS[5], series=SERIES[1], troubles=("posts are marked derived",)),
@@ -42,6 +43,21 @@ FOUND = [
     Study(clock=CLOCKS[3], series=SERIES[1], troubles=("a second pre", "post1 lost a slice")),
     Study(2, clock=CLOCKS[5], words=WORDS[2], troubles=("post1 has another TR",)),
     Study(1, AGENTS[2], CLOCKS[5], troubles=("post1 lost a slice",)),
+    Study(1, troubles=("pre lost a slice", "post1 lost a slice", LATE)),
+    Study(
+        *(1, AGENTS[2], CLOCKS[4], WORDS[1], SERIES[1]),
+        troubles=("pre lies half a voxel off", "last post lost a slice", LATE),
+    ),
+    Study(
+        *(1, AGENTS[0], CLOCKS[1], WORDS[3], SERIES[1]),
+        troubles=("post1 lost a slice", "a T2", "pre is called a subtraction"),
+    ),
+    Study(1, AGENTS[1], CLOCKS[2], series=SERIES[1], troubles=("pre is called a subtraction",)),
+    Study(troubles=("pre has another flip angle", "a second pre")),
+    Study(
+        *(4, AGENTS[0], CLOCKS[1], WORDS[1], SERIES[1]),
+        troubles=("a second pre", "pre is in another frame"),
+    ),
     Study(
         *(4, AGENTS[2], CLOCKS[5]),
         troubles=("a UID per slice", "posts are marked derived", "post1 lost a slice"),

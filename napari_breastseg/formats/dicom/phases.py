@@ -16,7 +16,8 @@ from ...core.errors import InputError
 from ...core.volume import phase_order
 from .beside import OPENS_ALONE
 from .evidence import Evidence, difference, evidence_of, is_near
-from .order import compared, injection_s, longest_pause_s, series_number
+from .lost import is_pre, might_be, places_of
+from .order import injection_s, longest_pause_s
 from .readings import Reading, alike, best_of, reading_of, readings_of
 from .stacks import Stack
 
@@ -121,14 +122,14 @@ def _in_roles(
 ) -> Decision:
     members = reading.members
     against = _against(stacks, evidence, reading)
-    others = {} if against else _might_be(stacks, reading, candidates)
+    others = {} if against else might_be(stacks, evidence, reading, candidates)
     if against or others:
         for i in members:
             whys[i] = against[0][1].partition(":")[0] if against else reading.basis
         needed, came, proposal = against[0] if against else _with_others(stacks, reading, others)
         return _asked(stacks, whys, needed, came, proposal)
     if len(members) == 1:
-        says_pre = evidence[members[0]].says == "pre" and not reading.agents[0]
+        says_pre = is_pre(evidence, reading)
         whys[members[0]] = "the only phase" + (", before contrast by its name" if says_pre else "")
         return Decision(_placed({members[0]: "pre" if says_pre else "post1"}, stacks), tuple(whys))
     before = _before(stacks, reading)
@@ -235,85 +236,6 @@ def _words_against(
     return None
 
 
-def _might_be(
-    stacks: Sequence[Stack],
-    reading: Reading,
-    candidates: Sequence[int],
-) -> dict[int, str]:
-    """Stacks left out that would change the roles if they were phases, and what they might be."""
-    first = stacks[reading.members[0]]
-    found: dict[int, str] = {}
-    early: list[int] = []
-    for i in candidates:
-        if i in reading.members or not stacks[i].frames or not is_near(stacks[i], first):
-            continue
-        if _is_computed(stacks[i]) and len(reading.members) > 1 and not first.traits.is_derived:
-            continue
-        if what := _would_be(stacks, reading, i):
-            found[i] = what
-        elif list(_places_of(stacks, reading, i)) == [0]:
-            early.append(i)
-    if len(reading.members) == 1 and len(early) > 1 and not any(reading.agents):
-        # One may be the phase before contrast, not both.
-        found |= dict.fromkeys(early, "a phase before it")
-    return found
-
-
-def _is_computed(stack: Stack) -> bool:
-    """Whether a stack is derived, and called a subtraction, a diffusion or the like."""
-    return stack.traits.is_derived and bool(stack.traits.species)
-
-
-def _would_be(stacks: Sequence[Stack], reading: Reading, i: int) -> str:
-    """What a stack would be among the phases of a reading; "" if no role would be another one."""
-    places = _places_of(stacks, reading, i)
-    return next((what for at in places if (what := _would_be_at(stacks, reading, i, at))), "")
-
-
-def _would_be_at(stacks: Sequence[Stack], reading: Reading, i: int, place: int) -> str:
-    has_agent, count = stacks[i].has_agent, len(reading.members)
-    if place == count:
-        is_after = has_agent or not any(reading.agents)
-        # A lone series called post1 would be the one before contrast.
-        return "a phase after contrast" if count == 1 and is_after else ""
-    if count == 1:
-        return "the first phase after contrast" if has_agent else ""
-    if any(reading.agents) and not all(reading.agents):
-        return "a phase after contrast" if has_agent and place else ""
-    if place:
-        return "a phase in between"
-    return "the first phase after contrast" if has_agent else "the phase before contrast"
-
-
-def _places_of(stacks: Sequence[Stack], reading: Reading, i: int) -> Sequence[int]:
-    """How many members may have begun before a stack; none if it is a copy of one of them.
-
-    All numbers, if nothing tells: time points of one series that differ in more than time.
-    """
-    members = reading.members
-    everyone = [*members, i]
-    for key, is_clock in (
-        ((lambda s: s.acquired_s), True),
-        ((lambda s: s.content_s), True),
-        ((lambda s: s.temporal_position), False),
-        ((lambda s: s.trigger_s), False),
-        (series_number, False),
-    ):
-        values = compared(stacks, everyone, key, is_clock=is_clock)
-        if values is None or len({values[j] for j in members}) == 1 < len(members):
-            continue  # not known, or one that an anonymizer gave to all
-        same = [j for j in members if values[j] == values[i]]
-        if not same:
-            return [sum(values[j] < values[i] for j in members)]
-        others = [j for j in same if stacks[j].series != stacks[i].series]
-        others = [j for j in others if len(stacks[j].frames) >= len(stacks[i].frames)]
-        if len(members) == 1:
-            continue  # of one time alone it is not known whether an anonymizer set it
-        if any(stacks[j].has_agent == stacks[i].has_agent for j in others):
-            return []
-    return range(len(members) + 1)
-
-
 def _with_others(
     stacks: Sequence[Stack], reading: Reading, others: Mapping[int, str]
 ) -> tuple[str, str, dict[int, str]]:
@@ -321,7 +243,7 @@ def _with_others(
     members = list(reading.members)
 
     def place(i: int) -> int:
-        places = _places_of(stacks, reading, i)
+        places = places_of(stacks, reading, i)
         return places[0] if len(places) == 1 else sum(j < i for j in reading.members)
 
     for i in sorted(others, key=lambda i: (place(i), i)):
@@ -387,6 +309,13 @@ def _only_series(
     readable = [i for i in candidates if evidence[i].is_readable]
     originals = [i for i in readable if not stacks[i].traits.species] or readable
     groups = alike(stacks, originals)
+    lost = [i for i in candidates if not evidence[i].never and i not in originals]
+    if lost and originals and all(evidence[i].never for i in originals):
+        # A T2 is no post because the dynamic series cannot be read.
+        listed = _listed(stacks, lost)
+        roles = dict.fromkeys(lost[:1], "post1")
+        came = f"none that can be taken as it is: {listed} ({whys[lost[0]]})"
+        return _asked(stacks, whys, "Expected a dynamic (DCE) series", came, roles)
     if len(groups) == 1 and len({stacks[i].series for i in groups[0]}) == 1:
         reading = reading_of(stacks, groups[0])
         maybe = [i for i, one in enumerate(evidence) if not one.never]
