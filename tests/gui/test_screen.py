@@ -379,3 +379,19 @@ def test_a_slice_painted_in_another_sitting_is_reviewed_as_a_whole(
     assert (second[6] != 2).all()
     assert (second[0] == 2).all()  # nobody has seen it yet
     assert np.array_equal(second[4], first[4])
+
+
+def test_a_label_that_a_script_wrote_is_neither_accepted_nor_measured(
+    screen: SimpleNamespace, settle: Callable[[], None]
+) -> None:
+    screen.open_exam("A")
+    mask = screen.correct()
+    mask.data_setitem((np.array([2]), np.array([3]), np.array([4])), 2)
+    for key in (Qt.Key.Key_Return, Qt.Key.Key_T):
+        screen.told.clear()
+        press(screen, key, SHIFT)
+        settle()
+        assert "found label 2 in 1 voxel (slice 3)" in messages(screen)
+    assert "Accepted" not in messages(screen)
+    press(screen, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert not screen.accepted("A").any()

@@ -19,6 +19,7 @@ from ..canvas.lesion_frame import frame_lesion, go_to_lesion, remove_frame
 from ..parts.fields import Fold, PathField, ask_where, button, form, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown, show_info
+from ..state.case_rules import require_own_labels
 from ..state.edits import EditWatch
 from ..state.measuring import (
     Measured,
@@ -185,8 +186,9 @@ class LesionSection(QWidget):
         """Measure what the model held back, and list it."""
         session, findings = self._session, self._session.choices.findings
         assert findings is not None  # the list asks only where there are some
-        exam, _ = self._exam_and_mask()
-        settings = self._settings()
+        source, settings = self._session.source, self._settings()
+        assert source is not None
+        exam = exam_of(self._viewer, source, self._session.roles)
 
         def show(report: LesionReport) -> None:
             if session.choices.findings is findings:
@@ -220,9 +222,10 @@ class LesionSection(QWidget):
         source = self._session.source
         assert source is not None  # nothing is measured or exported without
         exam = exam_of(self._viewer, source, self._session.roles)
-        layer = tumor_layer(self._viewer, source.case_id)
+        labels = volume_of(tumor_layer(self._viewer, source.case_id))
+        require_own_labels(labels, self._session.saved)
         # A copy: the reader may go on painting.
-        return exam, LabelMap(volume_of(layer).astype(np.uint8), exam.grid)
+        return exam, LabelMap(labels.astype(np.uint8), exam.grid)
 
     def _on_measured(
         self, source: Source, label_map: LabelMap, measured: Measured, output: Path | None

@@ -155,17 +155,19 @@ def require_own_labels(labels: NDArray[Any], saved: NDArray[Any] | None) -> None
     ------
     InputError
     """
-    is_other = labels > TUMOR
+    is_other = (labels > TUMOR) | (labels < BACKGROUND)
     if saved is not None and is_other.any():
         is_other &= labels != saved
     if not is_other.any():
         return
     found = " and ".join(f"label {label}" for label in np.unique(labels[is_other]))
     slices = np.flatnonzero(is_other.any(axis=(1, 2))) + 1
+    count = np.count_nonzero(is_other)
+    counted = "1 voxel" if count == 1 else f"{count:,} voxels"
     where = f"slice {slices[0]}" if len(slices) == 1 else f"slices {slices[0]} to {slices[-1]}"
     raise InputError(
         "Expected tumor and background only in the mask",
-        f"found {found} in {np.count_nonzero(is_other):,} voxels ({where})",
+        f"found {found} in {counted} ({where})",
         "Paint over them as tumor, or erase them",
     )
 
