@@ -153,6 +153,9 @@ class SecondRead:
                 model=self._model,
                 software_version=__version__,
             )
+            if self._autosave.exists():
+                # Should the program end before it is removed, it is no older than the read.
+                formats.write_label_map(self._autosave, label_map)
             self._files.keep(staged, read)
             with storage_errors(self._autosave):
                 self._autosave.unlink(missing_ok=True)

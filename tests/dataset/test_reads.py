@@ -116,6 +116,26 @@ def test_unfinished_work_keeps_a_second_reader_blind(dataset: Dataset, sphere_ex
     assert not dataset.reads.is_blinded(record, "CD")
 
 
+def test_a_crash_right_after_a_second_read_leaves_no_older_work(
+    dataset: Dataset, sphere_exam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second, wanted = dataset.reads.second_read("P001", "CD"), moved(sphere_exam[1], 2)
+    second.autosave("P001", moved(sphere_exam[1], 5))
+
+    def crash(path: Path, **_: object) -> None:
+        raise KeyboardInterrupt(path.name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", crash)
+        with pytest.raises(KeyboardInterrupt):
+            read(dataset, "P001", "CD", wanted)
+    again = Dataset.open(dataset.folder).reads.second_read("P001", "CD")
+    np.testing.assert_array_equal(again.kept_map("P001").data, wanted.data)
+    np.testing.assert_array_equal(again.recover("P001").data, wanted.data)
+    again.autosave("P001", wanted)
+    assert again.recover("P001") is None
+
+
 def test_a_second_reader_is_whoever_did_not_read_first(dataset: Dataset, sphere_exam) -> None:
     reads, record = dataset.reads, dataset.case("P001")
     found = {reader: reads.is_second_reader(record, reader) for reader in ("AB", " ab", "CD", "")}
