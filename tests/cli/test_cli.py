@@ -479,6 +479,23 @@ def test_labels_of_another_program_are_asked_for_by_every_command(run, slices, t
     assert json.loads(stdout)["total"]["volume_px"] == 4
 
 
+def test_check_accepts_masks_that_another_program_changed(run, slices, tmp_path):
+    words = ["dataset", "add", tmp_path / "d", slices / "S0.png", "--patient-id", "P"]
+    assert run(*words, "--mask", slices / "S0_mask.png")[0] == 0
+    path = tmp_path / "d" / "labelsTr" / "S0.nii.gz"
+    label_map = formats.read_label_map(path)
+    label_map.data[0, :2, :2] = 1
+    formats.write_label_map(path, label_map)
+    code, out, _ = run("dataset", "check", tmp_path / "d")
+    assert "S0" in out
+    code, _, err = run("dataset", "check", tmp_path / "d", "--accept-changed", "CD")
+    assert code == 0
+    assert "Accepted the changed mask of case S0" in err
+    record = json.loads((tmp_path / "d" / "cases" / "S0.json").read_text())
+    assert (record["accepted"]["tumor_voxels"], record["accepted"]["annotator"]) == (229, "CD")
+    assert "No problems found" in run("dataset", "check", tmp_path / "d")[1]
+
+
 def test_a_case_id_names_one_exam(run, slices, tmp_path):
     words = ["dataset", "add", tmp_path / "d", slices / "S0.png", slices / "S1.png"]
     code, _, stderr = run(*words, "--patient-id", "P", "--case-id", "A")
