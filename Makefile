@@ -31,8 +31,10 @@ coverage: $(READY)
 	$(PARALLEL_PYTEST) --cov --cov-report=term
 
 # 2,000 whole synthetic studies: read rightly or asked about; writes docs/conformance.md.
+# FILES: folders of more odd files to list, such as a copy of github.com/robyoung/dicom-test-files.
 conformance: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python docs/make_conformance.py --studies 2000 --workers $(WORKERS)
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_conformance.py --studies 2000 --workers $(WORKERS) \
+		$(addprefix --files ,$(FILES))
 
 test-slow: $(READY)
 	$(PYTEST) -m slow

@@ -181,7 +181,7 @@ class Header:
     date: str = field(default="", repr=False)
     """Date of the study; "" if the file has none."""
 
-    days: tuple[int | None, int | None, int | None] = (None, None, None)
+    days: tuple[int | None, int | None, int | None] = field(default=(None, None, None), repr=False)
     """Day of the acquisition, the series and the content, counted from year 1."""
 
 
