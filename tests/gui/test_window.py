@@ -487,6 +487,7 @@ def test_another_exam_of_the_same_name_is_another_exam(
     layer.data_setitem((np.array([1]), np.array([2]), np.array([4])), 0)
     work = layer.data.copy()
     viewer.open(str(files[2]), plugin="napari-breastseg")
+    assert told(window, "Another exam called 'scan' was opened", "stay as '(earlier)'")
     assert is_left()
     assert np.array_equal(dataset.recover("scan").data, work)
     names = ["scan post1 (earlier)", "scan tumor (earlier)", "scan post1"]

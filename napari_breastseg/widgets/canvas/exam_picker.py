@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
+from ..parts.jobs import show_info
 from ..state.current_exam import current_exam, exam_of_layer
 from ..state.session import Session
 from ..state.sources import Source, earlier_layers, note_of, sources
@@ -121,7 +122,12 @@ class ExamPicker(QComboBox):
         if any(note_of(layer).get("case_id") == self._session.case_id for layer in earlier):
             self._close_case()  # another reader brought an exam of its name
         if earlier:
+            name = note_of(earlier[0]).get("case_id")
             release_earlier_layers(self._viewer)
+            show_info(
+                f"Another exam called '{name}' was opened. The layers of the one before stay as "
+                "'(earlier)', but are saved no longer."
+            )
         self.layers_changed.emit()
 
     def _on_active(self, event: object = None) -> None:
