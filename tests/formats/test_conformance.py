@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,24 @@ HARMLESS = (
     *("a localizer", "subtractions", "unmarked subtractions", "a late high-resolution T1"),
     "an earlier T1",
 )
+
+
+@pytest.mark.parametrize("series", SERIES)
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_earlier_t1_is_not_asked_about_where_contrast_comes_after_the_pre(
+    tmp_path: Path, agent: str, series: str
+) -> None:
+    study = Study(agent=agent, series=series, troubles=("an earlier T1",))
+    studies.write(tmp_path / "whole", study)
+    assert studies.outcome(tmp_path / "whole") == "right"
+    # Without its pre the dynamic begins after contrast: nothing rises as much.
+    studies.write(
+        tmp_path / "lost",
+        replace(study, troubles=("an earlier T1", "pre was not exported")),
+    )
+    outcome, question = studies.outcome_and_reason(tmp_path / "lost")
+    assert outcome == "asks"
+    assert "--phases" in question
 
 
 @pytest.mark.parametrize("clock", [CLOCKS[0], *CLOCKS[4:]])

@@ -113,7 +113,9 @@ class DicomExam:
     def rows(self) -> tuple[Row, ...]:
         """The decision, one row per stack: phases first, in order, then series not used."""
         times = self.times_s
-        proposal = self.decision.proposal or (None,) * len(self.stacks)
+        nothing = (None,) * len(self.stacks)
+        is_asked = self.decision.question is not None
+        proposal = (self.decision.proposal if is_asked else ()) or nothing
         rows = [
             Row(stack, role, None if role is None else times.get(role), why, proposed)
             for stack, role, why, proposed in zip(
@@ -406,5 +408,5 @@ def reading_dicom(exam: DicomExam) -> Job[Exam]:
     elif (question := exam.decision.unless_rise) is not None:
         seen = change(volumes["pre"], volumes["post1"])
         if seen is None or not seen.is_strong:
-            raise PhasesDoubted(question, exam.asked(question, exam.decision.roles))
+            raise PhasesDoubted(question, exam.asked(question, exam.decision.proposal))
     return Exam(exam.case_id, volumes, exam.times_s)

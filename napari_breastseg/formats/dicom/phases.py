@@ -39,7 +39,7 @@ class Decision:
     """What to ask the user before the exam can be read."""
 
     proposal: tuple[str | None, ...] = ()
-    """With a question: the roles most likely right."""
+    """With a question, or one to be asked unless the pixels rise: the roles most likely right."""
 
     left_out: tuple[int, ...] = ()
     """Places of stacks that are not used and might have been phases."""
@@ -123,7 +123,12 @@ def _in_roles(
     members = reading.members
     against = _against(stacks, evidence, reading)
     others = {} if against else might_be(stacks, evidence, reading, candidates)
-    if against or others:
+    # If contrast comes between the first two members, what came before them is no phase of theirs.
+    are_earlier = len(members) > 1 and all(
+        list(places_of(stacks, reading, i)) == [0] for i in others
+    )
+    before = _before(stacks, reading)
+    if against or (others and not (are_earlier and before)):
         for i in members:
             whys[i] = against[0][1].partition(":")[0] if against else reading.basis
         needed, came, proposal = against[0] if against else _with_others(stacks, reading, others)
@@ -132,16 +137,20 @@ def _in_roles(
         says_pre = is_pre(evidence, reading)
         whys[members[0]] = "the only phase" + (", before contrast by its name" if says_pre else "")
         return Decision(_placed({members[0]: "pre" if says_pre else "post1"}, stacks), tuple(whys))
-    before = _before(stacks, reading)
     roles = _roles(members, reading.agents, has_pre=before > 0)
     for place, i in enumerate(members):
         first = "no contrast agent" if reading.is_clear else "earliest"
         whys[i] = f"{reading.basis}: {first if not place else f'{place + 1} of {len(members)}'}"
     decision = Decision(_placed(roles, stacks), tuple(whys))
-    if (unsure := _unsure(stacks, evidence, reading)) is None:
+    if others:
+        asked = _asked(stacks, whys, *_with_others(stacks, reading, others))
+    elif (unsure := _unsure(stacks, evidence, reading)) is not None:
+        asked = _asked(stacks, whys, *unsure, roles)
+    else:
         return decision
-    asked = _asked(stacks, whys, *unsure, roles)
-    return replace(decision, unless_rise=asked.question) if before else asked
+    if not before:
+        return asked
+    return replace(decision, unless_rise=asked.question, proposal=asked.proposal)
 
 
 def _unsure(
