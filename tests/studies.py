@@ -151,7 +151,9 @@ def write(folder: Path, study: Study) -> None:
     for trouble, (own_number, seconds, elements) in extras.items():
         if has(trouble):
             data = pixels(0, seed=9)
-            data[0, 0, 0] = 90
+            # Where no other was exported, a second pre is the phase before contrast.
+            is_pre = trouble == "a second pre" and has("pre was not exported")
+            data[0, 0, 0] = CORNER if is_pre else 90
             timed = _clock(study, seconds, None)
             write_stack(folder / f"s{own_number}", data, own_number, elements | timed)
     for place in range(1, study.posts + 1):
