@@ -507,7 +507,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("slices", "volumes", "redrafts"))
     only = parser.parse_args().only
     model = checkpoint.load(checkpoint.STARTER)
-    parts: dict[str, object] = {}
+    parts: dict[str, dict[str, object]] = {}
     for kind, find, tools in (
         ("slices", slices, SLICE_TOOLS),
         ("volumes", volumes, VOLUME_TOOLS),
@@ -530,10 +530,12 @@ def main() -> None:
         from _reading_redrafts import measured  # which imports this file
 
         parts |= measured(model)
+    for part in parts.values():
+        part["date"] = today()
     path = RESULTS / "simulated_reader.json"
     record = json.loads(path.read_text()) if path.is_file() else {"parts": {}}
     record["parts"] |= parts  # those of the other kind are kept
-    record |= {"date": today(), "machine": machine()}
+    record["machine"] = machine()
     path.write_text(json.dumps(record, indent=1) + "\n")
     keep(record)
 
@@ -542,7 +544,7 @@ def keep(record: dict[str, dict[str, dict[str, object]]]) -> None:
     lines = [
         "# Simulated reader",
         "",
-        f"{record['date']}. `benchmarks/simulated_reader.py`, which says how the reader works: it",
+        "`benchmarks/simulated_reader.py`, which says how the reader works: it",
         f"knows the reference and takes what gains most per stroke, to Dice {AIM:.2f}, at most",
         f"{MOST_STROKES} strokes. Each stroke is the best straight drag, with the brush that",
         "*Start correcting* puts in the hand unless said otherwise. Slices are real ones with",
@@ -554,7 +556,7 @@ def keep(record: dict[str, dict[str, dict[str, object]]]) -> None:
         count = len({row["case"] for row in rows})  # type: ignore[attr-defined]
         lines += [f"## {title[0].upper()}{title[1:]}", ""]
         note = f"{count} of {part.get('of')} cases start below {AIM:.2f}."
-        lines += [str(part.get("note", note)), ""]
+        lines += [f"{part['date']}. {part.get('note', note)}", ""]
         head = str(part.get("head", "with the brush and"))
         lines += [*table(rows, head), ""]  # type: ignore[arg-type]
     text = "\n".join(lines)
