@@ -224,8 +224,7 @@ class LesionSection(QWidget):
         exam = exam_of(self._viewer, source, self._session.roles)
         labels = volume_of(tumor_layer(self._viewer, source.case_id))
         require_own_labels(labels, self._session.saved)
-        # A copy: the reader may go on painting.
-        return exam, LabelMap(labels.astype(np.uint8), exam.grid)
+        return exam, LabelMap(labels.astype(np.uint8), exam.grid)  # a copy: painting may go on
 
     def _on_measured(
         self, source: Source, label_map: LabelMap, measured: Measured, output: Path | None
