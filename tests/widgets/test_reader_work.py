@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_breastseg.widgets.state.reader_work import LOOKED_AT_S, ReaderWork
+from napari_breastseg.widgets.state.reader_work import LOOKED_AT_S, ReaderWork, copy_of
 
 SHAPE = (6, 8, 8)
 
@@ -184,3 +184,12 @@ def test_a_kept_finding_is_the_readers_though_the_mask_is_the_same(work, mask) -
     work.note_decided(box, mask[box] == 1)
     assert work.touched.sum() == 36
     assert not work.touched[work.edit_to(mask, redrafted(mask)).voxels].any()
+
+
+def test_a_copy_of_a_mask_is_the_mask_and_stays_when_that_is_edited(mask) -> None:
+    mask[2, 7, 7] = 2
+    before = mask.copy()
+    copy = copy_of(mask)
+    mask[:] = 1
+    np.testing.assert_array_equal(copy, before)
+    assert copy.dtype == before.dtype

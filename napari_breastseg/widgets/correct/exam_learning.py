@@ -24,6 +24,7 @@ from ..parts.beside import beside_the_window
 from ..parts.fields import note
 from ..parts.jobs import JobRunner
 from ..state.exam_learning import Told, learning_line, prediction_of, why_no_learning
+from ..state.reader_work import copy_of
 from ..state.session import Draft, Session
 from ..state.settings import recall, remember
 from ..state.sources import exam_of
@@ -235,8 +236,8 @@ class ExamLearning(QWidget):
         except InputError as error:
             self._problem = str(error)
             return
-        labels = np.array(self.watch.labels, np.uint8)
-        touched, finished = work.touched.copy(), work.finished.copy()
+        labels = copy_of(self.watch.labels)
+        touched, finished = copy_of(work.touched), work.finished.copy()
         order, learns_from, self._stage = self._order, work.learns_from, stage
         learners = self._learners
 
