@@ -42,6 +42,7 @@ REASONS = (
     ("found a contrast agent in every", "an agent in every header, and no rise like that of blood"),
     ("contrast agents that come and go", "contrast agents that come and go"),
     ("only some with a time", "only some series have a time"),
+    ("made at the same time", "images made at one time, and no other time"),
     ("before the contrast agent", "several phases before contrast"),
     ("in the place of", "the name of a series against its place in time"),
     ("that could be it", "several series that could be the dynamic one"),

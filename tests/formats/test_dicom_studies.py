@@ -52,6 +52,14 @@ def test_two_patients_or_visits_under_one_study_uid_are_two_exams(tmp_path: Path
     assert all("name different patients or dates" in case.dicom.warnings[0] for case in cases)
 
 
+def test_an_image_without_a_day_does_not_join_two_visits(tmp_path: Path) -> None:
+    write_two(tmp_path, own=lambda n, t: {"AcquisitionDate": f"20240{n + 1}01"})
+    write_series(tmp_path / "v1", 1, 9000, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    cases = formats.find_cases(tmp_path)
+    read = sorted(tuple(levels(formats.read_exam(case)).items()) for case in cases)
+    assert read == [(("pre", 1), ("post1", 2)), (("pre", 5), ("post1", 6))]
+
+
 def test_an_exam_that_passes_midnight_is_one(tmp_path: Path) -> None:
     for t, (day, time) in enumerate((("01", "235000"), ("01", "235500"), ("02", "000100"))):
         own = {"AcquisitionDate": f"202401{day}", "AcquisitionTime": time}

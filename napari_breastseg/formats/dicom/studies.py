@@ -83,9 +83,9 @@ def _visits(members: list[File]) -> list[list[File]]:
 def _visits_by_day(headers: Sequence[Header]) -> dict[int, str]:
     """Number of the visit of each original image, by id; empty if all were acquired in one.
 
-    The day of the acquisition counts, else that of the series, else of the content: the first that
-    all of them name. Days of one visit may differ if it passed midnight; images computed later
-    have days of their own.
+    The day of the acquisition counts; where some do not name it that of the series too, and then
+    of the content. Days of one visit may differ if it passed midnight; images computed later have
+    days of their own.
     """
     images = [
         header
@@ -93,21 +93,16 @@ def _visits_by_day(headers: Sequence[Header]) -> dict[int, str]:
         if header.frames and not header.beside and not header.frames[0].traits.is_derived
     ]
     for which in range(3):
-        days = [header.days[which] for header in images]
-        known = [day for day in days if day is not None]
-        if len(known) < len(images) or not known:
-            continue
-        if len(set(known)) == 1:
+        dated = [(h, day) for h in images if (day := h.days[which]) is not None]
+        ordered = sorted((day * DAY_S + _second_of_day(h), day, id(h)) for h, day in dated)
+        visit, numbers = 1, {key: "1" for _, _, key in ordered[:1]}
+        for (before_s, before, _), (after_s, after, key) in itertools.pairwise(ordered):
+            visit += after_s - before_s > _PAUSE_S and after != before
+            numbers[key] = str(visit)
+        if visit > 1:
+            return numbers
+        if len(dated) == len(images):
             return {}
-        at_s = [
-            day * DAY_S + _second_of_day(header) for header, day in zip(images, known, strict=True)
-        ]
-        ordered = sorted(range(len(images)), key=at_s.__getitem__)
-        visit, numbers = 1, {id(images[ordered[0]]): "1"}
-        for before, after in itertools.pairwise(ordered):
-            visit += at_s[after] - at_s[before] > _PAUSE_S and known[after] != known[before]
-            numbers[id(images[after])] = str(visit)
-        return numbers if visit > 1 else {}
     return {}
 
 
