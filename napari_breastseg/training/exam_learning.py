@@ -270,8 +270,8 @@ class ExamLearner:
         for number, (one, of_exam) in enumerate(zip(corrections, boxes, strict=True)):
             draft = self.drafts[number]
             values = np.array(draft.probability.data, np.float32)
-            tumor = one.tumor.copy()
-            kept = one.is_kept()
+            before, kept = one.tumor, one.is_kept()
+            tumor = before.copy()
             is_volume = self.exams[number].grid.shape[0] > 1
             for box in of_exam:
                 if kept[box].all():
@@ -283,10 +283,10 @@ class ExamLearner:
                     drafted = np.asarray(draft.probability.data[box])
                     found = within_reach(found, drafted, one, box, view.near)
                 values[box] = found
-                is_tumor = np.where(kept[box], one.tumor[box], found >= 0.5)
-                tumor[box] = joined_to(is_tumor, one.tumor[box]) if is_volume else is_tumor
+                is_tumor = np.where(kept[box], before[box], found >= 0.5)
+                tumor[box] = joined_to(is_tumor, before[box]) if is_volume else is_tumor
             label_map = LabelMap(tumor.astype(np.uint8), self.exams[number].grid)
-            changed = changed_slices(one.tumor, tumor)
+            changed = changed_slices(before, tumor)
             parts.append((values, label_map, changed))
         seconds = time.perf_counter() - started
         return tuple(

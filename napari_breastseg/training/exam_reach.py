@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.region import Region
+from ..core.volume import TUMOR
 from .corrections import Corrections
 
 __all__ = ["joined_to", "within_reach"]
@@ -48,8 +49,10 @@ def within_reach(
     """
     from scipy import ndimage
 
-    tumor, is_kept = corrections.tumor[box], corrections.is_kept()[box]
+    # Of the box alone: whole exams are large.
+    tumor: Mask = np.equal(corrections.labels[box], TUMOR)
     reviewed = np.broadcast_to(corrections.reviewed[box[0], None, None], tumor.shape)
+    is_kept = corrections.touched[box] | reviewed
     lesions, count = ndimage.label(tumor, np.ones((3, 3, 3)))
 
     def having(marks: Mask) -> Mask:
