@@ -1,6 +1,6 @@
 """Outline tumors in breast MRI: draft with a U-Net, correct, and train on the corrections.
 
-Eleven calls serve scripts and notebooks, loaded when they are used; `cli` is the command line and
+Twelve calls serve scripts and notebooks, loaded when they are used; `cli` is the command line and
 `widgets` the window.
 """
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         promote,
         redraft,
         save_report,
+        segment_at,
         train,
         write_mask,
     )
@@ -36,6 +37,7 @@ __all__ = [
     "promote",
     "redraft",
     "save_report",
+    "segment_at",
     "train",
     "write_mask",
 ]

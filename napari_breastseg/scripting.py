@@ -1,4 +1,4 @@
-"""The whole loop as eleven calls for scripts and notebooks: a door beside window and commands.
+"""The whole loop as twelve calls for scripts and notebooks: a door beside window and commands.
 
 `napari_breastseg` offers them by name. Each runs the same job as the window and the command line
 and returns when it is done. Loads torch only in the calls that need a network; no Qt, no napari.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import formats
+from .clicks.asking import segment_at
 from .core.home import new_training_folder
 from .core.progress import Progress, drain
 from .core.volume import Exam, LabelMap
@@ -40,6 +41,7 @@ __all__ = [
     "promote",
     "redraft",
     "save_report",
+    "segment_at",
     "train",
     "write_mask",
 ]

@@ -10,17 +10,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import formats
 from ..core.errors import InputError
 from ..core.volume import Exam, LabelMap
 from ._console import note, run
 
 if TYPE_CHECKING:
+    from ..clicks.prompts import Click
     from ..model.checkpoint import Checkpoint
     from ..predict.prediction import Prediction
     from ..training.corrections import Corrections
 
-__all__ = ["Segmented", "corrected_masks", "redrafting", "segmenting", "slice_numbers"]
+__all__ = [
+    "Segmented",
+    "clicking",
+    "clicks_of",
+    "corrected_masks",
+    "redrafting",
+    "segmenting",
+    "slice_numbers",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +85,90 @@ def segmenting(
                 yield case, Segmented(exam, run(predict(members[0], exam, **how), quiet=quiet))
         except InputError as error:
             yield case, error
+
+
+def clicks_of(text: Sequence[str], exam: Exam, *, is_lesion: bool = True) -> list[Click]:
+    """Clicks that a person writes: slice, row and column from 1, or x, y and z in mm.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read, or are in mm where the exam has no place in space.
+    """
+    from ..clicks.prompts import Click
+
+    found = []
+    for one in text:
+        is_mm = one.strip().endswith("mm")
+        try:
+            a, b, c = (float(part) for part in one.strip().removesuffix("mm").split(","))
+        except ValueError:
+            raise InputError(
+                "Expected a click as slice,row,column from 1, or as x,y,zmm",
+                f"found '{one}'",
+                "Give for example --click 31,120,98 or --click -52.5,31,12mm",
+            ) from None
+        if is_mm:
+            if not exam.grid.has_orientation:
+                raise InputError(
+                    "Expected a click as slice,row,column",
+                    "found mm, and an exam whose place in the patient is not known",
+                    "Count slice, row and column from 1",
+                )
+            inverse = np.linalg.inv(exam.grid.affine)
+            z, y, x = (round(float(v)) for v in (inverse @ (a, b, c, 1.0))[:3])
+        else:
+            z, y, x = (round(v) - 1 for v in (a, b, c))
+        found.append(Click((z, y, x), is_lesion))
+    return found
+
+
+def clicking(
+    checkpoint: Checkpoint,
+    case: formats.CaseFiles,
+    inside: Sequence[str],
+    outside: Sequence[str],
+    *,
+    quiet: bool,
+) -> Made:
+    """One exam, outlined where it is clicked.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        A click network.
+    case : CaseFiles
+    inside, outside : sequence of str
+        Clicks on the lesion and beside it, as `clicks_of` reads them.
+    quiet : bool
+        Show no progress.
+    """
+    import time
+
+    from ..clicks.asking import outlined
+    from ..core.volume import Volume
+    from ..predict.prediction import Prediction
+
+    try:
+        exam = run(formats.reading_exam(case), quiet=quiet)
+        said = clicks_of(inside, exam) + clicks_of(outside, exam, is_lesion=False)
+        started = time.perf_counter()
+        outline = run(outlined(checkpoint, exam, said), quiet=quiet)
+        probability = np.zeros(exam.grid.shape, np.float32)
+        for z, values in outline.probabilities.items():
+            probability[z] = values
+        prediction = Prediction(
+            probability=Volume(probability, exam.grid),
+            label_map=LabelMap(outline.mask.astype(np.uint8), exam.grid),
+            threshold=0.5,
+            phases=checkpoint.spec.require(exam, checkpoint.info.name),
+            device="cpu",
+            model=checkpoint.info.identity,
+            seconds=time.perf_counter() - started,
+        )
+        yield case, Segmented(exam, prediction, {"clicks": len(said)})
+    except InputError as error:
+        yield case, error
 
 
 def corrected_masks(like: Sequence[Path], cases: Sequence[formats.CaseFiles]) -> dict[str, Path]:

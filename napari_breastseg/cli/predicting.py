@@ -23,7 +23,7 @@ from ._choices import (
 )
 from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
 from ._results import ShowPaths, done_row, failed_row, source_of, write_csv
-from ._segmented import corrected_masks, redrafting, segmenting, slice_numbers
+from ._segmented import clicking, corrected_masks, redrafting, segmenting, slice_numbers
 
 PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
 
@@ -79,6 +79,18 @@ def predict(
             "\\[default: all but what a mask of this program marks as not reviewed]"
         ),
     ] = None,
+    click: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="Z,Y,X",
+            help="Outline the lesion at this slice, row and column, counted from 1, or at x,y,zmm; "
+            "may be given several times.",
+        ),
+    ] = None,
+    not_click: Annotated[
+        list[str] | None,
+        typer.Option(metavar="Z,Y,X", help="What is here is not the lesion."),
+    ] = None,
     tumor_label: TumorLabels = None,
     csv: Annotated[
         Path | None, typer.Option(help="CSV file to write too, one row for each finding shown.")
@@ -92,6 +104,7 @@ def predict(
 ) -> None:
     """Segment exams and write one mask per case."""
     from ..lesions import measure_lesions
+    from ..model.checkpoint import CLICKS, load
     from ..predict.uncertainty import load_members
 
     if like and uncertainty:
@@ -107,7 +120,12 @@ def predict(
     checkpoint = members[0]
     how: dict[str, Any] = {"device": device, "threshold": threshold, "breasts_only": breasts}
     cases = [one.case for one in planned]
-    if like:
+    if click or not_click:
+        _require_clickable(cases, click, [like, uncertainty, model, breasts is not None])
+    if click:
+        checkpoint = load(CLICKS)
+        made = clicking(checkpoint, cases[0], click, not_click or [], quiet=as_json)
+    elif like:
         masks = corrected_masks(like, cases)
         _require_kept([one.mask for one in planned], masks)
         numbers = None if reviewed is None else slice_numbers(reviewed)
@@ -256,6 +274,28 @@ def _plan(
             "Choose another file name",
         )
     return list(planned.values()), bad_inputs
+
+
+def _require_clickable(
+    cases: list[formats.CaseFiles], click: list[str] | None, others: list[object]
+) -> None:
+    """Raise InputError where clicks go with nothing, or with what segments unasked."""
+    if not click:
+        raise InputError(
+            "Expected a click on the lesion", "found --not-click alone", "Add --click Z,Y,X"
+        )
+    if len(cases) != 1:
+        raise InputError(
+            "Expected one exam to click in",
+            f"found {len(cases)}",
+            "Run the command once for each exam",
+        )
+    if any(others):
+        raise InputError(
+            "Expected --click alone",
+            "found it with --model, --like, --uncertainty, --breasts or --whole-exam",
+            "Leave them out: the click network answers by itself",
+        )
 
 
 def _require_kept(outputs: list[Path], masks: dict[str, Path]) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "input_phases",
     "is_available",
     "parse_input",
+    "phase_slice",
     "prepare",
     "prepare_labels",
     "resample",
@@ -63,6 +64,14 @@ def _phase(exam: Exam, role: str) -> NDArray[np.generic]:
     if role not in (LAST, LEAST):
         return exam.phases[role].data
     posts = [exam.phases[post].data for post in post_roles(exam)]
+    return posts[-1] if role == LAST else np.asarray(np.minimum.reduce(posts))
+
+
+def phase_slice(exam: Exam, role: str, z: int) -> NDArray[np.generic]:
+    """One slice (Y, X) along z of one of `available_roles`."""
+    if role not in (LAST, LEAST):
+        return np.asarray(exam.phases[role].data[z])
+    posts = [np.asarray(exam.phases[post].data[z]) for post in post_roles(exam)]
     return posts[-1] if role == LAST else np.asarray(np.minimum.reduce(posts))
 
 

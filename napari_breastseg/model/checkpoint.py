@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CARD_FILE",
+    "CLICKS",
     "MODEL_FILE",
     "STARTER",
     "WEIGHTS_FILE",
@@ -54,6 +55,9 @@ _GENERAL = "general."
 
 STARTER = Path(__file__).resolve().parents[1] / "weights" / "starter"
 """The checkpoint that comes with the package."""
+
+CLICKS = STARTER.with_name("clicks")
+"""The click network that comes with the package."""
 
 
 class TrainingRecord(BaseModel):

@@ -41,6 +41,10 @@ class ModelSpec(BaseModel):
     """Input channels: phases, or differences such as "post1-pre"; also of "last" and "least", see
     `preprocessing.LAST`."""
 
+    prompts: tuple[str, ...] = ()
+    """Further input channels that say what a reader clicked, see `clicks.prompts.CHANNELS`; empty
+    for a model that segments unasked."""
+
     missing: Literal["refuse", "zero"] = "refuse"
     """What an exam's missing phase means: refuse, or zeros in the inputs made of it, for a model
     trained with phases left out at random."""
@@ -164,7 +168,7 @@ class ModelSpec(BaseModel):
     @property
     def in_channels(self) -> int:
         """Channels of the network's input."""
-        return len(self.inputs) * (1 + 2 * self.context_slices)
+        return len(self.inputs) * (1 + 2 * self.context_slices) + len(self.prompts)
 
     @property
     def divisor(self) -> int:

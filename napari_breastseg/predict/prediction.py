@@ -145,6 +145,12 @@ def predict(
         )
     for role, volume in exam.phases.items():
         require_numbers(volume.data, f"{role} of case {exam.case_id}")
+    if checkpoint.spec.prompts:
+        raise InputError(
+            "Expected a model that segments unasked",
+            f"found {checkpoint.info.name}, which answers clicks",
+            "Choose another model, or say where to look with --click",
+        )
     roles = checkpoint.spec.require(exam, checkpoint.info.name)
     started = time.perf_counter()
     box = checked(region, exam)

@@ -1,0 +1,226 @@
+"""A click network asked on one slice: first at a usual size, then as large as fits the lesion.
+
+Imports torch when called; no Qt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ..imaging.preprocessing import stack_inputs
+from .prompts import UNKNOWN_MM, Prompts, Square, drawn, look_at, put_back
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..model.checkpoint import Checkpoint
+
+__all__ = ["Answer", "answer_slice"]
+
+Mask = NDArray[np.bool_]
+
+FIRST_MM = 75.0
+"""Side of the square while it is not known how large the lesion is."""
+
+LEAST_MM, MOST_MM = 22.0, 150.0
+"""Smallest and largest side of a square."""
+
+MARGIN = 2.0
+"""Side of the square, as a multiple of the lesion's extent."""
+
+NEAR_MM = 12.0
+"""Parts of a mask this near to a prompt belong to the lesion that is meant."""
+
+NOTHING_MM = 3.0
+"""With nothing marked this near to a click on lesion, there is nothing there."""
+
+TOUCH_MM = 1.0
+"""What lies this near to a click is as the click says, whatever the network makes of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a network makes of the prompts on one slice."""
+
+    mask: Mask
+    """The whole slice's, (Y, X): as it was outside the square, and new inside it."""
+
+    probability: NDArray[np.float32]
+    """Of tumor, (Y, X); 0 outside the square."""
+
+    square: Square
+    """Where it looked last."""
+
+    is_empty: bool = False
+    """Whether nothing is found about the last click that says lesion, nor in the box."""
+
+
+def answer_slice(
+    model: Checkpoint,
+    phases: torch.Tensor,
+    roles: Sequence[str],
+    prompts: Prompts,
+    mask: Mask | None = None,
+    *,
+    neighbor: Mask | None = None,
+    pixel_mm: float | tuple[float, float] = UNKNOWN_MM,
+) -> Answer:
+    """Ask the network what is lesion on a slice.
+
+    Parameters
+    ----------
+    model : Checkpoint
+        With the prompts `CHANNELS`.
+    phases : Tensor, shape (P, Y, X)
+        Normalized, see `preprocessing.prepare`, on the slice's own pixels.
+    roles : sequence of str
+        The phase of each channel.
+    prompts : Prompts
+        All that was said of this slice so far.
+    mask : ndarray of bool, shape (Y, X), optional
+        The mask so far; None or empty where nothing is marked.
+    neighbor : ndarray of bool, shape (Y, X), optional
+        The lesion in the slice before or after.
+    pixel_mm : float or (float, float)
+        Size of a pixel, down and across; `UNKNOWN_MM` where it is not known.
+
+    Returns
+    -------
+    Answer
+    """
+    size = np.broadcast_to(np.asarray(pixel_mm, float), 2)
+    shape = (int(phases.shape[1]), int(phases.shape[2]))
+    before = np.zeros(shape, bool) if mask is None else mask
+    square, is_known = _first_square(prompts, before, neighbor, size)
+    answer = _ask(model, phases, roles, prompts, before, neighbor, square)
+    if not is_known:
+        fitted = _fitted(_extent(prompts, answer.mask, size), size)
+        if fitted is not None and _is_other(fitted, square):
+            answer = _ask(model, phases, roles, prompts, before, neighbor, fitted)
+    return _as_said(answer, prompts, size)
+
+
+def _ask(
+    model: Checkpoint,
+    phases: torch.Tensor,
+    roles: Sequence[str],
+    prompts: Prompts,
+    before: Mask,
+    neighbor: Mask | None,
+    square: Square,
+) -> Answer:
+    import torch
+
+    shape = before.shape
+    shown: list[Mask] = [before, np.zeros_like(before) if neighbor is None else neighbor]
+    layers = [phases, *(torch.from_numpy(one[None].astype(np.float32)) for one in shown)]
+    seen = look_at(torch.cat([layer.float() for layer in layers]), square, shape)
+    inputs = stack_inputs(seen[:-2], roles, model.spec.inputs)
+    said = drawn(square, prompts, seen[-2] >= 0.5, None if neighbor is None else seen[-1] >= 0.5)
+    batch = torch.cat([inputs, said])[None]
+    with torch.inference_mode():
+        tumor = model.fast_network(batch).softmax(1)[0, 1]
+        inside = put_back(torch.ones_like(tumor), square, shape).numpy() > 0.5
+        probability = put_back(tumor, square, shape).numpy()
+    return Answer(np.where(inside, probability > 0.5, before), probability, square)
+
+
+def _first_square(
+    prompts: Prompts, before: Mask, neighbor: Mask | None, size: NDArray[np.float64]
+) -> tuple[Square, bool]:
+    """Where to look first, and whether the lesion's size is known already."""
+    marked = before if neighbor is None else before | neighbor
+    extent = _extent(prompts, marked, size)
+    is_known = bool(marked.any()) or prompts.box is not None
+    fitted = _fitted(extent, size)
+    if is_known and fitted is not None:
+        return fitted, True
+    places = prompts.inside or prompts.outside
+    middle = np.mean(places, axis=0) if places else (np.array(before.shape) - 1) / 2
+    down, across = FIRST_MM / size
+    return Square((float(middle[0]), float(middle[1])), (float(down), float(across))), False
+
+
+def _extent(
+    prompts: Prompts, marked: Mask, size: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Lowest and highest (y, x) of the lesion that is meant; None where nothing is."""
+    said = [*prompts.inside, *prompts.outside]
+    if prompts.box is not None:
+        y0, x0, y1, x1 = prompts.box
+        said += [(y0, x0), (y1, x1)]
+    corners = [np.asarray(said, float)] if said else []
+    components, count = ndimage.label(marked, np.ones((3, 3)))
+    if count:
+        chosen = range(1, count + 1)
+        if said:
+            distance, nearest = ndimage.distance_transform_edt(
+                ~marked, sampling=size, return_indices=True
+            )
+            chosen_ids = set()
+            for y, x in said:
+                at = tuple(np.clip(np.round([y, x]).astype(int), 0, np.array(marked.shape) - 1))
+                if distance[at] <= NEAR_MM:
+                    chosen_ids.add(int(components[tuple(nearest[(slice(None), *at)])]))
+            # What lies about the lesion that is meant is a part of it.
+            grown = np.isin(components, list(chosen_ids))
+            if grown.any():
+                far = ndimage.distance_transform_edt(~grown, sampling=size)
+                chosen_ids |= {int(n) for n in np.unique(components[(far <= NEAR_MM / 2)]) if n}
+            chosen = sorted(chosen_ids)  # type: ignore[assignment]
+        places = np.argwhere(np.isin(components, list(chosen)))
+        if len(places):
+            corners.append(places.astype(float))
+    if not corners:
+        return None
+    together = np.concatenate(corners)
+    return together.min(0), together.max(0)
+
+
+def _fitted(
+    extent: tuple[NDArray[np.float64], NDArray[np.float64]] | None, size: NDArray[np.float64]
+) -> Square | None:
+    """The square that fits a lesion."""
+    if extent is None:
+        return None
+    low, high = extent
+    side = float(np.clip(MARGIN * ((high - low + 1) * size).max(), LEAST_MM, MOST_MM))
+    middle = (low + high) / 2
+    return Square(
+        (float(middle[0]), float(middle[1])), (side / float(size[0]), side / float(size[1]))
+    )
+
+
+def _is_other(a: Square, b: Square) -> bool:
+    """Whether another look is worth its time."""
+    ratio = a.pixels[0] / b.pixels[0]
+    moved = np.abs(np.subtract(a.center, b.center)).max() / b.pixels[0]
+    return bool(abs(np.log(ratio)) > 0.2 or moved > 0.15)
+
+
+def _as_said(answer: Answer, prompts: Prompts, size: NDArray[np.float64]) -> Answer:
+    mask = answer.mask.copy()
+    y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    for places, is_lesion in ((prompts.inside, True), (prompts.outside, False)):
+        for place in places:
+            far = np.hypot((y - place[0]) * size[0], (x - place[1]) * size[1])
+            mask[(far <= TOUCH_MM) | (far == far.min())] = is_lesion
+    return Answer(mask, answer.probability, answer.square, _finds_nothing(answer, prompts, size))
+
+
+def _finds_nothing(answer: Answer, prompts: Prompts, size: NDArray[np.float64]) -> bool:
+    if prompts.box is not None:
+        y0, x0, y1, x1 = (max(0, round(edge)) for edge in prompts.box)
+        return not answer.mask[y0 : y1 + 1, x0 : x1 + 1].any()
+    if not prompts.inside:
+        return False
+    y, x = np.ogrid[: answer.mask.shape[0], : answer.mask.shape[1]]
+    place = prompts.inside[-1]
+    near = np.hypot((y - place[0]) * size[0], (x - place[1]) * size[1]) <= NOTHING_MM
+    return not (answer.mask & near).any()

@@ -1,0 +1,268 @@
+"""Train the click network that comes with the package: from the starter's weights.
+
+    python recipes/train_clicks.py --output clicks-work [--steps 6000]
+
+Learns from the windows of I-SPY's training patients and from slices of phantoms, as the starter
+did. One core does a step in about half a second where the processor computes in bfloat16, which is
+used there. Interrupted, the same command goes on; `--install` copies the result into the package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+
+import numpy as np
+import torch
+from ispy import IspySlice, late, read_slices, smoothed
+from phantoms import PhantomSlab, make_phantom
+
+from napari_breastseg.clicks.learning import Example, ExampleSlice, example, sitting
+from napari_breastseg.clicks.lesion import ClickReader
+from napari_breastseg.clicks.prompts import CHANNELS, SIDE, Prompts
+from napari_breastseg.clicks.simulated import click_on_largest_error
+from napari_breastseg.core.overlap import dice
+from napari_breastseg.core.progress import drain
+from napari_breastseg.core.volume import Exam
+from napari_breastseg.imaging.preprocessing import available_roles, prepare
+from napari_breastseg.model import checkpoint
+from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
+from napari_breastseg.model.unet import ModelSpec, build
+from napari_breastseg.predict.prediction import predict
+from napari_breastseg.training.loss import segmentation_loss
+from napari_breastseg.training.steps import average_into
+
+BATCH, RATE, AVERAGING = 24, 2e-3, 0.998
+CLICKS = (0, 1, 2, 3)
+CLICK_SHARES = (0.4, 0.3, 0.2, 0.1)
+"""How many clicks on its own answers come before the one that is learned from."""
+
+PHANTOMS, PHANTOM_SHARE = 420, 0.25
+SAVE_EVERY, LOOK_EVERY = 100, 500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("clicks-work"))
+    parser.add_argument("--phantoms", type=Path, help="folder with the starter's phantoms")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--install", action="store_true", help="copy the result into the package")
+    arguments = parser.parse_args()
+    work = arguments.output
+    if arguments.install:
+        install(work / "model")
+        return
+    root = Path(__file__).resolve().parent.parent
+    data = Path(os.environ.get("BREASTSEG_TEST_DATA", root.parent / "shared" / "data"))
+    if not (data / "ispy_slices").is_dir():
+        sys.exit(f"Expected the folder ispy_slices in {data}. Set BREASTSEG_TEST_DATA.")
+    work.mkdir(parents=True, exist_ok=True)
+    starter = checkpoint.load(checkpoint.STARTER)
+    slices = read_slices(data / "ispy_slices")
+    patients = examples_of(starter, slices["train"], arguments.phantoms or work / "phantoms", work)
+    train(starter, patients, slices["validation"], work, arguments.steps)
+
+
+def widened(starter: Checkpoint) -> Checkpoint:
+    """The starter with the channels of prompts, of which it makes nothing yet."""
+    spec = starter.spec.model_copy(
+        update={"prompts": CHANNELS, "patch_size": (SIDE, SIDE), "scales": (1.0,)}
+    )
+    network = build(spec)
+    weights = dict(starter.network.state_dict())
+    (first,) = (name for name in weights if name.startswith("stem") and "conv_0.conv.w" in name)
+    wider = torch.zeros_like(network.state_dict()[first])
+    wider[:, : weights[first].shape[1]] = weights[first]
+    network.load_state_dict({**weights, first: wider})
+    info = ModelInfo(
+        name="clicks",
+        spec=spec,
+        training=starter.info.training.model_copy(update={"steps": 0}),
+        parent=starter.info.identity,
+        licence=starter.info.licence,
+    )
+    return replace(starter, network=network, info=info, card="")
+
+
+def examples_of(
+    starter: Checkpoint, real: Sequence[IspySlice], phantoms: Path, work: Path
+) -> list[list[ExampleSlice]]:
+    """Slices to learn from, patient by patient; kept in the work folder once made."""
+    kept = work / "examples.pt"
+    if kept.is_file():
+        return torch.load(kept, weights_only=False)  # our own file
+    patients: dict[str, list[ExampleSlice]] = {}
+    for one in [*smoothed(real), *late(smoothed(real))]:
+        exam, label = one.exam(), one.label_map()
+        fine = replace(one, is_halved=False).label_map()
+        made = slice_of(starter, exam, [label.data[0]], 0, one.patient_id, 2 * one.mm_per_px)
+        truth = torch.from_numpy(fine.tumor[0].astype(np.float16))
+        patients.setdefault(one.patient_id, []).append(replace(made, truth=truth))
+    print(len(patients), "patients", flush=True)
+    groups = max(1, round(len(patients) * PHANTOM_SHARE / (1 - PHANTOM_SHARE)))
+    for number in range(PHANTOMS):
+        slab = make_phantom(number, phantoms, f"phantoms {number % groups}", 3)
+        patients.setdefault(slab.patient_id, []).extend(phantom_slices(starter, slab))
+    everyone = list(patients.values())
+    torch.save(everyone, kept)
+    return everyone
+
+
+def phantom_slices(starter: Checkpoint, slab: PhantomSlab) -> Iterator[ExampleSlice]:
+    """Its slices, each with the truth of the one beside it."""
+    exam, truth = slab.exam(), slab.label_map()
+    spacing = exam.grid.spacing_mm
+    assert spacing is not None
+    draft = drain(predict(starter, exam, device="cpu")).probability.data
+    for z in range(len(truth.data)):
+        yield slice_of(starter, exam, truth.data == 1, z, slab.patient_id, spacing[1], draft[z])
+
+
+def slice_of(
+    starter: Checkpoint,
+    exam: Exam,
+    truth: Sequence[np.ndarray],
+    z: int,
+    patient: str,
+    pixel_mm: float,
+    draft: np.ndarray | None = None,
+) -> ExampleSlice:
+    """One slice of an exam as it is learned from."""
+    roles = tuple(r for r in available_roles(exam) if r in ("pre", "post1", "last", "least"))
+    prepared = prepare(exam, roles, percentiles=starter.spec.percentiles)
+    if draft is None:
+        probability = drain(predict(starter, exam, device="cpu")).probability
+        assert probability is not None
+        draft = probability.data[z]
+    near = [n for n in (z - 1, z + 1) if 0 <= n < len(truth)]
+    neighbor = truth[near[0]] if near else None
+    return ExampleSlice(
+        patient,
+        prepared.phases[:, z].half(),
+        roles,
+        torch.from_numpy(np.asarray(truth[z], np.float16)),
+        torch.from_numpy(np.asarray(draft, np.float16)),
+        None if neighbor is None else torch.from_numpy(np.asarray(neighbor, np.float16)),
+        pixel_mm,
+    )
+
+
+Batch = tuple[list[Example], int, np.random.Generator]
+
+
+def batch_of(patients: Sequence[Sequence[ExampleSlice]], spec: ModelSpec, step: int) -> Batch:
+    """A step's examples, how many clicks come before the last, and what draws these."""
+    rng = np.random.default_rng((0, step))
+    chosen = [patients[int(rng.integers(len(patients)))] for _ in range(BATCH)]
+    examples = [example(slices, spec, rng) for slices in chosen]
+    return examples, int(rng.choice(CLICKS, p=CLICK_SHARES)), rng
+
+
+def train(
+    starter: Checkpoint,
+    patients: Sequence[Sequence[ExampleSlice]],
+    validation: Sequence[IspySlice],
+    work: Path,
+    steps: int,
+) -> None:
+    """The training loop; its state is one file, replaced whole."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    base = widened(starter)
+    network, spec = base.network.to(memory_format=torch.channels_last), base.spec
+    averaged = build(spec).to(memory_format=torch.channels_last)
+    averaged.load_state_dict(network.state_dict())
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-3)
+    step, losses = 0, []
+    state = work / "state.pt"
+    if state.is_file():
+        kept = torch.load(state, weights_only=True)
+        network.load_state_dict(kept["network"])
+        averaged.load_state_dict(kept["averaged"])
+        optimizer.load_state_dict(kept["optimizer"])
+        step = kept["step"]
+    queue: Queue[Batch] = Queue(3)
+
+    def fill() -> None:
+        for number in range(step, steps):
+            queue.put(batch_of(patients, spec, number))
+
+    Thread(target=fill, daemon=True).start()
+    started = time.process_time()
+    network.train()
+    while step < steps:
+        rate = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        for group in optimizer.param_groups:
+            group["lr"] = max(rate, 1e-5)
+        examples, clicks, rng = queue.get()
+        averaged.eval()
+        with torch.autocast("cpu", torch.bfloat16):
+            inputs, truth = sitting(averaged, examples, clicks, rng)
+            logits = network(inputs.contiguous(memory_format=torch.channels_last))
+        loss = segmentation_loss(logits.float(), truth, dice_over_batch=False)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        step += 1
+        average_into(averaged, network, AVERAGING, step)
+        losses.append(float(loss.detach()))
+        if step % 50 == 0:
+            spent = (time.process_time() - started) / len(losses)
+            recent = np.mean(losses[-50:])
+            print(f"{step}/{steps} loss {recent:.4f}, {spent:.2f} core-s a step", flush=True)
+        if step % SAVE_EVERY == 0:
+            part = work / "state.part"
+            parts = {"network": network, "averaged": averaged, "optimizer": optimizer}
+            states = {name: one.state_dict() for name, one in parts.items()}
+            torch.save({**states, "step": step}, part)
+            part.replace(state)
+        if step % LOOK_EVERY == 0 or step == steps:
+            training = base.info.training.model_copy(update={"steps": step})
+            info = base.info.model_copy(update={"training": training})
+            checkpoint.save(work / "model", averaged.state_dict(), info)
+            print(step, json.dumps(look(checkpoint.load(work / "model"), validation)), flush=True)
+
+
+PHASES = {"all": ("pre", "post1", "post2"), "pair": ("pre", "post1"), "post": ("post1",)}
+
+
+def look(model: Checkpoint, validation: Sequence[IspySlice]) -> dict[str, list[float]]:
+    """Mean Dice over validation patients after 1, 2, 3 and 5 clicks from nothing."""
+    found = {}
+    for name, roles in PHASES.items():
+        dices: dict[str, list[list[float]]] = {}
+        for one in validation:
+            truth = one.label_map().tumor
+            reader = ClickReader(model, replace(one, roles=roles).exam())
+            mask, prompts, row = np.zeros_like(truth[0]), Prompts(), []
+            for _ in range(5):
+                said = click_on_largest_error(mask, truth[0])
+                if said is not None:
+                    prompts = prompts.with_click(*said)
+                    mask = reader.answer(0, prompts, mask).mask
+                row.append(dice(mask, truth[0]))
+            dices.setdefault(one.patient_id, []).append(row)
+        mean = np.mean([np.mean(rows, 0) for rows in dices.values()], 0)
+        found[name] = [round(float(mean[n - 1]), 3) for n in (1, 2, 3, 5)]
+    return found
+
+
+def install(model: Path) -> None:
+    """Put the weights, in half precision, where the package looks for its click network."""
+    trained = checkpoint.load(model)
+    licence = "CC BY 4.0, see MODEL_CARD.md for the attribution of the training data"
+    info = trained.info.model_copy(update={"licence": licence})
+    written = checkpoint.save(checkpoint.CLICKS, trained.network.state_dict(), info, half=True)
+    print(f"Installed {written.identity} in {checkpoint.CLICKS}")
+
+
+if __name__ == "__main__":
+    main()
