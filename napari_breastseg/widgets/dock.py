@@ -194,6 +194,7 @@ class BreastMRI(Actions, QWidget):
             self.correct_panel.runner,
             self.correct_panel.lesions.runner,
             self.correct_panel.tools.runner,
+            self.correct_panel.tools.clicks.looking,
             self.correct_panel.learning.runner,
             self.correct_panel.learning.slices.runner,
             self.review_panel.runner,

@@ -36,6 +36,7 @@ KEYS = {
     "Shift-X": "cancel",
     # Correction tools
     "H": "next_scope",
+    "A": "smart_click",
     "G": "grow_click",
     "Shift-Z": "threshold_brush",
     "Shift-Q": "scribble",

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-import torch
-from torch import nn
+from bright_network import bright_network
 
 from napari_breastseg.clicks.asking import outlined, segment_at
 from napari_breastseg.clicks.lesion import ClickReader
-from napari_breastseg.clicks.prompts import CHANNELS, SIDE, Click, Prompts
+from napari_breastseg.clicks.prompts import Click, Prompts
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.overlap import dice
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.model import checkpoint
-from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
-from napari_breastseg.model.unet import ModelSpec
+from napari_breastseg.model.checkpoint import Checkpoint
 
 GRID = Grid((15, 120, 150), np.diag([3.0, 0.8, 0.8, 1.0]))
-INPUTS = ("pre", "post1", "post1-pre")
-
-
-class Bright(nn.Module):
-    """Marks what enhances, but nothing about a click that says so."""
-
-    def forward(self, x: Any) -> Any:
-        level = x[:, 2] - 0.4
-        said_not = nn.functional.max_pool2d(x[:, len(INPUTS) + 1], 61, stride=1, padding=30)
-        return torch.stack([torch.zeros_like(level), 40 * (level - 2 * (said_not > 0.1))], 1)
 
 
 @pytest.fixture
 def model() -> Checkpoint:
-    spec = ModelSpec(inputs=INPUTS, missing="zero", prompts=CHANNELS, patch_size=(SIDE, SIDE))
-    return Checkpoint(ModelInfo(name="bright", spec=spec), Bright())
+    return bright_network()
 
 
 def ball(z: float, y: float, x: float, radius_mm: float) -> np.ndarray:

@@ -78,11 +78,11 @@ class Reader:
         mapped = (view.transform * view.scene.transform).map([x, y, 0, 1])
         return QPoint(round(mapped[0]), round(mapped[1]))
 
-    def point(self, voxel, held=Qt.MouseButton.NoButton):
+    def point(self, voxel, held=Qt.MouseButton.NoButton, keys=NONE):
         place = self.place(voxel)
         where = QPointF(self.native.mapToGlobal(place))
         move = QMouseEvent(
-            QEvent.Type.MouseMove, QPointF(place), where, Qt.MouseButton.NoButton, held, NONE
+            QEvent.Type.MouseMove, QPointF(place), where, Qt.MouseButton.NoButton, held, keys
         )
         QApplication.sendEvent(self.native, move)
         QTest.qWait(20)

@@ -122,6 +122,7 @@ class CorrectPanel(QWidget):
         # An edit may come as several events: gather them, then follow.
         self._soon.timeout.connect(self._follow_edits)
         self.tools.edited.connect(lambda _: self._soon.start())
+        self.learning.redrafted.connect(self.tools.clicks.know)
         self.autosave.edited.connect(self._soon.start)
         self.dataset_box.case_chosen.connect(self.go_to_case)
         self.opening.held.connect(self._on_held)

@@ -19,6 +19,10 @@ class ToolActions:
         """Tool scope: the next of lesion, slice, box and volume."""
         self._tools.next_scope()
 
+    def smart_click(self) -> None:
+        """Smart click: outline what is clicked; with Shift: not this."""
+        self._tools.act("smart_click")
+
     def grow_click(self) -> None:
         """Grow from a click: hold, turn the wheel, release."""
         self._tools.act("grow_click")

@@ -10,6 +10,8 @@ ScopeKind = Literal["lesion", "slice", "box", "volume"]
 SCOPES: tuple[ScopeKind, ...] = ("lesion", "slice", "box", "volume")
 
 BUTTONS = (
+    ("smart_click", "Smart click", "Click a lesion to outline it in all its slices; hold to see it "
+     "first.\nDrag to scribble, Ctrl-drag for a box; with Shift: this is not lesion", "A"),
     ("grow_click", "Grow from click", "Press on a lesion, turn the wheel to include more or "
      "less, release to keep it", "G"),
     ("threshold_brush", "Threshold brush", "A brush that paints only what is at least as bright "
@@ -35,4 +37,4 @@ BUTTONS = (
      "your corrections are kept", "Shift-Y"),
 )  # fmt: skip
 
-IN_HAND = frozenset({"grow_click", "threshold_brush", "keep", "drop"})
+IN_HAND = frozenset({"smart_click", "grow_click", "threshold_brush", "keep", "drop"})

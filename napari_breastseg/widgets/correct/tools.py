@@ -25,6 +25,7 @@ from ..parts.job_bar import JobBar
 from ..parts.jobs import errors_shown, show_info
 from ..state.session import Session
 from ..state.tool_rules import ToolSituation, unfinished, why_no_tool
+from .smart_clicks import SmartClicks
 from .tool_edits import ToolEdits
 from .tool_list import BUTTONS, IN_HAND
 from .tool_settings import ToolSettings
@@ -64,6 +65,7 @@ class ToolSection(QWidget):
             self.scribbles,
             self.draw_box,
         )
+        self.clicks = SmartClicks(viewer, session, self._target, self._edits)
         self.box_button = button("Draw box", self.draw_box, "Drag a rectangle on the image")
         self.line = note()
         self.buttons: dict[str, QPushButton] = {}
@@ -175,10 +177,12 @@ class ToolSection(QWidget):
             self.mouse.put_down()
             layer.mode = "paint"
         else:
-            self.mouse.pick_up(name, self._mouse_tool(name), layer)
+            self.mouse.pick_up(name, self._mouse_tool(name, layer), layer)
 
-    def _mouse_tool(self, name: str) -> MouseTool:
+    def _mouse_tool(self, name: str, layer: Labels) -> MouseTool:
         target, level = self._target, self.settings.level
+        if name == "smart_click":
+            return self.clicks.tool(layer)
         if name == "grow_click":
             values = target.map("growth", correction.growth_map)
             return Growing(self._viewer, self._tolerance, values, lambda: target.grow_axis)
@@ -199,6 +203,7 @@ class ToolSection(QWidget):
         self.mouse.put_down()
         self._target.forget()
         self._work.forget()
+        self.clicks.forget()
         self.reset_choices()
 
     def _show_tool_in_hand(self) -> None:

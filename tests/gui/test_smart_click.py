@@ -1,0 +1,126 @@
+"""Smart click by a real mouse: shown while held, taken on release, one undo step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from bright_network import bright_network
+from hands import messages
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from test_tools import LEFT, NONE, ONE, SHIFT, TWO, Reader
+
+from napari_breastseg.core.overlap import dice
+from napari_breastseg.widgets.canvas.layers import find_layer
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+NOTHING = np.zeros(ONE.shape, bool)
+
+
+class Clicker(Reader):
+    """A reader with the smart click in hand."""
+
+    def take_it(self, mask, draft=None):
+        self.open(mask, draft)
+        self.tools.clicks.load = lambda folder: bright_network()
+        self.key(Qt.Key.Key_A)
+        self.idle(self.tools.clicks.looking)
+        assert self.tools.buttons["smart_click"].isChecked()
+        self.window.told.clear()
+
+    def wait(self):
+        self.idle(self.tools.clicks.looking, self.tools.runner)
+
+    def smart(self, voxel, modifier=NONE):
+        QTest.mouseClick(self.native, LEFT, modifier, self.place(voxel))
+        self.wait()
+
+    def tumor(self):
+        return self.layer.data == 1
+
+
+@pytest.fixture
+def clicker(window, stroke, idle) -> Iterator[Clicker]:
+    made = Clicker(window, stroke, idle)
+    yield made
+    made.__dict__.clear()
+
+
+def test_a_click_outlines_the_lesion_in_all_its_slices_as_one_undo_step(clicker):
+    clicker.take_it(NOTHING)
+    clicker.smart((7, 30, 30))
+    assert dice(clicker.tumor(), ONE) > 0.93
+    assert not (clicker.tumor() & TWO).any()
+    wanted = clicker.layer.data.copy()
+    clicker.made(np.zeros_like(wanted), wanted)
+
+
+def test_it_is_shown_while_the_button_is_held_and_nothing_is_kept_before(clicker):
+    clicker.take_it(NOTHING)
+    QTest.mousePress(clicker.native, LEFT, NONE, clicker.place((7, 30, 30)))
+    clicker.window.qtbot.waitUntil(
+        lambda: find_layer(clicker.viewer, "preview").data.any(), timeout=20_000
+    )
+    preview = find_layer(clicker.viewer, "preview").data
+    assert dice(preview[7] == 1, ONE[7]) > 0.9
+    assert not clicker.layer.data.any()
+    QTest.mouseRelease(clicker.native, LEFT, NONE, clicker.place((7, 30, 30)))
+    clicker.wait()
+    assert not find_layer(clicker.viewer, "preview").data.any()
+    assert dice(clicker.tumor(), ONE) > 0.93
+    clicker.key(Qt.Key.Key_A)  # put down
+    assert find_layer(clicker.viewer, "preview") is None
+
+
+def test_with_shift_what_is_clicked_is_taken_away(clicker):
+    clicker.take_it(ONE | TWO, draft=ONE | TWO)
+    clicker.smart((7, 60, 70), SHIFT)
+    assert (clicker.tumor() & TWO).sum() < 0.25 * TWO.sum()
+    assert (clicker.tumor() & ONE).sum() == ONE.sum()
+
+
+def test_a_slice_corrected_by_hand_stays(clicker):
+    by_hand = NOTHING.copy()
+    by_hand[8, 20:36, 22:34] = True
+    clicker.take_it(by_hand)
+    clicker.smart((7, 30, 30))
+    assert (clicker.tumor()[8] == by_hand[8]).all()
+    assert dice(clicker.tumor()[6], ONE[6]) > 0.9
+
+
+def test_a_click_where_nothing_enhances_says_so(clicker):
+    clicker.take_it(TWO)
+    clicker.smart((7, 75, 15))
+    assert (clicker.tumor() == TWO).all()
+    assert "Nothing enhances at the click in slice 8" in messages(clicker.window)
+
+
+def test_the_slice_scope_changes_one_slice(clicker):
+    clicker.take_it(NOTHING)
+    clicker.works_on("slice")
+    clicker.smart((7, 30, 30))
+    assert np.flatnonzero(clicker.tumor().any((1, 2))).tolist() == [7]
+
+
+def test_drags_scribble_and_with_ctrl_draw_a_box(clicker):
+    clicker.take_it(NOTHING)
+    clicker.works_on("slice")
+    asked = []
+    clicks = clicker.tools.clicks
+    answer = clicks._take
+    clicker.tools.mouse._tool._take = lambda z, said: (asked.append(said), answer(z, said))
+    clicker.stroke(clicker.layer, (7, 26, 26), (7, 34, 34))
+    clicker.wait()
+    assert len(asked[0].inside) >= 4
+    assert dice(clicker.tumor()[7], ONE[7]) > 0.9
+    clicker.key(Qt.Key.Key_Z, CTRL)
+    path = [clicker.place(at) for at in ((7, 17, 17), (7, 30, 30), (7, 43, 43))]
+    QTest.mousePress(clicker.native, LEFT, CTRL, path[0])
+    for voxel in ((7, 30, 30), (7, 43, 43)):
+        clicker.point(voxel, held=LEFT, keys=CTRL)
+    QTest.mouseRelease(clicker.native, LEFT, CTRL, path[-1])
+    clicker.wait()
+    assert asked[1].box == pytest.approx((17, 17, 43, 43), abs=1.5)
+    assert dice(clicker.tumor()[7], ONE[7]) > 0.9
