@@ -25,9 +25,9 @@ import torch
 from ispy import IspySlice, late, read_slices, smoothed
 from phantoms import PhantomSlab, make_phantom
 
-from napari_breastseg.clicks.learning import Example, ExampleSlice, example, sitting
+from napari_breastseg.clicks.learning import SIDE, Example, ExampleSlice, example, sitting
 from napari_breastseg.clicks.lesion import ClickReader
-from napari_breastseg.clicks.prompts import CHANNELS, SIDE, Prompts
+from napari_breastseg.clicks.prompts import CHANNELS, Prompts
 from napari_breastseg.clicks.simulated import click_on_largest_error
 from napari_breastseg.core.overlap import dice
 from napari_breastseg.core.progress import drain
@@ -200,7 +200,7 @@ def train(
     while step < steps:
         rate = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * step / steps))
         for group in optimizer.param_groups:
-            group["lr"] = max(rate, 1e-5)
+            group["lr"] = float(max(rate, 1e-5))
         examples, clicks, rng = queue.get()
         averaged.eval()
         with torch.autocast("cpu", torch.bfloat16):

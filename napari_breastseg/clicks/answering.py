@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from ..imaging.preprocessing import stack_inputs
 from .prompts import UNKNOWN_MM, Prompts, Square, drawn, look_at, put_back
@@ -31,11 +30,11 @@ FIRST_MM = 75.0
 LEAST_MM, MOST_MM = 22.0, 150.0
 """Smallest and largest side of a square."""
 
-MARGIN = 2.0
+MARGIN = 1.5
 """Side of the square, as a multiple of the lesion's extent."""
 
-NEAR_MM = 12.0
-"""Parts of a mask this near to a prompt belong to the lesion that is meant."""
+REACH_MM = 40.0
+"""Marks this near to a prompt belong to the lesion that is meant: tumors come in many parts."""
 
 NOTHING_MM = 3.0
 """With nothing marked this near to a click on lesion, there is nothing there."""
@@ -135,7 +134,7 @@ def _first_square(
     prompts: Prompts, before: Mask, neighbor: Mask | None, size: NDArray[np.float64]
 ) -> tuple[Square, bool]:
     """Where to look first, and whether the lesion's size is known already."""
-    marked = before if neighbor is None else before | neighbor
+    marked = before if neighbor is None else neighbor
     extent = _extent(prompts, marked, size)
     is_known = bool(marked.any()) or prompts.box is not None
     fitted = _fitted(extent, size)
@@ -156,27 +155,12 @@ def _extent(
         y0, x0, y1, x1 = prompts.box
         said += [(y0, x0), (y1, x1)]
     corners = [np.asarray(said, float)] if said else []
-    components, count = ndimage.label(marked, np.ones((3, 3)))
-    if count:
-        chosen = range(1, count + 1)
-        if said:
-            distance, nearest = ndimage.distance_transform_edt(
-                ~marked, sampling=size, return_indices=True
-            )
-            chosen_ids = set()
-            for y, x in said:
-                at = tuple(np.clip(np.round([y, x]).astype(int), 0, np.array(marked.shape) - 1))
-                if distance[at] <= NEAR_MM:
-                    chosen_ids.add(int(components[tuple(nearest[(slice(None), *at)])]))
-            # What lies about the lesion that is meant is a part of it.
-            grown = np.isin(components, list(chosen_ids))
-            if grown.any():
-                far = ndimage.distance_transform_edt(~grown, sampling=size)
-                chosen_ids |= {int(n) for n in np.unique(components[(far <= NEAR_MM / 2)]) if n}
-            chosen = sorted(chosen_ids)  # type: ignore[assignment]
-        places = np.argwhere(np.isin(components, list(chosen)))
-        if len(places):
-            corners.append(places.astype(float))
+    places = np.argwhere(marked)
+    if said and len(places):
+        apart = (places[:, None] - np.array(said)[None]) * size
+        places = places[np.linalg.norm(apart, axis=-1).min(1) <= REACH_MM]
+    if len(places):
+        corners.append(places.astype(float))
     if not corners:
         return None
     together = np.concatenate(corners)

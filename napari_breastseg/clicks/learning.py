@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..imaging.preprocessing import is_available, stack_inputs
-from .prompts import SIDE, Prompts, Square, drawn, look_at
+from .prompts import Prompts, Square, drawn, look_at
 from .simulated import altered, box_around, click_on_largest_error
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from ..model.unet import ModelSpec
 
-__all__ = ["Example", "ExampleSlice", "begin", "example", "next_click", "sitting"]
+__all__ = ["SIDE", "Example", "ExampleSlice", "begin", "example", "next_click", "sitting"]
+
+SIDE = 96
+"""Pixels along each side of an example: fewer than when it is asked, for the time they take."""
 
 Mask = NDArray[np.bool_]
 
@@ -74,7 +77,7 @@ class Example:
         return torch.cat([self.inputs, said])
 
 
-_WHOLE = Square(((SIDE - 1) / 2, (SIDE - 1) / 2), (SIDE, SIDE))
+_WHOLE = Square(((SIDE - 1) / 2, (SIDE - 1) / 2), (SIDE, SIDE), side=SIDE)
 
 _FEWER = (("pre", "post1"), ("post1",), ("sub1",))
 _FEWER_SHARES = (0.35, 0.5, 0.15)
@@ -132,6 +135,7 @@ def _square(one: ExampleSlice, shape: tuple[int, int], rng: np.random.Generator)
         (side * stretch, side / stretch),
         float(rng.uniform(-0.5, 0.5)),
         (bool(rng.random() < 0.5), bool(rng.random() < 0.5)),
+        SIDE,
     )
 
 

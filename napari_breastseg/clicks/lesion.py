@@ -19,7 +19,7 @@ from ..core.progress import Job, Progress
 from ..core.volume import Exam
 from ..imaging.intensity import intensity_window
 from ..imaging.preprocessing import phase_slice
-from .answering import NEAR_MM, Answer, answer_slice
+from .answering import Answer, answer_slice
 from .prompts import UNKNOWN_MM, Prompts
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ Mask = NDArray[np.bool_]
 
 LEAST_MM2 = 2.0
 """A lesion ends where less of it than this is found in a slice, or less than one voxel."""
+
+CLOSE_MM = 3.0
+"""Parts of a mask this near to each other are one lesion."""
 
 SAME = 0.97
 """Dice from which a slice counts as unchanged: further ones are left as they are."""
@@ -226,10 +229,10 @@ def _overlapping(mask: Mask, other: Mask, size: tuple[float, float]) -> Mask:
     touched = np.unique(components[other & mask])
     if not touched.any():
         far = ndimage.distance_transform_edt(~other, sampling=size)
-        touched = np.unique(components[mask & (far <= NEAR_MM / 4)])
+        touched = np.unique(components[mask & (far <= CLOSE_MM)])
     found: Mask = np.isin(components, touched[touched > 0])
     if found.any():
         far = ndimage.distance_transform_edt(~found, sampling=size)
-        close = np.unique(components[mask & (far <= NEAR_MM / 4)])
+        close = np.unique(components[mask & (far <= CLOSE_MM)])
         found = np.isin(components, close[close > 0])
     return found

@@ -27,8 +27,8 @@ __all__ = [
     "put_back",
 ]
 
-SIDE = 96
-"""Pixels along each side of what the network sees."""
+SIDE = 128
+"""Pixels along each side of what the network sees when it is asked; it learns on fewer."""
 
 CHANNELS = ("in", "out", "mask", "neighbor", "box")
 """Channels beside the phases: clicks on the lesion, clicks beside it, the mask so far, the mask of
@@ -100,12 +100,15 @@ class Square:
         Radians by which it is turned.
     flips : (bool, bool)
         Whether it is mirrored, down and across.
+    side : int
+        Pixels along each of its own sides.
     """
 
     center: Place
     pixels: tuple[float, float]
     turn: float = 0.0
     flips: tuple[bool, bool] = (False, False)
+    side: int = SIDE
     matrix: NDArray[np.float64] = field(init=False, repr=False, compare=False)
     """(2, 2): from the square's -1 to 1 to pixels of the slice, relative to the center."""
 
@@ -118,11 +121,11 @@ class Square:
     def to_square(self, places: Sequence[Place]) -> NDArray[np.float64]:
         """Places of the slice as pixels (y, x) of the square, shape (N, 2)."""
         relative = np.asarray(places, float).reshape(-1, 2) - self.center
-        return (relative @ np.linalg.inv(self.matrix).T + 1) * SIDE / 2 - 0.5
+        return (relative @ np.linalg.inv(self.matrix).T + 1) * self.side / 2 - 0.5
 
     def to_slice(self, places: Sequence[Place] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Pixels (y, x) of the square as places of the slice, shape (N, 2)."""
-        unit = (np.asarray(places, float).reshape(-1, 2) + 0.5) * 2 / SIDE - 1
+        unit = (np.asarray(places, float).reshape(-1, 2) + 0.5) * 2 / self.side - 1
         moved: NDArray[np.float64] = unit @ self.matrix.T + self.center
         return moved
 
@@ -140,7 +143,7 @@ def look_at(image: torch.Tensor, square: Square, shape: tuple[int, int]) -> torc
 
     Returns
     -------
-    Tensor, shape (C, SIDE, SIDE), float32
+    Tensor, shape (C, side, side), float32
         Each pixel the mean of four places: a large square of fine pixels leaves nothing out.
     """
     import torch
@@ -151,13 +154,13 @@ def look_at(image: torch.Tensor, square: Square, shape: tuple[int, int]) -> torc
     matrix = (square.matrix / (sizes[:, None] / 2))[::-1, ::-1]
     offset = ((np.array(square.center) + 0.5) * 2 / sizes - 1)[::-1]
     theta = torch.from_numpy(np.column_stack([matrix, offset]).astype(np.float32))[None]
-    grid = affine_grid(theta, [1, 1, 2 * SIDE, 2 * SIDE], align_corners=False)
+    grid = affine_grid(theta, [1, 1, 2 * square.side, 2 * square.side], align_corners=False)
     seen = grid_sample(image[None].float(), grid, align_corners=False)
     return avg_pool2d(seen, 2)[0]
 
 
 def put_back(answer: torch.Tensor, square: Square, shape: tuple[int, int]) -> torch.Tensor:
-    """An answer (SIDE, SIDE) on the pixels of its slice, shape (H, W); 0 outside the square."""
+    """An answer (side, side) on the pixels of its slice, shape (H, W); 0 outside the square."""
     import torch
     from torch.nn.functional import affine_grid, grid_sample
 
@@ -176,13 +179,13 @@ def drawn(
     mask: NDArray[np.bool_] | torch.Tensor | None = None,
     neighbor: NDArray[np.bool_] | torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The channels `CHANNELS`, shape (5, SIDE, SIDE); masks as they are seen in the square."""
+    """The channels `CHANNELS`, shape (5, side, side); masks as they are seen in the square."""
     import torch
 
-    channels = torch.zeros((len(CHANNELS), SIDE, SIDE))
+    channels = torch.zeros((len(CHANNELS), square.side, square.side))
     for channel, places in enumerate((prompts.inside, prompts.outside)):
         if places:
-            channels[channel] = torch.from_numpy(_spots(square.to_square(places)))
+            channels[channel] = torch.from_numpy(_spots(square.to_square(places), square.side))
     for channel, seen in ((2, mask), (3, neighbor)):
         if seen is not None:
             channels[channel] = torch.as_tensor(seen).float()
@@ -190,13 +193,14 @@ def drawn(
         y0, x0, y1, x1 = prompts.box
         corners = square.to_square([(y0, x0), (y0, x1), (y1, x0), (y1, x1)])
         low, high = np.round(corners.min(0)), np.round(corners.max(0)) + 1
-        (top, left), (bottom, right) = (np.clip(edge, 0, SIDE).astype(int) for edge in (low, high))
+        top, left = np.clip(low, 0, square.side).astype(int)
+        bottom, right = np.clip(high, 0, square.side).astype(int)
         channels[4, top:bottom, left:right] = 1.0
     return channels
 
 
-def _spots(places: NDArray[np.float64]) -> NDArray[np.float32]:
-    along = np.arange(SIDE)
+def _spots(places: NDArray[np.float64], side: int) -> NDArray[np.float32]:
+    along = np.arange(side)
     near_y = (along - places[:, :1]) ** 2
     near_x = (along - places[:, 1:]) ** 2
     far = (near_y[:, :, None] + near_x[:, None, :]).min(0)
