@@ -29,6 +29,7 @@ from napari_breastseg.clicks.learning import SIDE, Example, ExampleSlice, exampl
 from napari_breastseg.clicks.lesion import ClickReader
 from napari_breastseg.clicks.prompts import CHANNELS, Prompts
 from napari_breastseg.clicks.simulated import click_on_largest_error
+from napari_breastseg.core.atomic import write_text
 from napari_breastseg.core.overlap import dice
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam
@@ -55,8 +56,13 @@ def main() -> None:
     parser.add_argument("--phantoms", type=Path, help="folder with the starter's phantoms")
     parser.add_argument("--steps", type=int, default=6000)
     parser.add_argument("--install", action="store_true", help="copy the result into the package")
+    parser.add_argument("--card", action="store_true", help="write the model card anew")
     arguments = parser.parse_args()
     work = arguments.output
+    if arguments.card:
+        info = checkpoint.read_info(checkpoint.CLICKS)
+        write_text(checkpoint.CLICKS / checkpoint.CARD_FILE, card(info))
+        return
     if arguments.install:
         install(work / "model")
         return
@@ -261,7 +267,48 @@ def install(model: Path) -> None:
     licence = "CC BY 4.0, see MODEL_CARD.md for the attribution of the training data"
     info = trained.info.model_copy(update={"licence": licence})
     written = checkpoint.save(checkpoint.CLICKS, trained.network.state_dict(), info, half=True)
+    write_text(checkpoint.CLICKS / checkpoint.CARD_FILE, card(written))
     print(f"Installed {written.identity} in {checkpoint.CLICKS}")
+
+
+def card(info: ModelInfo) -> str:
+    """Its model card; figures come from the benchmark's table, once that was made with it."""
+    results = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+    kept = json.loads((results / "clicks.json").read_text()) if results.is_dir() else {}
+    figures = "Not measured yet: `python benchmarks/clicks.py --keep`."
+    if kept.get("model") == info.identity:
+        _, _, tables = (results / "clicks.md").read_text().partition("## ")
+        figures = f"## {tables}".replace("## ", "### ").strip()
+    return _CARD.format(identity=info.identity, steps=info.training.steps, figures=figures)
+
+
+_CARD = """# Click network {identity}
+
+**Research software, not a medical device.** Nothing it marks may decide about a patient.
+
+## What it takes and gives
+
+A square of a slice around the lesion, its phases as the starter takes them, and what the reader
+said: clicks on the lesion and beside it, scribbles, a box, the mask so far, the mask of the slice
+before. It gives the outline in that square. The square fits the lesion: first 75 mm, then one and a
+half times its extent, each of 128 x 128 pixels. From the clicked slice the outline is carried from
+slice to slice until the lesion ends. The network is the starter's with five more input channels.
+
+## Data, licence
+
+Trained from the starter's weights for {steps} steps of 24 examples on the windows of the same 147
+I-SPY patients (I-SPY 1: doi 10.7937/K9/TCIA.2016.HdHpgJLK, CC BY 3.0; I-SPY 2 / ACRIN-6698: doi
+10.7937/TCIA.D8Z0-9T85 and 10.7937/TCIA.KK02-6D95, CC BY 4.0; through BreastDCEDL, doi
+10.1038/s41597-026-06589-6; changes as in the starter's card, targets from smoothed enhancement) and
+on 420 synthetic slabs. A simulated reader clicks in the middle of the largest error, with jitter,
+now and then wrongly. The weights are licensed CC BY 4.0; keep this attribution.
+
+How squares are fitted was chosen on 36 slices of the 12 validation patients.
+
+## How well it does
+
+{figures}
+"""
 
 
 if __name__ == "__main__":

@@ -85,6 +85,12 @@ class Registry:
         name = folder.resolve().name if name is None else name
         _require_name(name)
         info = read_info(folder)
+        if info.spec.prompts:
+            raise InputError(
+                "Expected a model that segments unasked",
+                f"found {info.name}, which answers clicks",
+                "Register another; the click network is not chosen by name",
+            )
         with self._files.writing():
             self._files.require_new(name)
             event = self._files.add_copy(folder, name, by, info.metrics)

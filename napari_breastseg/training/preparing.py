@@ -162,7 +162,13 @@ def _patch_shape(spec: ModelSpec) -> tuple[int, int, int]:
 
 
 def require_trainable(spec: ModelSpec) -> None:
-    """Raise InputError for a network of other software."""
+    """Raise InputError for a network of other software, or one that answers clicks."""
+    if spec.prompts:
+        raise InputError(
+            "Expected a model that segments unasked to train",
+            "found one that answers clicks",
+            "Start from the starter; recipes/train_clicks.py trains the click network",
+        )
     if spec.foreign is not None:
         raise InputError(
             "Expected a model of napari-breastseg to train",
