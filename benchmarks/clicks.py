@@ -9,7 +9,8 @@ clicks, clicks anywhere in the picture and says the wrong thing.
 
 Sets, none of which the networks learned from: the 40 I-SPY test patients in windows moved by up to
 a third (pre and post, and post alone), the slices of another hospital, and synthetic exams with
-one lesion of 1 to 70 mL in three dimensions. From nothing, and from the starter's draft.
+one lesion of 1 to 70 mL in three dimensions (what of it enhances). From nothing, and from the
+starter's draft.
 
 Growing takes the best of three tolerances for every click and adds the region, or takes it away.
 The random walk is given each click as a small scribble, and a ring of background at first. The
@@ -50,6 +51,7 @@ from napari_breastseg.model.checkpoint import CLICKS, STARTER, Checkpoint
 from napari_breastseg.phantom import LesionSpec, breast_phantom
 from napari_breastseg.predict.prediction import predict
 from napari_breastseg.scoring.bootstrap import bootstrap_ci95
+from napari_breastseg.training.replay import enhancing
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "recipes"))
 
@@ -234,7 +236,7 @@ def volume(number: int, what: tuple[Any, float]) -> Case:
         lesions=(LesionSpec(*what),),
     )
     name = f"{what[0]} {what[1]:g} mL"
-    return name, name, phantom.exam, phantom.truth
+    return name, name, phantom.exam, enhancing(phantom.exam, phantom.truth)
 
 
 def measure(name: str, cases: list[Case], clicks: Checkpoint, starter: Checkpoint) -> list[Row]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ..imaging.preprocessing import stack_inputs
 from .prompts import UNKNOWN_MM, Prompts, Square, drawn, look_at, put_back
@@ -189,22 +190,39 @@ def _is_other(a: Square, b: Square) -> bool:
 
 
 def _as_said(answer: Answer, prompts: Prompts, size: NDArray[np.float64]) -> Answer:
-    mask = answer.mask.copy()
+    mask = answer.mask | _enclosed(answer.mask, _spots_of(answer.mask, prompts.inside))
+    is_empty = _finds_nothing(mask, prompts, size)
     y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
     for places, is_lesion in ((prompts.inside, True), (prompts.outside, False)):
         for place in places:
             far = np.hypot((y - place[0]) * size[0], (x - place[1]) * size[1])
             mask[(far <= TOUCH_MM) | (far == far.min())] = is_lesion
-    return Answer(mask, answer.probability, answer.square, _finds_nothing(answer, prompts, size))
+    return Answer(mask, answer.probability, answer.square, is_empty)
 
 
-def _finds_nothing(answer: Answer, prompts: Prompts, size: NDArray[np.float64]) -> bool:
+def _enclosed(mask: Mask, wanted: Mask) -> Mask:
+    """Holes of a mask (Y, X) that hold something wanted, such as a click on a dead core."""
+    holes, _ = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    chosen = np.unique(holes[wanted])
+    found: Mask = np.isin(holes, chosen[chosen > 0])
+    return found
+
+
+def _spots_of(mask: Mask, places: Sequence[tuple[float, float]]) -> Mask:
+    spots = np.zeros_like(mask)
+    for place in places:
+        at = np.clip(np.round(place).astype(int), 0, np.array(mask.shape) - 1)
+        spots[tuple(at)] = True
+    return spots
+
+
+def _finds_nothing(mask: Mask, prompts: Prompts, size: NDArray[np.float64]) -> bool:
     if prompts.box is not None:
         y0, x0, y1, x1 = (max(0, round(edge)) for edge in prompts.box)
-        return not answer.mask[y0 : y1 + 1, x0 : x1 + 1].any()
+        return not mask[y0 : y1 + 1, x0 : x1 + 1].any()
     if not prompts.inside:
         return False
-    y, x = np.ogrid[: answer.mask.shape[0], : answer.mask.shape[1]]
+    y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
     place = prompts.inside[-1]
     near = np.hypot((y - place[0]) * size[0], (x - place[1]) * size[1]) <= NOTHING_MM
-    return not (answer.mask & near).any()
+    return not (mask & near).any()

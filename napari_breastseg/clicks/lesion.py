@@ -34,6 +34,10 @@ Mask = NDArray[np.bool_]
 LEAST_MM2 = 2.0
 """A lesion ends where less of it than this is found in a slice, or less than one voxel."""
 
+LEAST_SHARE = 0.05
+"""So much of its widest slice a lesion is in every other: what goes on from it thinner than this is
+a vessel."""
+
 CLOSE_MM = 3.0
 """Parts of a mask this near to each other are one lesion."""
 
@@ -124,19 +128,21 @@ class ClickReader:
             return Outline(found, asked, is_empty=True)
         found[at] = first.mask
         lesion = _meant(found[at], said[at], self.pixel_mm)
-        dropped = mask[at] & ~found[at]
+        dropped, widest = mask[at] & ~found[at], int(lesion.sum())
         for step in (-1, 1):
             z, beside, gone = at + step, lesion, dropped
             while 0 <= z < len(mask) and (beside.any() or gone.any()):
                 if z in kept or z in said:
                     beside, gone = _overlapping(mask[z], beside, self.pixel_mm), gone & False
                 else:
-                    new = self._carried(z, mask[z], beside, gone, asked)
+                    least = max(LEAST_MM2 / self._pixel_mm2, LEAST_SHARE * widest)
+                    new = self._carried(z, mask[z], beside, gone, least, asked)
                     yield Progress("Outlining the lesion", len(asked), 0)
                     if new is None:
                         break
                     found[z] = new
                     beside, gone = _overlapping(new, beside, self.pixel_mm), mask[z] & ~new
+                    widest = max(widest, int(beside.sum()))
                 z += step
         return Outline(found, asked)
 
@@ -146,11 +152,13 @@ class ClickReader:
         mask: Mask,
         beside: Mask,
         gone: Mask,
+        least: float,
         asked: dict[int, NDArray[np.float32]],
     ) -> Mask | None:
         """A slice's mask (Y, X), given the lesion and what was dropped in the slice before it.
 
-        None when the lesion has ended and nothing changes. Where both the mask so far and the slice
+        `least` are the pixels with which the lesion goes on where nothing was marked before. None
+        when the lesion has ended and nothing changes. Where both the mask so far and the slice
         before say lesion, a click stands for the reader's, and so where both say that what is
         marked was dropped.
         """
@@ -166,7 +174,8 @@ class ClickReader:
         asked[z] = answer.probability
         meant = beside | (mask & gone)
         new, old = (_overlapping(one, meant, self.pixel_mm) for one in (answer.mask, mask))
-        if new.sum() * self._pixel_mm2 < LEAST_MM2:
+        new |= _filled_before(new, beside)
+        if new.sum() < (least if not old.any() else LEAST_MM2 / self._pixel_mm2):
             new = new & False
         if not (new.any() or old.any()) or (old.any() and dice(old, new) >= SAME):
             return None
@@ -212,6 +221,14 @@ def _meant(mask: Mask, prompts: Prompts, size: tuple[float, float]) -> Mask:
         y0, x0, y1, x1 = (max(0, round(v)) for v in prompts.box)
         near[y0 : y1 + 1, x0 : x1 + 1] = True
     return _overlapping(mask, near, size)
+
+
+def _filled_before(mask: Mask, beside: Mask) -> Mask:
+    """Holes of a slice's mask that are lesion in the slice before, for their larger part."""
+    holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    shares = ndimage.mean(beside, holes, range(1, count + 1)) if count else []
+    found: Mask = np.isin(holes, 1 + np.flatnonzero(np.asarray(shares) >= 0.5))
+    return found
 
 
 def _deepest(mask: Mask) -> tuple[int, int]:

@@ -54,6 +54,31 @@ def test_one_click_outlines_the_lesion_through_its_slices_and_no_other(
     assert set(outline.probabilities) == set(range(3, 12))
 
 
+def test_a_click_on_a_dead_core_takes_it_in_and_one_on_the_rim_leaves_it_out(
+    model: Checkpoint, exam: Exam
+) -> None:
+    core = ball(7, 60, 50, 7.0)
+    post = exam.phases["post1"].data - 200 * core
+    rim = Exam("P1", {**exam.phases, "post1": Volume(post, GRID)})
+    whole = drain(outlined(model, rim, [Click((7, 60, 50))])).mask
+    assert dice(whole, LESION) > 0.93
+    alone = drain(outlined(model, rim, [Click((7, 60, 62))])).mask
+    assert dice(alone, LESION & ~core) > 0.9
+    assert not alone[7, 60, 50]
+
+
+def test_a_vessel_that_goes_on_from_the_lesion_is_not_followed(
+    model: Checkpoint, exam: Exam
+) -> None:
+    vessel = np.zeros(GRID.shape, bool)
+    vessel[:, 58:62, 48:52] = True
+    post = exam.phases["post1"].data + 200 * (vessel & ~LESION)
+    lesion = Exam("P1", {**exam.phases, "post1": Volume(post, GRID)})
+    mask = drain(outlined(model, lesion, [Click((7, 60, 50))])).mask
+    assert dice(mask, LESION) > 0.93
+    assert np.flatnonzero(mask.any((1, 2))).tolist() == list(range(4, 11))
+
+
 def test_what_else_is_marked_stays(model: Checkpoint, exam: Exam) -> None:
     outline = drain(outlined(model, exam, [Click((7, 60, 50))], OTHER))
     assert (outline.mask & ~LESION & ~ball(7, 60, 50, 14) == OTHER).all()
