@@ -274,8 +274,9 @@ def install(model: Path) -> None:
 def card(info: ModelInfo) -> str:
     """Its model card; figures come from the benchmark's table, once that was made with it."""
     results = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
-    kept = json.loads((results / "clicks.json").read_text()) if results.is_dir() else {}
-    figures = "Not measured yet: `python benchmarks/clicks.py --keep`."
+    table = results / "clicks.json"
+    kept = json.loads(table.read_text()) if table.is_file() else {}
+    figures = "Not measured yet: `python benchmarks/clicks.py`."
     if kept.get("model") == info.identity:
         _, _, tables = (results / "clicks.md").read_text().partition("## ")
         figures = f"## {tables}".replace("## ", "### ").strip()
