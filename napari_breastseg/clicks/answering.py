@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +32,8 @@ FIRST_MM = 75.0
 LEAST_MM, MOST_MM = 22.0, 150.0
 """Smallest and largest side of a square."""
 
-MARGIN = 1.5
-"""Side of the square, as a multiple of the lesion's extent."""
+MARGINS = (1.5, 2.5)
+"""Sides of the squares whose answers are averaged, as multiples of the lesion's extent."""
 
 REACH_MM = 40.0
 """Marks this near to a prompt belong to the lesion that is meant: tumors come in many parts."""
@@ -97,13 +98,13 @@ def answer_slice(
     size = np.broadcast_to(np.asarray(pixel_mm, float), 2)
     shape = (int(phases.shape[1]), int(phases.shape[2]))
     before = np.zeros(shape, bool) if mask is None else mask
-    square, is_known = _first_square(prompts, before, neighbor, size)
-    answer = _ask(model, phases, roles, prompts, before, neighbor, square)
-    if not is_known:
-        fitted = _fitted(_extent(prompts, answer.mask, size), size)
-        if fitted is not None and _is_other(fitted, square):
-            answer = _ask(model, phases, roles, prompts, before, neighbor, fitted)
-    return _as_said(answer, prompts, size)
+    asking = partial(_ask, model, phases, roles, prompts, before, neighbor)
+    marked = before if neighbor is None else neighbor
+    if not marked.any() and prompts.box is None:
+        marked = asking([_first_square(prompts, before, size)]).mask
+    extent = _extent(prompts, marked, size)
+    squares = [_fitted(extent, size, margin) for margin in MARGINS]
+    return _as_said(asking(squares), prompts, size)
 
 
 def _ask(
@@ -113,44 +114,43 @@ def _ask(
     prompts: Prompts,
     before: Mask,
     neighbor: Mask | None,
-    square: Square,
+    squares: Sequence[Square],
 ) -> Answer:
+    """The mean of what the network makes of several squares."""
     import torch
 
     shape = before.shape
     shown: list[Mask] = [before, np.zeros_like(before) if neighbor is None else neighbor]
     layers = [phases, *(torch.from_numpy(one[None].astype(np.float32)) for one in shown)]
-    seen = look_at(torch.cat([layer.float() for layer in layers]), square, shape)
-    inputs = stack_inputs(seen[:-2], roles, model.spec.inputs)
-    said = drawn(square, prompts, seen[-2] >= 0.5, None if neighbor is None else seen[-1] >= 0.5)
-    batch = torch.cat([inputs, said])[None]
-    with torch.inference_mode():
-        tumor = model.fast_network(batch).softmax(1)[0, 1]
-        inside = put_back(torch.ones_like(tumor), square, shape).numpy() > 0.5
-        probability = put_back(tumor, square, shape).numpy()
-    return Answer(np.where(inside, probability > 0.5, before), probability, square)
+    image = torch.cat([layer.float() for layer in layers])
+    total, looks = torch.zeros(shape), torch.zeros(shape)
+    for square in squares:
+        seen = look_at(image, square, shape)
+        inputs = stack_inputs(seen[:-2], roles, model.spec.inputs)
+        beside = None if neighbor is None else seen[-1] >= 0.5
+        said = drawn(square, prompts, seen[-2] >= 0.5, beside)
+        with torch.inference_mode():
+            tumor = model.fast_network(torch.cat([inputs, said])[None]).softmax(1)[0, 1]
+            inside = put_back(torch.ones_like(tumor), square, shape) > 0.5
+            total += put_back(tumor, square, shape) * inside
+            looks += inside
+    probability = (total / looks.clamp(min=1)).numpy()
+    mask = np.where(looks.numpy() > 0, probability > 0.5, before)
+    return Answer(mask, probability, squares[-1])
 
 
-def _first_square(
-    prompts: Prompts, before: Mask, neighbor: Mask | None, size: NDArray[np.float64]
-) -> tuple[Square, bool]:
-    """Where to look first, and whether the lesion's size is known already."""
-    marked = before if neighbor is None else neighbor
-    extent = _extent(prompts, marked, size)
-    is_known = bool(marked.any()) or prompts.box is not None
-    fitted = _fitted(extent, size)
-    if is_known and fitted is not None:
-        return fitted, True
+def _first_square(prompts: Prompts, before: Mask, size: NDArray[np.float64]) -> Square:
+    """Where to look while it is not known how large the lesion is."""
     places = prompts.inside or prompts.outside
     middle = np.mean(places, axis=0) if places else (np.array(before.shape) - 1) / 2
     down, across = FIRST_MM / size
-    return Square((float(middle[0]), float(middle[1])), (float(down), float(across))), False
+    return Square((float(middle[0]), float(middle[1])), (float(down), float(across)))
 
 
 def _extent(
     prompts: Prompts, marked: Mask, size: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Lowest and highest (y, x) of the lesion that is meant; None where nothing is."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lowest and highest (y, x) of the lesion that is meant; of the slice where nothing is."""
     said = [*prompts.inside, *prompts.outside]
     if prompts.box is not None:
         y0, x0, y1, x1 = prompts.box
@@ -163,30 +163,23 @@ def _extent(
     if len(places):
         corners.append(places.astype(float))
     if not corners:
-        return None
+        return np.zeros(2), np.array(marked.shape) - 1.0
     together = np.concatenate(corners)
     return together.min(0), together.max(0)
 
 
 def _fitted(
-    extent: tuple[NDArray[np.float64], NDArray[np.float64]] | None, size: NDArray[np.float64]
-) -> Square | None:
-    """The square that fits a lesion."""
-    if extent is None:
-        return None
+    extent: tuple[NDArray[np.float64], NDArray[np.float64]],
+    size: NDArray[np.float64],
+    margin: float,
+) -> Square:
+    """The square that fits a lesion, with a margin around it."""
     low, high = extent
-    side = float(np.clip(MARGIN * ((high - low + 1) * size).max(), LEAST_MM, MOST_MM))
+    side = float(np.clip(margin * ((high - low + 1) * size).max(), LEAST_MM, MOST_MM))
     middle = (low + high) / 2
     return Square(
         (float(middle[0]), float(middle[1])), (side / float(size[0]), side / float(size[1]))
     )
-
-
-def _is_other(a: Square, b: Square) -> bool:
-    """Whether another look is worth its time."""
-    ratio = a.pixels[0] / b.pixels[0]
-    moved = np.abs(np.subtract(a.center, b.center)).max() / b.pixels[0]
-    return bool(abs(np.log(ratio)) > 0.2 or moved > 0.15)
 
 
 def _as_said(answer: Answer, prompts: Prompts, size: NDArray[np.float64]) -> Answer:
