@@ -99,6 +99,9 @@ def test_the_wheel_holds_the_package_the_manifest_and_the_sample_once(wheel):
         "napari_breastseg/weights/starter/weights.safetensors",
         "napari_breastseg/weights/starter/MODEL_CARD.md",
         "napari_breastseg/weights/starter/failures.png",
+        "napari_breastseg/weights/clicks/model.json",
+        "napari_breastseg/weights/clicks/weights.safetensors",
+        "napari_breastseg/weights/clicks/MODEL_CARD.md",
     ):
         assert wanted in names
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "docs"))]

@@ -41,6 +41,10 @@ REACH_MM = 40.0
 NOTHING_MM = 3.0
 """With nothing marked this near to a click on lesion, there is nothing there."""
 
+LEAST_SIGNAL = 0.06
+"""Where all that is marked at a click is darker than this, on the scale of the exam's gray window,
+nothing enhances, whatever the network makes of the click."""
+
 TOUCH_MM = 1.0
 """What lies this near to a click is as the click says, whatever the network makes of it."""
 
@@ -104,7 +108,7 @@ def answer_slice(
         marked = asking([_first_square(prompts, before, size)]).mask
     extent = _extent(prompts, marked, size)
     squares = [_fitted(extent, size, margin) for margin in MARGINS]
-    return _as_said(asking(squares), prompts, size)
+    return _as_said(asking(squares), prompts, size, _signal(phases, roles))
 
 
 def _ask(
@@ -182,9 +186,24 @@ def _fitted(
     )
 
 
-def _as_said(answer: Answer, prompts: Prompts, size: NDArray[np.float64]) -> Answer:
+def _signal(phases: torch.Tensor, roles: Sequence[str]) -> NDArray[np.float32]:
+    """What a lesion is bright in, (Y, X): enhancement where it is known, else the image."""
+    index = {role: n for n, role in enumerate(roles)}
+    if "sub1" in index:
+        shown = phases[index["sub1"]]
+    elif "pre" in index and "post1" in index:
+        shown = phases[index["post1"]] - phases[index["pre"]]
+    else:
+        shown = phases[index.get("post1", len(roles) - 1)]
+    bright: NDArray[np.float32] = shown.float().numpy()
+    return bright
+
+
+def _as_said(
+    answer: Answer, prompts: Prompts, size: NDArray[np.float64], signal: NDArray[np.float32]
+) -> Answer:
     mask = answer.mask | _enclosed(answer.mask, _spots_of(answer.mask, prompts.inside))
-    is_empty = _finds_nothing(mask, prompts, size)
+    is_empty = _finds_nothing(mask, prompts, size, signal)
     y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
     for places, is_lesion in ((prompts.inside, True), (prompts.outside, False)):
         for place in places:
@@ -209,7 +228,9 @@ def _spots_of(mask: Mask, places: Sequence[tuple[float, float]]) -> Mask:
     return spots
 
 
-def _finds_nothing(mask: Mask, prompts: Prompts, size: NDArray[np.float64]) -> bool:
+def _finds_nothing(
+    mask: Mask, prompts: Prompts, size: NDArray[np.float64], signal: NDArray[np.float32]
+) -> bool:
     if prompts.box is not None:
         y0, x0, y1, x1 = (max(0, round(edge)) for edge in prompts.box)
         return not mask[y0 : y1 + 1, x0 : x1 + 1].any()
@@ -218,4 +239,6 @@ def _finds_nothing(mask: Mask, prompts: Prompts, size: NDArray[np.float64]) -> b
     y, x = np.ogrid[: mask.shape[0], : mask.shape[1]]
     place = prompts.inside[-1]
     near = np.hypot((y - place[0]) * size[0], (x - place[1]) * size[1]) <= NOTHING_MM
-    return not (mask & near).any()
+    parts, _ = ndimage.label(mask)
+    touched = np.unique(parts[near & mask])
+    return not touched.size or float(signal[np.isin(parts, touched)].max()) < LEAST_SIGNAL

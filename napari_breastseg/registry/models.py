@@ -22,7 +22,14 @@ from typing import Any
 from ..core.atomic import write_json
 from ..core.errors import InputError
 from ..core.home import home_folder
-from ..model.checkpoint import MODEL_FILE, STARTER, WEIGHTS_FILE, is_checkpoint, read_info
+from ..model.checkpoint import (
+    MODEL_FILE,
+    STARTER,
+    WEIGHTS_FILE,
+    ModelInfo,
+    is_checkpoint,
+    read_info,
+)
 from .folder import (
     JUDGMENT_FILE,
     LOG_FILE,
@@ -85,12 +92,7 @@ class Registry:
         name = folder.resolve().name if name is None else name
         _require_name(name)
         info = read_info(folder)
-        if info.spec.prompts:
-            raise InputError(
-                "Expected a model that segments unasked",
-                f"found {info.name}, which answers clicks",
-                "Register another; the click network is not chosen by name",
-            )
+        _require_unasked(info)
         with self._files.writing():
             self._files.require_new(name)
             event = self._files.add_copy(folder, name, by, info.metrics)
@@ -295,6 +297,15 @@ class Registry:
     def log(self) -> tuple[dict[str, Any], ...]:
         """Every change on record, oldest first; lines a crash left unreadable are skipped."""
         return read_log(self.folder / LOG_FILE)
+
+
+def _require_unasked(info: ModelInfo) -> None:
+    if info.spec.prompts:
+        raise InputError(
+            "Expected a model that segments unasked",
+            f"found {info.name}, which answers clicks",
+            "Register another; the click network is not chosen by name",
+        )
 
 
 def _require_name(name: str) -> None:
