@@ -344,11 +344,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=("ispy", "post", "clinic", "volumes"))
     parser.add_argument("--model", type=Path, default=CLICKS)
+    parser.add_argument("--report", action="store_true", help="only the tables of what is kept")
     arguments = parser.parse_args()
     clicks, starter = checkpoint.load(arguments.model), checkpoint.load(STARTER)
-    measured = [
-        row for name, cases in sets(arguments.only) for row in measure(name, cases, clicks, starter)
-    ]
+    chosen = [] if arguments.report else sets(arguments.only)
+    measured = [row for name, cases in chosen for row in measure(name, cases, clicks, starter)]
     # Those of other sets are kept, also when two processes measure one each.
     path = RESULTS / "clicks.json"
     kept = json.loads(path.read_text()) if path.is_file() else {}
