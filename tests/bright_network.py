@@ -19,8 +19,8 @@ class Bright(nn.Module):
 
     def forward(self, x: Any) -> Any:
         level = x[:, 2] - 0.4
-        said_not = nn.functional.max_pool2d(x[:, len(INPUTS) + 1], 61, stride=1, padding=30)
-        return torch.stack([torch.zeros_like(level), 40 * (level - 2 * (said_not > 0.1))], 1)
+        said_not = nn.functional.max_pool2d(x[:, len(INPUTS) + 1], 127, stride=1, padding=63)
+        return torch.stack([torch.zeros_like(level), 12 * (level - 2 * (said_not > 0.1))], 1)
 
 
 def bright_network() -> Checkpoint:

@@ -6,7 +6,7 @@ Imports torch when called; no Qt.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,8 +35,8 @@ LEAST_MM, MOST_MM = 22.0, 150.0
 MARGINS = (1.5, 2.5)
 """Sides of the squares whose answers are averaged, as multiples of the lesion's extent."""
 
-REACH_MM = 40.0
-"""Marks this near to a prompt belong to the lesion that is meant: tumors come in many parts."""
+GAP_MM = 15.0
+"""Marks no farther than this from each other are one lesion: tumors come in many parts."""
 
 NOTHING_MM = 3.0
 """With nothing marked this near to a click on lesion, there is nothing there."""
@@ -108,7 +108,11 @@ def answer_slice(
         marked = asking([_first_square(prompts, before, size)]).mask
     extent = _extent(prompts, marked, size)
     squares = [_fitted(extent, size, margin) for margin in MARGINS]
-    return _as_said(asking(squares), prompts, size, _signal(phases, roles))
+    answer = asking(squares)
+    if prompts.inside or prompts.box is not None:  # other lesions in the square are not asked for
+        kept = before | _group(answer.mask, _places(prompts), size)
+        answer = replace(answer, mask=answer.mask & kept)
+    return _as_said(answer, prompts, size, _signal(phases, roles))
 
 
 def _ask(
@@ -155,21 +159,34 @@ def _extent(
     prompts: Prompts, marked: Mask, size: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lowest and highest (y, x) of the lesion that is meant; of the slice where nothing is."""
-    said = [*prompts.inside, *prompts.outside]
-    if prompts.box is not None:
-        y0, x0, y1, x1 = prompts.box
-        said += [(y0, x0), (y1, x1)]
+    said = _places(prompts)
     corners = [np.asarray(said, float)] if said else []
-    places = np.argwhere(marked)
-    if said and len(places):
-        apart = (places[:, None] - np.array(said)[None]) * size
-        places = places[np.linalg.norm(apart, axis=-1).min(1) <= REACH_MM]
+    places = np.argwhere(_group(marked, said, size) if said else marked)
     if len(places):
         corners.append(places.astype(float))
     if not corners:
         return np.zeros(2), np.array(marked.shape) - 1.0
     together = np.concatenate(corners)
     return together.min(0), together.max(0)
+
+
+def _places(prompts: Prompts) -> list[tuple[float, float]]:
+    """All places that prompts name; of a box its corners and middle."""
+    places = [*prompts.inside, *prompts.outside]
+    if prompts.box is not None:
+        y0, x0, y1, x1 = prompts.box
+        places += [(y0, x0), ((y0 + y1) / 2, (x0 + x1) / 2), (y1, x1)]
+    return places
+
+
+def _group(mask: Mask, said: Sequence[tuple[float, float]], size: NDArray[np.float64]) -> Mask:
+    """The parts of a mask that places mean: those at them, and what lies within a gap of these."""
+    widths = [2 * round(GAP_MM / 2 / float(step)) + 1 for step in size]
+    grown = ndimage.maximum_filter(mask | _spots_of(mask, said), widths)
+    groups, _ = ndimage.label(grown, np.ones((3, 3)))
+    meant = np.unique(groups[_spots_of(mask, said)])
+    found: Mask = mask & np.isin(groups, meant[meant > 0])
+    return found
 
 
 def _fitted(
