@@ -37,6 +37,8 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from napari_breastseg import formats
+from napari_breastseg.clicks.lesion import ClickReader
+from napari_breastseg.clicks.prompts import Prompts
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
@@ -80,6 +82,7 @@ class Case:
     """Of a whole slice, in pixels."""
 
     growth: object = None
+    clicks: ClickReader | None = None
     percent: object = None
     box: tuple[slice, slice, slice] | None = None
     """Where it was cut from its exam."""
@@ -330,6 +333,23 @@ def scribbles(reading: Reading) -> Iterator[Action]:
         yield reading.action(edit, len(kinds) + 1)
 
 
+def smart_click(reading: Reading) -> Iterator[Action]:
+    """A click on the lesion, or beside it, with the mask as it is."""
+    case = reading.case
+    if case.clicks is None:
+        case.clicks = ClickReader(checkpoint.load(checkpoint.CLICKS), case.exam)
+    tumor = reading.labels == 1
+    for at, is_lesion in ((lacking(reading), True), (excess(reading), False)):
+        if at is None:
+            continue
+        z, y, x = at
+        prompts = Prompts().with_click((y, x), is_lesion)
+        wanted = drain(case.clicks.outline({z: prompts}, z, tumor)).mask
+        everything = tuple(slice(0, size) for size in wanted.shape)
+        edit = Edit.within(reading.labels, everything, wanted.astype(np.uint8))  # type: ignore[arg-type]
+        yield reading.action(edit, 1)
+
+
 def copy_slice(reading: Reading) -> Iterator[Action]:
     has_tumor = (reading.labels == 1).any(axis=(1, 2))
     for z in np.flatnonzero(has_tumor).tolist():
@@ -355,6 +375,7 @@ def interpolate_first(reading: Reading) -> None:
 
 SLICE_TOOLS: dict[str, tuple[Callable[[Reading], Iterator[Action]], ...]] = {
     "plain brush": (),
+    "smart click": (smart_click,),
     "grow from a click": (grow_click,),
     "threshold brush": (threshold_brush,),
     "scribbles": (scribbles,),
