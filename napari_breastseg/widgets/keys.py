@@ -71,7 +71,7 @@ KEYS = {
     "F9": "reveal_draft",
     "?": "show_keys",
 }
-"""Key to action of the dock; none of them is used by napari."""
+"""Key to action of the dock; napari uses none of them, but A in layers of points and shapes."""
 
 SHEET_KEY = "?"
 """A Qt shortcut, because napari cannot bind it."""
