@@ -9,17 +9,16 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from ...imaging.correction import Edit, Growth
-from ..state.sources import note_of
-from .layers import apply_edit, find_layer, grid_of, label_colors, placement, volume_of
+from .layers import apply_edit, find_layer, grid_of, volume_of
 from .mouse_tools import MouseTool, Stroke, Voxel
+from .preview import add_preview, remove_preview
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-__all__ = ["PREVIEW_COLOR", "Growing", "Tolerance"]
+__all__ = ["Growing", "Tolerance"]
 
-PREVIEW_COLOR = "#ffd23f"
 _STEP = 0.05
 
 
@@ -72,22 +71,14 @@ class Growing(MouseTool):
 
     def start(self, layer: Labels) -> None:
         """Add the preview."""
-        self._viewer.add_labels(
-            np.zeros(layer.data.shape, np.uint8),
-            name=f"{note_of(layer).get('case_id')} preview",
-            opacity=0.7,
-            colormap=label_colors({1: PREVIEW_COLOR}),
-            metadata={"breastseg": note_of(layer) | {"role": "preview"}},
-            **placement(layer),
-        )
+        add_preview(self._viewer, layer)
         self._tolerance.changed.connect(self._show)
 
     def stop(self) -> None:
         """Remove the preview."""
         self._growth = None
         self._tolerance.changed.disconnect(self._show)
-        while (layer := find_layer(self._viewer, "preview")) is not None:
-            self._viewer.layers.remove(layer.name)
+        remove_preview(self._viewer)
 
     def stroke(
         self, layer: Labels, voxel: Voxel, event: Any, made: Callable[[Edit], object]

@@ -11,17 +11,16 @@ from numpy.typing import NDArray
 
 from ...clicks.prompts import Prompts
 from ...imaging.correction import Edit
-from ..state.sources import note_of
-from .layers import find_layer, label_colors, placement, volume_of
+from .layers import find_layer, volume_of
 from .mouse_tools import MouseTool, Stroke, Voxel, voxel_of
+from .preview import add_preview, remove_preview
 
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-__all__ = ["PREVIEW_COLOR", "SmartClick"]
+__all__ = ["SmartClick"]
 
-PREVIEW_COLOR = "#ffd23f"
 
 _STEP = 2.0
 """Pixels between two points of a scribble."""
@@ -63,20 +62,12 @@ class SmartClick(MouseTool):
 
     def start(self, layer: Labels) -> None:
         """Add the preview."""
-        self._viewer.add_labels(
-            np.zeros(layer.data.shape, np.uint8),
-            name=f"{note_of(layer).get('case_id')} preview",
-            opacity=0.7,
-            colormap=label_colors({1: PREVIEW_COLOR}),
-            metadata={"breastseg": note_of(layer) | {"role": "preview"}},
-            **placement(layer),
-        )
+        add_preview(self._viewer, layer)
 
     def stop(self) -> None:
         """Remove the preview."""
         self._is_down = False
-        while (layer := find_layer(self._viewer, "preview")) is not None:
-            self._viewer.layers.remove(layer.name)
+        remove_preview(self._viewer)
 
     def stroke(
         self, layer: Labels, voxel: Voxel, event: Any, made: Callable[[Edit], object]
