@@ -112,6 +112,8 @@ def answer_slice(
     if prompts.inside or prompts.box is not None:  # other lesions in the square are not asked for
         kept = before | _group(answer.mask, _places(prompts), size)
         answer = replace(answer, mask=answer.mask & kept)
+    elif neighbor is None:  # that something is no lesion adds none elsewhere
+        answer = replace(answer, mask=answer.mask & before)
     return _as_said(answer, prompts, size, _signal(phases, roles))
 
 

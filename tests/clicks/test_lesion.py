@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from bright_network import bright_network
+from bright_network import INPUTS, Bright, bright_network
 
 from napari_breastseg.clicks.asking import outlined, segment_at
 from napari_breastseg.clicks.lesion import ClickReader
@@ -90,6 +92,21 @@ def test_not_this_takes_a_lesion_away_in_all_its_slices(model: Checkpoint, exam:
     outline = drain(outlined(model, exam, [Click((6, 50, 120), is_lesion=False)], marked))
     assert (outline.mask & OTHER).sum() < 0.2 * OTHER.sum()
     assert (outline.mask & LESION).sum() == LESION.sum()
+
+
+def test_not_this_adds_nothing_whatever_the_network_makes_of_it(exam: Exam) -> None:
+    class Deaf(Bright):
+        def forward(self, x: Any) -> Any:
+            heard = x.clone()
+            heard[:, len(INPUTS) + 1] = 0  # clicks beside the lesion
+            return super().forward(heard)
+
+    known = bright_network()
+    reader = ClickReader(Checkpoint(known.info, Deaf()), exam)
+    beside = Prompts(outside=((75.0, 65.0),))
+    assert not reader.answer(7, beside, NOTHING[7]).mask.any()
+    part = LESION[7] & ball(7, 60, 50, 6.0)[7]
+    assert not (reader.answer(7, beside, part).mask & ~part).any()
 
 
 def test_slices_the_reader_corrected_stay_as_they_are(model: Checkpoint, exam: Exam) -> None:
