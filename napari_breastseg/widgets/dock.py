@@ -34,6 +34,7 @@ from .keys import KEYS, SHEET_KEY, Actions
 from .open.panel import OpenPanel
 from .parts.fields import scrolled
 from .parts.jobs import JobRunner
+from .parts.manners import DockManners
 from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
 from .review.panel import ReviewPanel
 from .segment.panel import SegmentPanel
@@ -95,6 +96,7 @@ class BreastMRI(Actions, QWidget):
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
         self._lay_out()
+        self.manners = DockManners(self)
         show_radiologically(napari_viewer)
         self._bind_keys()
         self.exam_picker.follow()
@@ -148,6 +150,7 @@ class BreastMRI(Actions, QWidget):
             return
         self.correct_panel.autosave.save_now()
         self._is_over = True
+        self.manners.stop()
         self.exam_picker.stop()
         for runner in (*self._runners(), self.correct_panel.autosave.runner):
             runner.abandon()
@@ -171,6 +174,7 @@ class BreastMRI(Actions, QWidget):
             self._window = self.window()
             self._window.installEventFilter(self)
             self.marks.add_to(self._window)
+            self.manners.follow_canvas()
             self.tour.offer()
         self.reset_choices()
 

@@ -11,14 +11,14 @@ __all__ = ["KEYS", "SHEET_KEY", "Actions"]
 
 KEYS = {
     "Shift-O": "open",
-    "Shift-N": "next_case",
-    "Shift-E": "show_maps",
-    "Shift-I": "align",
-    "Shift-S": "segment",
-    "Shift-B": "take_brush",
+    "Ctrl-Shift-N": "next_case",
+    "Ctrl-Shift-V": "show_maps",
+    "Ctrl-Shift-I": "align",
+    "Ctrl-Shift-S": "segment",
+    "Ctrl-Shift-B": "take_brush",
     "Shift-D": "toggle_difference",
     "Shift-R": "toggle_rest",
-    "Shift-C": "mark_clear",
+    "Ctrl-Shift-K": "mark_clear",
     "Shift-Enter": "accept",
     "PageDown": "next_in_list",
     "PageUp": "previous_in_list",
@@ -27,13 +27,13 @@ KEYS = {
     "Ctrl-Shift-E": "reopen",
     "Ctrl-Shift-G": "toggle_pictures",
     "Shift-T": "measure_lesions",
-    "Shift-W": "export_report",
+    "Ctrl-Shift-W": "export_report",
     "Ctrl-Shift-D": "export_seg",
-    "Shift-G": "train",
-    "Shift-M": "use_model",
-    "Shift-PageUp": "promote_model",
-    "Shift-PageDown": "roll_back",
-    "Shift-X": "cancel",
+    "Ctrl-Shift-L": "train",
+    "Ctrl-Shift-M": "use_model",
+    "Ctrl-Shift-PageUp": "promote_model",
+    "Ctrl-Shift-PageDown": "roll_back",
+    "Ctrl-Shift-X": "cancel",
     # Correction tools
     "H": "next_scope",
     "A": "smart_click",
@@ -51,7 +51,7 @@ KEYS = {
     ",": "shrink",
     "N": "copy_next",
     "Shift-J": "copy_previous",
-    "Shift-Y": "predict_box",
+    "Ctrl-Shift-Y": "predict_box",
     # Reading
     "W": "display.next_picture",
     "F5": "display.toggle_outline",
@@ -91,10 +91,9 @@ class Actions(ToolActions):
     _sheet: ShortcutSheet | None
 
     def open(self) -> None:
-        """Show the Open tab, or read what its field names."""
-        if self.tabs.currentIndex() == 0 and self.open_panel.path.value() is not None:
-            self.open_panel.open()
+        """Show the Open tab, with the cursor in its field; Enter opens."""
         self.show_tab("Open")
+        self.open_panel.path.setFocus()
 
     def next_case(self) -> None:
         """Open the next case in the folder."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hands import NO_KEYS, SHIFT, messages, open_row, press
+from hands import CTRL_SHIFT, NO_KEYS, SHIFT, messages, open_row, press
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -36,9 +36,12 @@ def test_going_back_and_predicting_in_a_box_wait_until_the_draft_is_shown(
     settle()
     tools, layer = window.dock.correct_panel.tools, window.viewer.layers["P001 tumor"]
     tools.settings.scope.setCurrentText("scope: volume")
-    for key, name in ((Qt.Key.Key_U, "revert"), (Qt.Key.Key_Y, "predict_box")):
+    for key, modifiers, name in (
+        (Qt.Key.Key_U, SHIFT, "revert"),
+        (Qt.Key.Key_Y, CTRL_SHIFT, "predict_box"),
+    ):
         window.told.clear()
-        press(window, key, SHIFT)
+        press(window, key, modifiers)
         settle()
         assert HIDDEN in messages(window)
         assert tools.buttons[name].toolTip() == HIDDEN
@@ -51,7 +54,7 @@ def test_going_back_and_predicting_in_a_box_wait_until_the_draft_is_shown(
     press(window, Qt.Key.Key_U, SHIFT)
     settle()
     np.testing.assert_array_equal(layer.data, draft)
-    press(window, Qt.Key.Key_Y, SHIFT)
+    press(window, Qt.Key.Key_Y, CTRL_SHIFT)
     assert "Drag a rectangle" in messages(window)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hands import NO_KEYS, SHIFT, messages
+from hands import CTRL_SHIFT, NO_KEYS, SHIFT, messages
 from hands import press as press_with
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -104,7 +104,7 @@ def test_the_size_of_the_exam_before_does_not_stand_beside_the_next(
 ) -> None:
     monkeypatch.setattr(_fields, "ask", lambda *_: True)
     screen.open_exam("A")
-    press(screen, Qt.Key.Key_S, SHIFT)
+    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
     settle()
     assert "1.3 mL" in words(screen), words(screen)
     press(screen, Qt.Key.Key_T, SHIFT)
@@ -125,7 +125,7 @@ def test_a_result_that_comes_late_is_put_into_its_own_exam(
     viewer.layers.selection.active = viewer.layers["A post1"]
     viewer.dims.set_current_step(0, 1)
     screen.gate.clear()
-    press(screen, Qt.Key.Key_S, SHIFT)
+    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
     viewer.layers.selection.active = viewer.layers["other"]
     screen.gate.set()
     settle()
@@ -162,7 +162,7 @@ def test_a_layer_renamed_while_its_exam_is_segmented_gets_the_result(
     viewer = screen.viewer
     screen.open_exam("A")
     screen.gate.clear()
-    press(screen, Qt.Key.Key_S, SHIFT)
+    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
     rename(screen, viewer.layers["A post1"], "first post")
     screen.gate.set()
     settle()
@@ -190,7 +190,7 @@ def test_a_renamed_layer_of_another_reader_keeps_its_case(
     data = np.where(LESION, 250.0, 100.0) + np.arange(44)
     viewer.add_image(data, name="scan", scale=GRID.voxel_size, units=("mm",) * 3)
     screen.gate.clear()
-    press(screen, Qt.Key.Key_S, SHIFT)
+    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
     rename(screen, viewer.layers["scan"], "breast")
     screen.gate.set()
     settle()
@@ -226,7 +226,7 @@ def test_a_layer_that_holds_what_is_no_number_is_told_and_not_segmented(
     assert wanted in messages(screen)  # as soon as it is the current exam
     screen.told.clear()
     press(screen, Qt.Key.Key_W)
-    press(screen, Qt.Key.Key_S, SHIFT)
+    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
     settle()
     assert wanted in messages(screen)
     assert wanted in screen.dock.segment_panel.result.text()  # all of it, to be read at leisure
@@ -240,20 +240,20 @@ def test_color_and_multiscale_layers_are_segmented_or_told_what_they_are(
     viewer = screen.viewer
     grey = (np.where(LESION, 250, 100) + np.arange(44) % 5).astype(np.uint8)
     viewer.add_image(np.stack([grey] * 3, axis=-1), name="photo", rgb=True)
-    press(screen, Qt.Key.Key_S, SHIFT)
+    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
     settle()
     assert np.array_equal(viewer.layers["photo tumor"].data, LESION)
     pyramid = [grey, grey[:, ::2, ::2]]
     viewer.add_image(pyramid, name="pyramid", multiscale=True, contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 4)
     screen.dock.segment_panel.region.slice.setChecked(True)
-    press(screen, Qt.Key.Key_S, SHIFT)
+    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
     settle()
     assert np.array_equal(viewer.layers["pyramid tumor"].data, LESION)
     assert messages(screen) == ""
     colors = np.stack([grey, grey // 2, grey], axis=-1)
     viewer.add_image(colors, name="colors", rgb=True)
-    press(screen, Qt.Key.Key_S, SHIFT)
+    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
     settle()
     assert "Expected a grey image in layer 'colors'; found red, green and blue that differ." in (
         messages(screen)
@@ -297,7 +297,7 @@ def test_masks_of_another_readers_image_go_where_it_goes(
     viewer = screen.viewer
     data = np.where(LESION, 250.0, 100.0) + np.arange(44)
     scan = viewer.add_image(data, name="scan", scale=(3, 2, 2), units=("mm",) * 3)
-    press(screen, Qt.Key.Key_S, SHIFT)
+    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
     settle()
     mask = viewer.layers["scan tumor"]
     scan.translate = (3, 5, 5)

@@ -425,7 +425,7 @@ def test_predicting_in_a_box_keeps_corrections(reader, two_phase_model):
     reader.dock.segment_panel.device.setCurrentText("cpu")
     predicted = ball((7, 30, 40), 6).astype(np.uint8)
     session = reader.dock.session
-    reader.key(Qt.Key.Key_Y, SHIFT)  # no box yet: the rectangle tool is in hand
+    reader.key(Qt.Key.Key_Y, CTRL | SHIFT)  # no box yet: the rectangle tool is in hand
     assert any("Drag a rectangle" in note.message for note in reader.window.told)
     reader.stroke(reader.layer, (7, 10, 10), (7, 80, 85))
     reader.viewer.layers.selection.active = reader.layer
@@ -449,7 +449,7 @@ def test_predicting_in_a_box_keeps_corrections(reader, two_phase_model):
         return job
 
     reader.tools.predict_with(predict_in)
-    reader.key(Qt.Key.Key_Y, SHIFT)
+    reader.key(Qt.Key.Key_Y, CTRL | SHIFT)
     edit, redraft = correction.merge_prediction(before, draft, predicted, asked[0])
     reader.made(before, edit.applied(before))
     assert session.draft.model == "tiny@1"

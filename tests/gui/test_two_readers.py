@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hands import SHIFT, click_row, messages, open_row, press
+from hands import CTRL_SHIFT, SHIFT, click_row, messages, open_row, press
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -128,7 +128,7 @@ def test_no_undo_brings_a_mask_back_that_was_in_sight_before_a_second_read(
     dock, first = window.dock, folder.label_map("P001")
     show_exam(window.viewer, folder.exam("P001"))
     show_labels(window.viewer, dock.session.source, first)
-    press(window, Qt.Key.Key_B, SHIFT)
+    press(window, Qt.Key.Key_B, CTRL_SHIFT)
     settle()
     assert dock.session.is_second_read
     layer = window.viewer.layers["P001 tumor"]

@@ -88,6 +88,7 @@ class AcceptBox(QWidget):
         self._required_reader = required_reader
         self._unfinished = unfinished
         self._redrafts = redrafts
+        self._is_rest_of_clear = False
         self.copies = Copies(viewer, session, self)
         self.reviewed_line = note()
         self.rest = QCheckBox(REST)
@@ -101,7 +102,7 @@ class AcceptBox(QWidget):
             "No tumor in this exam",
             self.mark_clear,
             "Empty the mask and count all slices as reviewed",
-            "Shift-C",
+            "Ctrl-Shift-K",
         )
         self.accept_button = button(
             "Accept", self.accept, "Write the mask into the dataset", "Shift-Enter"
@@ -134,8 +135,9 @@ class AcceptBox(QWidget):
         layer = tumor_layer(self._viewer, self._session.case_id)
         if layer is not None and self._session.record is not None:
             edit_labels(layer, np.zeros(volume_of(layer).shape, layer.data.dtype))
+            self.cleared.emit()  # follows the edit: the mask is known to be empty from here on
+            self._is_rest_of_clear = not self.rest.isChecked()
             self.rest.setChecked(True)
-            self.cleared.emit()
 
     def accept(self) -> None:
         """Write the mask as it is now into the dataset."""
@@ -214,6 +216,9 @@ class AcceptBox(QWidget):
     def show_reviewed(self) -> None:
         """Show how many slices are reviewed."""
         record, axis = self._session.record, self._axis()
+        if self._is_rest_of_clear and self.tumor_slices:  # undone, or drawn in after all
+            self._is_rest_of_clear = False
+            self.rest.setChecked(False)
         self.reviewed_line.setVisible(record is not None)
         if record is None:
             return
@@ -253,6 +258,7 @@ class AcceptBox(QWidget):
 
     def _on_record(self, record: CaseRecord | None) -> None:
         if record is None:
+            self._is_rest_of_clear = False
             self.rest.setChecked(False)
 
     def _axis(self) -> int:

@@ -49,6 +49,7 @@ class LesionTable(QTableWidget):
     def __init__(self) -> None:
         super().__init__(0, len(_COLUMNS))
         self._rows: tuple[Row, ...] = ()
+        self.setProperty("keys", "KD")
         self.setHorizontalHeaderLabels(list(_COLUMNS.values()))
         self.setStyleSheet("QTableWidget, QHeaderView { font-size: 11px; }")  # all columns fit
         self.verticalHeader().setVisible(False)

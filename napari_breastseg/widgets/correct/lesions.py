@@ -77,7 +77,7 @@ class LesionSection(QWidget):
             "Export report…",
             self.export,
             "Measure the mask as it is now and write CSV, JSON or a one-page PDF",
-            "Shift-W",
+            "Ctrl-Shift-W",
         )
         self.seg_export = SegExport(session, self.runner, self._exam_and_mask, self._why_no_measure)
         self.pe_threshold = QSpinBox()
@@ -109,7 +109,7 @@ class LesionSection(QWidget):
         for widget in (
             self.seg_export,
             self.more,
-            JobBar(self.runner, "Shift-X"),
+            JobBar(self.runner, "Ctrl-Shift-X"),
             self.outdated,
             self.list,
             self.plot,

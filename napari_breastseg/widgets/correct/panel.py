@@ -11,7 +11,7 @@ from ...core.errors import InputError
 from ...dataset import CaseRecord
 from ..canvas.difference import ADDED_COLOR, REMOVED_COLOR, Difference
 from ..canvas.view import current_slice
-from ..parts.fields import button, form, heading, note, set_ready
+from ..parts.fields import GivenField, button, form, heading, note, set_ready
 from ..parts.jobs import JobRunner, errors_shown
 from ..state.case_rules import BUSY, why_no_start
 from ..state.casework import LoadedCase
@@ -54,13 +54,16 @@ class CorrectPanel(QWidget):
         self._soon.setInterval(_EDITS_GATHERED_MS)
 
         self.dataset_box = DatasetBox(session, self.runner, self.autosave)
-        self.patient = QLineEdit()
+        self.patient = GivenField()
         self.patient.setPlaceholderText("pseudonym, such as P017")
         self.patient.setToolTip("Never a name. All exams of one patient need the same id.")
         self.annotator = QLineEdit(recall("annotator"))
         self.annotator.setPlaceholderText("your initials")
         self.start_button = button(
-            "Start correcting", self.start, "Lock the case for you and take the brush", "Shift-B"
+            "Start correcting",
+            self.start,
+            "Lock the case for you and take the brush",
+            "Ctrl-Shift-B",
         )
         self.start_line = note()
         self.difference = QCheckBox("Show changes to the draft")

@@ -34,7 +34,7 @@ BUTTONS = (
     ("copy_previous", "Copy to previous", "Copy the tumor of this slice to the previous one and "
      "go there", "Shift-J"),
     ("predict_box", "Predict in box", "Run the model of the Segment tab in the box drawn; "
-     "your corrections are kept", "Shift-Y"),
+     "your corrections are kept", "Ctrl-Shift-Y"),
 )  # fmt: skip
 
 IN_HAND = frozenset({"smart_click", "grow_click", "threshold_brush", "keep", "drop"})

@@ -85,7 +85,7 @@ class ToolSection(QWidget):
         column.addWidget(self.settings)
         column.addLayout(box_row)
         column.addLayout(grid)
-        column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(self.line)
         tolerance = self.settings.tolerance
         tolerance.valueChanged.connect(lambda value: self._tolerance.set(value / 100))

@@ -41,14 +41,14 @@ class DceSection(QWidget):
             self.show_maps,
             "Show subtraction, percent enhancement, SER and projection as layers, and measure the "
             "motion between phases",
-            "Shift-E",
+            "Ctrl-Shift-V",
         )
         self.align_button = button(
             "Align phases",
             self.align,
             "Align each phase rigidly to the first post-contrast phase. To go back, open the exam "
             "again",
-            "Shift-I",
+            "Ctrl-Shift-I",
         )
         self.line = note()
         row = QHBoxLayout()
@@ -58,7 +58,7 @@ class DceSection(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(heading("Enhancement"))
         column.addLayout(row)
-        column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(self.line)
         session.source_changed.connect(self._on_source)
         session.record_changed.connect(self._refresh)

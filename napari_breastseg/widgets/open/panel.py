@@ -79,7 +79,7 @@ class OpenPanel(QWidget):
         self.cases.itemActivated.connect(lambda _: self._open_case(self.cases.currentRow()))
         self.cases.itemClicked.connect(lambda _: self._open_case(self.cases.currentRow()))
         self.cases_heading = heading("Cases")
-        self.next_button = button("Next case", self.open_next, "Open the next case", "Shift-N")
+        self.next_button = button("Next case", self.open_next, "Open the next case", "Ctrl-Shift-N")
         self.series = SeriesTable()
         self.series.chosen.connect(self._read_as_chosen)
         self.phases_heading = heading("Phases")
@@ -88,7 +88,7 @@ class OpenPanel(QWidget):
             "DICOM, NIfTI, PNG, JPEG or TIFF, or a folder of them. You can also drop them onto the "
             "window. To try it out: File > Open Sample > Synthetic breast DCE exam."
         )
-        self.bar = JobBar(self.runner, "Shift-X")
+        self.bar = JobBar(self.runner, "Ctrl-Shift-X")
         self.dce = DceSection(viewer, session)
         self.dce.aligned.connect(self.opened)
 

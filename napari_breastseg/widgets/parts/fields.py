@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 
 __all__ = [
     "Fold",
+    "GivenField",
     "PathField",
     "ask",
     "ask_where",
@@ -140,6 +141,17 @@ def ask_where(parent: QWidget, title: str, name: str, kinds: str) -> Path | None
     return Path(text) if text else None
 
 
+class GivenField(QLineEdit):
+    """A field that is text where its value is given and cannot be edited."""
+
+    def setReadOnly(self, is_given: bool) -> None:
+        """Show text, or a field to type in."""
+        super().setReadOnly(is_given)
+        self.setFrame(not is_given)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus if is_given else Qt.FocusPolicy.StrongFocus)
+        self.setStyleSheet("QLineEdit { background: transparent; padding: 0; }" if is_given else "")
+
+
 class PathField(QWidget):
     """A path to type, paste or choose; emits `valueChanged` when it is entered.
 
@@ -159,6 +171,7 @@ class PathField(QWidget):
         self._edit = QLineEdit()
         self._edit.setPlaceholderText(placeholder)
         self._edit.returnPressed.connect(self._emit)
+        self.setFocusProxy(self._edit)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)

@@ -55,6 +55,7 @@ class GridView(QListView):
         self._since = clock()
         self._pictures = _Pictures(model, thumbnails)
         self.setModel(self._pictures)
+        self.setProperty("keys", "AF")
         self.setViewMode(QListView.ViewMode.IconMode)
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setMovement(QListView.Movement.Static)

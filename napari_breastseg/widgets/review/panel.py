@@ -113,7 +113,7 @@ class ReviewPanel(QWidget):
             row.addWidget(left, shares[0])
             row.addWidget(right, shares[1])
             column.addLayout(row)
-        column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(Fold("Second readers", self.readers))
         column.addWidget(Fold("Correction effort by model", self.effort))
 
@@ -175,10 +175,9 @@ class ReviewPanel(QWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Walk by the page keys, which the scroll area around this panel would take."""
-        if event.key() == Qt.Key.Key_PageDown:
-            self.walk.go(1)
-        elif event.key() == Qt.Key.Key_PageUp:
-            self.walk.go(-1)
+        steps = {Qt.Key.Key_PageDown: 1, Qt.Key.Key_PageUp: -1}
+        if event.modifiers() == Qt.KeyboardModifier.NoModifier and event.key() in steps:
+            self.walk.go(steps[Qt.Key(event.key())])
         else:
             super().keyPressEvent(event)
 

@@ -70,7 +70,7 @@ class ReadersSection(QWidget):
         column.addWidget(self.ask_button)
         column.addLayout(row)
         column.addWidget(self.compare_button)
-        column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(self.words)
 
     def ask(self) -> None:

@@ -62,7 +62,9 @@ class SegmentPanel(QWidget):
         self.device = DevicePicker()
         self.mirror = QCheckBox("Average with the mirrored image")
         self.mirror.setToolTip("Takes twice as long and is slightly more reliable")
-        self.run_button = button("Segment", self.run, "Draft the tumor with the model", "Shift-S")
+        self.run_button = button(
+            "Segment", self.run, "Draft the tumor with the model", "Ctrl-Shift-S"
+        )
         self._lay_out()
         session.source_changed.connect(self.reset_choices)
         self.runner.started.connect(lambda _: self._refresh())
@@ -85,7 +87,7 @@ class SegmentPanel(QWidget):
         column.addWidget(self.hides_drafts)
         column.addWidget(Fold("More", more))
         column.addWidget(self.run_button)
-        column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(self.result)
         column.addStretch(1)
 

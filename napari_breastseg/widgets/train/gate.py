@@ -51,7 +51,7 @@ class GateBox(QWidget):
             self.promote,
             "Compare it with the default on the dataset's locked patients, and set it as default "
             "if it is better, or not worse",
-            "Shift-PageUp",
+            "Ctrl-Shift-PageUp",
         )
         self.by_hand_button = button(
             "Set as default without the check",
@@ -62,7 +62,7 @@ class GateBox(QWidget):
             "Go back",
             self.roll_back,
             "Make the previous default model the default again",
-            "Shift-PageDown",
+            "Ctrl-Shift-PageDown",
         )
         self.judgment_line = note()
         row = QHBoxLayout()

@@ -61,12 +61,17 @@ class TrainPanel(QWidget):
         self.expecting = Expecting(self)
         self.expected_line = note()
         self.expecting.known.connect(self._show_expected)
-        self.start_button = button("Train", self.start, "Train on the accepted cases", "Shift-G")
+        self.start_button = button(
+            "Train", self.start, "Train on the accepted cases", "Ctrl-Shift-L"
+        )
         self.curves = Curves()
         self.case_dice = CaseDice()
         self.result_line = note()
         self.use_button = button(
-            "Use the new model", self.use, "Register it and choose it in the Segment tab", "Shift-M"
+            "Use the new model",
+            self.use,
+            "Register it and choose it in the Segment tab",
+            "Ctrl-Shift-M",
         )
         self.gate = GateBox(session, self.chores)
         self.gate.promoted.connect(self._on_default)
@@ -87,7 +92,7 @@ class TrainPanel(QWidget):
         column.addWidget(self.form)
         column.addWidget(self.expected_line)
         column.addWidget(self.start_button)
-        column.addWidget(JobBar(self.runner, "Shift-X"))
+        column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(self.curves)
         column.addWidget(self.case_dice)
         column.addWidget(self.result_line)
