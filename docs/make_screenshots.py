@@ -124,7 +124,7 @@ def main() -> int:
     wait(dock)
     snap(viewer, dock, "review")
     train = dock.train_panel
-    train.form.steps.setValue(40)
+    train.form.steps.value = 40
     dock.show_tab("Train")
     train.start()
     wait(dock)

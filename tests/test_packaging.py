@@ -121,7 +121,7 @@ def test_the_wheel_and_an_editable_install_offer_the_same(clean_python, tmp_path
     assert from_wheel["reads_folders"] == [True]
     assert from_wheel["writers"] == [[".nii.gz", ".nii", ".nrrd", ".png"]]
     assert from_wheel["samples"] == [["phantom", "Synthetic breast DCE exam"]]
-    assert from_wheel["widgets"] == ["Breast MRI"]
+    assert from_wheel["widgets"] == ["Breast MRI", "Segment tumor"]
     assert from_wheel["menus"]["napari/layers/segment"] == ["napari-breastseg.segment_with_panel"]
     assert from_wheel["phases"] == ["pre", "post1", "post2", "post3"]
     assert from_wheel["tumor"] > 0

@@ -10,11 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .dock import BreastMRI, show_demo, show_segment
+    from .segment.call import segment_tumor
+    from .segment.panel import SegmentTumor
 
-__all__ = ["BreastMRI", "show_demo", "show_segment"]
+__all__ = ["BreastMRI", "SegmentTumor", "segment_tumor", "show_demo", "show_segment"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "segment_tumor":
+        from .segment.call import segment_tumor
+
+        return segment_tumor
+    if name == "SegmentTumor":
+        from .segment.panel import SegmentTumor
+
+        return SegmentTumor
     if name in __all__:
         from . import dock as _dock
 

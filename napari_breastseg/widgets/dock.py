@@ -37,7 +37,7 @@ from .parts.jobs import JobRunner
 from .parts.manners import DockManners
 from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
 from .review.panel import ReviewPanel
-from .segment.panel import SegmentPanel
+from .segment.panel import SegmentTumor
 from .state.session import Draft, Session
 from .tour import Tour
 from .train.panel import TrainPanel
@@ -65,7 +65,7 @@ class BreastMRI(Actions, QWidget):
         self._window: QWidget | None = None
         self._is_over = False
         self.open_panel = OpenPanel(napari_viewer, self.session)
-        self.segment_panel = SegmentPanel(napari_viewer, self.session)
+        self.segment_panel = SegmentTumor(napari_viewer, self.session)
         self.correct_panel = CorrectPanel(napari_viewer, self.session)
         self.review_panel = ReviewPanel(napari_viewer, self.session, self.correct_panel)
         self.train_panel = TrainPanel(napari_viewer, self.session)
@@ -251,8 +251,11 @@ def _weakly(dock: BreastMRI, action: str) -> Callable[[object], None]:
 
 
 def show_segment(viewer: napari.viewer.Viewer) -> None:
-    """Open the dock at its Segment tab, from the Layers menu."""
-    dock_of(viewer).show_tab("Segment")
+    """Open the form "Segment tumor", from the Layers menu; the dock's own where that is open."""
+    if any(isinstance(one, BreastMRI) for one in viewer.window.dock_widgets.values()):
+        dock_of(viewer).show_tab("Segment")
+    else:
+        viewer.window.add_plugin_dock_widget("napari-breastseg", "Segment tumor")
 
 
 def show_demo(
@@ -285,7 +288,7 @@ def show_demo(
     else:
         show_exam(viewer, exam)
     if model is not None:
-        dock.segment_panel.model.setValue(Path(model))
+        dock.segment_panel.model.value = Path(model)
     source = dock.session.source
     if draft is not None and source is not None:
         show_labels(viewer, source, draft)

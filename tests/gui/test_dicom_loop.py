@@ -32,8 +32,8 @@ def test_a_dropped_dicom_folder_ends_as_a_seg_of_its_corrected_mask(
     idle(dock.open_panel.runner)
     assert dock.session.case_id == "P1"
     assert lesions.seg_export.button.toolTip().endswith("there is no mask yet")
-    segment.model.setValue(two_phase_model)
-    segment.device.setCurrentText("cpu")
+    segment.model.value = two_phase_model
+    segment.device.value = "cpu"
     dock.segment()
     idle(segment.runner)
     layer = viewer.layers["P1 tumor"]
@@ -94,7 +94,7 @@ def test_a_real_exam_goes_from_its_folder_to_a_seg(
     assert shown.rowCount() == 2 * len(dock.session.dicom(case_id).stacks)
 
     # The whole exam with the model that comes with the program
-    segment.device.setCurrentText("cpu")
+    segment.device.value = "cpu"
     dock.segment()
     window.qtbot.waitUntil(lambda: not segment.runner.is_running, timeout=600_000)
     window.qtbot.wait(50)

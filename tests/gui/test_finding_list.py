@@ -285,12 +285,12 @@ def test_the_list_follows_another_threshold(
 ) -> None:
     window, dock = drafted, drafted.dock
     section, segment = dock.correct_panel.lesions, dock.segment_panel
-    segment.threshold.setValue(0.92)  # only the first is above it
+    segment.threshold.value = 0.92  # only the first is above it
     window.qtbot.waitUntil(lambda: len(section.list.rows) == 1, timeout=30_000)
     idle(section.runner)
     assert column(window, 0) == ["index", "total"]
     assert "1 finding, " in segment.result.text()
-    segment.threshold.setValue(0.99)
+    segment.threshold.value = 0.99
     window.qtbot.waitUntil(lambda: not section.list.rows, timeout=30_000)
     idle(section.runner)
     assert section.list.result.text() == (

@@ -57,8 +57,8 @@ def test_a_bundle_segments_in_the_window(
     idle(dock.open_panel.runner)
     segment = dock.segment_panel
     segment.reset_choices()
-    segment.model.setValue(entry.path)
-    segment.device.setCurrentText("cpu")
+    segment.model.value = entry.path
+    segment.device.value = "cpu"
     dock.segment()
     idle(segment.runner)
     drawn = window.viewer.layers[f"{slice_case.case_id} tumor"].data
@@ -68,5 +68,5 @@ def test_a_bundle_segments_in_the_window(
     assert np.array_equal(drawn == TUMOR, engine.tumor)
 
     # It is no start for a training, and says so.
-    dock.train_panel.form.base.setValue(entry.path)
+    dock.train_panel.form.base.value = entry.path
     assert "other software" in dock.train_panel.form.base.problem

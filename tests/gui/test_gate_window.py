@@ -57,7 +57,7 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
     registry.register(models["blind"])
     registry.promote("blind", force=True)
     gate.reset_choices()
-    gate.model.setValue(models["right"])
+    gate.model.value = models["right"]
     assert gate.promote_button.toolTip() == "Open a dataset folder first"
     train.folder.setValue(hospital.folder)
     train.open_dataset()
@@ -68,7 +68,7 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
     assert gate.promote_button.toolTip() == "Busy; wait a moment"
     idle(train.chores)
     assert registry.promoted() == registry.folder / "right"
-    assert gate.model.value() == registry.folder / "right"
+    assert gate.model.value == registry.folder / "right"
     assert "right is better than blind on 5 locked patients" in gate.judgment_line.text()
     assert "lesions missed" in gate.judgment_line.toolTip()
     assert any("right is now the default" in note.message for note in window.told)
@@ -76,15 +76,15 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
     assert gate.promote_button.toolTip() == "It is already the default"
 
     # Worse: not promoted, kept, explained; by hand it can be
-    gate.model.setValue(registry.folder / "blind")
+    gate.model.value = registry.folder / "blind"
     click(gate.promote_button)
     idle(train.chores)
     assert registry.promoted() == registry.folder / "right"
     assert "blind is worse than right" in gate.judgment_line.text()
     assert any("blind was not set as default" in note.message for note in window.told)
-    gate.model.setValue(registry.folder / "right")
+    gate.model.value = registry.folder / "right"
     assert "right is better" in gate.judgment_line.text()
-    gate.model.setValue(registry.folder / "blind")
+    gate.model.value = registry.folder / "blind"
     assert "blind is worse than right" in gate.judgment_line.text()
     click(gate.by_hand_button)
     idle(train.chores)
@@ -119,7 +119,7 @@ def test_too_few_locked_patients_are_said_and_nothing_is_promoted(
     session.dataset = small
     gate = GateBox(session, runner)  # no viewer: it needs none
     qtbot.addWidget(gate)
-    gate.model.setValue(models["right"])
+    gate.model.value = models["right"]
     click(gate.promote_button)
     qtbot.waitUntil(lambda: not runner.is_running, timeout=30_000)
     assert Registry().promoted() is None

@@ -21,7 +21,8 @@ HIDDEN = "The draft is hidden; show it first (F9)"
 def hiding(window: SimpleNamespace, opened: SimpleNamespace) -> SimpleNamespace:
     """The Review tab with drafts hidden until they are asked for."""
     window.dock.show_tab("Segment")
-    QTest.mouseClick(window.dock.segment_panel.hides_drafts, Qt.MouseButton.LeftButton)
+    window.dock.segment_panel.fold.set_open(True)
+    QTest.mouseClick(window.dock.segment_panel.hides_drafts.native, Qt.MouseButton.LeftButton)
     window.dock.show_tab("Review")
     return opened
 

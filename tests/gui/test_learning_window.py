@@ -288,7 +288,8 @@ def test_nothing_is_drafted_while_the_draft_is_hidden(
     correct.learning.make_learner = stand_in.made_for
     correct.learning.switch.setChecked(True)
     window.dock.show_tab("Segment")
-    QTest.mouseClick(window.dock.segment_panel.hides_drafts, Qt.MouseButton.LeftButton)
+    window.dock.segment_panel.fold.set_open(True)
+    QTest.mouseClick(window.dock.segment_panel.hides_drafts.native, Qt.MouseButton.LeftButton)
     window.dock.show_tab("Review")
     open_row(opened.panel, 0)
     settle()

@@ -63,11 +63,11 @@ def test_the_breasts_alone_are_segmented(
     monkeypatch.setattr("napari_breastseg.predict.prediction.score_of", lambda info: None)
     viewer, segment = window.viewer, window.dock.segment_panel
     show_exam(viewer, phantom.exam)
-    segment.model.setValue(tiny_model)
-    segment.device.setCurrentText("cpu")
-    segment.threshold.setValue(0.05)
-    window.qtbot.mouseClick(segment.region.breasts, Qt.MouseButton.LeftButton)
-    window.dock.segment()
+    segment.model.value = tiny_model
+    segment.device.value = "cpu"
+    segment.threshold.value = 0.05
+    window.dock.show_tab("Segment")
+    window.qtbot.mouseClick(segment.run_button.native, Qt.MouseButton.LeftButton)
     idle(segment.runner)
     mask = viewer.layers["P017 tumor"].data
     near = find_breasts(phantom.exam).near()

@@ -42,8 +42,8 @@ def test_a_slice_goes_from_file_to_a_better_model(
     assert open_panel.table.item(0, 2).text() == "unknown"
 
     # Segment: the panel's mask and the command line's are the same file
-    segment.model.setValue(tiny_model)
-    segment.device.setCurrentText("cpu")
+    segment.model.value = tiny_model
+    segment.device.value = "cpu"
     dock.segment()
     idle(segment.runner)
     layer = viewer.layers[f"{case_id} tumor"]
@@ -130,9 +130,9 @@ def test_a_slice_goes_from_file_to_a_better_model(
     assert any("Accepted" in str(note) for note in window.told)
 
     # Fine-tune two steps
-    train.form.base.setValue(tiny_model)
-    train.form.steps.setValue(2)
-    train.form.device.setCurrentText("cpu")
+    train.form.base.value = tiny_model
+    train.form.steps.value = 2
+    train.form.device.value = "cpu"
     dock.train()
     idle(train.runner)
     assert [step for step, _ in train.curves.loss] == [1, 2]
@@ -161,6 +161,6 @@ def test_a_slice_goes_from_file_to_a_better_model(
 
     # The threshold moves an unedited result, without the network
     layer.redo()
-    segment.threshold.setValue(0.9)
+    segment.threshold.value = 0.9
     window.qtbot.wait(500)
     assert np.array_equal(layer.data, newer.at_threshold(0.9).data)

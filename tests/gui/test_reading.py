@@ -20,7 +20,7 @@ from napari_breastseg.widgets.canvas.layers import show_exam, show_labels, tumor
 from napari_breastseg.widgets.keys import KEYS
 from napari_breastseg.widgets.parts import fields as _fields
 from napari_breastseg.widgets.parts.shortcuts import key_words
-from napari_breastseg.widgets.segment.panel import SegmentPanel
+from napari_breastseg.widgets.segment.panel import SegmentTumor
 from napari_breastseg.widgets.state.settings import recall, remember
 from napari_breastseg.widgets.tour import STEPS
 
@@ -51,7 +51,7 @@ def reading(window: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleN
         labels = LabelMap((probability.data >= 0.5).astype(np.uint8), exam.grid)
         return Prediction(probability, labels, 0.5, ("post1",), "cpu", "two@0123", 1.0)
 
-    monkeypatch.setattr(SegmentPanel, "_segment", segment)
+    monkeypatch.setattr(SegmentTumor, "_segment", segment)
     show_exam(window.viewer, exam)
     window.exam, window.probability = exam, probability
     return window
@@ -189,7 +189,7 @@ def test_the_threshold_slider_counts_as_one_stroke_however_far_it_moves(
     dock.take_brush()
     idle(correct.runner)
     for value in (0.55, 0.62, 0.7, 0.95):
-        dock.segment_panel.threshold.setValue(value)
+        dock.segment_panel.threshold.value = value
         QTest.qWait(120)
     assert not tumor_layer(reading.viewer, "P001").data.any()
     assert dock.session.effort.strokes == 1
@@ -224,13 +224,11 @@ def test_a_new_draft_takes_no_unfinished_work_away_unasked(
     painted = layer.data.copy()
     assert painted[5, 10, 60] == 1
     # A slice in which nothing was painted is nobody's work
-    dock.segment_panel.region.slice.setChecked(True)
     viewer.dims.set_current_step(0, 9)
-    dock.segment()
+    dock.segment_panel.run("slice")
     idle(runner)
     assert asked == []
     assert np.array_equal(tumor_layer(viewer, "P001").data, painted)
-    dock.segment_panel.region.whole.setChecked(True)
     dock.segment()
     idle(runner)
     assert np.array_equal(tumor_layer(viewer, "P001").data, painted)
@@ -246,7 +244,8 @@ def test_a_hidden_draft_is_shown_when_asked_for(
     dock, viewer = reading.dock, reading.viewer
     segment, correct = dock.segment_panel, dock.correct_panel
     dock.show_tab("Segment")
-    QTest.mouseClick(segment.hides_drafts, Qt.MouseButton.LeftButton)
+    segment.fold.set_open(True)
+    QTest.mouseClick(segment.hides_drafts.native, Qt.MouseButton.LeftButton)
     assert recall("hides_drafts") == "yes"
     here = viewer.dims.point
     dock.segment()

@@ -24,7 +24,7 @@ from napari_breastseg.predict.prediction import Prediction
 from napari_breastseg.widgets.canvas.layers import tumor_layer
 from napari_breastseg.widgets.parts import fields as _fields
 from napari_breastseg.widgets.segment import phase_layers
-from napari_breastseg.widgets.segment.panel import SegmentPanel
+from napari_breastseg.widgets.segment.panel import SegmentTumor
 
 GRID = Grid((8, 40, 44), [[0, 0, -1.0, 22], [0, -1, 0, 20], [3, 0, 0, 0], [0, 0, 0, 1]])
 LESION = np.zeros(GRID.shape, np.uint8)
@@ -50,7 +50,7 @@ def screen(
 
     gate = threading.Event()  # a test may hold the model back
     gate.set()
-    monkeypatch.setattr(SegmentPanel, "_segment", segment)
+    monkeypatch.setattr(SegmentTumor, "_segment", segment)
     monkeypatch.setattr(phase_layers, "needed_phases", lambda _: ("post1",))
     noise = np.random.default_rng(3).normal(100, 10, GRID.shape).astype(np.float32)
     for case_id, gain in (("A", 150), ("B", 0)):
@@ -133,7 +133,7 @@ def test_a_result_that_comes_late_is_put_into_its_own_exam(
     assert np.array_equal(viewer.layers["A tumor"].data, LESION)
     assert panel.result.text() == ""
     assert viewer.dims.current_step[0] == 1
-    panel.threshold.setValue(0.9)  # for the other exam's next draft
+    panel.threshold.value = 0.9  # for the other exam's next draft
     screen.qtbot.wait(200)
     assert np.array_equal(viewer.layers["A tumor"].data, LESION)
     viewer.layers.selection.active = viewer.layers["A post1"]
@@ -246,8 +246,7 @@ def test_color_and_multiscale_layers_are_segmented_or_told_what_they_are(
     pyramid = [grey, grey[:, ::2, ::2]]
     viewer.add_image(pyramid, name="pyramid", multiscale=True, contrast_limits=(0, 255))
     viewer.dims.set_current_step(0, 4)
-    screen.dock.segment_panel.region.slice.setChecked(True)
-    press(screen, Qt.Key.Key_S, CTRL_SHIFT)
+    screen.dock.segment_panel.part_buttons["slice"].native.click()
     settle()
     assert np.array_equal(viewer.layers["pyramid tumor"].data, LESION)
     assert messages(screen) == ""
@@ -258,7 +257,7 @@ def test_color_and_multiscale_layers_are_segmented_or_told_what_they_are(
     assert "Expected a grey image in layer 'colors'; found red, green and blue that differ." in (
         messages(screen)
     )
-    assert "Open an exam first" not in screen.dock.segment_panel.run_button.toolTip()
+    assert "Open an exam first" not in screen.dock.segment_panel.run_button.native.toolTip()
 
 
 def test_a_mask_dragged_away_goes_back_and_is_accepted_where_it_was_painted(

@@ -102,7 +102,8 @@ def test_hiding_drafts_takes_them_out_of_the_pictures_in_sight(
 
     assert drawn() == [True] * 4
     window.dock.show_tab("Segment")
-    QTest.mouseClick(window.dock.segment_panel.hides_drafts, Qt.MouseButton.LeftButton)
+    window.dock.segment_panel.fold.set_open(True)
+    QTest.mouseClick(window.dock.segment_panel.hides_drafts.native, Qt.MouseButton.LeftButton)
     assert window.dock.session.drafts.hides
     window.dock.show_tab("Review")
     assert drawn() == [False, True, False, False]

@@ -421,8 +421,8 @@ def test_lesion_slice_and_box_go_back_to_the_draft(reader):
 def test_predicting_in_a_box_keeps_corrections(reader, two_phase_model):
     draft = TWO.astype(np.uint8)
     exam = reader.open(draft, draft)
-    reader.dock.segment_panel.model.setValue(two_phase_model)
-    reader.dock.segment_panel.device.setCurrentText("cpu")
+    reader.dock.segment_panel.model.value = two_phase_model
+    reader.dock.segment_panel.device.value = "cpu"
     predicted = ball((7, 30, 40), 6).astype(np.uint8)
     session = reader.dock.session
     reader.key(Qt.Key.Key_Y, CTRL | SHIFT)  # no box yet: the rectangle tool is in hand

@@ -15,21 +15,20 @@ def test_the_form_asks_for_what_suits_the_data_until_told_otherwise(
 ) -> None:
     dataset = Dataset.create(tmp_path / "set")
     form = TrainingForm()
-    qtbot.addWidget(form)
-    form.base.setValue(two_phase_model)
-    assert form.steps.text() == "automatic"
-    assert form.value(dataset) == TrainingOrder(
+    qtbot.addWidget(form.native)
+    form.base.value = two_phase_model
+    assert form.order(dataset) == TrainingOrder(
         dataset=dataset.folder, base=two_phase_model, steps=None, fold=0, seed=0, device="auto"
     )
     assert form.run_name(dataset).startswith("set-")
 
-    form.base.setValue(None)
-    form.steps.setValue(40)
-    form.fold.setCurrentText("none: train on every case")
-    form.seed.setValue(7)
-    form.device.setCurrentText("cpu")
-    form.name.setText(" mine ")
-    assert form.value(dataset) == TrainingOrder(
+    form.base.value = None
+    form.steps.value = 40
+    form.fold.value = None
+    form.seed.value = 7
+    form.device.value = "cpu"
+    form.run.value = " mine "
+    assert form.order(dataset) == TrainingOrder(
         dataset=dataset.folder, base=None, steps=40, fold=None, seed=7, device="cpu"
     )
     assert form.run_name(dataset) == "mine"

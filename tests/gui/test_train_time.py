@@ -51,12 +51,12 @@ def test_it_is_worked_out_when_the_tab_is_shown_and_anew_when_a_field_changes(
     window.dock.reset_choices()
     window.qtbot.wait(600)
     assert asked == [None]  # the same is not asked twice
-    train.form.steps.setValue(50)
-    train.form.steps.setValue(100)
+    train.form.steps.value = 50
+    train.form.steps.value = 100
     window.qtbot.waitUntil(lambda: "100 steps" in train.expected_line.text(), timeout=20_000)
     assert asked == [None, 100]
     # A training has the processor to itself.
-    train.form.steps.setValue(150)
+    train.form.steps.value = 150
     train.expecting.pause()
     window.qtbot.wait(600)
     assert asked == [None, 100]

@@ -118,11 +118,10 @@ def test_regions_and_layers_of_other_readers(
     picture = slice_case.exam().phases["post1"].data[0]
     stack = np.repeat(picture[None], 6, axis=0)
     viewer.add_image(stack, name="from elsewhere", scale=(3, 0.5, 0.5), translate=(1, 2, 3))
-    segment.model.setValue(tiny_model)
-    segment.device.setCurrentText("cpu")
+    segment.model.value = tiny_model
+    segment.device.value = "cpu"
     viewer.dims.set_current_step(0, 2)
-    segment.region.slice.setChecked(True)
-    window.dock.segment()
+    segment.part_buttons["slice"].native.click()
     idle(segment.runner)
     layer = viewer.layers["from_elsewhere tumor"]
     marked = [bool(plane.any()) for plane in layer.data]
@@ -131,16 +130,15 @@ def test_regions_and_layers_of_other_readers(
     one_slice = layer.data.copy()
 
     # A box over the marked part, one slice either side; what was there outside stays
-    segment.region.box.setChecked(True)
-    segment.region.draw_box.click()
+    segment.beside.value = 1
+    segment.part_buttons["box"].native.click()
     box = viewer.layers["from_elsewhere box"]
     assert box.mode == "add_rectangle"
     ys, xs = np.nonzero(one_slice[2])
     top, bottom, left, right = int(ys.mean()), ys.max() + 3, xs.min() - 3, xs.max() + 3
     corners = [(3, top, left), (3, top, right), (3, bottom, right), (3, bottom, left)]
     box.add_rectangles(np.array(corners, float))
-    segment.region.beside.setValue(1)
-    window.dock.segment()
+    window.qtbot.waitUntil(lambda: segment.runner.is_running, timeout=2000)
     idle(segment.runner)
     inside = np.zeros(stack.shape, bool)
     inside[2:5, top : bottom + 1, left : right + 1] = True
@@ -153,13 +151,12 @@ def test_regions_and_layers_of_other_readers(
     viewer.layers.selection.active = viewer.layers["from elsewhere"]
     viewer.add_image(stack + 1, name="before", scale=(3, 0.5, 0.5), translate=(1, 2, 3))
     viewer.layers.selection.active = viewer.layers["from elsewhere"]
-    segment.region.whole.setChecked(True)
-    segment.model.setValue(two_phase_model)
-    assert segment.phases.isVisibleTo(segment)
-    assert segment.run_button.toolTip() == "Choose the layer of phase pre"
-    assert not segment.run_button.isEnabled()
+    segment.model.value = two_phase_model
+    assert segment.phases.isVisibleTo(segment.native)
+    assert segment.run_button.native.toolTip() == "Choose the layer of phase pre"
+    assert not segment.run_button.native.isEnabled()
     segment.phases.fields["pre"].setCurrentText("before")
-    assert segment.run_button.isEnabled()
+    assert segment.run_button.native.isEnabled()
     before = layer.data.copy()
     window.dock.segment()
     window.dock.cancel()
@@ -195,7 +192,7 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
 
     # A model needs a phase the exam lacks
     show_exam(viewer, slice_case.exam())
-    segment.model.setValue(two_phase_model)
+    segment.model.value = two_phase_model
     dock.segment()
     idle(segment.runner)
     case_id = slice_case.case_id
@@ -578,7 +575,7 @@ def test_the_commands_of_the_manifest_open_the_dock(
     assert viewer.dims.current_step[0] == 3
     assert dock.session.draft.model == "two@0123"
     assert dock.session.choices.findings is found
-    assert dock.session.model == dock.segment_panel.model.value() == two_phase_model
+    assert dock.session.model == dock.segment_panel.model.value == two_phase_model
     show_segment(viewer)  # the dock that is open, not a second one
     assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Segment"
     assert len(viewer.window.dock_widgets) == 1
@@ -593,11 +590,12 @@ def test_the_starter_is_chosen_and_shows_its_card(window, qtbot):
 
     dock = window.dock
     picker = dock.segment_panel.model
-    assert picker.value() == STARTER
+    dock.segment_panel.fold.set_open(True)
+    assert picker.value == STARTER
     dock.show_tab("Segment")
-    (button,) = (b for b in picker.findChildren(QPushButton) if b.text() == "Model card…")
+    (button,) = (b for b in picker.native.findChildren(QPushButton) if b.text() == "Model card…")
     assert button.isVisible()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    (card,) = picker.findChildren(QTextBrowser)
+    (card,) = picker.native.findChildren(QTextBrowser)
     assert "not a medical device" in card.toPlainText()
     card.window().close()

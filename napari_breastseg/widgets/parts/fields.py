@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -28,6 +29,7 @@ __all__ = [
     "Fold",
     "GivenField",
     "PathField",
+    "as_note",
     "ask",
     "ask_where",
     "button",
@@ -54,7 +56,11 @@ def counted(number: int, thing: str) -> str:
 
 def note(text: str = "") -> QLabel:
     """A line of small explanatory text that wraps."""
-    label = QLabel(text)
+    return as_note(QLabel(text))
+
+
+def as_note(label: QLabel) -> QLabel:
+    """A label made small, one that wraps and can be copied from."""
     label.setWordWrap(True)
     label.setStyleSheet("QLabel { font-size: 11px; }")
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -81,8 +87,9 @@ def button(
     return made
 
 
-def set_ready(widget: QWidget, why_not: str) -> None:
-    """Enable a widget, or disable it with the reason as its tooltip."""
+def set_ready(widget: Any, why_not: str) -> None:
+    """Enable a widget of Qt or magicgui, or disable it with the reason as its tooltip."""
+    widget = getattr(widget, "native", widget)
     widget.setEnabled(not why_not)
     widget.setToolTip(why_not or widget.property("help") or "")
 
@@ -99,10 +106,10 @@ def form(*rows: tuple[str, QWidget]) -> QFormLayout:
     return layout
 
 
-def scrolled(panel: QWidget) -> QScrollArea:
-    """A panel that scrolls when the window is not high enough."""
+def scrolled(panel: Any) -> QScrollArea:
+    """A panel, of Qt or magicgui, that scrolls when the window is not high enough."""
     area = QScrollArea()
-    area.setWidget(panel)
+    area.setWidget(getattr(panel, "native", panel))
     area.setWidgetResizable(True)
     area.setFrameShape(QScrollArea.Shape.NoFrame)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -236,6 +243,10 @@ class Fold(QWidget):
         column.addWidget(self._title)
         column.addWidget(content)
         content.setVisible(False)
+
+    def set_title(self, title: str) -> None:
+        """Name the section."""
+        self._title.setText(title)
 
     def set_open(self, is_open: bool) -> None:
         """Show or hide the content."""

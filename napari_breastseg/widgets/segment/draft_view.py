@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from magicgui.widgets import FloatSlider
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Qt, QTimer
-from qtpy.QtWidgets import QWidget
-from superqt import QLabeledDoubleSlider
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QSlider, QWidget
 
 from ...core.errors import InputError
 from ...core.region import Region
@@ -44,7 +44,7 @@ _FOLLOW_MS, _ASK_MS = 60, 600
 
 
 class DraftView(QObject):
-    """The threshold slider, the line that describes the draft, and the mask they belong to.
+    """What the threshold slider does, the line that describes the draft, and the mask they mean.
 
     Parameters
     ----------
@@ -54,9 +54,18 @@ class DraftView(QObject):
         Asks the questions.
     runner : JobRunner
         Runs the predictions; the mask stays as it is while one is under way.
+    threshold : FloatSlider
+        The field of the threshold.
     """
 
-    def __init__(self, viewer: Viewer, session: Session, panel: QWidget, runner: JobRunner) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        session: Session,
+        panel: QWidget,
+        runner: JobRunner,
+        threshold: FloatSlider,
+    ) -> None:
         super().__init__(panel)
         self._viewer = viewer
         self._session = session
@@ -65,20 +74,10 @@ class DraftView(QObject):
         self._shown: ShownDraft | None = None
         self._said: tuple[Source | None, str] = None, ""
         self.line = note()
-        self.threshold = QLabeledDoubleSlider(Qt.Orientation.Horizontal)
-        self.threshold.setRange(0.01, 1.0)
-        self.threshold.setSingleStep(0.01)
-        self.threshold.setPageStep(0.05)
-        self.threshold.setDecimals(2)
-        self.threshold.setValue(0.5)
-        self.threshold.setToolTip(
-            "Probability from which a voxel counts as tumor. A higher threshold marks less.\n"
-            "The last draft follows at once, as one undo step. If the mask was edited since,\n"
-            "you are asked first."
-        )
+        self.threshold = threshold
         self._soon = _single_shot(self, _FOLLOW_MS, self._follow_threshold)
         self._ask_soon = _single_shot(self, _ASK_MS, self._ask_about_threshold)
-        self.threshold.valueChanged.connect(lambda _: self._soon.start())
+        self.threshold.changed.connect(lambda _: self._soon.start())
         session.drafts.changed.connect(self._on_draft_changed)
         session.source_changed.connect(lambda _: self._show_said())
 
@@ -197,7 +196,7 @@ class DraftView(QObject):
 
     def _follow_threshold(self) -> None:
         """Cut the last probability at the new threshold; an edited mask is asked about first."""
-        cut = cut_for(self._shown, self._changeable_mask(), self.threshold.value())
+        cut = cut_for(self._shown, self._changeable_mask(), self.threshold.value)
         if cut is Cut.AT_ONCE:
             self._cut_again()
         elif cut is Cut.AFTER_ASKING:
@@ -205,10 +204,10 @@ class DraftView(QObject):
 
     def _ask_about_threshold(self) -> None:
         shown = self._shown
-        cut = cut_for(shown, self._changeable_mask(), self.threshold.value())
+        cut = cut_for(shown, self._changeable_mask(), self.threshold.value)
         if shown is None or cut is Cut.NOTHING:
             return
-        if self.threshold.isSliderDown():
+        if self.threshold.native.findChild(QSlider).isSliderDown():
             self._ask_soon.start()
         elif self._may_replace(
             "The mask was edited since it was segmented. Replace it with the draft at the new "
@@ -217,10 +216,10 @@ class DraftView(QObject):
             self._shown = replace(shown, is_undo_step=False)
             self._cut_again()
         else:
-            self.threshold.setValue(shown.threshold)
+            self.threshold.value = shown.threshold
 
     def _cut_again(self) -> None:
-        shown, threshold = self._shown, self.threshold.value()
+        shown, threshold = self._shown, self.threshold.value
         layer = None if shown is None else tumor_layer(self._viewer, shown.source.case_id)
         if shown is None or layer is None or shown.draft.probability is None:
             return

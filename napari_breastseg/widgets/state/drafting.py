@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from .sources import Source
 __all__ = [
     "HIDDEN",
     "Cut",
+    "Part",
     "ShownDraft",
     "cut_for",
     "draft_words",
@@ -30,6 +32,9 @@ __all__ = [
     "with_region",
     "would_replace_work",
 ]
+
+Part = Literal["breasts", "whole", "slice", "box"]
+"""What of an exam is segmented."""
 
 HIDDEN = "The draft is ready, but hidden until you ask for it (F9)."
 """Said of a draft that the reader chose not to see yet; its size would tell what it says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from ...core.errors import InputError
 from ...model.checkpoint import STARTER, ModelInfo, read_info
 from ...registry.models import Registry
 
-__all__ = ["ModelChoice", "describe", "list_models"]
+__all__ = ["ModelChoice", "describe", "figure_of", "list_models"]
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,15 @@ def list_models(registry: Registry, folders: Iterable[Path] = ()) -> list[ModelC
     return choices
 
 
-def describe(info: ModelInfo) -> str:
-    """A model in one line: phases it takes, dimensions, validation Dice.
+def describe(info: ModelInfo, card: str = "") -> str:
+    """A model in one line: phases it takes, dimensions, how well it does.
+
+    Parameters
+    ----------
+    info : ModelInfo
+    card : str
+        Its model card. Where the card gives a figure of patients never learned from, that one is
+        said, and the Dice of the validation is not.
 
     Examples
     --------
@@ -73,8 +81,38 @@ def describe(info: ModelInfo) -> str:
         needs += ", and later phases"
     parts = [needs, kind]
     dice = info.metrics.get("val_dice")
-    if dice is not None and info.training.is_validated_on_its_own:
+    if words := figure_of(card):
+        parts.append(words)
+    elif dice is not None and info.training.is_validated_on_its_own:
         parts.append("validated on its own training cases only")
     elif dice is not None:
         parts.append(f"validation Dice {dice:.2f}")
     return " · ".join(parts)
+
+
+def figure_of(card: str) -> str:
+    r"""The mean Dice that a model card's table gives, of the row with the most patients.
+
+    Examples
+    --------
+    >>> table = "| on | patients | mean Dice |", "|---|---|---|", "| slices | 7 | 0.787 |"
+    >>> card = "\n".join([*table, "| test patients | 40 | 0.784 |"])
+    >>> figure_of(card), figure_of("no table")
+    ('mean Dice 0.78 in 40 patients it never saw', '')
+    """
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in card.splitlines()]
+    found: list[tuple[int, float]] = []
+    columns: list[str] = []
+    for row in rows:
+        if "patients" in row and "mean Dice" in row:
+            columns = row
+        elif columns and len(row) == len(columns):
+            cells = dict(zip(columns, row, strict=True))
+            with suppress(ValueError):
+                found.append((int(cells["patients"]), float(cells["mean Dice"])))
+        elif found:
+            break
+    if not found:
+        return ""
+    patients, dice = max(found, key=lambda one: one[0])
+    return f"mean Dice {dice:.2f} in {patients:,} patients it never saw"

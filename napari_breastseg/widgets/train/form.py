@@ -1,16 +1,15 @@
-"""The fields that say how to train: start, steps, name, held-out patients, seed, device."""
+"""The form that says how to train: start, steps, name, held-out patients, seed, device."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLineEdit, QSpinBox, QVBoxLayout, QWidget
+from magicgui.widgets import ComboBox, Container, LineEdit, SpinBox, create_widget
 
 from ...dataset import Dataset
-from ..parts.device_picker import DevicePicker
-from ..parts.fields import Fold, form
-from ..parts.model_picker import ModelPicker
+from ..parts.fields import Fold
+from ..parts.forms import Device, keep_between_starts, place
+from ..parts.model_field import ModelField
 from ..state.training import TrainingOrder, run_name
 
 __all__ = ["TrainingForm"]
@@ -18,61 +17,55 @@ __all__ = ["TrainingForm"]
 _FOLDS = 5
 
 
-class TrainingForm(QWidget):
-    """What is asked of a training; its value is a `TrainingOrder`."""
-
-    changed = Signal()
-    """A field that a training's duration depends on has another value."""
+class TrainingForm(Container):
+    """What is asked of a training; `order` makes a `TrainingOrder` of it."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.base = ModelPicker(with_scratch=True)
-        self.steps = QSpinBox()
-        self.steps.setRange(0, 100_000)
-        self.steps.setSingleStep(50)
-        self.steps.setSpecialValueText("automatic")
-        self.steps.setToolTip("Optimizer steps; automatic takes as many as suit the amount of data")
-        self.name = QLineEdit()
-        self.name.setPlaceholderText("dataset and time")
-        self.fold = QComboBox()
-        for fold in range(_FOLDS):
-            self.fold.addItem(f"fold {fold}", fold)
-        self.fold.addItem("none: train on every case", None)
-        self.fold.setToolTip("Patients held out to choose the best step")
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 10_000)
-        self.device = DevicePicker()
-        more = QWidget()
-        inner = QVBoxLayout(more)
-        inner.setContentsMargins(12, 0, 0, 0)
-        inner.addLayout(
-            form(
-                ("Name", self.name),
-                ("Hold out", self.fold),
-                ("Seed", self.seed),
-                ("Device", self.device),
-            )
+        base = ModelField(name="base", label="Start from", with_scratch=True)
+        folds = [(f"fold {fold}", fold) for fold in range(_FOLDS)]
+        more = Container(
+            widgets=[
+                SpinBox(
+                    name="steps",
+                    label="Steps, 0: automatic",
+                    max=100_000,
+                    step=50,
+                    tooltip="Optimizer steps; with 0, as many as suit the amount of data",
+                ),
+                LineEdit(name="name_of_run", label="Name"),
+                ComboBox(
+                    name="fold",
+                    label="Hold out",
+                    choices=[*folds, ("none: train on every case", None)],
+                    value=0,
+                    nullable=True,
+                    tooltip="Patients held out to choose the best step",
+                ),
+                SpinBox(name="seed", label="Seed", max=10_000),
+                create_widget(annotation=Device, name="device", label="Device"),
+            ],
+            name="more",
         )
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addLayout(form(("Start from", self.base), ("Steps", self.steps)))
-        column.addWidget(Fold("More", more))
-        self.base.valueChanged.connect(lambda _: self.changed.emit())
-        self.steps.valueChanged.connect(lambda _: self.changed.emit())
-        self.fold.currentIndexChanged.connect(lambda _: self.changed.emit())
-        self.device.currentIndexChanged.connect(lambda _: self.changed.emit())
+        more.margins = (12, 0, 0, 0)
+        more.name_of_run.native.setPlaceholderText("dataset and time")
+        super().__init__(widgets=[base, more])
+        self.margins = (0, 0, 0, 0)
+        self.steps, self.run, self.fold = more.steps, more.name_of_run, more.fold
+        self.seed, self.device = more.seed, more.device
+        place(self, base, Fold("More", more.native))
+        keep_between_starts("train", (self.device,))
 
-    def value(self, dataset: Dataset) -> TrainingOrder:
+    def order(self, dataset: Dataset) -> TrainingOrder:
         """What the fields ask for, without the folder for the result."""
         return TrainingOrder(
             dataset=dataset.folder,
-            base=self.base.value(),
-            steps=self.steps.value() or None,
-            fold=self.fold.currentData(),
-            seed=self.seed.value(),
-            device=self.device.value(),
+            base=self.base.value,
+            steps=self.steps.value or None,
+            fold=self.fold.value,
+            seed=self.seed.value,
+            device=self.device.value,
         )
 
     def run_name(self, dataset: Dataset) -> str:
         """Name for the new training."""
-        return run_name(self.name.text(), dataset.name, datetime.now())
+        return run_name(self.run.value, dataset.name, datetime.now())

@@ -19,7 +19,7 @@ from ...registry.models import Registry
 from ...registry.promotion import Promotion, promote, registered
 from ..parts.fields import button, heading, note, set_ready
 from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
-from ..parts.model_picker import ModelPicker
+from ..parts.model_field import ModelField
 from ..state.default_model import why_not_go_back, why_not_set_default
 from ..state.session import Session
 
@@ -44,8 +44,8 @@ class GateBox(QWidget):
         super().__init__()
         self._session = session
         self._runner = runner
-        self.model = ModelPicker()
-        self.model.valueChanged.connect(lambda _: self._show_model())
+        self.model = ModelField(name="model")
+        self.model.changed.connect(lambda _: self._show_model())
         self.promote_button = button(
             "Set as default",
             self.promote,
@@ -71,7 +71,7 @@ class GateBox(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(heading("Default model"))
-        column.addWidget(self.model)
+        column.addWidget(self.model.native)
         column.addLayout(row)
         column.addWidget(self.by_hand_button)
         column.addWidget(self.judgment_line)
@@ -87,7 +87,7 @@ class GateBox(QWidget):
     def promote(self) -> None:
         """Check the chosen model on the locked patients; set it as default if it passes."""
         with errors_shown():
-            folder, dataset = self.model.value(), self._session.dataset
+            folder, dataset = self.model.value, self._session.dataset
             why_not = self._why_not() or self._no_dataset()
             if folder is None or dataset is None or why_not:
                 raise InputError(
@@ -104,7 +104,7 @@ class GateBox(QWidget):
     def promote_by_hand(self) -> None:
         """Set the chosen model as default without the check."""
         with errors_shown():
-            if (folder := self.model.value()) is None:
+            if (folder := self.model.value) is None:
                 raise InputError("Expected a model", "none is chosen", "Choose one first")
             self._runner.start(
                 "Setting the default",
@@ -125,20 +125,20 @@ class GateBox(QWidget):
         if entry.is_promoted:
             self._on_default(entry.path)
         else:
-            self.model.setValue(entry.path)
+            self.model.value = entry.path
             self.reset_choices()
             show_info(f"Model {entry.name} was not set as default; the Train tab says why.")
         self._show_judgment(promotion.judgment)
 
     def _on_default(self, folder: Path) -> None:
-        self.model.setValue(folder)
+        self.model.value = folder
         self.reset_choices()
         name = "The starter" if folder == STARTER else f"Model {folder.name}"
         show_info(f"{name} is now the default.")
         self.promoted.emit(folder)
 
     def _show_model(self) -> None:
-        folder, registry = self.model.value(), Registry()
+        folder, registry = self.model.value, Registry()
         is_known = folder is not None and folder.parent == registry.folder
         judgment = registry.judgment(folder.name) if folder is not None and is_known else None
         self._show_judgment(judgment)
@@ -153,7 +153,7 @@ class GateBox(QWidget):
     def _why_not(self) -> str:
         with errors_shown():
             obstacle = self._busy or self.model.problem
-            return obstacle or why_not_set_default(self.model.value(), Registry())
+            return obstacle or why_not_set_default(self.model.value, Registry())
         return ""
 
     @property

@@ -57,7 +57,7 @@ class TrainPanel(QWidget):
         self.folder.valueChanged.connect(lambda _: self.open_dataset())
         self.dataset_line = note("No dataset is open.")
         self.form = TrainingForm()
-        self.form.changed.connect(self._refresh)
+        self.form.changed.connect(lambda _: self._refresh())
         self.expecting = Expecting(self)
         self.expected_line = note()
         self.expecting.known.connect(self._show_expected)
@@ -89,7 +89,7 @@ class TrainPanel(QWidget):
         column.addWidget(heading("Training data"))
         column.addWidget(self.folder)
         column.addWidget(self.dataset_line)
-        column.addWidget(self.form)
+        column.addWidget(self.form.native)
         column.addWidget(self.expected_line)
         column.addWidget(self.start_button)
         column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
@@ -147,7 +147,7 @@ class TrainPanel(QWidget):
 
     def _order(self, dataset: Dataset) -> TrainingOrder:
         """The training the fields ask for; the interrupted one where that is what they ask."""
-        order = self.form.value(dataset)
+        order = self.form.order(dataset)
         if (interrupted := order.resuming(self._interrupted)) is not None:
             return interrupted
         self._interrupted = None
@@ -168,7 +168,7 @@ class TrainPanel(QWidget):
 
     def _on_registered(self, folder: Path) -> None:
         self._session.model = folder
-        self.gate.model.setValue(folder)
+        self.gate.model.value = folder
         self.reset_choices()
         show_info(f"Model {folder.name} is chosen in the Segment tab.")
         self.used.emit(folder)
@@ -192,7 +192,7 @@ class TrainPanel(QWidget):
         self._interrupted, self._result = None, result
         self.result_line.setText(result_words(result, time_words(result.seconds)))
         self.result_line.setToolTip(str(result.folder))
-        self.gate.model.setValue(result.folder)
+        self.gate.model.value = result.folder
         self._refresh()
 
     def _on_ended(self, outcome: str) -> None:
@@ -229,7 +229,7 @@ class TrainPanel(QWidget):
             self.expecting.forget()
         elif self.isVisible():
             accepted = Learnable.of(dataset.cases()).n_cases
-            self.expecting.ask(dataset, self.form.value(dataset), accepted)
+            self.expecting.ask(dataset, self.form.order(dataset), accepted)
         self.start_button.setText("Resume training" if self._interrupted else "Train")
         busy = "Busy; wait a moment" if self.chores.is_running else ""
         no_model = "" if self._result is not None else "Train a model first"
