@@ -132,14 +132,14 @@ def test_the_threshold_follows_the_slider_as_one_undo_step(
     reading.dock.show_tab("Segment")
     slider = panel.threshold
     for value in (0.55, 0.62, 0.7):
-        slider.setValue(value)
+        slider.value = value
         QTest.qWait(120)
     assert np.array_equal(layer.data, truth >= 0.7)
     assert "threshold 0.7" in panel.result.text()
-    slider.setValue(0.95)
+    slider.value = 0.95
     QTest.qWait(120)
     assert not layer.data.any()
-    slider.setValue(0.8)
+    slider.value = 0.8
     QTest.qWait(120)
     assert np.array_equal(layer.data, truth >= 0.8)
     assert np.array_equal(reading.dock.session.draft.label_map.data, layer.data)
@@ -163,11 +163,11 @@ def test_the_threshold_follows_the_slider_as_one_undo_step(
         return answers.pop(0)
 
     monkeypatch.setattr(_fields, "ask", answer)
-    slider.setValue(0.5)
+    slider.value = 0.5
     reading.qtbot.waitUntil(lambda: len(asked) == 1)
     assert np.array_equal(layer.data, mine)
-    assert slider.value() == pytest.approx(0.8)
-    slider.setValue(0.5)
+    assert slider.value == pytest.approx(0.8)
+    slider.value = 0.5
     reading.qtbot.waitUntil(lambda: len(asked) == 2)
     assert np.array_equal(layer.data, drafted)
     layer.undo()

@@ -98,9 +98,6 @@ def place(form: Container, *parts: Any) -> None:
     """Stack a container's fields and parts of Qt in the order given; no field is added after."""
     column = form.native.layout()
     for part in parts:
-        labeled = getattr(part, "_labeled_widget", None)
-        inside = None if labeled is None else labeled()
-        part = part if inside is None else inside
         column.addWidget(part if isinstance(part, QWidget) else part.native)
     column.addStretch(1)
 

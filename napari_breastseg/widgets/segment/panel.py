@@ -110,9 +110,12 @@ class SegmentTumor(Container):
         )
         folded.margins = (12, 0, 0, 0)
         parts_row = row_of(*part_buttons.values(), name="parts")
-        super().__init__(
-            widgets=[exam, run_button, parts_row, fields["threshold"], folded]
-        )
+        # Two fields with their names; magicgui would name rows and folds as well.
+        named = [Container(widgets=[field]) for field in (exam, fields["threshold"])]
+        for one in named:
+            one.margins = (0, 0, 0, 0)
+        super().__init__(widgets=[named[0], run_button, parts_row, named[1], folded], labels=False)
+        self.exam, self.threshold = exam, fields["threshold"]
         self._viewer = napari_viewer
         self._session = session
         self._is_alone = is_alone
@@ -147,7 +150,7 @@ class SegmentTumor(Container):
         font.setBold(True)
         self.run_button.native.setFont(font)
         parts = self.run_button, self["parts"], JobBar(self.runner, "Ctrl-Shift-X"), self.view.line
-        place(self, self.exam, self.phases, *parts, self.threshold, self.fold)
+        place(self, self[0], self.phases, *parts, self[3], self.fold)
         self.exam.visible = self._is_alone
 
     def reset_choices(self, *_: Any) -> None:

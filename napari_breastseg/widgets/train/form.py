@@ -48,11 +48,14 @@ class TrainingForm(Container):
         )
         more.margins = (12, 0, 0, 0)
         more.name_of_run.native.setPlaceholderText("dataset and time")
-        super().__init__(widgets=[base, more])
+        start = Container(widgets=[base])
+        start.margins = (0, 0, 0, 0)
+        super().__init__(widgets=[start, more], labels=False)
         self.margins = (0, 0, 0, 0)
+        self.base = base
         self.steps, self.run, self.fold = more.steps, more.name_of_run, more.fold
         self.seed, self.device = more.seed, more.device
-        place(self, base, Fold("More", more.native))
+        place(self, start, Fold("More", more.native))
         keep_between_starts("train", (self.device,))
 
     def order(self, dataset: Dataset) -> TrainingOrder:
