@@ -81,6 +81,8 @@ class BreastMRI(Actions, QWidget):
         self.correct_panel.autosave.edited.connect(self.layouts.refresh_masks)
         self.tour = Tour(self.show_tab)
         self._sheet: ShortcutSheet | None = None
+        self.open_panel.chips.phase_wanted.connect(self.display.show_picture)
+        self.open_panel.dce.shown.connect(self.display.show_picture)
         self.open_panel.leave = self.correct_panel.opening.leave
         self.open_panel.close_case = self.correct_panel.autosave.close_case
         self.correct_panel.tools.predict_with(self.segment_panel.predict_in)

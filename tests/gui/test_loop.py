@@ -38,8 +38,7 @@ def test_a_slice_goes_from_file_to_a_better_model(
     window.qtbot.waitUntil(lambda: dock.session.case_id == case_id)
     idle(open_panel.runner)
     assert list(viewer.layers) == [viewer.layers[f"{case_id} post1"]]
-    assert open_panel.table.item(0, 1).text() == "1 x 227 x 227"
-    assert open_panel.table.item(0, 2).text() == "unknown"
+    assert open_panel.grid_line.text() == "1 x 227 x 227 voxels of unknown size"
 
     # Segment: the panel's mask and the command line's are the same file
     segment.model.value = tiny_model

@@ -527,7 +527,7 @@ def test_a_folder_of_cases_is_walked_by_key(
         window.qtbot.waitUntil(lambda name=name: dock.session.case_id == name)
         idle(panel.runner)
     assert panel.next_button.toolTip() == "This is the last case"
-    assert panel.table.item(0, 2).text() == "3 x 1 x 1"
+    assert panel.grid_line.text().endswith("voxels of 3 x 1 x 1 mm")
     assert [layer.name for layer in viewer.layers] == ["b post1"]
 
     # Every action has a key, and none is one of napari's; but A selects in points and shapes alone,

@@ -13,12 +13,15 @@ from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Exam, Grid, Volume
 from napari_breastseg.widgets.state.opening import (
     case_titles,
-    phase_rows,
+    grid_words,
+    keep_recent_exam,
+    recent_exams,
     spacing_of,
     why_not_align,
     why_not_map,
     why_not_read_as,
 )
+from napari_breastseg.widgets.state.settings import remember
 from napari_breastseg.widgets.state.sources import Source
 
 SOURCE = Source("P001", "P001", {"pre": "P001 pre", "post1": "P001 post1"})
@@ -45,19 +48,27 @@ def test_a_pixel_size_is_one_number_in_mm() -> None:
         spacing_of("0.7 x 0.7")
 
 
-def test_each_phase_is_a_row_and_unknown_spacing_is_said() -> None:
+def test_voxels_and_spacing_are_one_line_and_unknown_spacing_is_said() -> None:
     known = Grid((4, 20, 24), np.diag([3.0, 0.75, 0.75, 1.0]))
     data = np.zeros((4, 20, 24), np.float32)
     exam = Exam("P001", {"pre": Volume(data, known), "post1": Volume(data, known)})
-    rows = phase_rows(exam)
-    assert [row[:3] for row in rows] == [
-        ("pre", "4 x 20 x 24", "3 x 0.75 x 0.75"),
-        ("post1", "4 x 20 x 24", "3 x 0.75 x 0.75"),
-    ]
-    assert rows[0][3].endswith("float32")
+    assert grid_words(exam) == "4 x 20 x 24 voxels of 3 x 0.75 x 0.75 mm"
     bare = Exam("PNG", {"post1": Volume(data, Grid((4, 20, 24)))})
-    assert [row[2] for row in phase_rows(bare)] == ["unknown"]
-    assert phase_rows(None) == []
+    assert grid_words(bare) == "4 x 20 x 24 voxels of unknown size"
+    assert grid_words(None) == ""
+
+
+def test_the_exams_opened_last_are_offered_once_each_and_gone_ones_are_not(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.nii.gz" for number in range(6)]
+    for path in paths:
+        path.touch()
+        keep_recent_exam(path.name[0], path)
+    keep_recent_exam("3", paths[3])
+    assert [case_id for case_id, _ in recent_exams()] == ["3", "5", "4", "2"]
+    paths[5].unlink()
+    assert [path for _, path in recent_exams()] == [paths[3], paths[4], paths[2]]
+    remember("recent_exams", "not a list")
+    assert recent_exams() == []
 
 
 def test_series_are_read_with_roles_that_are_new_and_given_once() -> None:

@@ -77,9 +77,9 @@ class Display:
             show_info("This exam has only one image." if pictures else "Open an exam first.")
             return
         now = [i for i, picture in enumerate(pictures) if picture.visible]
-        self._show_picture(pictures[(now[-1] + 1) % len(pictures)] if now else pictures[0])
+        self.show_picture(pictures[(now[-1] + 1) % len(pictures)] if now else pictures[0])
 
-    def _show_picture(self, picture: Any) -> None:
+    def show_picture(self, picture: Any) -> None:
         """Show one image of the current exam and hide the others."""
         case_id, pictures = self._session.case_id, self.pictures()
         for layer in self._viewer.layers:

@@ -17,11 +17,19 @@ from .layers import placement
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["Maps", "compute_maps", "map_layer", "show_map", "subtraction_layer"]
+__all__ = ["MAP_CHIPS", "Maps", "compute_maps", "map_layer", "show_map", "subtraction_layer"]
+
+MAP_CHIPS = {
+    "sub": ("sub1", "First post-contrast phase minus pre"),
+    "PE": ("PE1", "Early enhancement: black up to 30 %, bright from 200 %"),
+    "SER": ("SER", "Signal enhancement ratio: below 0.9 persistent, above 1.1 washout"),
+    "MIP": ("MIP sub1", "Highest value of the subtraction through all slices"),
+}
+"""What a chip says, the map it shows, and what that is."""
 
 _SHOWN_MAPS = ("sub1", "PE1", "SER")
 _COLORMAPS = {"sub1": "gray", "PE1": "inferno", "SER": "turbo", "MIP sub1": "gray"}
-_FIXED_LIMITS = {"PE1": (0.0, 200.0), "SER": (0.0, 2.0)}
+_FIXED_LIMITS = {"PE1": (30.0, 200.0), "SER": (0.0, 2.0)}
 
 
 @dataclass(frozen=True, eq=False)

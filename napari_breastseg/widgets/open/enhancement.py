@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam
 from ...imaging import dce
 from ..canvas.maps import Maps, compute_maps, map_layer, show_map
-from ..parts.fields import button, heading, note, set_ready
+from ..parts import colors as _colors
+from ..parts.fields import button, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown
 from ..state.opening import why_not_align, why_not_map
@@ -25,11 +26,17 @@ if TYPE_CHECKING:
 __all__ = ["DceSection"]
 
 
+_BADGE = "QLabel {{ border: 1px solid {0}; border-radius: 7px; padding: 1px 6px; color: {0}; }}"
+
+
 class DceSection(QWidget):
     """Two buttons and a line: maps, alignment, how far the phases moved."""
 
     aligned = Signal(object)
     """The `Exam` whose phases the layers now hold."""
+
+    shown = Signal(object)
+    """The layer of a map is to be the picture on the screen."""
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
         super().__init__()
@@ -37,7 +44,7 @@ class DceSection(QWidget):
         self._session = session
         self.runner = JobRunner(self)
         self.maps_button = button(
-            "Enhancement maps",
+            "All maps",
             self.show_maps,
             "Show subtraction, percent enhancement, SER and projection as layers, and measure the "
             "motion between phases",
@@ -51,12 +58,15 @@ class DceSection(QWidget):
             "Ctrl-Shift-I",
         )
         self.line = note()
+        self.badge = QLabel()
+        """Whether the phases moved, once that was measured."""
+
+        self.badge.hide()
         row = QHBoxLayout()
         row.addWidget(self.maps_button)
         row.addWidget(self.align_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(heading("Enhancement"))
         column.addLayout(row)
         column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(self.line)
@@ -69,12 +79,28 @@ class DceSection(QWidget):
     def show_maps(self) -> None:
         """Compute what the maps need in a thread, then show them as layers."""
         with errors_shown():
-            source, exam = self._required(self._why_no_maps())
+            source, exam = self._required(self.why_no_maps())
             self.runner.start(
                 "Computing maps",
                 lambda: compute_maps(exam),
                 on_result=lambda maps: self._show(source, exam, maps),
             )
+
+    def show_map(self, name: str) -> None:
+        """Show one map, computed first in a thread where it is not there yet."""
+        source = self._session.source
+        with errors_shown():
+            if source is not None and (layer := map_layer(self._viewer, source, name)) is not None:
+                self.shown.emit(layer)
+                return
+            source, exam = self._required(self.why_no_maps())
+
+            def on_maps(maps: Maps) -> None:
+                self._show(source, exam, maps)
+                if (layer := map_layer(self._viewer, source, name)) is not None:
+                    self.shown.emit(layer)
+
+            self.runner.start("Computing maps", lambda: compute_maps(exam), on_result=on_maps)
 
     def align(self) -> None:
         """Align the phases in a thread, then show them in their layers."""
@@ -135,23 +161,30 @@ class DceSection(QWidget):
             f"<b>{shift.describe()}</b>" if shift.is_large else shift.describe() for shift in shifts
         ]
         self.line.setText("<br>".join(lines))
+        large = [shift for shift in shifts if shift.is_large]
+        self.badge.setText("Motion: align" if large else "No motion" if shifts else "")
+        self.badge.setStyleSheet(_BADGE.format(_colors.WORSE if large else _colors.CHART))
+        self.badge.setToolTip("\n".join(shift.describe() for shift in shifts))
+        self.badge.setVisible(bool(shifts))
 
     def _on_source(self, source: Source | None) -> None:
         self.line.setText("")
+        self.badge.hide()
         self._refresh()
 
-    def _why_no_maps(self) -> str:
+    def why_no_maps(self) -> str:
+        """Why there can be no maps now; empty when there can."""
         source = self._session.source
         roles = None if source is None else self._session.roles or source.layers
         return why_not_map(roles, is_running=self.runner.is_running)
 
     def _why_no_alignment(self) -> str:
-        return self._why_no_maps() or why_not_align(
+        return self.why_no_maps() or why_not_align(
             self._session.source, is_corrected=self._session.record is not None
         )
 
     def _refresh(self, event: object = None) -> None:
-        set_ready(self.maps_button, self._why_no_maps())
+        set_ready(self.maps_button, self.why_no_maps())
         set_ready(self.align_button, self._why_no_alignment())
 
 

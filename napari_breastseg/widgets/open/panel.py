@@ -6,31 +6,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from magicgui.widgets import CheckBox, Container, LineEdit
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QHBoxLayout,
-    QLineEdit,
-    QListWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QListWidget, QVBoxLayout, QWidget
 
 from ... import formats
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam
+from ...dataset import ImportResult
 from ...formats import CaseFiles, DicomExam, PhasesDoubted
 from ...imaging.intensity import grey_window
 from ..canvas.layers import show_exam
-from ..parts.fields import Fold, PathField, button, form, heading, note, set_ready
+from ..canvas.picture_chips import PictureChips
+from ..parts.fields import Fold, PathField, button, counted, heading, note, set_ready
+from ..parts.forms import push
 from ..parts.job_bar import JobBar
-from ..parts.jobs import JobRunner, errors_shown
-from ..state.opening import READING, case_titles, phase_names, spacing_of
+from ..parts.jobs import JobRunner, errors_shown, show_info
+from ..state.opening import (
+    READING,
+    case_titles,
+    grid_words,
+    keep_recent_exam,
+    phase_names,
+    spacing_of,
+)
 from ..state.session import Session
 from ..state.sources import Source, exam_of, fingerprint
+from .drop_area import DropArea, RecentExams
 from .enhancement import DceSection
-from .phase_table import PhaseTable
 from .series_table import SeriesTable
 
 if TYPE_CHECKING:
@@ -58,21 +62,35 @@ class OpenPanel(QWidget):
         self._cases: list[CaseFiles] = []
         self._case: CaseFiles | None = None
         self.runner = JobRunner(self)
+        self.drop = DropArea()
+        self.drop.chosen.connect(self.open_dropped)
+        self.recent = RecentExams()
+        self.recent.chosen.connect(self.open_dropped)
         self.path = PathField("file or folder", files=True)
         self.path.valueChanged.connect(lambda _: self.open())
-        self.phases = QLineEdit()
-        self.phases.setPlaceholderText("from the file names")
-        self.phases.setToolTip(
-            "Phases in the order of the files or channels, such as pre, post1, post2.\n"
-            "Needed for color images whose red, green and blue are phases.\n"
-            "For DICOM, use the table of series below."
+        self.options = Container(
+            widgets=[
+                LineEdit(
+                    name="phases",
+                    label="Phases",
+                    tooltip="Phases in the order of the files or channels, such as pre, post1, "
+                    "post2.\nNeeded for color images whose red, green and blue are phases.\n"
+                    "For DICOM, use the table of series.",
+                ),
+                LineEdit(
+                    name="pixel_mm",
+                    label="Pixel size",
+                    tooltip="Pixel size in mm of images that do not state it, such as PNG",
+                ),
+                CheckBox(
+                    name="is_stack",
+                    text="One volume: the slices in the folder belong together",
+                ),
+            ]
         )
-        self.phases.returnPressed.connect(self.open)
-        self.pixel_mm = QLineEdit()
-        self.pixel_mm.setPlaceholderText("unknown: measured in pixels")
-        self.pixel_mm.setToolTip("Pixel size in mm of images that do not state it, such as PNG")
-        self.pixel_mm.returnPressed.connect(self.open)
-        self.is_stack = QCheckBox("One volume: the slices in the folder belong together")
+        for field, hint in (("phases", "from the file names"), ("pixel_mm", "as the file says")):
+            self.options[field].native.setPlaceholderText(hint)
+            self.options[field].native.returnPressed.connect(self.open)
         self.open_button = button("Open", self.open, "Read the exam and show it", "Shift-O")
         self.cases = QListWidget()
         self.cases.setMaximumHeight(150)
@@ -82,45 +100,47 @@ class OpenPanel(QWidget):
         self.next_button = button("Next case", self.open_next, "Open the next case", "Ctrl-Shift-N")
         self.series = SeriesTable()
         self.series.chosen.connect(self._read_as_chosen)
-        self.phases_heading = heading("Phases")
-        self.table = PhaseTable()
-        self.empty = note(
-            "DICOM, NIfTI, PNG, JPEG or TIFF, or a folder of them. You can also drop them onto the "
-            "window. To try it out: File > Open Sample > Synthetic breast DCE exam."
-        )
+        self.series_fold = Fold("Series", self.series)
+        self.grid_line = note()
         self.bar = JobBar(self.runner, "Ctrl-Shift-X")
         self.dce = DceSection(viewer, session)
         self.dce.aligned.connect(self.opened)
 
-        more = QWidget()
-        fields = form(("Phases", self.phases), ("Pixel size", self.pixel_mm))
-        inner = QVBoxLayout(more)
-        inner.setContentsMargins(12, 0, 0, 0)
-        inner.addLayout(fields)
-        inner.addWidget(self.is_stack)
-        self.more = Fold("More", more)
-        column = QVBoxLayout(self)
-        column.addWidget(heading("Exam"))
-        column.addWidget(self.path)
-        column.addWidget(self.more)
-        column.addWidget(self.open_button)
-        column.addWidget(self.bar)
-        column.addWidget(self.empty)
-        cases_row = QHBoxLayout()
-        cases_row.addWidget(self.cases_heading, 1)
-        cases_row.addWidget(self.next_button)
-        column.addLayout(cases_row)
-        column.addWidget(self.cases)
-        column.addWidget(self.series)
-        column.addWidget(self.phases_heading)
-        column.addWidget(self.table)
-        column.addWidget(self.dce)
-        column.addStretch(1)
+        self.chips = PictureChips(viewer, session, self.dce.why_no_maps)
+        self.chips.map_wanted.connect(self.dce.show_map)
+        self.import_button = push(
+            "Import cases…", self.import_cases, "Exams with masks, as a CSV file lists them"
+        )
+        self._lay_out()
         session.source_changed.connect(self._show_phases)
         self.runner.started.connect(lambda _: self._refresh())
         self.runner.ended.connect(lambda _: self._refresh())
         self._show_cases([])
         self._show_phases(None)
+
+    def _lay_out(self) -> None:
+        more = QWidget()
+        inner = QVBoxLayout(more)
+        inner.setContentsMargins(12, 0, 0, 0)
+        for widget in (self.path, self.options.native, self.open_button, self.import_button.native):
+            inner.addWidget(widget)
+        self.more = Fold("Path, options, import", more)
+        cases_row = QHBoxLayout()
+        cases_row.addWidget(self.cases_heading, 1)
+        cases_row.addWidget(self.next_button)
+        line = QHBoxLayout()
+        line.addWidget(self.grid_line, 1)
+        line.addWidget(self.dce.badge)
+        column = QVBoxLayout(self)
+        for widget in (self.drop, self.recent, self.more, self.bar):
+            column.addWidget(widget)
+        column.addLayout(cases_row)
+        column.addWidget(self.cases)
+        column.addWidget(self.chips)
+        column.addLayout(line)
+        column.addWidget(self.dce)
+        column.addWidget(self.series_fold)
+        column.addStretch(1)
 
     def open(self) -> None:
         """Find the cases at the path; a single one is opened at once."""
@@ -132,9 +152,9 @@ class OpenPanel(QWidget):
                     "the field is empty",
                     "Choose one, or paste its path",
                 )
-            phases = phase_names(self.phases.text())
-            spacing_mm = spacing_of(self.pixel_mm.text())
-            is_stack = self.is_stack.isChecked()
+            phases = phase_names(self.options["phases"].value)
+            spacing_mm = spacing_of(self.options["pixel_mm"].value)
+            is_stack = self.options["is_stack"].value
             self.runner.start(
                 "Looking for exams",
                 lambda: formats.finding_cases(
@@ -163,9 +183,8 @@ class OpenPanel(QWidget):
         if source is not None:
             with errors_shown():
                 exam = exam_of(self._viewer, source)
-        self.table.setValue(exam)
-        self.phases_heading.setVisible(exam is not None)
-        self.empty.setVisible(exam is None)
+        self.grid_line.setText(grid_words(exam))
+        self.dce.setVisible(exam is not None)
 
     def _on_cases(self, cases: list[CaseFiles]) -> None:
         self._show_cases(cases)
@@ -183,14 +202,14 @@ class OpenPanel(QWidget):
         self.next_button.setVisible(has_several)
         self.cases_heading.setVisible(has_several)
         self.cases_heading.setText(f"{len(cases)} cases: click one to open it")
-        self.series.setValue(None)
+        self._show_series(None)
         self._refresh()
 
     def _open_case(self, row: int) -> None:
         if 0 <= row < len(self._cases):
             case = self._cases[row]
             self._case = case
-            self.series.setValue(case.dicom)
+            self._show_series(case.dicom)
             # Which series is which phase is asked in the table before anything is read.
             if case.dicom is None or case.dicom.decision.question is None:
                 self.leave(lambda: self._read(case))
@@ -207,7 +226,7 @@ class OpenPanel(QWidget):
             chosen = formats.dicom_case(exam, case.spacing_mm)
             self._cases = [chosen if one is case else one for one in self._cases]
             self._case = chosen
-            self.series.setValue(exam)
+            self._show_series(exam)
             self.leave(lambda: self._read(chosen))
 
     def _read(self, case: CaseFiles) -> None:
@@ -225,6 +244,9 @@ class OpenPanel(QWidget):
         leaving = None if source is None or source.is_foreign else source.case_id
         show_exam(self._viewer, exam, instead_of=leaving, limits=limits, mark=mark)
         self._session.keep_dicom(exam.case_id, case.dicom)
+        if (path := self.path.value()) is not None:
+            keep_recent_exam(exam.case_id, path.absolute())
+            self.recent.reset_choices()
         self.opened.emit(exam)
         self._refresh()
 
@@ -235,8 +257,38 @@ class OpenPanel(QWidget):
             asked = formats.dicom_case(exam, case.spacing_mm)
             self._cases = [asked if one is case else one for one in self._cases]
             self._case = asked
-            self.series.setValue(exam)
+            self._show_series(exam)
         self._refresh()
+
+    def _show_series(self, exam: DicomExam | None) -> None:
+        """Show the table of series, opened where it asks something."""
+        self.series.setValue(exam)
+        self.series_fold.setVisible(exam is not None)
+        self.series_fold.set_open(exam is not None and exam.decision.question is not None)
+
+    def import_cases(self) -> None:
+        """Import the exams and masks that a CSV file lists into the open dataset."""
+        dataset = self._session.dataset
+        with errors_shown():
+            if dataset is None:
+                raise InputError(
+                    "Expected a dataset to import into", "none is open", "Open a dataset folder"
+                )
+            kinds = "Table (*.csv)"
+            text = str(QFileDialog.getOpenFileName(self, "CSV file of cases", "", kinds)[0])
+            if text:
+                self.runner.start(
+                    "Importing",
+                    lambda: dataset.import_csv(Path(text)),
+                    on_result=self._on_imported,
+                )
+
+    def _on_imported(self, result: ImportResult) -> None:
+        show_info(
+            f"Imported {counted(len(result.imported), 'case')}, updated {len(result.updated)}, "
+            f"{len(result.skipped)} were there; {len(result.failures)} failed."
+        )
+        self._session.dataset_changed.emit(self._session.dataset)
 
     def _refresh(self) -> None:
         busy = READING if self.runner.is_running else ""

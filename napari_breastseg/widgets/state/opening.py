@@ -1,21 +1,27 @@
-"""What the Open tab decides: how cases are named, what a table of series may ask, what aligns."""
+"""What the Open tab decides: how cases are named, what is asked, what aligns, what was opened."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.volume import Exam
 from ...formats import CaseFiles
+from .settings import recall, remember
 from .sources import Source
 
 __all__ = [
     "READING",
     "case_titles",
+    "grid_words",
+    "keep_recent_exam",
     "phase_names",
-    "phase_rows",
     "phase_time_words",
+    "recent_exams",
     "role_choices",
     "spacing_of",
     "why_not_align",
@@ -24,6 +30,7 @@ __all__ = [
 ]
 
 READING = "Reading; wait or cancel"
+_RECENT, _MOST_RECENT = "recent_exams", 4
 
 
 def case_titles(cases: Sequence[CaseFiles]) -> list[str]:
@@ -76,16 +83,46 @@ def spacing_of(text: str) -> float | None:
         ) from None
 
 
-def phase_rows(exam: Exam | None) -> list[tuple[str, str, str, str]]:
-    """Of each phase: role, voxels (z, y, x), spacing in mm, and all of it for a tooltip."""
-    rows = []
-    for role, volume in () if exam is None else exam.phases.items():
-        spacing = volume.grid.spacing_mm
-        voxels = " x ".join(map(str, volume.grid.shape))
-        millimeters = "unknown" if spacing is None else " x ".join(f"{mm:.3g}" for mm in spacing)
-        tip = f"{volume.grid.describe()}, {volume.data.dtype}"
-        rows.append((role, voxels, millimeters, tip))
-    return rows
+def grid_words(exam: Exam | None) -> str:
+    """Voxels (z, y, x) and spacing of an exam in one line; empty for none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_breastseg.core.volume import Grid, Volume
+    >>> voxels = np.zeros((4, 5, 6), np.float32)
+    >>> volume = Volume(voxels, Grid((4, 5, 6), np.diag([3.0, 0.7, 0.7, 1.0])))
+    >>> grid_words(Exam("A", {"post1": volume})), grid_words(None)
+    ('4 x 5 x 6 voxels of 3 x 0.7 x 0.7 mm', '')
+    """
+    if exam is None:
+        return ""
+    spacing = exam.grid.spacing_mm
+    size = " x ".join(f"{mm:.3g}" for mm in spacing) + " mm" if spacing else "unknown size"
+    return f"{' x '.join(map(str, exam.grid.shape))} voxels of {size}"
+
+
+def recent_exams() -> list[tuple[str, Path]]:
+    """Case id and path of the exams opened last, the latest first, as far as they are there."""
+    try:
+        kept = json.loads(recall(_RECENT) or "[]")
+        found = [(str(case_id), Path(path)) for case_id, path in kept]
+    except (ValueError, TypeError):
+        return []
+    return [(case_id, path) for case_id, path in found if _is_there(path)]
+
+
+def _is_there(path: Path) -> bool:
+    with suppress(OSError):  # a share that went away
+        return path.exists()
+    return False
+
+
+def keep_recent_exam(case_id: str, path: Path) -> None:
+    """Note an exam as opened last. Paths stay in this user's settings and are shown nowhere."""
+    others = [one for one in recent_exams() if one != (case_id, path)]
+    rows = [(case_id, path), *others][:_MOST_RECENT]
+    remember(_RECENT, json.dumps([(case_id, str(path)) for case_id, path in rows]))
 
 
 def role_choices(n_series: int) -> list[str]:

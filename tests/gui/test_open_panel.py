@@ -1,0 +1,130 @@
+"""The Open step by real events: an exam dropped, chosen again, its pictures by their chips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from dicom_files import write_exam, write_series
+from hands import click
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtWidgets import QApplication, QPushButton
+
+from napari_breastseg import formats
+from napari_breastseg.core.volume import Exam, Grid, Volume
+from napari_breastseg.dataset import Dataset
+from napari_breastseg.widgets.canvas.layers import show_exam
+
+COPY = Qt.DropAction.CopyAction
+GRID = Grid((6, 40, 44), [[0, 0, -1, 0], [0, -1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def drop(widget: Any, path: Path) -> None:
+    """What Qt sends when a file manager drops a path."""
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(path))])
+    at = widget.rect().center()
+    left, none, copy = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, COPY
+    QApplication.sendEvent(widget, QDragEnterEvent(at, copy, data, left, none))
+    QApplication.sendEvent(widget, QDropEvent(QPointF(at), copy, data, left, none))
+
+
+def two_phases(case_id: str) -> Exam:
+    rng = np.random.default_rng(0)
+    pre = rng.normal(100, 3, GRID.shape).astype(np.float32)
+    post = pre.copy()
+    post[2:4, 10:20, 10:20] *= 2.5
+    phases = {"pre": Volume(pre, GRID), "post1": Volume(post, GRID)}
+    return Exam(case_id, phases, {"pre": -1371.1, "post1": 0.0})
+
+
+def test_an_exam_is_dropped_and_offered_again(
+    window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
+) -> None:
+    panel = window.dock.open_panel
+    paths = [tmp_path / "first.nii.gz", tmp_path / "second_one.nii.gz"]
+    for path in paths:
+        formats.write_volume(path, two_phases("P").phases["post1"])
+        drop(panel.drop, path)
+        idle(panel.runner)
+    assert window.dock.session.case_id == "second_one"
+    assert panel.grid_line.text() == "6 x 40 x 44 voxels of 3 x 1 x 1 mm"
+    offered = panel.recent.findChildren(QPushButton)
+    again = {one.text(): one for one in offered if one.isVisible()}
+    assert list(again) == ["second_one", "first"]
+    click(again["first"])
+    idle(panel.runner)
+    assert window.dock.session.case_id == "first"
+
+
+def test_chips_say_the_times_and_show_their_pictures(
+    window: SimpleNamespace, idle: Callable[..., None]
+) -> None:
+    viewer, panel = window.viewer, window.dock.open_panel
+    show_exam(viewer, two_phases("P017"))
+    chips = panel.chips.chips
+    assert [chip.text().replace("\n", " ") for chip in chips.values()] == [
+        "pre −22:51", "post1 0:00", "sub", "PE", "SER", "MIP",
+    ]  # fmt: skip
+
+    def shown() -> list[str]:
+        return [layer.name for layer in viewer.layers if layer.visible]
+
+    assert chips["post1"].isChecked()
+    assert not panel.dce.badge.isVisible()
+    click(chips["pre"])
+    assert shown() == ["P017 pre"]
+    assert [name for name, chip in chips.items() if chip.isChecked()] == ["pre"]
+    click(chips["PE1"])
+    idle(panel.dce.runner)
+    assert shown() == ["P017 PE1"]
+    assert [name for name, chip in chips.items() if chip.isChecked()] == ["PE1"]
+    assert panel.dce.badge.isVisible()
+    assert panel.dce.badge.toolTip().startswith("pre lies")
+    assert chips["SER"].toolTip() == "SER needs a second post-contrast phase"
+    click(chips["sub1"])
+    assert shown() == ["P017 sub1"]
+
+
+def test_series_are_folded_away_unless_there_is_doubt(
+    window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
+) -> None:
+    panel = window.dock.open_panel
+    write_exam(tmp_path / "clear", size=(64, 60), count=8)
+    drop(panel.drop, tmp_path / "clear")
+    idle(panel.runner)
+    assert panel.series_fold.isVisible()
+    assert not panel.series.table.isVisible()
+    for number in (2, 3):
+        write_series(tmp_path / "doubt", number, 1000 * number, AcquisitionTime="100000")
+    drop(panel.drop, tmp_path / "doubt")
+    idle(panel.runner)
+    assert panel.series.table.isVisible()
+    assert panel.series.question.isVisible()
+
+
+def test_cases_are_imported_into_the_open_dataset(
+    window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    dock = window.dock
+    exam = two_phases("P1")
+    mask = (exam.phases["post1"].data > 180).astype(np.uint8)
+    formats.write_volume(tmp_path / "P1.nii.gz", exam.phases["post1"])
+    formats.write_volume(tmp_path / "P1_mask.nii.gz", Volume(mask, GRID))
+    rows = "case_id,patient_id,image,mask\nP1,A,P1.nii.gz,P1_mask.nii.gz\n"
+    (tmp_path / "cases.csv").write_text(rows)
+    ask = "napari_breastseg.widgets.open.panel.QFileDialog.getOpenFileName"
+    monkeypatch.setattr(ask, lambda *_: (str(tmp_path / "cases.csv"), ""))
+    dock.open_panel.more.set_open(True)
+    click(dock.open_panel.import_button.native)
+    assert "Expected a dataset to import into" in str(window.told[-1].message)
+    dock.session.dataset = Dataset.create(tmp_path / "set")
+    click(dock.open_panel.import_button.native)
+    idle(dock.open_panel.runner)
+    assert dock.session.dataset.case("P1").is_accepted
