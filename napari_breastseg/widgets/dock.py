@@ -1,4 +1,4 @@
-"""The dock "Breast MRI": one session, five tabs in the order of work, keys, a clean end."""
+"""The dock "Breast MRI": one session, five steps in the order of work, keys, a clean end."""
 
 from __future__ import annotations
 
@@ -11,33 +11,31 @@ import napari
 import napari.viewer
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
-    QShortcut,
-    QTabWidget,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QShortcut, QTabWidget, QVBoxLayout, QWidget
 
 from ..core.volume import Exam, LabelMap
 from .canvas.display import Display
 from .canvas.exam_picker import ExamPicker
-from .canvas.layers import show_exam, show_labels
+from .canvas.layers import show_exam, show_labels, tumor_layer
 from .canvas.layouts import Layouts
 from .canvas.orientation import show_radiologically
 from .canvas.places import Places
 from .canvas.slice_marks import SliceMarks
 from .canvas.view import go_to_tumor
 from .correct.panel import CorrectPanel
+from .frame.following import Following
+from .frame.header import Header
+from .frame.steps import StepBar
 from .keys import KEYS, SHEET_KEY, Actions
 from .open.panel import OpenPanel
 from .parts.fields import scrolled
 from .parts.jobs import JobRunner
 from .parts.manners import DockManners
+from .parts.notices import Notices
 from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
 from .review.panel import ReviewPanel
 from .segment.panel import SegmentTumor
+from .state.frame import STEPS, Situation
 from .state.session import Draft, Session
 from .tour import Tour
 from .train.panel import TrainPanel
@@ -46,6 +44,8 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from ..lesions.findings import Findings
+
+_EARLIER_NAMES = {"Segment": "Draft", "Review": "List"}
 
 __all__ = ["KEYS", "BreastMRI", "dock_of", "show_demo", "show_segment"]
 
@@ -97,41 +97,84 @@ class BreastMRI(Actions, QWidget):
         self.open_panel.opened.connect(self._on_opened)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
         self.tabs = QTabWidget()
+        self.steps = StepBar()
+        self.notices = Notices()
         self._lay_out()
+        self.following = Following(
+            self.session,
+            self.header,
+            self.steps,
+            patient=self.correct_panel.patient,
+            reader=self.correct_panel.annotator,
+            situation=self._situation,
+        )
+        self._follow_steps()
         self.manners = DockManners(self)
         show_radiologically(napari_viewer)
         self._bind_keys()
         self.exam_picker.follow()
 
     def _lay_out(self) -> None:
+        correct, review = self.correct_panel, self.review_panel
         self.tabs.setDocumentMode(True)
-        self.tabs.setUsesScrollButtons(False)
-        self.tabs.tabBar().setExpanding(True)
-        for title, panel in (
-            ("Open", self.open_panel),
-            ("Segment", self.segment_panel),
-            ("Correct", self.correct_panel),
-            ("Review", self.review_panel),
-            ("Train && models", self.train_panel),
-        ):
-            self.tabs.addTab(scrolled(panel), title)
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Exam"))
-        row.addWidget(self.exam_picker, 1)
-        row.addWidget(self._view_button())
-        row.addWidget(self._help_button())
+        self.tabs.tabBar().hide()  # the steps stand in its place
+        panels = (self.open_panel, self.segment_panel, correct, review, self.train_panel)
+        for name, panel in zip(STEPS, panels, strict=True):
+            self.tabs.addTab(scrolled(panel), name)
+        self.steps.chosen.connect(self.tabs.setCurrentIndex)
+        self.tabs.currentChanged.connect(self.steps.set_current)
+        self.header = Header(
+            ("Exam", self.exam_picker),
+            ("Patient id", correct.patient),
+            ("Reader", correct.annotator),
+            below=correct.dataset_box,
+            menus=[self._view_button(), self._help_button()],
+        )
+        correct.field_wanted.connect(lambda: self.header.set_open(True))
+        correct.accept_box.lay_out(review.previous_button, review.next_button, review.advance)
         column = QVBoxLayout(self)
-        column.setContentsMargins(4, 8, 4, 4)
-        column.addLayout(row)
-        column.addWidget(self.tour)
+        column.setContentsMargins(4, 4, 4, 4)
+        column.setSpacing(4)
+        for widget in (self.header, self.steps, self.tour):
+            column.addWidget(widget)
         column.addWidget(self.tabs, 1)
+        column.addWidget(self.notices)
+        column.addWidget(correct.accept_box)
         self.setMinimumWidth(330)
+
+    def _follow_steps(self) -> None:
+        later = self.following.later
+        for runner in (self.segment_panel.runner, self.train_panel.runner):
+            runner.started.connect(later)
+            runner.ended.connect(later)
+        model = self.review_panel.model
+        for signal in (model.modelReset, model.dataChanged, model.layoutChanged):
+            signal.connect(later)
+        self.correct_panel.autosave.saved.connect(later)
+
+    def _situation(self) -> Situation:
+        correct, record = self.correct_panel, self.session.record
+        rows = self.review_panel.model
+        return Situation(
+            has_exam=self.session.source is not None,
+            has_mask=tumor_layer(self.viewer, self.session.case_id) is not None,
+            is_drafting=self.segment_panel.runner.is_running,
+            is_held=record is not None,
+            is_accepted=record is not None
+            and record.is_accepted
+            and not correct.autosave.slices.is_unsaved.any(),
+            n_cases=rows.total,
+            n_accepted=rows.n_accepted,
+            is_training=self.train_panel.runner.is_running,
+            has_new_model=self.train_panel.has_new_model,
+        )
 
     def reset_choices(self, event: object = None) -> None:
         """Bring all pickers up to date; napari calls it when layers come and go."""
         if self._is_over:
             return
         self.exam_picker.reset_choices()
+        self.following.later()
         for panel in (
             self.segment_panel,
             self.correct_panel,
@@ -141,10 +184,10 @@ class BreastMRI(Actions, QWidget):
             panel.reset_choices()
 
     def show_tab(self, title: str) -> None:
-        """Bring a tab to the front, by the start of its title."""
-        for index in range(self.tabs.count()):
-            if self.tabs.tabText(index).startswith(title):
-                self.tabs.setCurrentIndex(index)
+        """Bring a step to the front, by its name or by what its tab was called before."""
+        name = _EARLIER_NAMES.get(title, title)
+        if name in STEPS:
+            self.tabs.setCurrentIndex(STEPS.index(name))
 
     def shut_down(self) -> None:
         """Save unsaved work, give the case back, cancel all jobs; nothing happens twice."""
@@ -153,6 +196,7 @@ class BreastMRI(Actions, QWidget):
         self.correct_panel.autosave.save_now()
         self._is_over = True
         self.manners.stop()
+        self.following.stop()
         self.exam_picker.stop()
         for runner in (*self._runners(), self.correct_panel.autosave.runner):
             runner.abandon()

@@ -110,7 +110,7 @@ class Actions(ToolActions):
         self.open_panel.dce.align()
 
     def segment(self) -> None:
-        """Segment with the settings of the Segment tab."""
+        """Segment with the settings of the Draft step."""
         self.show_tab("Segment")
         self.segment_panel.run()
 
@@ -135,7 +135,7 @@ class Actions(ToolActions):
 
     def accept(self) -> None:
         """Accept the mask into the dataset."""
-        if self.tabs.tabText(self.tabs.currentIndex()) != "Review":
+        if self.tabs.tabText(self.tabs.currentIndex()) != "List":
             self.show_tab("Correct")
         self.review_panel.accept()
 

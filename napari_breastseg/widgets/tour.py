@@ -18,7 +18,7 @@ STEPS = (
         "which phase is which. No exam at hand? File > Open Sample has a synthetic one.",
     ),
     (
-        "Segment",
+        "Draft",
         "Let a model draft the outline",
         "Press Segment for the whole exam, the breasts, a slice or a box. Move the threshold to "
         "mark more or less. To read without the draft first, tick 'Hide the draft until I ask for "
@@ -28,12 +28,13 @@ STEPS = (
         "Correct",
         "Correct and accept",
         "Go through the list of lesions with Up and Down; K keeps one and D drops it. "
-        "Choose a dataset folder and press Start correcting: the brush and the tools are ready, "
-        "and every edit is saved within seconds. Accept writes the mask into the dataset. Slices "
-        "you did not review are not used for training, unless you confirm that you reviewed them.",
+        "Choose a dataset folder in the line above the steps and press Start correcting: the brush "
+        "and the tools are ready, and every edit is saved within seconds. Accept writes the mask "
+        "into the dataset. Slices you did not review are not used for training, unless you "
+        "confirm that you reviewed them.",
     ),
     (
-        "Review",
+        "List",
         "Go through your cases",
         "Page Down opens the next case in the worklist. Flag a case that cannot be decided, undo "
         "an acceptance, or ask for a second read, blind to the first.",

@@ -103,6 +103,7 @@ def test_no_button_box_or_slider_of_the_dock_takes_keys(held: SimpleNamespace) -
 def test_typing_ends_by_enter_escape_or_a_click_beside_the_field(held: SimpleNamespace) -> None:
     reader = held.dock.correct_panel.annotator
     for end in (Qt.Key.Key_Return, Qt.Key.Key_Escape, None):
+        held.dock.header.set_open(True)
         click(reader)
         assert QApplication.focusWidget() is reader
         reader.clear()

@@ -427,7 +427,7 @@ def test_the_tour_is_offered_once(window: SimpleNamespace) -> None:
         seen.append(dock.tabs.tabText(dock.tabs.currentIndex()))
         assert dock.tour.words.text()
         QTest.mouseClick(dock.tour.next_button, Qt.MouseButton.LeftButton)
-    assert seen == ["Open", "Segment", "Correct", "Review", "Train && models"]
+    assert seen == ["Open", "Draft", "Correct", "List", "Train"]
     assert not dock.tour.isVisible()
     dock.tour.offer()
     assert not dock.tour.isVisible()

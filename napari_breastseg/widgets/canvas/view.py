@@ -24,6 +24,7 @@ __all__ = [
     "add_box",
     "box_region",
     "current_slice",
+    "go_to_slice",
     "go_to_tumor",
     "has_box",
     "ready_brush",
@@ -128,6 +129,18 @@ def go_to_tumor(viewer: Viewer, source: Source, labels: Any) -> None:
     if counts[index] == 0 and counts.any():
         dim = axis + viewer.dims.ndim - 3
         viewer.dims.set_current_step(dim, int(counts.argmax()))
+
+
+def go_to_slice(viewer: Viewer, source: Source | None, index: int) -> None:
+    """Go to a slice along z of an exam, and look along z if another axis was looked along."""
+    layer = None if source is None else first_layer(viewer, source)
+    if layer is None or layer.ndim < 3:
+        return
+    viewer.dims.ndisplay = 2
+    seen = current_slice(viewer, source)
+    if seen is None or seen[0] != 0:
+        viewer.dims.order = tuple(range(viewer.dims.ndim))
+    viewer.dims.set_current_step(viewer.dims.ndim - 3, index)
 
 
 def has_box(viewer: Viewer, source: Source) -> bool:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.volume import LabelMap
 from ...dataset import CaseRecord, RedraftRecord
 from ..canvas.copies import Copies
 from ..canvas.layers import edit_labels, tumor_layer, volume_of
-from ..canvas.view import current_slice
+from ..canvas.view import current_slice, go_to_slice
 from ..parts import fields as _fields
 from ..parts.fields import button, note, set_ready
 from ..parts.job_bar import JobBar
@@ -29,6 +30,7 @@ from ..state.case_rules import (
     reviewed_labels,
     reviewed_text,
     saved_text,
+    unreviewed_tumor,
     why_no_accept,
 )
 from ..state.casework import accept
@@ -108,19 +110,13 @@ class AcceptBox(QWidget):
             "Accept", self.accept, "Write the mask into the dataset", "Shift-Enter"
         )
         self.accept_button.setStyleSheet("QPushButton { font-weight: bold; }")
+        self.show_next_button = button(
+            "Show next", self.show_next_unseen, "Go to the next slice with tumor not seen yet"
+        )
         self.saved_line = note()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        for widget in (
-            self.reviewed_line,
-            self.rest,
-            self.clear_button,
-            self.accept_button,
-            JobBar(runner),
-            self.saved_line,
-        ):
-            column.addWidget(widget)
-        autosave.saved.connect(self.show_saved)
+        self.job_bar = JobBar(runner)
+        self._saved_at = ""
+        autosave.saved.connect(self._on_saved)
         session.reviewed_changed.connect(self.show_reviewed)
         session.record_changed.connect(self._on_record)
         self.show_reviewed()
@@ -138,6 +134,41 @@ class AcceptBox(QWidget):
             self.cleared.emit()  # follows the edit: the mask is known to be empty from here on
             self._is_rest_of_clear = not self.rest.isChecked()
             self.rest.setChecked(True)
+
+    def lay_out(self, before: QWidget, after: QWidget, *options: QWidget) -> None:
+        """Stand in a bar: what is saved and seen, then Accept between two buttons.
+
+        Parameters
+        ----------
+        before, after : QWidget
+            Left and right of Accept.
+        *options : QWidget
+            In a row with the tick for the rest of the exam.
+        """
+        seen, ticks, walk = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
+        seen.addWidget(self.reviewed_line, 1)
+        seen.addWidget(self.show_next_button)
+        for tick in (self.rest, *options):
+            ticks.addWidget(tick)
+        walk.addWidget(before)
+        walk.addWidget(self.accept_button, 1)
+        walk.addWidget(after)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(4, 2, 4, 2)
+        column.setSpacing(3)
+        column.addWidget(self.job_bar)
+        column.addWidget(self.saved_line)
+        for row in (seen, ticks, walk):
+            column.addLayout(row)
+
+    def show_next_unseen(self) -> None:
+        """Go to the next slice with tumor that was not seen, after the last one the first."""
+        unseen = unreviewed_tumor(self.tumor_slices, self._session.reviewed)
+        seen = current_slice(self._viewer, self._session.source)
+        if unseen:
+            here = seen[1] if seen is not None and seen[0] == 0 else -1
+            after = [z for z in unseen if z > here]
+            go_to_slice(self._viewer, self._session.source, (after or unseen)[0])
 
     def accept(self) -> None:
         """Write the mask as it is now into the dataset."""
@@ -220,6 +251,7 @@ class AcceptBox(QWidget):
             self._is_rest_of_clear = False
             self.rest.setChecked(False)
         self.reviewed_line.setVisible(record is not None)
+        self.show_next_button.hide()
         if record is None:
             return
         self.reviewed_line.setText(
@@ -231,6 +263,8 @@ class AcceptBox(QWidget):
                 along_axis=len(self._session.reviewed_along(axis)),
             )
         )
+        unseen = unreviewed_tumor(self.tumor_slices, self._session.reviewed)
+        self.show_next_button.setVisible(bool(unseen) and not self.rest.isChecked())
         set_ready(self.accept_button, self.why_no_accept())
 
     def show_saved(self) -> None:
@@ -242,8 +276,14 @@ class AcceptBox(QWidget):
                 is_changed=bool(self._autosave.slices.is_unsaved.any()),
                 is_behind=self._autosave.is_behind,
                 saved_within_s=SAVED_WITHIN_S,
+                saved_at=self._saved_at,
             )
         )
+        self.saved_line.setVisible(bool(self.saved_line.text()))
+
+    def _on_saved(self) -> None:
+        self._saved_at = time.strftime("%H:%M")
+        self.show_saved()
 
     def _on_accepted(self, record: CaseRecord, labels: NDArray[np.uint8]) -> None:
         session = self._session
@@ -258,6 +298,7 @@ class AcceptBox(QWidget):
 
     def _on_record(self, record: CaseRecord | None) -> None:
         if record is None:
+            self._saved_at = ""
             self._is_rest_of_clear = False
             self.rest.setChecked(False)
 

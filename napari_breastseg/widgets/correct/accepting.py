@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, Signal
 
 from ...dataset import CaseRecord, Workspace
 from ..parts.jobs import JobRunner, as_job
@@ -29,6 +29,9 @@ class Accepting(QObject):
     runner : JobRunner
     parent : QObject
     """
+
+    begun = Signal(str)
+    """With the id of the case whose mask is to be accepted."""
 
     def __init__(
         self,
@@ -66,6 +69,7 @@ class Accepting(QObject):
             Called with the newer record, in the window's thread.
         """
         title = f"Accepting {record.case_id}"
+        self.begun.emit(record.case_id)
         effort = self._writer.take_effort(self._session, workspace, record.case_id)
 
         def finish(accepted: CaseRecord) -> None:

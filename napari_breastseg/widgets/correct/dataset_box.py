@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWi
 
 from ...core.errors import InputError
 from ...dataset import Dataset
-from ..parts.fields import PathField, button, counted, heading, note, set_ready
+from ..parts.fields import PathField, button, counted, note, set_ready
 from ..parts.jobs import JobRunner, as_job, errors_shown
 from ..state.session import Session
 from ..state.settings import recall, remember
@@ -51,8 +51,11 @@ class DatasetBox(QWidget):
         row.addWidget(self.open_case_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for widget in (heading("Dataset folder"), self.folder, self.open_button, self.line):
-            column.addWidget(widget)
+        first = QHBoxLayout()
+        first.addWidget(self.folder, 1)
+        first.addWidget(self.open_button)
+        column.addLayout(first)
+        column.addWidget(self.line)
         column.addLayout(row)
         session.dataset_changed.connect(self.show_dataset)
         self.show_dataset(None)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QLineEdit, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...dataset import CaseRecord
 from ..canvas.difference import ADDED_COLOR, REMOVED_COLOR, Difference
 from ..canvas.view import current_slice
-from ..parts.fields import GivenField, button, form, heading, note, set_ready
+from ..parts.fields import GivenField, button, note, set_ready
 from ..parts.jobs import JobRunner, errors_shown
 from ..state.case_rules import BUSY, why_no_start
 from ..state.casework import LoadedCase
@@ -37,7 +37,14 @@ _EDITS_GATHERED_MS = 60
 
 
 class CorrectPanel(QWidget):
-    """From a draft to an accepted case."""
+    """From a draft to an accepted case.
+
+    Its fields for patient, reader and dataset stand in the dock's header, its accept box at the
+    dock's foot.
+    """
+
+    field_wanted = Signal()
+    """Something that the header asks for is missing."""
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
         super().__init__()
@@ -103,9 +110,6 @@ class CorrectPanel(QWidget):
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
-        column.addWidget(self.dataset_box)
-        column.addWidget(heading("Current case"))
-        column.addLayout(form(("Patient id", self.patient), ("Reader", self.annotator)))
         for widget in (
             self.start_button,
             self.start_line,
@@ -113,9 +117,9 @@ class CorrectPanel(QWidget):
             self.difference,
             self.legend,
             self.learning,
-            self.accept_box,
             self.tools,
             self.lesions,
+            self.accept_box.clear_button,
         ):
             column.addWidget(widget)
         column.addStretch(1)
@@ -151,6 +155,7 @@ class CorrectPanel(QWidget):
         """Hold the current exam as a case of the dataset, or take the brush again."""
         with errors_shown():
             if why_not := self._why_no_start():
+                self.field_wanted.emit()
                 raise InputError("Expected an exam and a dataset to correct", why_not, "Then start")
             source, dataset = self._session.source, self._session.dataset
             assert source is not None  # `_why_no_start` said so

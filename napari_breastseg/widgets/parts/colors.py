@@ -11,6 +11,8 @@ __all__ = [
     "ADDED",
     "CHART",
     "CHART_OTHER",
+    "DONE",
+    "ERROR",
     "FRAME",
     "IGNORED",
     "NOT_IN_MASK",
@@ -45,3 +47,9 @@ CHART_OTHER = "#e8833a"
 
 WORSE = "#d64545"
 """Red: a case that got worse."""
+
+DONE = "#009e73"
+"""Bluish green: what is done."""
+
+ERROR = "#d55e00"
+"""Vermilion: what could not be done."""

@@ -25,6 +25,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .notices import notices_in_sight
+
 __all__ = [
     "Fold",
     "GivenField",
@@ -124,7 +126,12 @@ def draw_now(widget: QWidget) -> None:
 
 
 def ask(parent: QWidget, title: str, text: str, yes: str, no: str) -> bool:
-    """A question with two buttons; whether the first was pressed."""
+    """A question with two buttons; whether the first was pressed.
+
+    It stands in the dock where that is in sight, else in a window of its own.
+    """
+    if (place := notices_in_sight(parent)) is not None:
+        return place.ask(title, text, yes, no)
     box = QMessageBox(QMessageBox.Icon.Question, title, text, parent=parent)
     accept = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
     box.addButton(no, QMessageBox.ButtonRole.RejectRole)

@@ -15,14 +15,15 @@ from typing import Any, TypeVar
 from napari.qt.threading import create_worker
 from napari.utils.notifications import (
     ErrorNotification,
+    Notification,
+    NotificationSeverity,
     notification_manager,
-    show_error,
-    show_info,
 )
 from qtpy.QtCore import QObject, Qt, Signal
 
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
+from .notices import notices_in_sight
 
 __all__ = ["JobError", "JobRunner", "as_job", "errors_shown", "message_of", "show", "show_info"]
 
@@ -52,10 +53,23 @@ def message_of(error: BaseException) -> str:
     return _FLAG.sub(r"\1", text)
 
 
+def show_info(text: str) -> None:
+    """Tell something in the dock, or by napari where no dock is in sight."""
+    _tell(text, NotificationSeverity.INFO)
+
+
+def _tell(text: str, severity: NotificationSeverity) -> None:
+    place = notices_in_sight()
+    if place is not None:
+        place.tell(text, is_error=severity == NotificationSeverity.ERROR)
+        severity = NotificationSeverity.DEBUG  # noted, without a toast of the same words
+    notification_manager.dispatch(Notification(text, severity))
+
+
 def show(error: BaseException) -> None:
-    """Show an error as a notification; an unexpected one comes with its traceback."""
+    """Show an error in the dock; an unexpected one as napari does, with its traceback."""
     if isinstance(error, InputError):
-        show_error(message_of(error))
+        _tell(message_of(error), NotificationSeverity.ERROR)
     else:
         notification_manager.dispatch(ErrorNotification(error))
 

@@ -81,9 +81,6 @@ class ReviewPanel(QWidget):
         self.next_button = button(
             "Next", lambda: self.walk.go(1), "Open the case after the current one", "PageDown"
         )
-        self.accept_button = button(
-            "Accept", self.accept, "Accept the current case with its mask as it is", "Shift-Enter"
-        )
         self.advance = QCheckBox("then next")
         self.advance.setToolTip("After accepting or flagging a case, open the next one")
         self.flag_button = button("Flag", self.flag, "Set the selected cases aside", "Ctrl-Shift-F")
@@ -104,8 +101,6 @@ class ReviewPanel(QWidget):
         column = QVBoxLayout(self)
         column.addWidget(self.worklist, 1)
         for left, right, shares in (
-            (self.previous_button, self.next_button, (0, 0)),
-            (self.accept_button, self.advance, (1, 0)),
             (self.flag_button, self.reason, (0, 1)),
             (self.undo_button, self.reopen_button, (0, 0)),
         ):
@@ -124,6 +119,7 @@ class ReviewPanel(QWidget):
         worklist.grid.flag_asked.connect(self._flag_picture)
         worklist.changed.connect(self._refresh_buttons)
         self.decisions.changed.connect(self._on_changed)
+        self._correct.accepting.begun.connect(self._on_accepting)
         session.dataset_changed.connect(self._on_dataset)
         session.record_changed.connect(self._on_record)
         session.drafts.changed.connect(self._forget_pictures)
@@ -200,8 +196,10 @@ class ReviewPanel(QWidget):
 
     def accept(self) -> None:
         """Accept the current case."""
-        self._accepting = self._session.case_id or ""
         self._correct.accept()
+
+    def _on_accepting(self, case_id: str) -> None:
+        self._accepting = case_id
 
     def flag(self) -> None:
         """Set the selected cases aside, or the current one."""
@@ -244,7 +242,6 @@ class ReviewPanel(QWidget):
         rows = [self.model.rows[place] for place in places if place is not None]
         set_ready(self.next_button, self.walk.why_not(1))
         set_ready(self.previous_button, self.walk.why_not(-1))
-        set_ready(self.accept_button, "" if self._session.record else "Open a case first")
         set_ready(self.flag_button, busy or why_not_flag(rows))
         set_ready(self.undo_button, busy or why_not_undo(rows))
         set_ready(self.reopen_button, busy or why_not_reopen(rows))

@@ -56,6 +56,11 @@ class WorklistModel(QAbstractTableModel):
         """How many cases the dataset has."""
         return len(self._all)
 
+    @property
+    def n_accepted(self) -> int:
+        """How many of them are accepted, as far as this reader may see."""
+        return sum(row.status is Status.ACCEPTED and not row.is_blinded for row in self._all)
+
     def place(self, case_id: str | None) -> int | None:
         """Row of a case, None where it is not shown."""
         return self._place.get(case_id or "")

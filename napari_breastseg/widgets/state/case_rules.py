@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 BUSY = "Busy; wait a moment"
-REST = "The rest of this exam is reviewed"
+REST = "The rest is reviewed"
 START_FIRST = "Press 'Start correcting' first"
 
 _LIKE_A_NAME = re.compile(r"\s|\d{4}-\d{2}-\d{2}")
@@ -251,6 +251,7 @@ def saved_text(
     is_changed: bool,
     is_behind: bool,
     saved_within_s: float,
+    saved_at: str = "",
 ) -> str:
     """Where the mask stands, in a sentence; empty without one.
 
@@ -265,6 +266,8 @@ def saved_text(
         Whether the last autosave lacks an edit.
     saved_within_s : float
         How soon an edit is autosaved.
+    saved_at : str
+        Time of day of the last autosave; empty where it is not known.
     """
     if not has_mask:
         return ""
@@ -273,7 +276,8 @@ def saved_text(
     if not is_changed:
         return "Accepted; no changes since." if record.is_accepted else "No changes yet."
     if not is_behind:
-        return "Changes autosaved, not accepted yet."
+        when = f" at {saved_at}" if saved_at else ""
+        return f"Changes autosaved{when}, not accepted yet."
     return f"Unsaved changes; autosave within {saved_within_s} s."
 
 

@@ -188,6 +188,11 @@ class TrainPanel(QWidget):
             if progress.per_case:
                 self.case_dice.add(progress.done, progress.per_case)
 
+    @property
+    def has_new_model(self) -> bool:
+        """Whether a training ended here with a model that may be used."""
+        return self._result is not None
+
     def _on_result(self, result: TrainResult) -> None:
         self._interrupted, self._result = None, result
         self.result_line.setText(result_words(result, time_words(result.seconds)))
