@@ -21,8 +21,9 @@ from .canvas.layouts import Layouts
 from .canvas.orientation import show_radiologically
 from .canvas.places import Places
 from .canvas.slice_marks import SliceMarks
-from .canvas.view import go_to_tumor
+from .canvas.view import current_slice, go_to_slice, go_to_tumor
 from .correct.panel import CorrectPanel
+from .frame.bar import ActionBar
 from .frame.following import Following
 from .frame.header import Header
 from .frame.steps import StepBar
@@ -131,7 +132,15 @@ class BreastMRI(Actions, QWidget):
             menus=[self._view_button(), self._help_button()],
         )
         correct.field_wanted.connect(lambda: self.header.set_open(True))
-        correct.accept_box.lay_out(review.previous_button, review.next_button, review.advance)
+        box = correct.accept_box
+        self.bar = ActionBar(
+            box,
+            seen=box.reviewed_line,
+            ticks=[box.rest, review.advance],
+            buttons=[review.previous_button, box.accept_button, review.next_button],
+            show_next=self.show_next_unseen,
+        )
+        box.unseen_changed.connect(lambda: self.bar.offer_next(is_offered=bool(box.unseen)))
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(4)
@@ -139,7 +148,7 @@ class BreastMRI(Actions, QWidget):
             column.addWidget(widget)
         column.addWidget(self.tabs, 1)
         column.addWidget(self.notices)
-        column.addWidget(correct.accept_box)
+        column.addWidget(self.bar)
         self.setMinimumWidth(330)
 
     def _follow_steps(self) -> None:
@@ -188,6 +197,15 @@ class BreastMRI(Actions, QWidget):
         name = _EARLIER_NAMES.get(title, title)
         if name in STEPS:
             self.tabs.setCurrentIndex(STEPS.index(name))
+
+    def show_next_unseen(self) -> None:
+        """Go to the next slice with tumor that was not seen, after the last one the first."""
+        unseen = self.correct_panel.accept_box.unseen
+        seen = current_slice(self.viewer, self.session.source)
+        if unseen:
+            here = seen[1] if seen is not None and seen[0] == 0 else -1
+            after = [z for z in unseen if z > here]
+            go_to_slice(self.viewer, self.session.source, (after or unseen)[0])
 
     def shut_down(self) -> None:
         """Save unsaved work, give the case back, cancel all jobs; nothing happens twice."""

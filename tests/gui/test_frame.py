@@ -112,8 +112,8 @@ def test_show_next_goes_through_the_slices_with_tumor_not_seen(held: SimpleNames
     assert len(unseen) > 1
     assert f"{len(unseen)} with tumor" in box.reviewed_line.text()
     visited = []
-    while box.show_next_button.isVisible():
-        click(box.show_next_button)
+    while held.dock.bar.show_next_button.isVisible():
+        click(held.dock.bar.show_next_button)
         QTest.qWait(100)
         visited.append(int(viewer.dims.current_step[0]))
     assert visited == sorted(unseen)

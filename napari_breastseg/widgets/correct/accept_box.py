@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.volume import LabelMap
 from ...dataset import CaseRecord, RedraftRecord
 from ..canvas.copies import Copies
 from ..canvas.layers import edit_labels, tumor_layer, volume_of
-from ..canvas.view import current_slice, go_to_slice
+from ..canvas.view import current_slice
 from ..parts import fields as _fields
 from ..parts.fields import button, note, set_ready
 from ..parts.job_bar import JobBar
@@ -66,6 +66,9 @@ class AcceptBox(QWidget):
     cleared = Signal()
     """The mask was emptied."""
 
+    unseen_changed = Signal()
+    """Other slices with tumor are not seen yet."""
+
     accepted = Signal(object)
     """A mask was accepted: its newer `CaseRecord`."""
 
@@ -110,11 +113,11 @@ class AcceptBox(QWidget):
             "Accept", self.accept, "Write the mask into the dataset", "Shift-Enter"
         )
         self.accept_button.setStyleSheet("QPushButton { font-weight: bold; }")
-        self.show_next_button = button(
-            "Show next", self.show_next_unseen, "Go to the next slice with tumor not seen yet"
-        )
         self.saved_line = note()
-        self.job_bar = JobBar(runner)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(JobBar(runner))
+        column.addWidget(self.saved_line)
         self._saved_at = ""
         autosave.saved.connect(self._on_saved)
         session.reviewed_changed.connect(self.show_reviewed)
@@ -126,6 +129,13 @@ class AcceptBox(QWidget):
         """Slices along z that hold tumor, as of the last edit that was followed."""
         return tuple(np.flatnonzero(self._autosave.slices.has_tumor).tolist())
 
+    @property
+    def unseen(self) -> tuple[int, ...]:
+        """Slices along z with tumor that were not reviewed."""
+        is_all = self._session.record is None or self.rest.isChecked()
+        reviewed = None if is_all else self._session.reviewed
+        return unreviewed_tumor(self.tumor_slices, reviewed)
+
     def mark_clear(self) -> None:
         """Empty the mask, as one undo step, and count the whole exam as reviewed."""
         layer = tumor_layer(self._viewer, self._session.case_id)
@@ -134,41 +144,6 @@ class AcceptBox(QWidget):
             self.cleared.emit()  # follows the edit: the mask is known to be empty from here on
             self._is_rest_of_clear = not self.rest.isChecked()
             self.rest.setChecked(True)
-
-    def lay_out(self, before: QWidget, after: QWidget, *options: QWidget) -> None:
-        """Stand in a bar: what is saved and seen, then Accept between two buttons.
-
-        Parameters
-        ----------
-        before, after : QWidget
-            Left and right of Accept.
-        *options : QWidget
-            In a row with the tick for the rest of the exam.
-        """
-        seen, ticks, walk = QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
-        seen.addWidget(self.reviewed_line, 1)
-        seen.addWidget(self.show_next_button)
-        for tick in (self.rest, *options):
-            ticks.addWidget(tick)
-        walk.addWidget(before)
-        walk.addWidget(self.accept_button, 1)
-        walk.addWidget(after)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(4, 2, 4, 2)
-        column.setSpacing(3)
-        column.addWidget(self.job_bar)
-        column.addWidget(self.saved_line)
-        for row in (seen, ticks, walk):
-            column.addLayout(row)
-
-    def show_next_unseen(self) -> None:
-        """Go to the next slice with tumor that was not seen, after the last one the first."""
-        unseen = unreviewed_tumor(self.tumor_slices, self._session.reviewed)
-        seen = current_slice(self._viewer, self._session.source)
-        if unseen:
-            here = seen[1] if seen is not None and seen[0] == 0 else -1
-            after = [z for z in unseen if z > here]
-            go_to_slice(self._viewer, self._session.source, (after or unseen)[0])
 
     def accept(self) -> None:
         """Write the mask as it is now into the dataset."""
@@ -251,8 +226,8 @@ class AcceptBox(QWidget):
             self._is_rest_of_clear = False
             self.rest.setChecked(False)
         self.reviewed_line.setVisible(record is not None)
-        self.show_next_button.hide()
         if record is None:
+            self.unseen_changed.emit()
             return
         self.reviewed_line.setText(
             reviewed_text(
@@ -263,8 +238,7 @@ class AcceptBox(QWidget):
                 along_axis=len(self._session.reviewed_along(axis)),
             )
         )
-        unseen = unreviewed_tumor(self.tumor_slices, self._session.reviewed)
-        self.show_next_button.setVisible(bool(unseen) and not self.rest.isChecked())
+        self.unseen_changed.emit()
         set_ready(self.accept_button, self.why_no_accept())
 
     def show_saved(self) -> None:
