@@ -27,6 +27,7 @@ from napari_breastseg.core.volume import LabelMap
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.unet import ModelSpec
+from napari_breastseg.widgets.parts import fields as _fields
 from napari_breastseg.widgets.state.settings import remember
 
 WAIT_MS = 30_000
@@ -124,6 +125,16 @@ def _tour_was_seen(_own_home: None) -> None:
 def _exams_do_not_learn(_own_home: None) -> None:
     """Leave masks to what a test does with them; `test_learning_window` switches learning on."""
     remember("learns_from_exam", "no")
+
+
+@pytest.fixture(autouse=True)
+def _no_question_is_unexpected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where a test is asked what it did not see coming, instead of waiting for an answer."""
+
+    def refuse(parent: object, title: str, text: str, *answers: str) -> bool:
+        raise AssertionError(f"'{title}' was asked: {text}")
+
+    monkeypatch.setattr(_fields, "ask", refuse)
 
 
 @pytest.fixture

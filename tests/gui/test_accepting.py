@@ -62,6 +62,7 @@ def corrected(
     stroke(layer, (4, 10, 20), (4, 10, 40))
     settle()
     assert window.dock.session.effort.strokes == 2
+    window.dock.correct_panel.rest.setChecked(True)
     return window
 
 

@@ -16,11 +16,12 @@ from ...core.volume import LabelMap
 from ...dataset import CaseRecord, RedraftRecord
 from ..canvas.copies import Copies
 from ..canvas.layers import edit_labels, tumor_layer, volume_of
-from ..canvas.view import current_slice
+from ..canvas.view import current_slice, go_to_slice
 from ..parts import fields as _fields
 from ..parts.fields import button, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown, show_info
+from ..state.accept_questions import question_before_accept
 from ..state.case_rules import (
     BUSY,
     REST,
@@ -59,6 +60,8 @@ class AcceptBox(QWidget):
         Gives the reader's initials, or raises when there are none.
     unfinished : callable
         Says what a tool has still to do to the mask; empty when nothing.
+    follow : callable
+        Notes what the reader marked since the last time.
     redrafts : callable
         Gives what became of redrafts in a mask of which these slices were reviewed.
     """
@@ -82,6 +85,7 @@ class AcceptBox(QWidget):
         *,
         required_reader: Callable[[], str],
         unfinished: Callable[[], str],
+        follow: Callable[[], object],
         redrafts: Callable[[NDArray[np.uint8], Sequence[int] | None], RedraftRecord | None],
     ) -> None:
         super().__init__()
@@ -92,6 +96,7 @@ class AcceptBox(QWidget):
         self._accepting = accepting
         self._required_reader = required_reader
         self._unfinished = unfinished
+        self._follow = follow
         self._redrafts = redrafts
         self._is_rest_of_clear = False
         self.copies = Copies(viewer, session, self)
@@ -161,6 +166,8 @@ class AcceptBox(QWidget):
             self._settle_copy(layer.name)
             labels = volume_of(layer).copy()
             require_own_labels(labels, session.saved)
+            if not self._is_confirmed(labels, record.grid.grid.voxel_ml):
+                return
             reviewed = None if self.rest.isChecked() else session.reviewed
             before = None if record.kept_mask is None else record.kept_mask.reviewed_slices
             label_map = LabelMap(reviewed_labels(labels, before, reviewed), record.grid.grid)
@@ -184,6 +191,20 @@ class AcceptBox(QWidget):
                 ),
                 on_result=lambda accepted: self._on_accepted(accepted, labels),
             )
+
+    def _is_confirmed(self, labels: NDArray[np.uint8], voxel_ml: float | None) -> bool:
+        """Ask where accepting would leave tumor out or claim that there is none."""
+        self._follow()
+        reviewed = None if self.rest.isChecked() else self._session.reviewed
+        question = question_before_accept(labels, reviewed, voxel_ml=voxel_ml)
+        if question is None:
+            return True
+        is_confirmed = _fields.ask(self, question.title, question.text, question.yes, question.no)
+        if question.unseen and not is_confirmed:
+            go_to_slice(self._viewer, self._session.source, question.unseen[0])
+        elif is_confirmed and not question.unseen:
+            self.rest.setChecked(True)
+        return is_confirmed
 
     def _settle_copy(self, name: str) -> None:
         """Ask what counts where a copy of the mask was changed."""

@@ -98,6 +98,7 @@ class CorrectPanel(QWidget):
             self.accepting,
             required_reader=self._required_reader,
             unfinished=lambda: self.tools.unfinished,
+            follow=lambda: self.learning.watch.follow(is_whole=True),
             redrafts=self.learning.accepting,
         )
         self.lesions = LesionSection(viewer, session)

@@ -107,6 +107,7 @@ class ReaderWatch(QObject):
         if kept is not None:
             self.work.finish(kept.reviewed_slices)
         self._watch = EditWatch(self._viewer, layer, self._on_edit, self._on_undo_step)
+        session.note_marked(self.work.own_slices)
         self._on_step()
 
     def stop(self) -> None:
@@ -118,17 +119,18 @@ class ReaderWatch(QObject):
         self._has_begun = False
         self._is_draft_new = False
 
-    def follow(self) -> None:
-        """Note what was edited since the last time."""
+    def follow(self, *, is_whole: bool = False) -> None:
+        """Note what was edited since the last time, and also what may still be drawn if asked."""
         self._soon.stop()
         work, watch = self.work, self._watch
-        if work is None or watch is None or watch.is_stroke_under_way:
+        if work is None or watch is None or (watch.is_stroke_under_way and not is_whole):
             return
         slices = watch.pop_edited()
         if slices == ():
             return
         draft = self.draft if self._is_draft_new else None
         work.note_edit(self.labels, slices, draft=None if draft is None else draft.label_map.data)
+        self._session.note_marked(work.own_slices)
 
     def put(self, redrafted: NDArray[np.uint8], learned_from: int) -> Told | None:
         """Put a redraft (Z, Y, X) into the mask as one undo step, in place of one just before it.
@@ -206,5 +208,6 @@ class ReaderWatch(QObject):
         for one in findings.findings:
             if (one.number, Decision.KEPT) in decided:
                 self.work.note_decided(one.box, findings.labels[one.box] == one.number)
+        self._session.note_marked(self.work.own_slices)
         # The decision is told before its edit is made.
         QTimer.singleShot(0, self.corrected.emit)

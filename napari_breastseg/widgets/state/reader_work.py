@@ -48,7 +48,8 @@ class ReaderWork:
     labels : ndarray, shape (Z, Y, X)
         The mask as correcting begins; it is copied.
     draft : ndarray, shape (Z, Y, X), optional
-        What it was drafted as: voxels that differ were changed in an earlier sitting.
+        What it was drafted as: voxels that differ were changed in an earlier sitting. Without a
+        draft all that is marked is the reader's.
     clock : callable
         Seconds that only rise.
     """
@@ -64,8 +65,10 @@ class ReaderWork:
         self.touched: NDArray[np.bool_] = np.zeros(labels.shape, bool)
         """Voxels that the reader painted, erased, kept or dropped."""
 
+        self._has_draft = draft is not None
         if draft is not None and draft.shape == labels.shape:
             np.not_equal(self._labels, draft, out=self.touched)
+        self._own = [self._has_own_tumor(z) for z in range(len(labels))]
         self.finished: NDArray[np.bool_] = np.zeros(len(labels), bool)
         """Slices that the reader corrected and left: all of such a slice is right."""
 
@@ -84,6 +87,18 @@ class ReaderWork:
         """Slices that were finished; before the first, those with voxels the reader decided on."""
         finished = int(np.count_nonzero(self.finished))
         return finished or sum(bool(plane.any()) for plane in self.touched)
+
+    @property
+    def own_slices(self) -> frozenset[int]:
+        """Slices along z with tumor that the reader marked, by whichever tool: they are reviewed.
+
+        What a model marked, in a draft or a redraft, does not count.
+        """
+        return frozenset(z for z, has_own in enumerate(self._own) if has_own)
+
+    def _has_own_tumor(self, z: int) -> bool:
+        is_tumor = self._labels[z] == TUMOR
+        return bool((is_tumor & self.touched[z] if self._has_draft else is_tumor).any())
 
     @property
     def is_redraft_last(self) -> bool:
@@ -120,6 +135,7 @@ class ReaderWork:
             else:
                 self.touched[z][differs] = (labels[z] != draft[z])[differs]
                 self.finished[z] = False
+            self._own[z] = self._has_own_tumor(z)
             if z == self._at and slices is not None and draft is None:
                 self._unfinished.add(z)
                 self._looked_at.discard(z)
@@ -130,6 +146,8 @@ class ReaderWork:
     def note_decided(self, box: Region, inside: NDArray[np.bool_]) -> None:
         """Note that the reader decided about a finding, though it stays as it is in the mask."""
         self.touched[box][inside] = True
+        for z in range(*box[0].indices(len(self._own))):
+            self._own[z] = self._has_own_tumor(z)
 
     def go_to(self, index: int | None) -> bool:
         """Note the slice along z that is shown now; whether the one left was corrected.

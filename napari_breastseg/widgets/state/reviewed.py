@@ -29,6 +29,7 @@ class ReviewedSlices:
     def __init__(self, shape: tuple[int, int, int] | None = None) -> None:
         self._shape = shape
         self._seen: dict[int, set[int]] = {}
+        self._marked: frozenset[int] = frozenset()
 
     def add(self, indices: Iterable[int], *, axis: int = 0) -> bool:
         """Count slices along an array axis (0 z, 1 y, 2 x) as seen; whether any of them is new."""
@@ -36,6 +37,20 @@ class ReviewedSlices:
         new = {int(index) for index in indices} - seen
         seen |= new
         return bool(new)
+
+    def note_marked(self, slices: frozenset[int]) -> bool:
+        """Count slices along z as reviewed while they hold the reader's marks; whether it is news.
+
+        Examples
+        --------
+        >>> reviewed = ReviewedSlices((4, 2, 9))
+        >>> reviewed.note_marked(frozenset({2})), sorted(reviewed.along(0))
+        (True, [2])
+        >>> reviewed.note_marked(frozenset()), sorted(reviewed.along(0))  # the marks were undone
+        (True, [])
+        """
+        is_new, self._marked = slices != self._marked, slices
+        return is_new
 
     def discard(self, voxels: Sequence[Iterable[int]]) -> bool:
         """Count the slices of changed voxels (z, y, x) as not seen; whether any of them was.
@@ -54,7 +69,7 @@ class ReviewedSlices:
         return was_seen
 
     def along(self, axis: int) -> frozenset[int]:
-        """Slices along an axis that were seen.
+        """Slices along an axis that were seen or, along z, hold the reader's own marks.
 
         Who has seen every slice along y or x has seen all slices along z.
         """
@@ -62,4 +77,5 @@ class ReviewedSlices:
             for other in (1, 2):
                 if len(self._seen.get(other, ())) == self._shape[other]:
                     return frozenset(range(self._shape[0]))
-        return frozenset(self._seen.get(axis, ()))
+        seen = frozenset(self._seen.get(axis, ()))
+        return seen | self._marked if axis == 0 else seen

@@ -227,6 +227,11 @@ class Session:
         if self._reviewed.add(indices, axis=axis):
             self.reviewed_changed.emit()
 
+    def note_marked(self, slices: frozenset[int]) -> None:
+        """Count these slices along z as reviewed as long as they hold the reader's own marks."""
+        if self._record is not None and self._reviewed.note_marked(slices):
+            self.reviewed_changed.emit()
+
     def unmark_reviewed(self, voxels: Sequence[Iterable[int]]) -> None:
         """Count slices as not reviewed again in which voxels (z, y, x) changed since."""
         if self._reviewed.discard(voxels):
