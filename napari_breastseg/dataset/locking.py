@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..core.atomic import storage_errors, write_json
-from ..core.errors import InputError
+from ..core.errors import InputError, StorageError
 from .layout import Layout
 
 __all__ = ["LockNote", "Locks"]
@@ -67,7 +67,17 @@ class Locks:
         finally:
             self._leave(case_id)
 
+    def _require_there(self) -> None:
+        """Raise if the folder is gone: a lock would make an empty one in its place."""
+        if not self._layout.folder.is_dir():
+            raise StorageError(
+                f"Expected the dataset folder at {self._layout.folder}",
+                "it is not there any more: it was moved, or its drive is not connected",
+                "Connect the drive or move the folder back, then try again",
+            )
+
     def _enter(self, case_id: str, owner: str) -> None:
+        self._require_there()
         path = self._path(case_id)
         with self._books:
             if case_id in self._held:
@@ -115,6 +125,7 @@ class Locks:
         InputError
             When it is not free within half a minute.
         """
+        self._require_there()
         path = self._layout.locks / "folder.lock"
         # The file lock is one for all threads of this `Dataset`; the other keeps them apart.
         with self._threads:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import napari
 import napari.viewer
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QTabWidget, QVBoxLayout, QWidget
 
@@ -64,7 +64,9 @@ class BreastMRI(Actions, QWidget):
         self.viewer = napari_viewer
         self.session = Session()
         self._window: QWidget | None = None
-        self._is_over = False
+        self._is_over = self._is_closing = False
+        self._closing = QTimer(self, singleShot=True, interval=0)
+        self._closing.timeout.connect(self._on_stayed)
         self.open_panel = OpenPanel(napari_viewer, self.session)
         self.segment_panel = SegmentTumor(napari_viewer, self.session)
         self.correct_panel = CorrectPanel(napari_viewer, self.session)
@@ -215,6 +217,8 @@ class BreastMRI(Actions, QWidget):
         self._is_over = True
         self.manners.stop()
         self.following.stop()
+        if self._window is not None:
+            self._window.removeEventFilter(self)
         self.exam_picker.stop()
         for runner in (*self._runners(), self.correct_panel.autosave.runner):
             runner.abandon()
@@ -243,10 +247,20 @@ class BreastMRI(Actions, QWidget):
         self.reset_choices()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Shut down when the window closes."""
-        if event.type() == QEvent.Type.Close and watched is self._window:
+        """Save when the window is asked to close, and shut down when it does."""
+        if watched is self._window and event.type() == QEvent.Type.Close:
+            self.correct_panel.autosave.save_now()
+            if self._window.isHidden():
+                self.shut_down()
+            else:  # napari may ask, and the reader stay
+                self._is_closing = True
+                self._closing.start()
+        elif watched is self._window and event.type() == QEvent.Type.Hide and self._is_closing:
             self.shut_down()
         return False
+
+    def _on_stayed(self) -> None:
+        self._is_closing = False
 
     def changeEvent(self, event: QEvent) -> None:
         """Shut down when the dock is closed: napari then takes its widget out of the window."""
@@ -260,6 +274,7 @@ class BreastMRI(Actions, QWidget):
             self.open_panel.dce.runner,
             self.segment_panel.runner,
             self.correct_panel.runner,
+            self.correct_panel.unfinished.runner,
             self.correct_panel.lesions.runner,
             self.correct_panel.tools.runner,
             self.correct_panel.tools.clicks.looking,

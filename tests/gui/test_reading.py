@@ -216,7 +216,7 @@ def test_a_new_draft_takes_no_unfinished_work_away_unasked(
     layer = tumor_layer(viewer, "P001")
     drafted = layer.data.copy()
     assert asked == []
-    assert dock.correct_panel.accept_box.saved_line.text().startswith("Not saved yet")
+    assert dock.correct_panel.accept_box.saved_line.text().startswith("In no dataset")
     layer.mode, layer.brush_size = "paint", 4
     viewer.layers.selection.active = layer
     viewer.dims.set_current_step(0, 5)

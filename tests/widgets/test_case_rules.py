@@ -160,10 +160,13 @@ def test_what_is_saved_is_said_in_a_sentence_and_so_is_what_was_accepted(
 
     def said(**given: Any) -> str:
         state = {"has_mask": True, "record": record, "is_changed": True, "is_behind": True}
+        state["is_refused"] = False
         return saved_text(**{**state, **given}, saved_within_s=5)
 
     assert said(has_mask=False) == ""
-    assert said(record=None).startswith("Not saved yet.")
+    assert said(record=None).startswith("In no dataset yet.")
+    assert said(is_refused=True).startswith("NOT SAVED in the dataset; kept on this computer")
+    assert said(record=None, is_refused=True) == "NOT SAVED. It is tried again."
     assert said(is_changed=False) == "No changes yet."
     assert said() == "Unsaved changes; autosave within 5 s."
     assert said(is_behind=False) == "Changes autosaved, not accepted yet."

@@ -14,7 +14,7 @@ import pytest
 from napari_breastseg.core.errors import StorageError
 from napari_breastseg.core.volume import Exam, LabelMap
 from napari_breastseg.dataset import Dataset
-from napari_breastseg.widgets.state.recovery import RecoveryCopy
+from napari_breastseg.widgets.state.recovery import InDataset, RecoveryCopy
 from napari_breastseg.widgets.state.session import Session
 from napari_breastseg.widgets.state.sources import Source
 from napari_breastseg.widgets.state.writing import MaskWriter
@@ -33,10 +33,12 @@ def held(sphere_exam: tuple[Exam, LabelMap], tmp_path: Path) -> SimpleNamespace:
     session.effort.add(12.0, 2)
     copy = RecoveryCopy()
     copy.note_saved(truth.data)
-    assert copy.update(truth.data, dataset, record) is None
+    place = InDataset(dataset, record, lambda: "mark")
+    assert copy.update(truth.data, place) is None
     return SimpleNamespace(
         dataset=dataset,
         record=record,
+        place=place,
         session=session,
         copy=copy,
         writer=MaskWriter(),
@@ -53,7 +55,7 @@ def edit(held: Any, *slices: int) -> None:
 
 
 def update(held: Any) -> Any:
-    return held.copy.update(held.labels, held.dataset, held.record)
+    return held.copy.update(held.labels, held.place)
 
 
 def accept(held: Any, effort: Any) -> Any:

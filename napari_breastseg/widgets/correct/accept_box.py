@@ -125,6 +125,7 @@ class AcceptBox(QWidget):
         column.addWidget(self.saved_line)
         self._saved_at = ""
         autosave.saved.connect(self._on_saved)
+        autosave.refused.connect(self.show_saved)
         session.reviewed_changed.connect(self.show_reviewed)
         session.record_changed.connect(self._on_record)
         self.show_reviewed()
@@ -270,6 +271,7 @@ class AcceptBox(QWidget):
                 record=self._session.record,
                 is_changed=bool(self._autosave.slices.is_unsaved.any()),
                 is_behind=self._autosave.is_behind,
+                is_refused=self._autosave.is_refused,
                 saved_within_s=SAVED_WITHIN_S,
                 saved_at=self._saved_at,
             )

@@ -1,4 +1,7 @@
-"""Autosave: soon after each edit, in a thread; at once when the window closes."""
+"""Autosave: soon after each edit, in a thread; at once when the window closes.
+
+Into the dataset that holds the case; before one does, or while it refuses, on this computer.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from ..state.recovery import PendingSave, RecoveryCopy
 from ..state.session import Session
 from ..state.sources import note_of
 from ..state.writing import MaskWriter
+from .mask_places import Places
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -56,6 +60,9 @@ class Autosave(QObject):
     saved = Signal()
     """Everything is on disk, or was already."""
 
+    refused = Signal()
+    """The disk refused; it is tried again."""
+
     edited = Signal()
     """The mask that is watched was edited."""
 
@@ -71,9 +78,14 @@ class Autosave(QObject):
         """Of the mask that is watched, as of the last `follow_edits`."""
 
         self._copy = RecoveryCopy()
+        self._places = Places(viewer, session)
+        self._is_own_work = False  # whether a mask that no dataset holds was edited here
         self._watch: EditWatch | None = None
         self._waiting: list[Callable[[], object]] = []
         self._is_held = False
+        self.is_refused = False
+        """Whether the disk refused the last autosave."""
+
         self._pause_s = SAVE_AFTER_S
         self._waited_ms = 0
         self._timer = QTimer(self)
@@ -81,6 +93,8 @@ class Autosave(QObject):
         self._timer.timeout.connect(self._on_time)
         self.runner.ended.connect(self._on_ended)
         session.record_changed.connect(self._on_record)
+        session.source_changed.connect(self._follow_unheld)
+        viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removing.connect(self._on_removing)
 
     @property
@@ -181,14 +195,16 @@ class Autosave(QObject):
 
     def _update_copy(self) -> PendingSave | None:
         """What is to be written of the current case; None when nothing is new."""
-        workspace, record = self._session.workspace, self._session.record
         layer = tumor_layer(self._viewer, self._session.case_id)
-        if workspace is None or record is None or layer is None:
+        place = None if layer is None else self._places.of(layer, is_edited=self._is_own_work)
+        if layer is None or place is None:
+            if self._session.record is None:
+                self._copy.forget()
             return None
         self.follow_edits()
         if self._watch is None or self._watch.layer != layer:
             self._copy.note_edited(None)
-        return self._copy.update(volume_of(layer), workspace, record)
+        return self._copy.update(volume_of(layer), place)
 
     def _stop_watching(self) -> None:
         if self._watch is not None:
@@ -208,10 +224,28 @@ class Autosave(QObject):
 
     def _on_record(self, record: CaseRecord | None) -> None:
         if record is None:
-            self._stop_watching()
-            self._copy.forget()
+            self._follow_unheld()
+
+    def _on_inserted(self, event: Any) -> None:
+        note = note_of(event.value)
+        is_own = note.get("role") == "tumor" and note.get("case_id") == self._session.case_id
+        if self._session.record is None and is_own:
+            self._follow_unheld()
+            self._on_edit(is_under_way=False)
+
+    def _follow_unheld(self, event: object = None) -> None:
+        """Keep the current exam's mask from the first stroke on, though no dataset holds it."""
+        if self._session.record is not None:
+            return
+        self._stop_watching()
+        self._copy.forget()
+        self._is_own_work = self.is_refused = False
+        layer = tumor_layer(self._viewer, self._session.case_id)
+        if layer is not None:
+            self.watch(layer)
 
     def _on_edit(self, is_under_way: bool) -> None:
+        self._is_own_work |= self._session.record is None
         if not self._timer.isActive():
             self._timer.start(round(self._pause_s * 1000))
         if not is_under_way:
@@ -229,6 +263,8 @@ class Autosave(QObject):
 
     def _on_ended(self, outcome: str) -> None:
         self._pause_s = SAVE_AFTER_S if outcome == "done" else RETRY_S
+        self.is_refused = outcome != "done"
         if outcome != "done":  # else when the result has been taken
+            self.refused.emit()
             self._timer.start(round(self._pause_s * 1000))
             self._call_waiting()

@@ -95,7 +95,7 @@ class CaseOpening(QObject):
 
     def leave(self, then: Callable[[], object]) -> None:
         """Call `then` once the current exam may be closed: saved, or given up by the reader."""
-        if self._session.record is not None:
+        if self._session.record is not None or not self._autosave.is_refused:
             self._autosave.save(then)
             return
         layer = tumor_layer(self._viewer, self._session.case_id)
@@ -103,7 +103,7 @@ class CaseOpening(QObject):
         if not would_be_lost(labels, self._session.draft) or _fields.ask(
             self._parent,
             "Mask not saved",
-            f"The mask of {self._session.case_id} is in no dataset and would be lost.",
+            f"The mask of {self._session.case_id} could be saved nowhere and would be lost.",
             "Close without saving",
             "Stay",
         ):
@@ -187,6 +187,7 @@ class CaseOpening(QObject):
             every, reviewed = range(len(start.data)), kept.reviewed_slices
             session.mark_reviewed(every if reviewed is None else reviewed)
         self._autosave.note_saved(self._recover(held, layer, start))
+        self._autosave.save()  # what was painted before the dataset held the case
         if session.is_second_read:
             show_info(f"Second read of {held.record.case_id}: the first read stays hidden.")
         self.ready_brush()

@@ -27,6 +27,7 @@ from .hidden_draft import HiddenDraft
 from .lesions import LesionSection
 from .opening import CaseOpening
 from .tools import ToolSection
+from .unfinished_work import UnfinishedWork
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -55,6 +56,9 @@ class CorrectPanel(QWidget):
         self.autosave = Autosave(viewer, session, writer, self)
         self.accepting = Accepting(session, writer, self.autosave, self.runner, self)
         self.opening = CaseOpening(viewer, session, self.runner, self.autosave, self)
+        self.unfinished = UnfinishedWork(
+            viewer, session, is_opening=lambda: self.runner.is_running, parent=self
+        )
         self._difference = Difference(viewer, session)
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)

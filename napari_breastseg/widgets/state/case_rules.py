@@ -250,6 +250,7 @@ def saved_text(
     record: CaseRecord | None,
     is_changed: bool,
     is_behind: bool,
+    is_refused: bool,
     saved_within_s: float,
     saved_at: str = "",
 ) -> str:
@@ -264,6 +265,8 @@ def saved_text(
         Whether the mask differs from what was opened or accepted last.
     is_behind : bool
         Whether the last autosave lacks an edit.
+    is_refused : bool
+        Whether the disk refused the last autosave.
     saved_within_s : float
         How soon an edit is autosaved.
     saved_at : str
@@ -271,8 +274,11 @@ def saved_text(
     """
     if not has_mask:
         return ""
+    if is_refused:
+        where = "" if record is None else "in the dataset; kept on this computer meanwhile"
+        return f"NOT SAVED {where}".rstrip() + ". It is tried again."
     if record is None:
-        return "Not saved yet. Start correcting, and every edit is autosaved."
+        return "In no dataset yet. What you paint is kept on this computer."
     if not is_changed:
         return "Accepted; no changes since." if record.is_accepted else "No changes yet."
     if not is_behind:

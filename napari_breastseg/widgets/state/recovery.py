@@ -5,39 +5,111 @@ No Qt, no napari.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.volume import LabelMap
+from ...core.errors import InputError
+from ...core.volume import Grid, LabelMap
 from ...dataset import CaseRecord, Workspace
+from .unfinished import forget_unfinished, keep_unfinished, unfinished_path
 
-__all__ = ["PendingSave", "RecoveryCopy"]
+__all__ = ["InDataset", "OnThisComputer", "PendingSave", "Place", "RecoveryCopy"]
 
 _NO_LABEL = 255
 
 
-@dataclass(eq=False)
-class PendingSave:
-    """An autosave that is not on disk yet: the case, and the copy of its mask."""
+class Place(Protocol):
+    """Where a mask is kept until it is accepted."""
+
+    @property
+    def key(self) -> tuple[Path, str]:
+        """Folder, and name in it."""
+
+    def write(self, labels: NDArray[Any]) -> None:
+        """Keep these labels (Z, Y, X)."""
+
+
+@dataclass(frozen=True, eq=False)
+class OnThisComputer:
+    """In the home folder: of an exam that no dataset holds.
+
+    Parameters
+    ----------
+    mark : callable
+        Gives the exam's fingerprint; called in the thread that writes.
+    grid : Grid
+        The mask's.
+    """
+
+    mark: Callable[[], str]
+    grid: Grid
+
+    @property
+    def key(self) -> tuple[Path, str]:
+        """Folder of all unfinished work; which of it is known to `mark` alone."""
+        return unfinished_path("").parent, ""
+
+    def write(self, labels: NDArray[Any]) -> None:
+        """Keep these labels (Z, Y, X)."""
+        keep_unfinished(self.mark(), LabelMap(labels, self.grid))
+
+
+@dataclass(frozen=True, eq=False)
+class InDataset:
+    """In the dataset that holds the case, and on this computer while the dataset refuses.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    record : CaseRecord
+    mark : callable
+        Gives the exam's fingerprint; called in the thread that writes.
+    """
 
     workspace: Workspace
     record: CaseRecord
-    labels: NDArray[Any]
+    mark: Callable[[], str]
 
     @property
     def key(self) -> tuple[Path, str]:
         """Folder and case id."""
         return self.workspace.folder, self.record.case_id
 
+    def write(self, labels: NDArray[Any]) -> None:
+        """Autosave these labels (Z, Y, X).
+
+        Raises
+        ------
+        InputError
+            If the dataset refuses; they are kept on this computer then.
+        """
+        label_map = LabelMap(labels, self.record.grid.grid)
+        try:
+            self.workspace.autosave(self.record.case_id, label_map)
+        except InputError:
+            with suppress(InputError):
+                keep_unfinished(self.mark(), label_map)
+            raise
+        with suppress(InputError):
+            forget_unfinished(self.mark())
+
+
+@dataclass(eq=False)
+class PendingSave:
+    """An autosave that is not on disk yet: where it goes, and the copy of its mask."""
+
+    place: Place
+    labels: NDArray[Any]
+
     def write(self) -> None:
-        """Autosave it."""
-        label_map = LabelMap(self.labels, self.record.grid.grid)
-        self.workspace.autosave(self.record.case_id, label_map)
+        """Keep it."""
+        self.place.write(self.labels)
 
 
 class RecoveryCopy:
@@ -71,16 +143,14 @@ class RecoveryCopy:
         """Drop the copy: its case was left."""
         self._labels = self.pending = None
 
-    def update(
-        self, labels: NDArray[Any], workspace: Workspace, record: CaseRecord
-    ) -> PendingSave | None:
+    def update(self, labels: NDArray[Any], place: Place) -> PendingSave | None:
         """Bring the copy up to date, comparing only edited slices.
 
         Parameters
         ----------
         labels : ndarray, shape (Z, Y, X)
             The mask as it is.
-        workspace, record
+        place : Place
             Where it is autosaved.
 
         Returns
@@ -101,5 +171,5 @@ class RecoveryCopy:
                 is_new = True
         self._edited = set()
         if is_new:
-            self.pending = PendingSave(workspace, record, self._labels)
+            self.pending = PendingSave(place, self._labels)
         return self.pending

@@ -53,7 +53,7 @@ class MaskWriter:
             if copy.pending is not pending:
                 return
             key, accepted = self._accepted or (None, None)
-            if key != pending.key or not is_same(accepted, pending.labels):
+            if key != pending.place.key or not is_same(accepted, pending.labels):
                 pending.write()
             copy.pending = None
 
