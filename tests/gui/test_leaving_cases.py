@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from napari_breastseg.core.volume import LabelMap
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.imaging import correction
-from napari_breastseg.widgets.canvas.layers import show_exam
+from napari_breastseg.widgets.canvas.layers import show_exam, show_labels
 from napari_breastseg.widgets.correct import opening
 from napari_breastseg.widgets.parts import fields as _fields
 
@@ -199,3 +199,25 @@ def test_declined_work_stays_on_the_disk_until_new_work_takes_its_place(
     open_row(opened.panel, 1)
     settle()
     np.testing.assert_array_equal(folder.recover("P001").data, painted)
+
+
+def test_an_exam_that_is_opened_twice_stays_one_with_its_mask_in_sight(
+    window: SimpleNamespace, settle: Callable[[], None], stroke: Callable[..., None]
+) -> None:
+    viewer = window.viewer
+    viewer.open_sample("napari-breastseg", "phantom")
+    settle()
+    source = window.dock.session.source
+    empty = np.zeros(viewer.layers[0].data.shape, np.uint8)
+    grid = viewer.layers[0].metadata["breastseg"]["grid"]
+    layer = show_labels(viewer, source, LabelMap(empty, grid))
+    names = [each.name for each in viewer.layers]
+    viewer.open_sample("napari-breastseg", "phantom")
+    settle()
+    assert [each.name for each in viewer.layers] == names
+    assert "is open already" in messages(window)
+    assert viewer.layers.selection.active == layer
+    layer.mode = "paint"
+    z = viewer.dims.current_step[0]
+    stroke(layer, (z, 60, 60), (z, 65, 70))
+    assert layer.data.any()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy
 
 from ..parts.jobs import show_info
 from ..state.current_exam import current_exam, exam_of_layer
 from ..state.session import Session
-from ..state.sources import Source, earlier_layers, note_of, sources
-from .layers import release_earlier_layers
+from ..state.sources import Source, earlier_layers, note_of, opened_twice, sources
+from .layers import release_earlier_layers, tumor_layer
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -51,6 +51,9 @@ class ExamPicker(QComboBox):
         self._close_case = close_case
         self._exams: list[Source] = []
         self._is_over = False
+        # By then all layers of a file are there.
+        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon.timeout.connect(self._close_copies)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.activated.connect(self._on_picked)
 
@@ -128,7 +131,22 @@ class ExamPicker(QComboBox):
                 f"Another exam called '{name}' was opened. The layers of the one before stay as "
                 "'(earlier)', but are saved no longer."
             )
+        elif opened_twice(self._viewer):
+            self._soon.start()
         self.layers_changed.emit()
+
+    def _close_copies(self) -> None:
+        """Close what was opened over the same exam: it would hide the mask that is painted."""
+        twice = [] if self._is_over else opened_twice(self._viewer)
+        if not twice:
+            return
+        case_id = note_of(twice[0])["case_id"]
+        for layer in twice:
+            self._viewer.layers.remove(layer)
+        drawn = tumor_layer(self._viewer, case_id)
+        shown = [layer for layer in self._viewer.layers if layer.visible]
+        self._viewer.layers.selection.active = drawn or (shown[-1] if shown else None)
+        show_info(f"{case_id} is open already; it was not opened a second time.")
 
     def _on_active(self, event: object = None) -> None:
         if self._is_over:

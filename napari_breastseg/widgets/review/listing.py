@@ -46,6 +46,9 @@ class WorklistView(QWidget):
     changed = Signal()
     """Other rows are listed or selected."""
 
+    filtered = Signal()
+    """The reader asked for other rows, or for another order."""
+
     def __init__(self) -> None:
         super().__init__()
         self.model = WorklistModel()
@@ -109,7 +112,12 @@ class WorklistView(QWidget):
         for view in (self.table, self.grid):
             # No lambda: nothing would ever free it, and the window with it.
             view.selectionModel().selectionChanged.connect(self._on_selected)
+            view.clicked.connect(self._on_selected)  # a row that the list had selected already
         self._held: tuple[list[str], int] = ([], -1)
+        self._is_selecting = False
+        self.is_selected_by_hand = False
+        """Whether the reader selected what is selected, not the list itself."""
+
         self.model.modelAboutToBeReset.connect(self._hold_selection)
         self.model.modelReset.connect(self._restore_selection)
         self._choose()
@@ -133,6 +141,7 @@ class WorklistView(QWidget):
             seed=self.seed.value(),
         )
         self.show_count()
+        self.filtered.emit()
         self.changed.emit()
 
     def show_count(self) -> None:
@@ -151,16 +160,26 @@ class WorklistView(QWidget):
 
     def _hold_selection(self) -> None:
         self._held = self.chosen, self._view.currentIndex().row()
+        self._is_selecting = True  # until `_restore_selection`: the reset itself clears it
 
     def _restore_selection(self) -> None:
         case_ids, current = self._held
         places = [p for p in map(self.model.place, case_ids) if p is not None]
+        is_by_hand = self.is_selected_by_hand and len(places) == len(case_ids)
         if not places and 0 <= current < len(self.model.rows):
             places = [current]  # what was selected has left the list: the next one came up
         self.select(places)
+        self.is_selected_by_hand = is_by_hand
 
     def select(self, places: Sequence[int]) -> None:
         """Select rows, the first of them the current one."""
+        self._is_selecting, self.is_selected_by_hand = True, False
+        try:
+            self._select(places)
+        finally:
+            self._is_selecting = False
+
+    def _select(self, places: Sequence[int]) -> None:
         for view in (self.table, self.grid):
             selection = view.selectionModel()
             how = QItemSelectionModel.SelectionFlag.ClearAndSelect
@@ -176,4 +195,6 @@ class WorklistView(QWidget):
         return self.grid if self.pictures.isChecked() else self.table
 
     def _on_selected(self, *_: object) -> None:
+        if not self._is_selecting:
+            self.is_selected_by_hand = True
         self.changed.emit()

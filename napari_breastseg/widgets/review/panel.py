@@ -24,6 +24,7 @@ from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner
 from ..state.decisions import why_not_flag, why_not_reopen, why_not_undo
 from ..state.session import Session
+from ..state.worklist import decided_on
 from .decisions import CaseDecisions
 from .effort_chart import EffortChart
 from .listing import WorklistView
@@ -231,15 +232,18 @@ class ReviewPanel(QWidget):
         return str(self._correct.annotator.text()).strip()
 
     def _chosen(self) -> list[str]:
-        """Case ids selected in the list, else the current one."""
-        if found := self.worklist.chosen:
-            return found
-        return [self._session.record.case_id] if self._session.record is not None else []
+        """Case ids that a decision is about: selected by the reader, else the one on the canvas."""
+        shown = self.model.row_of(self._session.case_id)
+        return decided_on(
+            self.worklist.chosen,
+            is_selected_by_hand=self.worklist.is_selected_by_hand,
+            on_canvas=None if shown is None else shown.case_id,
+        )
 
     def _refresh_buttons(self, *_: object) -> None:
         busy = "Busy; wait a moment" if self.runner.is_running else ""
-        places = (self.model.place(case_id) for case_id in self._chosen())
-        rows = [self.model.rows[place] for place in places if place is not None]
+        found = map(self.model.row_of, self._chosen())
+        rows = [row for row in found if row is not None]
         set_ready(self.next_button, self.walk.why_not(1))
         set_ready(self.previous_button, self.walk.why_not(-1))
         set_ready(self.flag_button, busy or why_not_flag(rows))

@@ -61,6 +61,10 @@ class WorklistModel(QAbstractTableModel):
         """How many of them are accepted, as far as this reader may see."""
         return sum(row.status is Status.ACCEPTED and not row.is_blinded for row in self._all)
 
+    def row_of(self, case_id: str | None) -> WorklistRow | None:
+        """The row of a case, shown or not; None where the dataset has no such case."""
+        return next((row for row in self._all if row.case_id == case_id), None)
+
     def place(self, case_id: str | None) -> int | None:
         """Row of a case, None where it is not shown."""
         return self._place.get(case_id or "")

@@ -60,6 +60,7 @@ class CaseWalk(QObject):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_LET_NAPARI_DRAW_MS)
         self._soon.timeout.connect(self._read_ahead)
+        worklist.filtered.connect(self._on_filtered)
 
     def why_not(self, step: int) -> str:
         """Why there is no next (step 1) or previous (step -1) case to open now."""
@@ -99,6 +100,7 @@ class CaseWalk(QObject):
         """Note where the current case stands, and read the next one ahead soon."""
         self._model.set_current(record.case_id)
         place = self._model.place(record.case_id)
+        self._worklist.is_selected_by_hand = False
         if place is not None:
             self._last_place = place
             self._worklist.select([place])
@@ -109,6 +111,11 @@ class CaseWalk(QObject):
         self.prefetch.forget()
         self._last_place = -1
         self._model.set_current(None)
+
+    def _on_filtered(self) -> None:
+        """Begin at the list's first case where the reader's choice left the current one out."""
+        place = self._model.place(self._model.current)
+        self._last_place = -1 if place is None else place
 
     def _neighbor(self, step: int) -> WorklistRow | None:
         rows = self._model.rows

@@ -36,6 +36,7 @@ __all__ = [
     "key_of",
     "layer_of",
     "note_of",
+    "opened_twice",
     "plain_grid",
     "shape_of",
     "sources",
@@ -182,6 +183,24 @@ def earlier_layers(viewer: Viewer) -> list[Any]:
         case_id = note.get("case_id")
         if case_id in newest and note.get("fingerprint", "") != newest[case_id]:
             found.append(layer)
+    return found
+
+
+def opened_twice(viewer: Viewer) -> list[Any]:
+    """Phases of an exam that lie over the same phases: its file was opened once more.
+
+    Copies that the reader made of a layer, as napari's Duplicate does, are not among them.
+    """
+    known: set[tuple[str, str, str]] = set()
+    found = []
+    for layer in viewer.layers:
+        note = note_of(layer)
+        case_id, role, mark = (note.get(name, "") for name in ("case_id", "role", "fingerprint"))
+        if not (case_id and mark and (role == "pre" or role.startswith("post"))):
+            continue
+        if (case_id, role, mark) in known and " copy" not in layer.name:
+            found.append(layer)
+        known.add((case_id, role, mark))
     return found
 
 

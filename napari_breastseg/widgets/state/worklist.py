@@ -19,6 +19,7 @@ __all__ = [
     "ago",
     "cell_text",
     "count_words",
+    "decided_on",
     "neighbor",
     "row_words",
     "sorted_rows",
@@ -153,6 +154,35 @@ def neighbor(n_rows: int, place: int | None, last_place: int, step: int) -> int 
     else:  # it has left the list, and the one after it stands in its place
         wanted = last_place if step > 0 else last_place - 1
     return wanted if 0 <= wanted < n_rows else None
+
+
+def decided_on(
+    selected: Sequence[str], *, is_selected_by_hand: bool, on_canvas: str | None
+) -> list[str]:
+    """Case ids that a decision is about: those the reader selected, else the one on the canvas.
+
+    A row that the list selected by itself, as when the case before it has left the list, has been
+    seen by nobody.
+
+    Parameters
+    ----------
+    selected : sequence of str
+        Case ids selected in the list.
+    is_selected_by_hand : bool
+        Whether the reader selected them, and has opened no case since.
+    on_canvas : str, optional
+        Case id of the dataset's case that is shown; None while none is.
+
+    Examples
+    --------
+    >>> decided_on(["P002"], is_selected_by_hand=False, on_canvas="P001")
+    ['P001']
+    >>> decided_on(["P002", "P003"], is_selected_by_hand=True, on_canvas="P001")
+    ['P002', 'P003']
+    """
+    if on_canvas is None or (is_selected_by_hand and selected):
+        return list(selected)
+    return [on_canvas]
 
 
 def count_words(rows: Sequence[WorklistRow], total: int) -> str:
