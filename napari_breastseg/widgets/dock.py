@@ -21,6 +21,7 @@ from .canvas.layouts import Layouts
 from .canvas.orientation import show_radiologically
 from .canvas.places import Places
 from .canvas.slice_marks import SliceMarks
+from .canvas.slice_numbers import SliceNumbers
 from .canvas.view import current_slice, go_to_slice, go_to_tumor
 from .correct.panel import CorrectPanel
 from .frame.bar import ActionBar
@@ -78,6 +79,7 @@ class BreastMRI(Actions, QWidget):
             lambda: self.correct_panel.accept_box.tumor_slices,
             lambda: self.correct_panel.learning.watch.to_look_at,
         )
+        self.numbers = SliceNumbers(napari_viewer, self)
         self.correct_panel.learning.redrafted.connect(self.marks.refresh)
         self.display = Display(napari_viewer, self.session)
         self.layouts = Layouts(napari_viewer, self.session, self.display)
@@ -226,6 +228,7 @@ class BreastMRI(Actions, QWidget):
         self.layouts.take_down()
         self.display.take_down()
         self.marks.take_down()
+        self.numbers.take_down()
         self.places.take_down()
         self.correct_panel.accept_box.copies.take_down()
         self.correct_panel.lesions.put_down()
@@ -242,6 +245,7 @@ class BreastMRI(Actions, QWidget):
             self._window = self.window()
             self._window.installEventFilter(self)
             self.marks.add_to(self._window)
+            self.numbers.add_to(self._window)
             self.manners.follow_canvas()
             self.tour.offer()
         self.reset_choices()

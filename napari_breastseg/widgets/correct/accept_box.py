@@ -204,6 +204,7 @@ class AcceptBox(QWidget):
         if question.unseen and not is_confirmed:
             go_to_slice(self._viewer, self._session.source, question.unseen[0])
         elif is_confirmed and not question.unseen:
+            self._is_rest_of_clear = True
             self.rest.setChecked(True)
         return is_confirmed
 

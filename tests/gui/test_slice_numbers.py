@@ -1,0 +1,58 @@
+"""Slices are counted from 1 beside the slider, as in reports."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
+
+from napari_breastseg.core.volume import Exam, Grid, Volume
+from napari_breastseg.widgets.canvas.layers import show_exam
+
+GRID = Grid((9, 30, 40), np.diag([3.0, 1.0, 1.0, 1.0]))
+DATA = np.random.default_rng(0).normal(100, 10, GRID.shape).astype(np.float32)
+
+
+def shown_numbers(window: SimpleNamespace) -> list[str]:
+    """What stands beside the slider that is shown."""
+    sliders = [
+        widget
+        for widget in window.viewer.window._qt_window.findChildren(QWidget)
+        if type(widget).__name__ == "QtDimSliderWidget" and widget.isVisible()
+    ]
+    if len(sliders) != 1:  # they are made anew when the number of axes changes
+        return []
+    fields = [
+        *sliders[0].findChildren(QLineEdit),
+        *sliders[0].findChildren(QLabel),
+    ]
+    return [f.text() for f in fields if f.isVisible() and f.text().isdigit()]
+
+
+def test_the_slider_counts_from_one_and_takes_such_numbers(window: SimpleNamespace) -> None:
+    viewer = window.viewer
+    exam = Exam("P001", {"post1": Volume(DATA, GRID)})
+    show_exam(viewer, exam)
+    viewer.dims.set_current_step(0, 0)
+    window.qtbot.waitUntil(lambda: shown_numbers(window) == ["1", "9"])
+    viewer.dims.set_current_step(0, 8)
+    window.qtbot.waitUntil(lambda: shown_numbers(window) == ["9", "9"])
+    number = viewer.window._qt_window.findChild(QLineEdit, "slice_number")
+    number.setFocus()
+    number.selectAll()
+    QTest.keyClicks(number, "4")
+    QTest.keyClick(number, Qt.Key.Key_Return)
+    assert viewer.dims.current_step[0] == 3
+    viewer.dims.order = (1, 0, 2)
+    window.qtbot.waitUntil(lambda: shown_numbers(window)[1:] == ["30"])
+
+
+def test_napari_has_its_own_numbers_back_without_the_dock(window: SimpleNamespace) -> None:
+    show_exam(window.viewer, Exam("P001", {"post1": Volume(DATA, GRID)}))
+    window.viewer.dims.set_current_step(0, 2)
+    window.qtbot.waitUntil(lambda: shown_numbers(window)[:1] == ["3"])
+    window.dock.shut_down()
+    assert shown_numbers(window) == ["2", "8"]
