@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import napari
 import napari.viewer
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QTabWidget, QVBoxLayout, QWidget
 
@@ -35,6 +35,7 @@ from .parts.jobs import JobRunner
 from .parts.manners import DockManners
 from .parts.notices import Notices
 from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
+from .parts.window_end import WindowEnd
 from .review.panel import ReviewPanel
 from .segment.panel import SegmentTumor
 from .state.frame import STEPS, Situation
@@ -65,9 +66,8 @@ class BreastMRI(Actions, QWidget):
         self.viewer = napari_viewer
         self.session = Session()
         self._window: QWidget | None = None
-        self._is_over = self._is_closing = False
-        self._closing = QTimer(self, singleShot=True, interval=0)
-        self._closing.timeout.connect(self._on_stayed)
+        self._is_over = False
+        self.end = WindowEnd(self)
         self.open_panel = OpenPanel(napari_viewer, self.session)
         self.segment_panel = SegmentTumor(napari_viewer, self.session)
         self.correct_panel = CorrectPanel(napari_viewer, self.session)
@@ -219,8 +219,7 @@ class BreastMRI(Actions, QWidget):
         self._is_over = True
         self.manners.stop()
         self.following.stop()
-        if self._window is not None:
-            self._window.removeEventFilter(self)
+        self.end.stop()
         self.exam_picker.stop()
         for runner in (*self._runners(), self.correct_panel.autosave.runner):
             runner.abandon()
@@ -243,28 +242,14 @@ class BreastMRI(Actions, QWidget):
         super().showEvent(event)
         if self._window is None:
             self._window = self.window()
-            self._window.installEventFilter(self)
+            self.end.watch(self._window)
+            self.end.asked.connect(self.correct_panel.autosave.save_now)
+            self.end.over.connect(self.shut_down)
             self.marks.add_to(self._window)
             self.numbers.add_to(self._window)
             self.manners.follow_canvas()
             self.tour.offer()
         self.reset_choices()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Save when the window is asked to close, and shut down when it does."""
-        if watched is self._window and event.type() == QEvent.Type.Close:
-            self.correct_panel.autosave.save_now()
-            if self._window.isHidden():
-                self.shut_down()
-            else:  # napari may ask, and the reader stay
-                self._is_closing = True
-                self._closing.start()
-        elif watched is self._window and event.type() == QEvent.Type.Hide and self._is_closing:
-            self.shut_down()
-        return False
-
-    def _on_stayed(self) -> None:
-        self._is_closing = False
 
     def changeEvent(self, event: QEvent) -> None:
         """Shut down when the dock is closed: napari then takes its widget out of the window."""

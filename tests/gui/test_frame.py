@@ -148,6 +148,7 @@ def test_where_no_dock_is_in_sight_napari_tells(
     assert str(held.told[-1].severity) == "error"
 
 
+@pytest.mark.answers_by_hand
 @pytest.mark.parametrize(("answer", "expected"), [("yes", True), ("no", False), ("esc", False)])
 def test_a_question_stands_in_the_dock_and_nothing_else_can_be_done_meanwhile(
     held: SimpleNamespace, stroke: Callable[..., None], answer: str, expected: bool

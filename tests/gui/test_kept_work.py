@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -128,6 +129,52 @@ def test_a_dataset_takes_over_what_was_painted_before_correcting_started(
     recovered = Dataset.open(tmp_path / "set").recover("P001")
     np.testing.assert_array_equal(recovered.data, work)
     assert not unfinished_path(painted.mark).exists()
+
+
+def test_the_brush_is_there_while_the_exam_is_still_being_written(
+    window: SimpleNamespace,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exam = exam_called("P001")
+    show_exam(window.viewer, exam)
+    correct, go, real = window.dock.correct_panel, threading.Event(), Dataset.add
+    correct.folder.setValue(tmp_path / "set")
+    correct.open_dataset()
+    settle()
+
+    def add(self: Dataset, *args: Any, **settings: Any) -> Any:
+        assert go.wait(60)
+        return real(self, *args, **settings)
+
+    monkeypatch.setattr(Dataset, "add", add)
+    correct.patient.setText("A")
+    correct.annotator.setText("AB")
+    window.dock.take_brush()
+    try:
+        layer = tumor_layer(window.viewer, "P001")
+        assert layer.mode == "paint"
+        for z in (1, 4):
+            window.viewer.dims.set_current_step(0, z)
+            stroke(layer, (z, 30, 30), (z, 34, 40))
+        work = layer.data.copy()
+        assert sorted(set(np.nonzero(work)[0])) == [1, 4]
+        mark = fingerprint(exam)
+        window.qtbot.waitUntil(lambda: np.array_equal(kept(mark), work), timeout=WAIT_MS)
+        assert window.dock.session.record is None
+    finally:
+        go.set()
+    settle()
+    session = window.dock.session
+    assert session.record.case_id == "P001", messages(window)
+    assert window.viewer.dims.current_step[0] == 4  # the reader stays there
+    assert {1, 4} <= set(session.reviewed)
+    assert session.effort.strokes == 2
+    np.testing.assert_array_equal(layer.data, work)
+    np.testing.assert_array_equal(Dataset.open(tmp_path / "set").recover("P001").data, work)
+    assert not unfinished_path(mark).exists()
 
 
 def test_closing_the_window_keeps_the_last_stroke(

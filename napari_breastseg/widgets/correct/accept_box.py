@@ -16,12 +16,10 @@ from ...core.volume import LabelMap
 from ...dataset import CaseRecord, RedraftRecord
 from ..canvas.copies import Copies
 from ..canvas.layers import edit_labels, tumor_layer, volume_of
-from ..canvas.view import current_slice, go_to_slice
-from ..parts import fields as _fields
+from ..canvas.view import current_slice
 from ..parts.fields import button, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown, show_info
-from ..state.accept_questions import question_before_accept
 from ..state.case_rules import (
     BUSY,
     REST,
@@ -38,6 +36,7 @@ from ..state.casework import accept
 from ..state.session import Session
 from .accepting import Accepting
 from .autosave import SAVED_WITHIN_S, Autosave
+from .confirming import Confirmed, confirmed, settle_copy
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -164,11 +163,18 @@ class AcceptBox(QWidget):
             assert layer is not None
             reader = self._required_reader()
             session.effort.touch()
-            self._settle_copy(layer.name)
+            settle_copy(self, self.copies, layer.name)
             labels = volume_of(layer).copy()
             require_own_labels(labels, session.saved)
-            if not self._is_confirmed(labels, record.grid.grid.voxel_ml):
+            self._follow()
+            reviewed = None if self.rest.isChecked() else session.reviewed
+            voxel_ml = record.grid.grid.voxel_ml
+            said = confirmed(self, self._viewer, session.source, labels, reviewed, voxel_ml)
+            if said is Confirmed.NOT:
                 return
+            if said is Confirmed.CLEAR:
+                self._is_rest_of_clear = True
+                self.rest.setChecked(True)
             reviewed = None if self.rest.isChecked() else session.reviewed
             before = None if record.kept_mask is None else record.kept_mask.reviewed_slices
             label_map = LabelMap(reviewed_labels(labels, before, reviewed), record.grid.grid)
@@ -192,34 +198,6 @@ class AcceptBox(QWidget):
                 ),
                 on_result=lambda accepted: self._on_accepted(accepted, labels),
             )
-
-    def _is_confirmed(self, labels: NDArray[np.uint8], voxel_ml: float | None) -> bool:
-        """Ask where accepting would leave tumor out or claim that there is none."""
-        self._follow()
-        reviewed = None if self.rest.isChecked() else self._session.reviewed
-        question = question_before_accept(labels, reviewed, voxel_ml=voxel_ml)
-        if question is None:
-            return True
-        is_confirmed = _fields.ask(self, question.title, question.text, question.yes, question.no)
-        if question.unseen and not is_confirmed:
-            go_to_slice(self._viewer, self._session.source, question.unseen[0])
-        elif is_confirmed and not question.unseen:
-            self._is_rest_of_clear = True
-            self.rest.setChecked(True)
-        return is_confirmed
-
-    def _settle_copy(self, name: str) -> None:
-        """Ask what counts where a copy of the mask was changed."""
-        if (copy := self.copies.painted()) is not None:
-            is_taken = _fields.ask(
-                self,
-                "A copy of the mask was changed",
-                f"'{copy.name}' was painted in, but '{name}' is what is accepted.\n"
-                "Take what the copy shows into the mask first? (Ctrl+Z goes back.)",
-                "Take the copy",
-                "Accept the mask as it is",
-            )
-            self.copies.settle(copy, is_taken=is_taken)
 
     def why_no_accept(self) -> str:
         """Why the mask cannot be accepted; empty when it can."""

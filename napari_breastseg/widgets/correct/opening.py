@@ -6,11 +6,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
-from ...core.volume import LabelMap
+from ...core.volume import Exam, LabelMap
 from ...dataset import Dataset
 from ..canvas.layers import (
     edit_labels,
@@ -25,8 +26,8 @@ from ..parts import fields as _fields
 from ..parts.fields import draw_now
 from ..parts.jobs import JobRunner, as_job, show_info
 from ..state.case_rules import has_recovered_work, starting_mask, would_be_lost
-from ..state.casework import HeldCase, LoadedCase, hold_case, hold_exam
-from ..state.session import Session
+from ..state.casework import HeldCase, LoadedCase, has_case, hold_case, hold_exam
+from ..state.session import Draft, Session
 from ..state.sources import Source, exam_of, sources
 from .autosave import Autosave
 
@@ -69,13 +70,22 @@ class CaseOpening(QObject):
         self._autosave = autosave
         self._parent = parent
         self._lock = ExitStack()
+        self._has_brush = False  # taken before the dataset holds the case
         runner.ended.connect(self._on_ended)
 
     def start(self, dataset: Dataset, source: Source, *, patient_id: str, reader: str) -> None:
-        """Enter the current exam into the dataset unless it is there, and hold it."""
+        """Enter the current exam into the dataset unless it is there, and hold it.
+
+        Of a new case the phases are written, which takes long: the brush is in hand meanwhile, and
+        what is painted is kept on this computer until the dataset holds the case.
+        """
         exam = exam_of(self._viewer, source, self._session.roles)
         draft = self._session.draft
-        title = "Preparing the case"
+        title = "Writing the exam into the dataset"
+        if is_new := not has_case(dataset, source.case_id):
+            self._session.prepare_case(exam.grid.shape)
+            self._show_early_mask(exam, source, draft)
+        self._has_brush = is_new
         self._runner.start(
             title,
             lambda: as_job(
@@ -86,6 +96,15 @@ class CaseOpening(QObject):
             ),
             on_result=lambda held: self._hold(held, source),
         )
+
+    def _show_early_mask(self, exam: Exam, source: Source, draft: Draft | None) -> None:
+        is_seen = draft is not None and not self._session.drafts.is_hidden
+        if tumor_layer(self._viewer, source.case_id) is None:
+            empty = LabelMap(np.zeros(exam.grid.shape, np.uint8), exam.grid)
+            show_labels(
+                self._viewer, source, draft.label_map if draft is not None and is_seen else empty
+            )
+        self.ready_brush()
 
     def open(
         self, dataset: Dataset, case_id: str, *, reader: str, loaded: LoadedCase | None = None
@@ -159,6 +178,9 @@ class CaseOpening(QObject):
     def _on_ended(self, outcome: str) -> None:
         if outcome != "done":
             self._lock.close()  # the case was being opened, and will not be
+            if self._has_brush:
+                self._session.leave_case()
+            self._has_brush = False
 
     def _show_mask(self, held: HeldCase, source: Source, labels: LabelMap) -> None:
         remove_hidden(self._viewer)
@@ -190,8 +212,10 @@ class CaseOpening(QObject):
         self._autosave.save()  # what was painted before the dataset held the case
         if session.is_second_read:
             show_info(f"Second read of {held.record.case_id}: the first read stays hidden.")
-        self.ready_brush()
-        go_to_tumor(self._viewer, source, volume_of(layer))
+        if not self._has_brush:  # else the reader is painting, and stays there
+            self.ready_brush()
+            go_to_tumor(self._viewer, source, volume_of(layer))
+        self._has_brush = False
         self.held.emit()
 
     def _mask_layer(self, held: HeldCase, source: Source, start: LabelMap) -> Labels:

@@ -221,11 +221,11 @@ class CorrectPanel(QWidget):
         self.accept_box.show_saved()
 
     def _on_step(self, event: object = None) -> None:
-        if self._session.record is not None:
+        if self._session.is_at_work:
             seen = current_slice(self._viewer, self._session.source)
             if seen is not None:
                 self._session.mark_reviewed([seen[1]], axis=seen[0])
-            elif self._session.record.grid.shape[0] == 1:
+            elif self._session.record is not None and self._session.record.grid.shape[0] == 1:
                 self._session.mark_reviewed([0])
         if self.difference.isChecked():
             self._difference.refresh()

@@ -29,6 +29,7 @@ __all__ = [
     "HeldCase",
     "LoadedCase",
     "accept",
+    "has_case",
     "hold_case",
     "hold_exam",
     "load",
@@ -87,6 +88,11 @@ def load(dataset: Dataset, case_id: str, annotator: str) -> LoadedCase:
         on_disk=workspace.kept_map(case_id),
         draft=_draft_of(workspace, record),
     )
+
+
+def has_case(dataset: Dataset, case_id: str) -> bool:
+    """Whether a dataset has a case of this id, readable or not."""
+    return (dataset.folder / "cases" / f"{case_id}.json").exists()
 
 
 def hold_exam(

@@ -66,6 +66,7 @@ class Session:
         self._record: CaseRecord | None = None
         self._lock = ExitStack()
         self._reviewed = ReviewedSlices()
+        self._is_preparing = False
         self.effort = Effort(clock)
         """What was spent on the current case and is not recorded yet."""
 
@@ -168,6 +169,23 @@ class Session:
         """Whether the current case is read without sight of the first read."""
         return self._workspace is not None and self._workspace.is_second_read
 
+    def prepare_case(self, shape: tuple[int, int, int]) -> None:
+        """Count what the reader does from now on as work on a case that is about to be entered.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Voxels of the exam along (z, y, x).
+        """
+        self.leave_case()
+        self._reviewed, self._is_preparing = ReviewedSlices(shape), True
+        self.effort.touch()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a case is held, or about to be."""
+        return self._record is not None or self._is_preparing
+
     def enter_case(
         self,
         record: CaseRecord,
@@ -176,10 +194,14 @@ class Session:
         workspace: Workspace | None = None,
     ) -> None:
         """Start correcting: take over the lock, start the clock, note what is on disk."""
+        early = (self.effort, self._reviewed) if self._is_preparing else None
         self.leave_case()
         self._workspace = workspace
         self._record, self._lock, self.saved = record, lock, saved
-        self._reviewed = ReviewedSlices(record.grid.shape)
+        if early is None:
+            self._reviewed = ReviewedSlices(record.grid.shape)
+        else:
+            self.effort, self._reviewed = early
         self.effort.touch()
         self.record_changed.emit(record)
 
@@ -196,13 +218,14 @@ class Session:
         had_record, self._record, self._workspace = self._record, None, None
         self.saved = None
         self.effort, self._reviewed = Effort(self.clock), ReviewedSlices()
+        self._is_preparing = False
         if had_record is not None:
             self.record_changed.emit(None)
         self.reviewed_changed.emit()
 
     def count_stroke(self) -> None:
         """Count an edit of the mask, if a case is held."""
-        if self._record is not None:
+        if self.is_at_work:
             self.effort.strokes += 1
 
     def uncount_stroke(self) -> None:
