@@ -9,7 +9,13 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["SAMPLE", "home_folder", "new_training_folder", "sample_folder"]
+__all__ = [
+    "SAMPLE",
+    "default_dataset_folder",
+    "home_folder",
+    "new_training_folder",
+    "sample_folder",
+]
 
 SAMPLE = "SAMPLE_001"
 """Case id of the sample exam."""
@@ -37,6 +43,19 @@ def home_folder() -> Path:
         # The XDG specification has relative paths ignored.
         base = data if data.is_absolute() else Path.home() / ".local" / "share"
     return base / "napari-breastseg"
+
+
+def default_dataset_folder() -> Path:
+    """Where accepted cases go when nobody chose a dataset folder; it need not exist yet.
+
+    Returns
+    -------
+    Path
+        "Breast MRI dataset" in ``BREASTSEG_HOME`` where that is set, else in the user's documents.
+    """
+    chosen = os.environ.get("BREASTSEG_HOME")
+    base = home_folder() if chosen else Path.home() / "Documents"
+    return base / "Breast MRI dataset"
 
 
 def new_training_folder(name: str) -> Path:

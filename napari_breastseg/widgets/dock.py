@@ -101,6 +101,8 @@ class BreastMRI(Actions, QWidget):
         self.places = Places(napari_viewer, self)
         self.open_panel.opened.connect(self._on_opened)
         self.train_panel.used.connect(lambda _: self.show_tab("Segment"))
+        self.open_panel.moved_on.connect(lambda: self.show_tab("Draft"))
+        self.segment_panel.on_correct = self._correct
         self.tabs = QTabWidget()
         self.steps = StepBar()
         self.notices = Notices()
@@ -299,6 +301,11 @@ class BreastMRI(Actions, QWidget):
     def _help_button(self) -> QWidget:
         rows = {"Keys": (SHEET_KEY, self.show_keys), "Guided tour": ("", self.tour.start)}
         return menu_button("?", "Keyboard shortcuts, and a guided tour of the tabs", rows)
+
+    def _correct(self) -> None:
+        """Correct the draft: to its step, and at once with the brush in hand."""
+        self.show_tab("Correct")
+        self.correct_panel.start()
 
     def _on_opened(self, exam: Exam) -> None:
         self.reset_choices()

@@ -30,7 +30,6 @@ from napari_breastseg.widgets.state.drafts import Draft
 MAY_START = {
     "is_busy": False,
     "has_exam": True,
-    "has_dataset": True,
     "is_known": False,
     "patient_id": "P017",
     "reader": "AB",
@@ -52,7 +51,6 @@ MAY_ACCEPT = {
         ({}, ""),
         ({"is_busy": True}, "Busy"),
         ({"has_exam": False}, "Open an exam"),
-        ({"has_dataset": False}, "Open or create a dataset folder"),
         ({"patient_id": " "}, "Type the patient's id"),
         ({"patient_id": "Jane Doe"}, "may identify the patient"),
         ({"patient_id": "1970-01-02"}, "may identify the patient"),

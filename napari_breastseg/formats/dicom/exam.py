@@ -19,7 +19,7 @@ from .identity import Identity
 from .order import times_of
 from .phases import Decision
 from .pixels import Scales, comparable, reading_stack
-from .privacy import case_id_of
+from .privacy import case_id_of, patient_pseudonym
 from .stacks import Stack, stacks_of
 from .studies import DicomError, File, by_visit, folders_of, told_with, with_images
 
@@ -90,6 +90,9 @@ class DicomExam:
     folder: Path = field(default=Path(), repr=False)
     """Its own folder: the root, or the one below that holds it where there are several."""
 
+    patient: str = field(default="", repr=False)
+    """Patient id, else name, in lower case; "" if the files have neither or differ."""
+
     names_patient: bool = False
     """Whether the path of `folder` holds an identifying value of headers that are not pseudonyms
     by their own account."""
@@ -131,6 +134,11 @@ class DicomExam:
         """Source files, phase by phase; of all stacks if there are no phases."""
         stacks = self.phases.values() or self.stacks
         return tuple(dict.fromkeys(frame.file for stack in stacks for frame in stack.frames))
+
+    @property
+    def patient_pseudonym(self) -> str:
+        """A pseudonym that all exams of the patient have; empty where the files name none."""
+        return patient_pseudonym(self.patient) if self.patient else ""
 
     def with_roles(self, roles: Mapping[str, str | None]) -> DicomExam:
         """The same exam with the roles that the user chose.
@@ -337,6 +345,7 @@ def finding_exams(
         names_patient = not all(header.is_deidentified for header in images) and any(
             identity.is_in(part) for part in folder.resolve().parts
         )
+        patients = {header.patient for header in images} - {""}
         for side, of_side, decision in by_breast(stacks):
             told = [*warnings, _say_two(case_id, of_side)] if side else warnings
             left_out = [_say_left_out(of_side[i], decision.whys[i]) for i in decision.left_out]
@@ -350,6 +359,7 @@ def finding_exams(
                     left_out=tuple(left_out),
                     root=root,
                     folder=folder,
+                    patient=next(iter(patients)) if len(patients) == 1 else "",
                     names_patient=names_patient,
                 )
             )

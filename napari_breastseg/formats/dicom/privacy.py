@@ -19,7 +19,7 @@ from ...core.errors import StorageError
 from ...core.home import home_folder
 from .identity import Identity
 
-__all__ = ["case_id_of"]
+__all__ = ["case_id_of", "patient_pseudonym"]
 
 KEY_FILE = "pseudonym.key"
 _KEY_BYTES = 32
@@ -53,6 +53,28 @@ def case_id_of(name: str, identity: Identity, secret: str) -> str:
         return cleaned.strip("._-")
     digest = hmac.new(_key(), secret.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
     return f"exam-{digest[:10]}"
+
+
+def patient_pseudonym(patient: str) -> str:
+    """Pseudonym of a patient, the same for all of the patient's exams opened on this computer.
+
+    Parameters
+    ----------
+    patient : str
+        What the headers call the patient; only its keyed hash is used.
+
+    Returns
+    -------
+    str
+        "P-" and eight hexadecimal digits.
+
+    Raises
+    ------
+    StorageError
+        If the key cannot be stored.
+    """
+    secret = f"patient {patient}".encode("utf-8", "replace")
+    return f"P-{hmac.new(_key(), secret, hashlib.sha256).hexdigest()[:8]}"
 
 
 def _key() -> bytes:

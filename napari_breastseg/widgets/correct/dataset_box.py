@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
+from ...core.home import default_dataset_folder
 from ...dataset import Dataset
 from ..parts.fields import PathField, button, counted, note, set_ready
 from ..parts.jobs import JobRunner, as_job, errors_shown
@@ -42,7 +44,9 @@ class DatasetBox(QWidget):
         self.folder.setValue(Path(last) if (last := recall("dataset")) else None)
         self.folder.valueChanged.connect(lambda _: self.open_dataset())
         self.open_button = button("Open or create", self.open_dataset, "Open this dataset folder")
-        self.line = note("No dataset open. Accepted cases are saved in a dataset folder.")
+        self.line = note(
+            f"No dataset open. The first case goes into {default_dataset_folder().name}."
+        )
         self.case = QComboBox()
         self.case.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.open_case_button = button("Open case", self.open_case, "Correct a case of the dataset")
@@ -69,6 +73,11 @@ class DatasetBox(QWidget):
                     "Expected a dataset folder", "the field is empty", "Choose or type one"
                 )
             self._autosave.save(lambda: self._open(folder))
+
+    def open_for(self, then: Callable[[], object]) -> None:
+        """Open the folder named, the last one or the default, and go on."""
+        folder = self.folder.value() or default_dataset_folder()
+        self._autosave.save(lambda: self._open(folder, then))
 
     def open_case(self) -> None:
         """Open the chosen case."""
@@ -112,12 +121,16 @@ class DatasetBox(QWidget):
         set_ready(self.open_button, why_not)
         set_ready(self.open_case_button, why_not)
 
-    def _open(self, folder: Path) -> None:
+    def _open(self, folder: Path, then: Callable[[], object] = lambda: None) -> None:
+        def enter(dataset: Dataset) -> None:
+            self._enter(dataset)
+            then()
+
         title = "Opening the dataset"
         self._runner.start(
             title,
             lambda: as_job(title, lambda: _opened(folder)),
-            on_result=self._enter,
+            on_result=enter,
         )
 
     def _enter(self, dataset: Dataset) -> None:

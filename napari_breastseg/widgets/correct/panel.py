@@ -147,6 +147,7 @@ class CorrectPanel(QWidget):
             field.textChanged.connect(lambda _: self._refresh())
         dims.events.current_step.connect(self._on_step)
         dims.events.ndisplay.connect(self._on_step)
+        session.source_changed.connect(self._propose_patient)
         session.source_changed.connect(self.reset_choices)
         session.dataset_changed.connect(lambda _: self._refresh())
         session.record_changed.connect(self._on_record)
@@ -164,7 +165,10 @@ class CorrectPanel(QWidget):
                 raise InputError("Expected an exam and a dataset to correct", why_not, "Then start")
             source, dataset = self._session.source, self._session.dataset
             assert source is not None  # `_why_no_start` said so
-            assert dataset is not None
+            if dataset is None:
+                self._required_reader()  # asked before a folder is made
+                self.dataset_box.open_for(self.start)
+                return
             if self._session.record is not None:
                 self.opening.ready_brush()
                 self._refresh()
@@ -211,8 +215,13 @@ class CorrectPanel(QWidget):
             self.patient.setText(record.patient_id)
         else:
             self.difference.setChecked(False)
-            self.patient.clear()
+            self._propose_patient()
         self._refresh()
+
+    def _propose_patient(self, source: object = None) -> None:
+        """Fill in who an exam is of, until it is in the dataset."""
+        if self._session.record is None:
+            self.patient.setText(self._session.proposed_patient)
 
     def _follow_edits(self) -> None:
         self.autosave.follow_edits()
@@ -248,7 +257,6 @@ class CorrectPanel(QWidget):
         return why_no_start(
             is_busy=self.runner.is_running,
             has_exam=session.source is not None,
-            has_dataset=session.dataset is not None,
             is_known=session.record is not None or self.dataset_box.has_case(session.case_id),
             patient_id=str(self.patient.text()),
             reader=str(self.annotator.text()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,9 @@ class OpenPanel(QWidget):
     opened = Signal(object)
     """The `Exam` now in the viewer."""
 
+    moved_on = Signal()
+    """The one exam that was dropped or clicked is open: nothing is left to do here."""
+
     def __init__(self, viewer: Viewer, session: Session) -> None:
         super().__init__()
         self._viewer = viewer
@@ -59,6 +63,7 @@ class OpenPanel(QWidget):
         self.close_case: Callable[[], object] = lambda: None
         """Saves the work on the current case and gives it back; the dock sets it."""
 
+        self._moves_on = False
         self._cases: list[CaseFiles] = []
         self._case: CaseFiles | None = None
         self.runner = JobRunner(self)
@@ -145,6 +150,7 @@ class OpenPanel(QWidget):
     def open(self) -> None:
         """Find the cases at the path; a single one is opened at once."""
         path = self.path.value()
+        self._moves_on = False
         with errors_shown():
             if path is None:
                 raise InputError(
@@ -169,6 +175,7 @@ class OpenPanel(QWidget):
             return
         self.path.setValue(path)
         self.open()
+        self._moves_on = True
 
     def open_next(self) -> None:
         """Open the case after the current one."""
@@ -238,16 +245,18 @@ class OpenPanel(QWidget):
         if isinstance(read, DicomExam):
             self._ask(read)
             return
-        case, exam, limits, mark = read
+        case, exam, limits, mark, patient = read
         self.close_case()
         source = self._session.source
         leaving = None if source is None or source.is_foreign else source.case_id
+        self._session.keep_dicom(exam.case_id, case.dicom, patient)
         show_exam(self._viewer, exam, instead_of=leaving, limits=limits, mark=mark)
-        self._session.keep_dicom(exam.case_id, case.dicom)
         if (path := self.path.value()) is not None:
             keep_recent_exam(exam.case_id, path.absolute())
             self.recent.reset_choices()
         self.opened.emit(exam)
+        if self._moves_on and len(self._cases) == 1:
+            self.moved_on.emit()
         self._refresh()
 
     def _ask(self, exam: DicomExam) -> None:
@@ -298,8 +307,8 @@ class OpenPanel(QWidget):
         set_ready(self.next_button, busy or ("This is the last case" if is_last else ""))
 
 
-_Read = tuple[CaseFiles, Exam, tuple[float, float], str]
-"""A case and its exam, with the intensity window and fingerprint to show it."""
+_Read = tuple[CaseFiles, Exam, tuple[float, float], str, str]
+"""A case and its exam, with the intensity window and fingerprint to show it, and who it is of."""
 
 
 def _reading_case(case: CaseFiles) -> Job[_Read | DicomExam]:
@@ -313,4 +322,8 @@ def _reading_case(case: CaseFiles) -> Job[_Read | DicomExam]:
     yield Progress("Preparing the image", 0, 0)
     limits = grey_window(exam)
     yield Progress("Preparing the image", 0, 0)
-    return case, exam, limits, fingerprint(exam)
+    patient = ""
+    if case.dicom is not None:
+        with suppress(InputError):  # no key can be kept: the reader says who it is
+            patient = case.dicom.patient_pseudonym
+    return case, exam, limits, fingerprint(exam), patient

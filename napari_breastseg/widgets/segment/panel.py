@@ -97,6 +97,9 @@ class SegmentTumor(Container):
                 "Drag a rectangle on the image; it is segmented, with some slices on each side",
             ),
         }
+        correct_button = push(
+            "Correct it", self.correct, "Enter the exam into the dataset and take the brush"
+        )
         hides_drafts = CheckBox(
             text="Hide the draft until I ask for it",
             tooltip="Read the exam first: the draft is made, saved and compared with your mask, "
@@ -114,15 +117,22 @@ class SegmentTumor(Container):
         named = [Container(widgets=[field]) for field in (exam, fields["threshold"])]
         for one in named:
             one.margins = (0, 0, 0, 0)
-        super().__init__(widgets=[named[0], run_button, parts_row, named[1], folded], labels=False)
+        super().__init__(
+            widgets=[named[0], run_button, parts_row, correct_button, named[1], folded],
+            labels=False,
+        )
         self.exam, self.threshold = exam, fields["threshold"]
         self._viewer = napari_viewer
         self._session = session
         self._is_alone = is_alone
         self._waits_for_box = False
+        self.on_correct: Callable[[], object] | None = None
+        """Goes on to correct the draft; the dock sets it."""
+
         self._loaded: dict[tuple[Path, str], Checkpoint] = {}
         self._drafted: Source | None = None
         self.run_button, self.part_buttons = run_button, part_buttons
+        self.correct_button = correct_button
         self.model, self.beside = fields["model"], fields["beside"]
         self.device, self.mirror = fields["device"], fields["mirror"]
         self.hides_drafts = hides_drafts
@@ -140,6 +150,8 @@ class SegmentTumor(Container):
         session.model_changed.connect(self._show_model)
         self.phases.changed.connect(self._refresh)
         session.source_changed.connect(self._on_source)
+        session.drafts.changed.connect(self._refresh)
+        session.record_changed.connect(lambda _: self._refresh())
         self.runner.started.connect(lambda _: self._refresh())
         self.runner.ended.connect(self._on_ended)
         self._on_model_chosen(self.model.value)
@@ -150,7 +162,7 @@ class SegmentTumor(Container):
         font.setBold(True)
         self.run_button.native.setFont(font)
         parts = self.run_button, self["parts"], JobBar(self.runner, "Ctrl-Shift-X"), self.view.line
-        place(self, self[0], self.phases, *parts, self[3], self.fold)
+        place(self, self[0], self.phases, *parts, self.correct_button, self[4], self.fold)
         self.exam.visible = self._is_alone
 
     def reset_choices(self, *_: Any) -> None:
@@ -181,6 +193,11 @@ class SegmentTumor(Container):
                 lambda: self._segment(folder, exam, region, settings),
                 on_result=lambda prediction: self.view.show_prediction(source, prediction, region),
             )
+
+    def correct(self) -> None:
+        """Go on to correct the draft."""
+        if self.on_correct is not None:
+            self.on_correct()
 
     def draw_box(self) -> None:
         """Put the rectangle tool in hand; the rectangle that is drawn with it is segmented."""
@@ -275,6 +292,10 @@ class SegmentTumor(Container):
     def _refresh(self) -> None:
         for one in (self.run_button, *self.part_buttons.values()):
             set_ready(one, self._why_not())
+        session = self._session
+        self.correct_button.native.setVisible(
+            self.on_correct is not None and session.draft is not None and session.record is None
+        )
         self.fold.set_title(f"Model: {self.model.title}")
 
     def _on_ended(self, outcome: str) -> None:

@@ -48,7 +48,6 @@ def why_no_start(
     *,
     is_busy: bool,
     has_exam: bool,
-    has_dataset: bool,
     is_known: bool,
     patient_id: str,
     reader: str,
@@ -57,7 +56,7 @@ def why_no_start(
 
     Parameters
     ----------
-    is_busy, has_exam, has_dataset : bool
+    is_busy, has_exam : bool
     is_known : bool
         Whether the dataset has the case already, and with it its patient.
     patient_id, reader : str
@@ -67,8 +66,6 @@ def why_no_start(
         return BUSY
     if not has_exam:
         return "Open an exam first"
-    if not has_dataset:
-        return "Open or create a dataset folder first"
     if not is_known and not patient_id.strip():
         return "Type the patient's id (a pseudonym)"
     if not is_known and _LIKE_A_NAME.search(patient_id.strip()):

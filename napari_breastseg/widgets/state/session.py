@@ -61,6 +61,7 @@ class Session:
 
         self._roles: dict[str, dict[str, str]] = {}
         self._dicom: dict[str, DicomExam] = {}
+        self._patients: dict[str, str] = {}
         self._dataset: Dataset | None = None
         self._workspace: Workspace | None = None
         self._record: CaseRecord | None = None
@@ -117,9 +118,24 @@ class Session:
         """The source files of an exam that was opened from DICOM here, slice by slice."""
         return self._dicom.get(case_id or "")
 
-    def keep_dicom(self, case_id: str, exam: DicomExam | None) -> None:
-        """Note where an exam's slices came from; None for one that is not from DICOM."""
+    @property
+    def proposed_patient(self) -> str:
+        """Patient id for the current exam: the pseudonym of its DICOM patient, else its case id."""
+        case_id = self.case_id or ""
+        return self._patients.get(case_id) or case_id
+
+    def keep_dicom(self, case_id: str, exam: DicomExam | None, patient: str = "") -> None:
+        """Note where an exam's slices came from; None for one that is not from DICOM.
+
+        Parameters
+        ----------
+        case_id : str
+        exam : DicomExam, optional
+        patient : str
+            The pseudonym of its patient, where that is known.
+        """
         self._dicom.pop(case_id, None)
+        self._patients[case_id] = patient
         if exam is not None:
             self._dicom[case_id] = exam
 
