@@ -14,12 +14,14 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut, QTabWidget, QVBoxLayout, QWidget
 
 from ..core.volume import Exam, LabelMap
+from .canvas.caption import Caption
 from .canvas.display import Display
 from .canvas.exam_picker import ExamPicker
 from .canvas.layers import show_exam, show_labels, tumor_layer
 from .canvas.layouts import Layouts
 from .canvas.orientation import show_radiologically
 from .canvas.places import Places
+from .canvas.reading_mouse import ReadingMouse
 from .canvas.slice_marks import SliceMarks
 from .canvas.slice_numbers import SliceNumbers
 from .canvas.view import current_slice, go_to_slice, go_to_tumor
@@ -82,6 +84,8 @@ class BreastMRI(Actions, QWidget):
         self.numbers = SliceNumbers(napari_viewer, self)
         self.correct_panel.learning.redrafted.connect(self.marks.refresh)
         self.display = Display(napari_viewer, self.session)
+        self.caption = Caption(napari_viewer, self.session, self.display)
+        self.mouse = ReadingMouse(napari_viewer, self.display, self)
         self.layouts = Layouts(napari_viewer, self.session, self.display)
         self.correct_panel.autosave.edited.connect(self.layouts.refresh_masks)
         self.tour = Tour(self.show_tab)
@@ -220,6 +224,7 @@ class BreastMRI(Actions, QWidget):
         self.correct_panel.autosave.save_now()
         self._is_over = True
         self.manners.stop()
+        self.mouse.take_down()
         self.following.stop()
         self.end.stop()
         self.exam_picker.stop()
@@ -250,6 +255,7 @@ class BreastMRI(Actions, QWidget):
             self.marks.add_to(self._window)
             self.numbers.add_to(self._window)
             self.manners.follow_canvas()
+            self.mouse.follow(self._window)
             self.tour.offer()
         self.reset_choices()
 

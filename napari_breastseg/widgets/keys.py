@@ -54,6 +54,7 @@ KEYS = {
     "Ctrl-Shift-Y": "predict_box",
     # Reading
     "W": "display.next_picture",
+    "Shift-W": "display.previous_picture",
     "F5": "display.toggle_outline",
     "U": "display.next_opacity",
     "Shift-Up": "display.brighten",

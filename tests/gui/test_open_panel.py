@@ -54,6 +54,8 @@ def test_an_exam_is_dropped_and_offered_again(
         idle(panel.runner)
     assert window.dock.session.case_id == "second_one"
     assert panel.grid_line.text() == "6 x 40 x 44 voxels of 3 x 1 x 1 mm"
+    assert window.dock.tabs.currentIndex() == 1  # nothing is left to do in Open
+    window.dock.show_tab("Open")
     offered = panel.recent.findChildren(QPushButton)
     again = {one.text(): one for one in offered if one.isVisible()}
     assert list(again) == ["second_one", "first"]
@@ -98,6 +100,7 @@ def test_series_are_folded_away_unless_there_is_doubt(
     write_exam(tmp_path / "clear", size=(64, 60), count=8)
     drop(panel.drop, tmp_path / "clear")
     idle(panel.runner)
+    window.dock.show_tab("Open")
     assert panel.series_fold.isVisible()
     assert not panel.series.table.isVisible()
     for number in (2, 3):

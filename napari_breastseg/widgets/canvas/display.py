@@ -72,12 +72,19 @@ class Display:
 
     def next_picture(self) -> None:
         """Next image: pre-contrast, post-contrast phases, subtraction."""
+        self._step(1)
+
+    def previous_picture(self) -> None:
+        """Previous image."""
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
         pictures = self.pictures()
         if len(pictures) < 2:
             show_info("This exam has only one image." if pictures else "Open an exam first.")
             return
         now = [i for i, picture in enumerate(pictures) if picture.visible]
-        self.show_picture(pictures[(now[-1] + 1) % len(pictures)] if now else pictures[0])
+        self.show_picture(pictures[(now[-1] + by) % len(pictures)] if now else pictures[0])
 
     def show_picture(self, picture: Any) -> None:
         """Show one image of the current exam and hide the others."""
@@ -108,9 +115,13 @@ class Display:
         """Darker image (higher level)."""
         self._window(1.0, _SHIFT)
 
+    def drag_window(self, right: int, down: int) -> None:
+        """Follow a drag over the canvas, in pixels: to the right widens, down darkens."""
+        self._window(1.01**right, 0.004 * down)
+
     def next_preset(self) -> None:
         """Next window preset: as opened, dark tissue, bright lesions."""
-        source, layer = self._session.source, self._picture()
+        source, layer = self._session.source, self.picture
         if source is None or layer is None:
             return
         if key_of(layer) not in source.layers.values():
@@ -123,13 +134,14 @@ class Display:
         self._viewer.status = f"Window: {name}"
 
     def _window(self, factor: float, shift: float) -> None:
-        layer = self._picture()
+        layer = self.picture
         if layer is not None:
             low, high = layer.contrast_limits
             center, half = (low + high) / 2 + shift * (high - low), factor * (high - low) / 2
             layer.contrast_limits = (center - half, center + half)
 
-    def _picture(self) -> Any:
+    @property
+    def picture(self) -> Any:
         """The image shown, the topmost of several."""
         case_id = self._session.case_id
         keys = [] if self._session.source is None else self._session.source.layers.values()
