@@ -116,7 +116,7 @@ def test_a_model_that_cannot_be_read_asks_for_no_phases(tmp_path: Path) -> None:
 def test_a_draft_is_described_in_ml_or_in_pixels_where_spacing_is_unknown() -> None:
     labels = marks(*((z, y, x) for z in range(3) for y in range(4) for x in range(5)))
     assert draft_words(LabelMap(labels, GRID), 0.5, "2 s on cpu") == (
-        "Draft: 0.12 mL at threshold 0.5 (2 s on cpu). Correct it in the next tab."
+        "Draft: 0.12 mL at threshold 0.5 (2 s on cpu)."
     )
     assert draft_words(LabelMap(labels, Grid(GRID.shape)), 0.25, "2 s on cpu").startswith(
         "Draft: 60 px at threshold 0.25"
@@ -133,8 +133,7 @@ def test_a_draft_says_how_many_findings_it_shows_and_holds_back() -> None:
     found = [Finding(n, 0.5, n < 3, 1, 0.002, one, (0.0, 0.0, 0.0), evidence) for n in range(1, 5)]
     both = Findings(tuple(found), labels, GRID)
     assert draft_words(both.mask(), 0.5, "2 s on cpu", both) == (
-        "Draft: 2 findings, 0.00 mL at threshold 0.5 (2 s on cpu); 2 weaker ones are held back. "
-        "Correct it in the next tab."
+        "Draft: 2 findings, 0.00 mL at threshold 0.5 (2 s on cpu); 2 weaker ones are held back."
     )
     first = Findings(tuple(found[:3]), labels * (labels < 4), GRID)
     empty = LabelMap(marks(), GRID)

@@ -161,8 +161,9 @@ class SegmentTumor(Container):
         font = self.run_button.native.font()
         font.setBold(True)
         self.run_button.native.setFont(font)
-        parts = self.run_button, self["parts"], JobBar(self.runner, "Ctrl-Shift-X"), self.view.line
-        place(self, self[0], self.phases, *parts, self.correct_button, self[4], self.fold)
+        bar = JobBar(self.runner, "Ctrl-Shift-X")
+        parts = self.run_button, self["parts"], bar, self[4], self.view.line, self.correct_button
+        place(self, self[0], self.phases, *parts, self.fold)
         self.exam.visible = self._is_alone
 
     def reset_choices(self, *_: Any) -> None:

@@ -213,4 +213,4 @@ def draft_words(
         shown = int(np.count_nonzero(np.unique(findings.labels[is_tumor])))
         size = f"{shown:,} {'finding' if shown == 1 else 'findings'}, {size}"
     held = f"; {weaker_words.format('one')} held back" if weaker else ""
-    return f"Draft: {size} at threshold {threshold:g} ({took}){held}. Correct it in the next tab."
+    return f"Draft: {size} at threshold {threshold:g} ({took}){held}."

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
@@ -17,17 +17,18 @@ from ...model.checkpoint import STARTER
 from ...registry.judgment import Judgment
 from ...registry.models import Registry
 from ...registry.promotion import Promotion, promote, registered
+from ..parts import colors as _colors
 from ..parts.fields import button, heading, note, set_ready
 from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
 from ..parts.model_field import ModelField
-from ..state.default_model import why_not_go_back, why_not_set_default
+from ..state.default_model import verdict_title, why_not_go_back, why_not_set_default
 from ..state.session import Session
 
 __all__ = ["GateBox"]
 
 
-class GateBox(QWidget):
-    """A model to choose, what the locked patients say of it, and three buttons.
+class GateBox(QFrame):
+    """A card: a model, what the locked patients say of it, and what to do with it.
 
     Parameters
     ----------
@@ -35,46 +36,53 @@ class GateBox(QWidget):
         Whose dataset's locked patients judge.
     runner : JobRunner
         Runs the work; the one of the panel the box stands in.
+    use_button : QWidget, optional
+        Uses a new model here; stands first in the row.
     """
 
     promoted = Signal(object)
     """Folder of the model that is the default now; the starter's when none is promoted."""
 
-    def __init__(self, session: Session, runner: JobRunner) -> None:
+    def __init__(
+        self, session: Session, runner: JobRunner, use_button: QWidget | None = None
+    ) -> None:
         super().__init__()
         self._session = session
         self._runner = runner
         self.model = ModelField(name="model")
         self.model.changed.connect(lambda _: self._show_model())
         self.promote_button = button(
-            "Set as default",
+            "Make default",
             self.promote,
             "Compare it with the default on the dataset's locked patients, and set it as default "
             "if it is better, or not worse",
             "Ctrl-Shift-PageUp",
         )
         self.by_hand_button = button(
-            "Set as default without the check",
+            "Make default all the same",
             self.promote_by_hand,
             "Set it as default on your own judgment, whatever the locked patients say",
         )
         self.back_button = button(
-            "Go back",
+            "Back",
             self.roll_back,
             "Make the previous default model the default again",
             "Ctrl-Shift-PageDown",
         )
+        self.verdict = heading("")
         self.judgment_line = note()
         row = QHBoxLayout()
+        if use_button is not None:
+            row.addWidget(use_button)
         row.addWidget(self.promote_button, 1)
         row.addWidget(self.back_button)
+        self.setObjectName("verdict")
+        self.setFrameShape(QFrame.Shape.StyledPanel)
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(heading("Default model"))
-        column.addWidget(self.model.native)
+        for widget in (self.model.native, self.verdict, self.judgment_line):
+            column.addWidget(widget)
         column.addLayout(row)
         column.addWidget(self.by_hand_button)
-        column.addWidget(self.judgment_line)
         runner.started.connect(lambda _: self.refresh())
         runner.ended.connect(lambda _: self.refresh())
         self._show_model()
@@ -146,6 +154,13 @@ class GateBox(QWidget):
 
     def _show_judgment(self, judgment: Judgment | None) -> None:
         """The verdict and why; all figures in the tooltip."""
+        self.verdict.setText(verdict_title(judgment))
+        self.verdict.setVisible(judgment is not None)
+        color = _colors.DONE if judgment is not None and judgment.passes else _colors.WORSE
+        border = "palette(mid)" if judgment is None else color
+        self.setStyleSheet(f"#verdict {{ border: 1px solid {border}; border-radius: 6px; }}")
+        self.by_hand_button.setVisible(judgment is not None and not judgment.passes)
+        self.judgment_line.setVisible(judgment is not None)
         self.judgment_line.setText("" if judgment is None else judgment.describe())
         figures = () if judgment is None else judgment.figures
         self.judgment_line.setToolTip("\n".join(str(figure) for figure in figures))

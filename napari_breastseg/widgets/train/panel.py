@@ -15,13 +15,7 @@ from ...core.progress import Job, Progress
 from ...dataset import Dataset
 from ...registry.models import Registry
 from ...registry.promotion import registered
-from ..parts.fields import (
-    PathField,
-    button,
-    heading,
-    note,
-    set_ready,
-)
+from ..parts.fields import Fold, PathField, button, note, set_ready
 from ..parts.job_bar import JobBar, time_words
 from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
 from ..state.session import Session
@@ -68,12 +62,12 @@ class TrainPanel(QWidget):
         self.case_dice = CaseDice()
         self.result_line = note()
         self.use_button = button(
-            "Use the new model",
+            "Use here",
             self.use,
             "Register it and choose it in the Segment tab",
             "Ctrl-Shift-M",
         )
-        self.gate = GateBox(session, self.chores)
+        self.gate = GateBox(session, self.chores, self.use_button)
         self.gate.promoted.connect(self._on_default)
         self._lay_out()
         session.dataset_changed.connect(self._show_dataset)
@@ -85,20 +79,30 @@ class TrainPanel(QWidget):
         self._refresh()
 
     def _lay_out(self) -> None:
+        self.start_button.setMinimumHeight(2 * self.start_button.sizeHint().height())
+        font = self.start_button.font()
+        font.setBold(True)
+        self.start_button.setFont(font)
+        more = QWidget()
+        inner = QVBoxLayout(more)
+        inner.setContentsMargins(12, 0, 0, 0)
+        inner.addWidget(self.folder)
+        inner.addWidget(self.form.native)
+        self.more = Fold("Dataset, model to start from, settings", more)
         column = QVBoxLayout(self)
-        column.addWidget(heading("Training data"))
-        column.addWidget(self.folder)
-        column.addWidget(self.dataset_line)
-        column.addWidget(self.form.native)
-        column.addWidget(self.expected_line)
-        column.addWidget(self.start_button)
-        column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
-        column.addWidget(self.curves)
-        column.addWidget(self.case_dice)
-        column.addWidget(self.result_line)
-        column.addWidget(self.use_button)
-        column.addWidget(self.gate)
-        column.addWidget(JobBar(self.chores))
+        for widget in (
+            self.dataset_line,
+            self.expected_line,
+            self.start_button,
+            JobBar(self.runner, "Ctrl-Shift-X"),
+            self.curves,
+            self.case_dice,
+            self.result_line,
+            self.gate,
+            JobBar(self.chores),
+            self.more,
+        ):
+            column.addWidget(widget)
         column.addStretch(1)
 
     def reset_choices(self, event: object = None) -> None:
