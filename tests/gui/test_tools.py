@@ -9,7 +9,7 @@ import pytest
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractSpinBox, QApplication
+from qtpy.QtWidgets import QAbstractSpinBox, QApplication, QLabel
 
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.imaging import correction
@@ -123,6 +123,11 @@ class Reader:
         assert np.array_equal(self.layer.data, wanted)
         self.layer.undo()
 
+    def said(self):
+        """What stands beside the pointer."""
+        shown = [w for w in QApplication.topLevelWidgets() if isinstance(w, QLabel)]
+        return "".join(w.text() for w in shown if w.isVisible())
+
     def works_on(self, kind):
         self.tools.settings.scope.setCurrentText(f"scope: {kind}")
 
@@ -186,6 +191,8 @@ def test_a_click_grows_while_the_wheel_sets_the_tolerance(reader):
     preview = reader.viewer.layers["P001 preview"].data
     assert np.array_equal(preview[growth.box] == 1, growth.mask(0.4))
     assert not reader.layer.data.any()  # nothing is done yet
+    told = reader.said()
+    assert told.startswith(f"{growth.mask(0.4).sum() * GRID.voxel_ml:.2f} mL in "), told
     for _ in range(4):
         reader.wheel(at, 1)
     assert reader.tools.settings.tolerance.value() == 60
@@ -206,6 +213,51 @@ def test_a_click_grows_while_the_wheel_sets_the_tolerance(reader):
     assert "P001 preview" not in reader.viewer.layers
     assert reader.layer.mode == "paint"
     assert not reader.tools.buttons["grow_click"].isChecked()
+
+
+def test_growth_stops_at_three_times_its_first_size_until_told_to_go_on(reader):
+    exam = reader.open(np.zeros(GRID.shape))
+    reader.works_on("volume")
+    at = (7, 30, 30)
+    reader.key(Qt.Key.Key_G)
+    growth = correction.Growth(correction.growth_map(exam), GRID, at)
+    size = {step: int(growth.mask(step / 100).sum()) for step in range(0, 105, 5)}
+    QTest.mousePress(reader.native, LEFT, NONE, reader.place(at))
+    QTest.qWait(30)
+    for _ in range(20):  # to the first step at which it would leak
+        now = round(reader.tools._tolerance.value * 100)
+        if now == 100 or size[now + 5] > 3 * size[40]:
+            break
+        reader.wheel(at, 1)
+    assert now < 100, size
+    reader.wheel(at, 1)
+    assert round(reader.tools._tolerance.value * 100) == now
+    assert "3 times the first size: turn once more to go on" in reader.said()
+    reader.wheel(at, 1)
+    assert round(reader.tools._tolerance.value * 100) == now + 5
+    QTest.mouseRelease(reader.native, LEFT, NONE, reader.place(at))
+    assert reader.layer.data.sum() == size[now + 5]
+
+
+def test_growth_into_a_marked_lesion_is_red(reader):
+    exam = reader.open(np.zeros(GRID.shape))
+    at = (7, 30, 30)
+    growth = correction.Growth(correction.growth_map(exam), GRID, at)
+    grown = np.zeros(GRID.shape, np.uint8)
+    grown[growth.box] = growth.mask(0.4)
+    z, y, x = np.argwhere(grown & (np.indices(GRID.shape)[2] > 30 + 2))[-1]
+    marked = np.zeros(GRID.shape, np.uint8)
+    marked[z, y, x : x + 6] = 1
+    reader.set_mask(marked)
+    reader.works_on("volume")
+    reader.key(Qt.Key.Key_G)
+    QTest.mousePress(reader.native, LEFT, NONE, reader.place(at))
+    QTest.qWait(30)
+    preview = reader.viewer.layers["P001 preview"].data
+    assert set(np.unique(preview)) == {0, 2}
+    assert "Joins a lesion that is marked" in reader.said()
+    QTest.mouseRelease(reader.native, LEFT, NONE, reader.place(at))
+    assert set(np.unique(reader.layer.data)) == {0, 1}
 
 
 def test_lesions_are_kept_and_dropped_by_a_click(reader):

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import QObject, Signal
 
+from ...core.volume import TUMOR
 from ...imaging.correction import Edit, Growth
+from ..state.grown import Grown, may_grow_to
 from .layers import apply_edit, find_layer, grid_of, volume_of
 from .mouse_tools import MouseTool, Stroke, Voxel
-from .preview import add_preview, remove_preview
+from .pointer_note import PointerNote
+from .preview import WARNING, add_preview, remove_preview
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -68,6 +72,12 @@ class Growing(MouseTool):
         self._values = values
         self._axis = axis
         self._growth: Growth | None = None
+        self.note = PointerNote()
+        self._layer: Labels | None = None
+        self._grown: Grown | None = None
+        self._voxel: Voxel = (0, 0, 0)
+        self._first = 0
+        self._is_stopped = self._is_told_to = False
 
     def start(self, layer: Labels) -> None:
         """Add the preview."""
@@ -76,7 +86,8 @@ class Growing(MouseTool):
 
     def stop(self) -> None:
         """Remove the preview."""
-        self._growth = None
+        self._growth = self._layer = None
+        self.note.hide()
         self._tolerance.changed.disconnect(self._show)
         remove_preview(self._viewer)
 
@@ -85,11 +96,16 @@ class Growing(MouseTool):
     ) -> Stroke:
         """Show what grows while the button is down; keep it on release."""
         self._growth = Growth(self._values, grid_of(layer), voxel, axis=self._axis())
+        self._layer, self._voxel = layer, voxel
+        self._is_stopped = self._is_told_to = False
+        self._first = int(np.count_nonzero(self._growth.mask(self._tolerance.value)))
         self._show()
         yield
         while event.type == "mouse_move":
+            self._say()
             yield
         growth, self._growth = self._growth, None
+        self.note.hide()
         if growth is None:  # put down meanwhile
             return
         self._fill(growth, 0)
@@ -103,12 +119,35 @@ class Growing(MouseTool):
             return
         turned = float(np.sum(event.delta))
         if turned:
-            self._tolerance.set(self._tolerance.value + np.sign(turned) * _STEP)
+            wanted = float(np.clip(self._tolerance.value + np.sign(turned) * _STEP, 0.0, 1.0))
+            self._is_told_to |= self._is_stopped and turned > 0
+            voxels = int(np.count_nonzero(self._growth.mask(wanted)))
+            is_free = turned < 0 or may_grow_to(voxels, self._first, is_told_to=self._is_told_to)
+            self._is_stopped = not is_free
+            if is_free:
+                self._tolerance.set(wanted)
+            else:
+                self._say()
         event.handled = True  # the slice stays as it is
 
     def _show(self, value: object = None) -> None:
         if self._growth is not None:
-            self._fill(self._growth, self._growth.mask(self._tolerance.value))
+            mask = self._growth.mask(self._tolerance.value)
+            self._grown = self._look_at(mask)
+            self._fill(self._growth, np.where(mask, WARNING if self._grown.is_joining else 1, 0))
+            self._say()
+
+    def _look_at(self, mask: NDArray[np.bool_]) -> Grown:
+        assert self._growth is not None  # shown only while the button is down
+        assert self._layer is not None
+        z, y, x = (at - part.start for at, part in zip(self._voxel, self._growth.box, strict=True))
+        return Grown.of(mask, volume_of(self._layer)[self._growth.box] == TUMOR, (z, y, x))
+
+    def _say(self) -> None:
+        """Write beside the pointer what would be marked, slices out of sight included."""
+        if self._layer is not None and self._grown is not None:
+            words = self._grown.words(grid_of(self._layer).voxel_ml, is_stopped=self._is_stopped)
+            self.note.show(words)
 
     def _fill(self, growth: Growth, labels: Any) -> None:
         layer = find_layer(self._viewer, "preview")

@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-__all__ = ["PREVIEW_COLOR", "add_preview", "remove_preview"]
+__all__ = ["PREVIEW_COLOR", "WARNING", "add_preview", "remove_preview"]
 
 PREVIEW_COLOR = "#ffd23f"
+WARNING = 2
+"""Label of what would be marked but is to be minded."""
+
+WARNING_COLOR = "#ff4040"
 
 
 def add_preview(viewer: Viewer, mask: Labels) -> None:
@@ -24,7 +28,7 @@ def add_preview(viewer: Viewer, mask: Labels) -> None:
         np.zeros(mask.data.shape, np.uint8),
         name=f"{note_of(mask).get('case_id')} preview",
         opacity=0.7,
-        colormap=label_colors({1: PREVIEW_COLOR}),
+        colormap=label_colors({1: PREVIEW_COLOR, WARNING: WARNING_COLOR}),
         metadata={"breastseg": note_of(mask) | {"role": "preview"}},
         **placement(mask),
     )

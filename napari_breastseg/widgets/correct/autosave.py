@@ -107,6 +107,11 @@ class Autosave(QObject):
         """Whether there are edits that are not on disk yet, as of the last `follow_edits`."""
         return self._copy.is_behind
 
+    @property
+    def last_labels(self) -> NDArray[Any] | None:
+        """The current case's mask (Z, Y, X) as it was when it was last looked at; None before."""
+        return self._copy.labels
+
     def watch(self, layer: Labels) -> None:
         """Autosave what is done to this mask from now on."""
         if self._watch is not None and self._watch.layer == layer:

@@ -72,6 +72,13 @@ class DatasetBox(QWidget):
                 raise InputError(
                     "Expected a dataset folder", "the field is empty", "Choose or type one"
                 )
+            if not folder.exists() and not folder.absolute().parent.is_dir():
+                raise InputError(
+                    f"Expected a dataset folder, or a folder to make one in, at {folder}",
+                    "neither it nor the folder above it is there",
+                    "Check the spelling and whether its drive is connected, or make the folder "
+                    "above it first",
+                )
             self._autosave.save(lambda: self._open(folder))
 
     def open_for(self, then: Callable[[], object]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
 from ...core.volume import Exam, LabelMap
@@ -130,7 +130,15 @@ class CaseOpening(QObject):
 
     def ready_brush(self) -> None:
         """Put the brush in hand for the mask of the current case."""
-        layer = tumor_layer(self._viewer, self._session.case_id)
+        layer, source = tumor_layer(self._viewer, self._session.case_id), self._session.source
+        if layer is None and source is not None and self._session.record is not None:
+            # It was removed from the layer list: it was saved before it went.
+            labels = self._autosave.last_labels
+            labels = self._session.saved if labels is None else labels
+            if labels is not None:
+                grid = self._session.record.grid.grid
+                layer = show_labels(self._viewer, source, LabelMap(labels, grid))
+                QTimer.singleShot(0, self.held.emit)  # all follow the new layer
         if layer is not None:
             ready_brush(self._viewer, layer)
             self._autosave.watch(layer)

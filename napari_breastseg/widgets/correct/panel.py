@@ -148,6 +148,7 @@ class CorrectPanel(QWidget):
         dims.events.current_step.connect(self._on_step)
         dims.events.ndisplay.connect(self._on_step)
         session.source_changed.connect(self._propose_patient)
+        dims.events.order.connect(self._on_step)
         session.source_changed.connect(self.reset_choices)
         session.dataset_changed.connect(lambda _: self._refresh())
         session.record_changed.connect(self._on_record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -167,6 +167,12 @@ class ReviewPanel(QWidget):
         """Keep no thumbnail that shows what this reader may not see, or not yet."""
         hides = self._session.drafts.hides
         self.worklist.thumbnails.set_dataset(self._session.dataset, self._reader(), hides)
+
+    def event(self, event: QEvent) -> bool:
+        """Read the worklist again when the window is turned to: others work in the folder too."""
+        if event.type() == QEvent.Type.WindowActivate and self._session.dataset is not None:
+            self.refresh()
+        return bool(super().event(event))
 
     # Walking
 

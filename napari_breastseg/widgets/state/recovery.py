@@ -127,6 +127,11 @@ class RecoveryCopy:
         """Whether there were edits since the copy was last brought up to date."""
         return self._edited is None or bool(self._edited)
 
+    @property
+    def labels(self) -> NDArray[Any] | None:
+        """The copy (Z, Y, X), not to be changed; None where there is none."""
+        return self._labels
+
     def note_saved(self, labels: NDArray[Any]) -> None:
         """Note that these labels (Z, Y, X) are on disk; the array is not changed."""
         self._labels, self._is_shared = labels, True
