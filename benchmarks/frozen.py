@@ -232,6 +232,11 @@ def session(
             lambda: any(layer.visible for layer in viewer.layers),
         ),
         ("Open a new dataset folder", open_dataset, lambda: dock.session.dataset is not None),
+        (
+            "Segment the slice in sight",
+            lambda: dock.segment_panel.run("slice"),
+            lambda: not dock.segment_panel.runner.is_running,
+        ),
         ("Start correcting", start, lambda: mask() is not None and mask().mode == "paint"),
         ("Paint five strokes", paint, now),
         ("Scroll 20 slices", scroll, now),
@@ -242,11 +247,6 @@ def session(
             "Go to the next lesion (F8)",
             dock.next_lesion,
             lambda: not correct.lesions.runner.is_running,
-        ),
-        (
-            "Segment the slice",
-            lambda: dock.segment_panel.run("slice"),
-            lambda: not dock.segment_panel.runner.is_running,
         ),
         ("Accept", accept, now),
     ]
