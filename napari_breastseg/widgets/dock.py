@@ -141,7 +141,7 @@ class BreastMRI(Actions, QWidget):
             below=correct.dataset_box,
             menus=[self._view_button(), self._help_button()],
         )
-        correct.field_wanted.connect(lambda: self.header.set_open(True))
+        correct.field_wanted.connect(self.header.open)
         box = correct.accept_box
         self.bar = ActionBar(
             box,
@@ -150,7 +150,7 @@ class BreastMRI(Actions, QWidget):
             buttons=[review.previous_button, box.accept_button, review.next_button],
             show_next=self.show_next_unseen,
         )
-        box.unseen_changed.connect(lambda: self.bar.offer_next(is_offered=bool(box.unseen)))
+        box.unseen_changed.connect(self._on_unseen)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(4)
@@ -170,6 +170,9 @@ class BreastMRI(Actions, QWidget):
         for signal in (model.modelReset, model.dataChanged, model.layoutChanged):
             signal.connect(later)
         self.correct_panel.autosave.saved.connect(later)
+
+    def _on_unseen(self) -> None:
+        self.bar.offer_next(is_offered=bool(self.correct_panel.accept_box.unseen))
 
     def _situation(self) -> Situation:
         correct, record = self.correct_panel, self.session.record

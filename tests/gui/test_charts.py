@@ -19,7 +19,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog, QToolTip
 
 from napari_breastseg.dataset import Effort
-from napari_breastseg.widgets.correct.kinetic_chart import KineticChart
+from napari_breastseg.widgets.correct.kinetic_chart import KineticChart, phase_places
 from napari_breastseg.widgets.parts.chart import Chart, Inks
 from napari_breastseg.widgets.parts.colors import CHART, CHART_OTHER, WORSE
 from napari_breastseg.widgets.review.effort_chart import EffortChart
@@ -70,7 +70,7 @@ def effort(case_id: str, order: int, model: str | None, seconds: float) -> Effor
 
 
 def lesion(name: str, **curve: float) -> Any:
-    return SimpleNamespace(id=name, kinetics=SimpleNamespace(curve_percent=curve))
+    return SimpleNamespace(id=name, kinetics=SimpleNamespace(curve_percent=curve, times_s={}))
 
 
 class TestCaseDice:
@@ -281,3 +281,20 @@ def test_matplotlib_is_loaded_for_the_first_chart_that_is_seen() -> None:
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_curves_stand_on_the_times_of_their_phases() -> None:
+    roles = ["pre", "post1", "post2", "post3"]
+    times = {"post1": 0.0, "post2": 60.0, "post3": 300.0}
+    places, labels = phase_places(roles, times)
+    assert places == [-150.0, 0.0, 60.0, 300.0]
+    assert labels == ["pre", "0:00", "1:00", "5:00"]
+    # Ultrafast: times that would be written over each other are left out
+    many = {f"post{n}": 4.0 * n for n in range(1, 31)}
+    places, labels = phase_places(list(many), many)
+    assert places == list(many.values())
+    shown = [place for place, label in zip(places, labels, strict=True) if label]
+    assert len(shown) < 12
+    # A time that is not known, or out of order: equal steps and the roles' names
+    for known in ({}, {"post1": 0.0}, {**times, "post3": 30.0}):
+        assert phase_places(roles, known) == ([0.0, 1.0, 2.0, 3.0], roles)

@@ -89,8 +89,11 @@ class LesionSection(QWidget):
         )
         self.prior = PathField("Report (.json) of the prior visit", files=True, folders=False)
         more = QWidget()
-        more.setLayout(form(("FTV from", self.pe_threshold), ("Prior visit", self.prior)))
-        self.more = Fold("More", more)
+        inside = QVBoxLayout(more)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addLayout(form(("FTV from", self.pe_threshold), ("Prior visit", self.prior)))
+        inside.addWidget(self.seg_export)
+        self.more = Fold("Prior visit, FTV, DICOM SEG", more)
         self.list = FindingList(viewer, session, self.runner)
         self.table = self.list.table
         self.list.chosen.connect(self._go_to)
@@ -100,22 +103,20 @@ class LesionSection(QWidget):
         self.outdated = note("The mask has changed since it was measured. Measure again.")
         self.outdated.hide()
         row = QHBoxLayout()
-        row.addWidget(self.measure_button)
-        row.addWidget(self.export_button)
+        row.addWidget(self.measure_button, 1)
+        row.addWidget(self.export_button, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(heading("Lesions"))
-        column.addLayout(row)
+        column.setSpacing(4)
         for widget in (
-            self.seg_export,
-            self.more,
-            JobBar(self.runner, "Ctrl-Shift-X"),
+            heading("Findings and lesions"),
             self.outdated,
             self.list,
             self.plot,
-            self.line,
         ):
             column.addWidget(widget)
+        column.addLayout(row)
+        column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         session.source_changed.connect(self._on_source)
         self.runner.started.connect(lambda _: self.reset_choices())
         self.runner.ended.connect(lambda _: self.reset_choices())

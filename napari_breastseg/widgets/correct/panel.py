@@ -114,17 +114,20 @@ class CorrectPanel(QWidget):
         self._on_record(None)
 
     def _lay_out(self) -> None:
+        self.tools.whole_mask.addWidget(self.accept_box.clear_button, 1)
         column = QVBoxLayout(self)
+        column.setSpacing(4)
         for widget in (
             self.start_button,
             self.start_line,
             self.hidden_draft,
+            self.lesions,
+            self.tools,
             self.difference,
             self.legend,
             self.learning,
-            self.tools,
-            self.lesions,
-            self.accept_box.clear_button,
+            self.lesions.more,
+            self.lesions.line,
         ):
             column.addWidget(widget)
         column.addStretch(1)

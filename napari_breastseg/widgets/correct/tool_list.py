@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-__all__ = ["BUTTONS", "IN_HAND", "SCOPES", "ScopeKind"]
+__all__ = ["BUTTONS", "EDITS", "HANDS", "HINTS", "IN_HAND", "SCOPES", "ScopeKind"]
 
 ScopeKind = Literal["lesion", "slice", "box", "volume"]
 SCOPES: tuple[ScopeKind, ...] = ("lesion", "slice", "box", "volume")
@@ -38,3 +38,24 @@ BUTTONS = (
 )  # fmt: skip
 
 IN_HAND = frozenset({"smart_click", "grow_click", "threshold_brush", "keep", "drop"})
+
+HANDS = ("smart_click", "grow_click", "threshold_brush", "scribble", "keep", "drop")
+"""What the mouse does, as a row of signs."""
+
+EDITS = (
+    "enlarge", "shrink", "smooth", "fill_holes", "interpolate", "copy_previous", "copy_next"
+)  # fmt: skip
+"""What changes the mask at once, as a row of signs."""
+
+HINTS = {
+    "": "Brush (2) and eraser (1) are napari's; [ and ] change their size.",
+    "smart_click": "Click a lesion: all its slices. Hold to see it first, drag to scribble, "
+    "Ctrl-drag for a box; with Shift: not lesion.",
+    "grow_click": "Press on a lesion, turn the wheel, release.",
+    "threshold_brush": "Paints only what enhances to this level.",
+    "scribble": "Draw over tumor; press again to draw over what is not.",
+    "keep": "Click a lesion: all others go.",
+    "drop": "Click a lesion: it goes.",
+    "box": "Drag a rectangle on the image.",
+}
+"""How the tool in the hand is used, in a line."""

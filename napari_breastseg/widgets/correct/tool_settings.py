@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QGridLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QWidget
 
 from .tool_list import SCOPES, ScopeKind
 
@@ -10,7 +10,10 @@ __all__ = ["ToolSettings"]
 
 
 class ToolSettings(QWidget):
-    """Fields that say where and how far the tools work."""
+    """Fields that say where and how far the tools work.
+
+    Scope and distance stand in a row here, the others with the tool they are for.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,6 +25,7 @@ class ToolSettings(QWidget):
             "clicked for a button, otherwise the nearest in the slice"
         )
         self.distance = QDoubleSpinBox()
+        self.distance.setDecimals(1)
         self.distance.setRange(0.1, 50.0)
         self.distance.setValue(1.0)
         self.distance.setSingleStep(0.5)
@@ -42,11 +46,11 @@ class ToolSettings(QWidget):
         self.beside.setPrefix("± ")
         self.beside.setSuffix(" slices")
         self.beside.setToolTip("How many slices on both sides of the rectangle the box includes")
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(3)
-        for place, field in enumerate((self.scope, self.distance, self.tolerance, self.level)):
-            grid.addWidget(field, place // 2, place % 2)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
+        row.addWidget(self.scope, 1)
+        row.addWidget(self.distance, 1)
 
     @property
     def kind(self) -> ScopeKind:

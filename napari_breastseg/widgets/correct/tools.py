@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.progress import Job
@@ -21,13 +21,15 @@ from ..canvas.scribble_layer import ScribbleLayer
 from ..canvas.threshold_brush import ThresholdBrush
 from ..canvas.view import add_box
 from ..parts.fields import button, heading, note, set_ready
+from ..parts.glyphs import GLYPHS, GlyphButton
 from ..parts.job_bar import JobBar
 from ..parts.jobs import errors_shown, show_info
 from ..state.session import Session
 from ..state.tool_rules import ToolSituation, unfinished, why_no_tool
 from .smart_clicks import SmartClicks
 from .tool_edits import ToolEdits
-from .tool_list import BUTTONS, IN_HAND
+from .tool_list import BUTTONS, EDITS, HANDS, IN_HAND
+from .tool_options import ToolOptions
 from .tool_settings import ToolSettings
 from .tool_target import ToolTarget, Voxel
 from .tool_work import ToolWork
@@ -66,25 +68,38 @@ class ToolSection(QWidget):
             self.draw_box,
         )
         self.clicks = SmartClicks(viewer, session, self._target, self._edits)
-        self.box_button = button("Draw box", self.draw_box, "Drag a rectangle on the image")
+        self.box_button = self._signed("box", "Draw box", "Drag a rectangle on the image", "")
+        self.box_button.clicked.connect(lambda: self.draw_box())
         self.line = note()
         self.buttons: dict[str, QPushButton] = {}
-        grid = QGridLayout()
-        grid.setSpacing(3)
-        for place, (name, text, tooltip, key) in enumerate(BUTTONS):
-            made = button(text, partial(self.act, name, by_key=False), tooltip, key)
+        for name, text, tooltip, key in BUTTONS:
+            act = partial(self.act, name, by_key=False)
+            if name in GLYPHS:
+                made = self.buttons[name] = self._signed(name, text, tooltip, key)
+                made.clicked.connect(lambda _=False, act=act: act())
+            else:
+                made = self.buttons[name] = button(text, act, tooltip, key)
             made.setCheckable(name in IN_HAND or name == "scribble")
-            self.buttons[name] = made
-            grid.addWidget(made, place // 2, place % 2)
-        box_row = QHBoxLayout()
-        box_row.addWidget(self.box_button)
-        box_row.addWidget(self.settings.beside, 1)
+        self.options = ToolOptions(
+            {
+                "grow_click": [self.settings.tolerance],
+                "threshold_brush": [self.settings.level],
+                "scribble": [self.buttons["apply_scribbles"]],
+                "box": [self.settings.beside, self.buttons["predict_box"]],
+            }
+        )
+        self.whole_mask = QHBoxLayout()
+        self.whole_mask.setSpacing(3)
+        self.whole_mask.addWidget(self.buttons["revert"], 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
         column.addWidget(heading("Tools"))
+        column.addLayout(_row(*(self.buttons[name] for name in HANDS), self.box_button))
+        column.addWidget(self.options)
         column.addWidget(self.settings)
-        column.addLayout(box_row)
-        column.addLayout(grid)
+        column.addLayout(_row(*(self.buttons[name] for name in EDITS)))
+        column.addLayout(self.whole_mask)
         column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(self.line)
         tolerance = self.settings.tolerance
@@ -141,6 +156,7 @@ class ToolSection(QWidget):
         if self._session.source is not None:
             self.mouse.put_down()
             add_box(self._viewer, self._session.source)
+            self.options.show_tool("box")
 
     def reset_choices(self, event: object = None) -> None:
         """Bring buttons up to date with the viewer."""
@@ -214,3 +230,21 @@ class ToolSection(QWidget):
         scribble.setChecked(self.scribbles.layer is not None)
         scribble.setText(self.scribbles.button_text)
         set_ready(self.buttons["apply_scribbles"], self.why_not("apply_scribbles"))
+        is_scribbling = self.scribbles.layer is not None
+        self.options.show_tool(self.mouse.name or ("scribble" if is_scribbling else ""))
+
+    def _signed(self, name: str, text: str, tooltip: str, key: str) -> GlyphButton:
+        """A button with a sign; its tooltip begins with the tool's name."""
+        made = GlyphButton(name, text)
+        made.setProperty("help", f"{text}: {tooltip}" + (f" ({key})" if key else ""))
+        made.setToolTip(made.property("help"))
+        made.setAccessibleName(text)
+        return made
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setSpacing(3)
+    for widget in widgets:
+        row.addWidget(widget, 1)
+    return row

@@ -49,6 +49,10 @@ class Header(QWidget):
         """Show the fields, or only the line."""
         self.line.setChecked(is_open)
 
+    def open(self) -> None:
+        """Show the fields."""
+        self.set_open(True)
+
     def say(self, words: str) -> None:
         """Show a line."""
         self.line.say(words)

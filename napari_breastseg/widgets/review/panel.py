@@ -82,6 +82,7 @@ class ReviewPanel(QWidget):
         self.next_button = button(
             "Next", lambda: self.walk.go(1), "Open the case after the current one", "PageDown"
         )
+        self.accept_button = self._correct.accept_box.accept_button
         self.advance = QCheckBox("then next")
         self.advance.setToolTip("After accepting or flagging a case, open the next one")
         self.flag_button = button("Flag", self.flag, "Set the selected cases aside", "Ctrl-Shift-F")
