@@ -24,7 +24,7 @@ from .canvas.places import Places
 from .canvas.reading_mouse import ReadingMouse
 from .canvas.slice_marks import SliceMarks
 from .canvas.slice_numbers import SliceNumbers
-from .canvas.view import current_slice, go_to_slice, go_to_tumor
+from .canvas.view import go_to_tumor
 from .correct.panel import CorrectPanel
 from .frame.bar import ActionBar
 from .frame.following import Following
@@ -119,7 +119,10 @@ class BreastMRI(Actions, QWidget):
             reader=self.correct_panel.annotator,
             situation=self._situation,
         )
-        self._follow_steps()
+        rows, jobs = self.review_panel.model, (self.segment_panel.runner, self.train_panel.runner)
+        self.following.follow(rows.modelReset, rows.dataChanged, rows.layoutChanged)
+        self.following.follow(*(signal for job in jobs for signal in (job.started, job.ended)))
+        self.following.follow(self.correct_panel.autosave.saved)
         self.manners = DockManners(self)
         show_radiologically(napari_viewer)
         self._bind_keys()
@@ -144,13 +147,15 @@ class BreastMRI(Actions, QWidget):
         correct.field_wanted.connect(self.header.open)
         box = correct.accept_box
         self.bar = ActionBar(
-            box,
+            self.viewer,
+            self.session,
+            lambda: box.unseen,
+            line=box,
             seen=box.reviewed_line,
             ticks=[box.rest, review.advance],
             buttons=[review.previous_button, box.accept_button, review.next_button],
-            show_next=self.show_next_unseen,
         )
-        box.unseen_changed.connect(self._on_unseen)
+        box.unseen_changed.connect(self.bar.refresh)
         column = QVBoxLayout(self)
         column.setContentsMargins(4, 4, 4, 4)
         column.setSpacing(4)
@@ -160,19 +165,6 @@ class BreastMRI(Actions, QWidget):
         column.addWidget(self.notices)
         column.addWidget(self.bar)
         self.setMinimumWidth(330)
-
-    def _follow_steps(self) -> None:
-        later = self.following.later
-        for runner in (self.segment_panel.runner, self.train_panel.runner):
-            runner.started.connect(later)
-            runner.ended.connect(later)
-        model = self.review_panel.model
-        for signal in (model.modelReset, model.dataChanged, model.layoutChanged):
-            signal.connect(later)
-        self.correct_panel.autosave.saved.connect(later)
-
-    def _on_unseen(self) -> None:
-        self.bar.offer_next(is_offered=bool(self.correct_panel.accept_box.unseen))
 
     def _situation(self) -> Situation:
         correct, record = self.correct_panel, self.session.record
@@ -210,15 +202,6 @@ class BreastMRI(Actions, QWidget):
         name = _EARLIER_NAMES.get(title, title)
         if name in STEPS:
             self.tabs.setCurrentIndex(STEPS.index(name))
-
-    def show_next_unseen(self) -> None:
-        """Go to the next slice with tumor that was not seen, after the last one the first."""
-        unseen = self.correct_panel.accept_box.unseen
-        seen = current_slice(self.viewer, self.session.source)
-        if unseen:
-            here = seen[1] if seen is not None and seen[0] == 0 else -1
-            after = [z for z in unseen if z > here]
-            go_to_slice(self.viewer, self.session.source, (after or unseen)[0])
 
     def shut_down(self) -> None:
         """Save unsaved work, give the case back, cancel all jobs; nothing happens twice."""

@@ -108,12 +108,7 @@ class LesionSection(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
-        for widget in (
-            heading("Findings and lesions"),
-            self.outdated,
-            self.list,
-            self.plot,
-        ):
+        for widget in (heading("Findings and lesions"), self.outdated, self.list, self.plot):
             column.addWidget(widget)
         column.addLayout(row)
         column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))

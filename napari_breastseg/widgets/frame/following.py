@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QLineEdit
@@ -59,6 +60,11 @@ class Following(QObject):
         for field in (patient, reader):
             field.textChanged.connect(self.later)
         self.refresh()
+
+    def follow(self, *signals: Any) -> None:
+        """Refresh after these too."""
+        for signal in signals:
+            signal.connect(self.later)
 
     def later(self, *_: object) -> None:
         """Refresh as soon as the window has a moment."""
