@@ -100,7 +100,7 @@ def test_a_model_is_judged_promoted_stopped_and_rolled_back_by_one_click_each(
     QTest.keyClick(
         window.viewer.window._qt_viewer.canvas.native,
         Qt.Key.Key_PageDown,
-        Qt.KeyboardModifier.ShiftModifier,
+        Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier,
     )
     idle(train.chores)
     assert registry.promoted() is None
