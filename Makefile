@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 # A virtual screen for the tests on Linux; macOS has its own.
-SCREEN := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a -s "-screen 0 1600x1000x24",)
+SCREEN := $(if $(filter Linux,$(shell uname -s)),xvfb-run -a -s "-screen 0 1920x1080x24",)
 PYTEST := $(SCREEN) $(BIN)/python -m pytest
 WORKERS ?= 2
 IN_PARALLEL := -m "not slow" -n $(WORKERS) --dist worksteal

@@ -1,7 +1,8 @@
 """Pictures of the real window for the user guide: `make screenshots`.
 
-Opens napari on the synthetic sample exam, walks through the tabs as a reader would, and writes
-docs/images/<tab>-<theme>.png, with the starter model. They are no evidence of accuracy.
+Opens napari on the synthetic sample exam, walks through the steps as a reader would, and writes
+docs/images/<step>-<theme>.png at 1280 x 800, and each step as <step>-<theme>-1920.png at
+1920 x 1080, with the starter model. They are no evidence of accuracy.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from napari_breastseg.widgets.canvas.layers import tumor_layer  # noqa: E402
 from napari_breastseg.widgets.canvas.lesion_frame import remove_frame  # noqa: E402
 
 SAMPLE = next(iter(sorted((ROOT / "sample_data").glob("*_0000.nii.gz"))))
-SIZE = (1280, 800)
+SIZE, LARGE = (1280, 800), (1920, 1080)
 MOST_BYTES = 400_000
 
 
@@ -52,18 +53,18 @@ def main() -> int:
     dock.tour.end()
     snap(viewer, dock, "empty", themes=("dark",))
 
-    dock.open_panel.path.setValue(SAMPLE)
-    dock.open_panel.open()
+    dock.open_panel.open_dropped(SAMPLE)
     wait(dock)
+    dock.show_tab("Open")
     z = int(np.argmax(truth.tumor.sum(axis=(1, 2))))
     viewer.dims.set_current_step(0, z)
-    snap(viewer, dock, "open")
+    snap_step(viewer, dock, "open")
 
     dock.show_tab("Segment")
     dock.segment()
     wait(dock)
     viewer.dims.set_current_step(0, z)
-    snap(viewer, dock, "segment")
+    snap_step(viewer, dock, "segment")
 
     panel = dock.correct_panel
     panel.folder.setValue(SCRATCH / "Dataset501_BreastTumor")
@@ -78,7 +79,7 @@ def main() -> int:
     panel.difference.setChecked(True)
     zoom_on(viewer, truth, z)
     QTest.qWait(300)
-    snap(viewer, dock, "correct")
+    snap_step(viewer, dock, "correct")
     panel.difference.setChecked(False)
     film_correction(viewer, layer, truth, z)
 
@@ -122,13 +123,13 @@ def main() -> int:
     remove_frame(viewer)
     dock.show_tab("Review")
     wait(dock)
-    snap(viewer, dock, "review")
+    snap_step(viewer, dock, "review")
     train = dock.train_panel
     train.form.steps.value = 40
     dock.show_tab("Train")
     train.start()
     wait(dock)
-    snap(viewer, dock, "train")
+    snap_step(viewer, dock, "train")
 
     write_dicom(SCRATCH / "P017", exam)
     dock.show_tab("Open")
@@ -240,15 +241,29 @@ def zoom_on(viewer: napari.Viewer, truth: LabelMap, z: int) -> None:
     viewer.scene.camera.zoom *= 3
 
 
+def snap_step(viewer: napari.Viewer, dock: object, name: str) -> None:
+    """Write a step in both themes and both sizes."""
+    snap(viewer, dock, name)
+    viewer.window.resize(*LARGE)
+    snap(viewer, dock, name, suffix="-1920")
+    viewer.window.resize(*SIZE)
+    QTest.qWait(400)
+
+
 def snap(
-    viewer: napari.Viewer, dock: object, name: str, themes: tuple[str, ...] = ("dark", "light")
+    viewer: napari.Viewer,
+    dock: object,
+    name: str,
+    themes: tuple[str, ...] = ("dark", "light"),
+    suffix: str = "",
 ) -> None:
     """Write the whole window in each theme, with few enough colors to stay small."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     for theme in themes:
         viewer.theme = theme
         QTest.qWait(400)
-        save(viewer.window.screenshot(canvas_only=False, flash=False), f"{name}-{theme}")
+        picture = viewer.window.screenshot(canvas_only=False, flash=False)
+        save(picture, f"{name}-{theme}{suffix}")
     viewer.theme = "dark"
 
 

@@ -20,6 +20,7 @@ from .canvas.exam_picker import ExamPicker
 from .canvas.layers import show_exam, show_labels, tumor_layer
 from .canvas.layouts import Layouts
 from .canvas.orientation import show_radiologically
+from .canvas.picture_chips import PictureChips
 from .canvas.places import Places
 from .canvas.reading_mouse import ReadingMouse
 from .canvas.slice_marks import SliceMarks
@@ -34,7 +35,7 @@ from .keys import KEYS, SHEET_KEY, Actions
 from .open.panel import OpenPanel
 from .parts.fields import scrolled
 from .parts.jobs import JobRunner
-from .parts.manners import DockManners
+from .parts.manners import DockManners, canvas_of
 from .parts.notices import Notices
 from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
 from .parts.window_end import WindowEnd
@@ -90,7 +91,12 @@ class BreastMRI(Actions, QWidget):
         self.correct_panel.autosave.edited.connect(self.layouts.refresh_masks)
         self.tour = Tour(self.show_tab)
         self._sheet: ShortcutSheet | None = None
-        self.open_panel.chips.phase_wanted.connect(self.display.show_picture)
+        self.canvas_chips = PictureChips(
+            napari_viewer, self.session, self.open_panel.dce.why_no_maps, is_on_canvas=True
+        )
+        self.canvas_chips.map_wanted.connect(self.open_panel.dce.show_map)
+        for chips in (self.open_panel.chips, self.canvas_chips):
+            chips.phase_wanted.connect(self.display.show_picture)
         self.open_panel.dce.shown.connect(self.display.show_picture)
         self.open_panel.leave = self.correct_panel.opening.leave
         self.open_panel.close_case = self.correct_panel.autosave.close_case
@@ -211,6 +217,7 @@ class BreastMRI(Actions, QWidget):
         self._is_over = True
         self.manners.stop()
         self.mouse.take_down()
+        self.canvas_chips.deleteLater()
         self.following.stop()
         self.end.stop()
         self.exam_picker.stop()
@@ -242,6 +249,8 @@ class BreastMRI(Actions, QWidget):
             self.numbers.add_to(self._window)
             self.manners.follow_canvas()
             self.mouse.follow(self._window)
+            if (canvas := canvas_of(self._window)) is not None:
+                self.canvas_chips.stand_on(canvas)
             self.tour.offer()
         self.reset_choices()
 

@@ -92,6 +92,18 @@ def test_chips_say_the_times_and_show_their_pictures(
     click(chips["sub1"])
     assert shown() == ["P017 sub1"]
 
+    # The same on the canvas, whatever step is in front
+    window.dock.show_tab("Correct")
+    on_canvas = window.dock.canvas_chips.chips
+    assert [chip.text() for chip in on_canvas.values()] == [
+        "pre", "post1", "sub", "PE", "SER", "MIP",
+    ]  # fmt: skip
+    assert on_canvas["post1"].isVisible()
+    assert on_canvas["sub1"].isChecked()
+    click(on_canvas["post1"])
+    assert shown() == ["P017 post1"]
+    assert chips["post1"].isChecked()
+
 
 def test_series_are_folded_away_unless_there_is_doubt(
     window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path

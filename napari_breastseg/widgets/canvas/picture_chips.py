@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
 
 from ..parts.fields import set_ready
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureChips"]
 
-_MOST_IN_ROW = 6
+_MOST_IN_ROW, _MARGIN = 6, 6
+_CHIP = "QPushButton { font-size: 11px; padding: 2px; }"
+_ON_CANVAS = (
+    "QPushButton { font-size: 11px; padding: 1px 5px; color: #ddd; background: #2b2b2b; }"
+    "QPushButton:checked { color: white; background: #0072b2; }"
+    "QPushButton:disabled { color: #777; }"
+)
 
 
 class PictureChips(QWidget):
@@ -31,6 +37,8 @@ class PictureChips(QWidget):
     session : Session
     why_no_maps : callable
         Says why there can be no maps; empty when there can.
+    is_on_canvas : bool
+        Whether they stand on the picture: small, one below the other, without times.
     """
 
     phase_wanted = Signal(object)
@@ -39,11 +47,19 @@ class PictureChips(QWidget):
     map_wanted = Signal(str)
     """A map is to be shown, by its name: "sub1", "PE1", "SER" or "MIP sub1"."""
 
-    def __init__(self, viewer: Viewer, session: Session, why_no_maps: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        session: Session,
+        why_no_maps: Callable[[], str],
+        *,
+        is_on_canvas: bool = False,
+    ) -> None:
         super().__init__()
         self._viewer = viewer
         self._session = session
         self._why_no_maps = why_no_maps
+        self._is_on_canvas = is_on_canvas
         self.chips: dict[str, QPushButton] = {}
         """Role or map to its chip, in the order shown."""
 
@@ -66,18 +82,26 @@ class PictureChips(QWidget):
             if layer is None:
                 continue
             time_s = note_of(layer).get("time_s")
-            at = "" if time_s is None else f"\n{phase_time_words(time_s)}"
+            at = "" if time_s is None or self._is_on_canvas else f"\n{phase_time_words(time_s)}"
             chip = self._add(role, f"{role}{at}", "Show this phase (W: the next one)")
             chip.clicked.connect(lambda _, key=key: self._want_phase(key))
         for chip_name, (name, tip) in MAP_CHIPS.items() if roles else ():
             chip = self._add(name, chip_name, tip)
             chip.clicked.connect(lambda _, name=name: self.map_wanted.emit(name))
-        rows = -(-len(self.chips) // _MOST_IN_ROW)
+        rows = len(self.chips) if self._is_on_canvas else -(-len(self.chips) // _MOST_IN_ROW)
         columns = -(-len(self.chips) // max(rows, 1))
         for place, chip in enumerate(self.chips.values()):
             self._grid.addWidget(chip, place // columns, place % columns)
-        self.setVisible(bool(roles))
+            chip.show()  # at once: what is hidden has no size
+        self.setVisible(bool(roles) and not (self._is_on_canvas and self.parent() is None))
+        self.adjustSize()
         self.refresh()
+
+    def stand_on(self, canvas: QWidget) -> None:
+        """Stand in the canvas's upper left corner."""
+        self.setParent(canvas)
+        self.move(_MARGIN, _MARGIN)
+        self.reset_choices(self._session.source)
 
     def refresh(self, event: object = None) -> None:
         """Press the chip of what is on the screen."""
@@ -112,7 +136,8 @@ class PictureChips(QWidget):
         chip.setCheckable(True)
         chip.setProperty("help", tip)
         chip.setToolTip(tip)
-        chip.setStyleSheet("QPushButton { font-size: 11px; padding: 2px; }")
+        chip.setStyleSheet(_ON_CANVAS if self._is_on_canvas else _CHIP)
+        chip.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # the keys are the canvas's
         chip.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         chip.clicked.connect(self.refresh)  # a press is answered by the picture, not by the press
         self.chips[name] = chip
