@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 from napari_breastseg.core.volume import Exam, Volume
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.widgets.canvas.layers import show_exam, show_labels
+from napari_breastseg.widgets.parts.glyphs import GlyphButton
 
 ROOM_PX = 2
 """Rounding of styles."""
@@ -41,6 +42,8 @@ def clipped(inside: QWidget) -> Iterator[str]:
     """Each visible label, button or field whose text needs more room than it has."""
     for widget in inside.findChildren(QWidget):
         if not widget.isVisible() or isinstance(widget.parent(), QAbstractSpinBox):
+            continue
+        if isinstance(widget, GlyphButton):  # shows a sign; the text is its tooltip's
             continue
         if isinstance(widget, QLabel) and widget.text():
             if widget.wordWrap():
