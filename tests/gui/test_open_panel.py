@@ -86,6 +86,11 @@ def test_chips_say_the_times_and_show_their_pictures(
     idle(panel.dce.runner)
     assert shown() == ["P017 PE1"]
     assert [name for name, chip in chips.items() if chip.isChecked()] == ["PE1"]
+    percent = viewer.layers["P017 PE1"]
+    assert percent.colorbar.visible
+    assert percent.data[2][12, 12] > 100
+    assert percent.data[2][30, 30] == 0  # noise: nothing enhances there
+    assert tuple(percent.colormap.low_color) == (0, 0, 0, 1)
     assert panel.dce.badge.isVisible()
     assert panel.dce.badge.toolTip().startswith("pre lies")
     assert chips["SER"].toolTip() == "SER needs a second post-contrast phase"

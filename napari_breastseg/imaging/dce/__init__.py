@@ -13,6 +13,7 @@ from .maps import (
     signal_enhancement_ratio,
     subtraction,
     tissue_floor,
+    where_enhancing,
 )
 from .motion import Shift, align_phases, estimate_shifts
 
@@ -29,4 +30,5 @@ __all__ = [
     "signal_enhancement_ratio",
     "subtraction",
     "tissue_floor",
+    "where_enhancing",
 ]

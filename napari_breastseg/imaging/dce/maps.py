@@ -29,6 +29,7 @@ __all__ = [
     "signal_enhancement_ratio",
     "subtraction",
     "tissue_floor",
+    "where_enhancing",
 ]
 
 Floats = NDArray[np.float32]
@@ -197,6 +198,30 @@ class LazyMap:
         for z in range(self.shape[0]):  # slice by slice, to keep temporaries small
             whole[z] = self[z]
         return whole if dtype is None else whole.astype(dtype, copy=False)
+
+
+def where_enhancing(values: LazyMap, rise: LazyMap, least: float) -> LazyMap:
+    """A map where the signal rises by at least `least`; 0 elsewhere, in noise above all.
+
+    Parameters
+    ----------
+    values, rise : LazyMap, shape (Z, Y, X)
+        The map, and post minus pre.
+    least : float
+        In units of the signal.
+
+    Examples
+    --------
+    >>> percent = LazyMap((1, 1, 2), lambda part: np.array([[[80, 90]]], np.float32)[part])
+    >>> rise = LazyMap((1, 1, 2), lambda part: np.array([[[40, 3]]], np.float32)[part])
+    >>> where_enhancing(percent, rise, 10)[0]
+    array([[80.,  0.]], dtype=float32)
+    """
+
+    def compute(part: tuple[slice, slice, slice]) -> NDArray[Any]:
+        return np.where(rise[part] >= least, values[part], np.float32(0))
+
+    return LazyMap(values.shape, compute)
 
 
 def enhancement_maps(exam: Exam) -> dict[str, LazyMap]:

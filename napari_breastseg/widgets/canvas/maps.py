@@ -29,7 +29,10 @@ MAP_CHIPS = {
 
 _SHOWN_MAPS = ("sub1", "PE1", "SER")
 _COLORMAPS = {"sub1": "gray", "PE1": "inferno", "SER": "turbo", "MIP sub1": "gray"}
-_FIXED_LIMITS = {"PE1": (30.0, 200.0), "SER": (0.0, 2.0)}
+_BLACK = np.array([0.0, 0.0, 0.0, 1.0])
+_FIXED_LIMITS = {"PE1": (30.0, 200.0), "SER": (0.1, 2.0)}
+_LEAST_RISE = 2
+"""In air floors: a map in color is black where the signal rises by less, which is noise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +53,18 @@ def show_map(
     is_visible: bool,
 ) -> None:
     """Add a map of an exam as layer "<case> <name>", below the mask."""
+    from napari.utils.colormaps import ensure_colormap
+
     active = viewer.layers.selection.active
+    colors = ensure_colormap(_COLORMAPS[name])
+    if name in _FIXED_LIMITS:
+        colors = colors.model_copy(update={"name": f"{colors.name} on black", "low_color": _BLACK})
     under = layer_of(viewer, source.layers.get("post1", next(iter(source.layers.values()))))
     layer = viewer.add_image(
         data,
         name=f"{source.case_id} {name}",
         contrast_limits=limits,
-        colormap=_COLORMAPS[name],
+        colormap=colors,
         visible=is_visible,
         metadata={
             "breastseg": {
@@ -68,6 +76,9 @@ def show_map(
         },
         **placement(under),
     )
+    if name in _FIXED_LIMITS:
+        layer.colorbar.visible = True  # what the colors mean
+        layer.colorbar.position = "top_right"
     masks = [i for i, one in enumerate(viewer.layers) if note_of(one).get("role") == "tumor"]
     if masks and masks[0] < viewer.layers.index(layer):
         viewer.layers.move(viewer.layers.index(layer), masks[0])
@@ -101,8 +112,11 @@ def compute_maps(exam: Exam) -> Job[Maps]:
     shifts = yield from dce.estimate_shifts(exam)
     yield Progress("Computing maps", 0, 0)
     layers: dict[str, tuple[Any, tuple[float, float]]] = {}
+    least = _LEAST_RISE * dce.tissue_floor(exam)
     for name in _SHOWN_MAPS:
         if name in maps:
+            if name in _FIXED_LIMITS:
+                maps[name] = dce.where_enhancing(maps[name], maps["sub1"], least)
             layers[name] = (maps[name], _FIXED_LIMITS.get(name) or _limits(maps[name]))
     highest = dce.projection(maps["sub1"])
     # The same picture in every slice, without its memory.
