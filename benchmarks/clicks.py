@@ -1,6 +1,6 @@
 """Dice after 0, 1, 2, 3 and 5 clicks: the click network, region growing, random walk, best brush.
 
-    python benchmarks/clicks.py [--only ispy|post|clinic|volumes] [--model FOLDER]
+    python benchmarks/clicks.py [--only ispy|post|clinic|volumes] [--network] [--model FOLDER]
 
 A simulated reader knows the reference and clicks in the middle of the largest error, on the lesion
 where lesion is missing and beside it where too much is marked. Two more readers, on one slice of
@@ -92,8 +92,9 @@ Answerer = Callable[[Sitting, tuple[int, int, int], bool], Mask]
 """The mask after one more click at a voxel that says lesion, or not lesion."""
 
 
-def network_for(model: Checkpoint) -> Callable[[Sitting], Answerer]:
+def network_for(model: Checkpoint, *, only_enhancing: bool) -> Callable[[Sitting], Answerer]:
     """The click network; it remembers what was said."""
+    first = Prompts(only_enhancing=only_enhancing)
 
     def begin(sitting: Sitting) -> Answerer:
         reader = ClickReader(model, sitting.exam)
@@ -101,7 +102,7 @@ def network_for(model: Checkpoint) -> Callable[[Sitting], Answerer]:
 
         def answer(now: Sitting, at: tuple[int, int, int], is_lesion: bool) -> Mask:
             z, *place = at
-            said[z] = said.get(z, Prompts()).with_click((place[0], place[1]), is_lesion)
+            said[z] = said.get(z, first).with_click((place[0], place[1]), is_lesion)
             if len(now.mask) == 1:
                 return reader.answer(z, said[z], now.mask[z]).mask[None]
             return drain(reader.outline(said, z, now.mask)).mask
@@ -239,11 +240,20 @@ def volume(number: int, what: tuple[Any, float]) -> Case:
     return name, name, phantom.exam, enhancing(phantom.exam, phantom.truth)
 
 
-def measure(name: str, cases: list[Case], clicks: Checkpoint, starter: Checkpoint) -> list[Row]:
+def measure(
+    name: str,
+    cases: list[Case],
+    clicks: Checkpoint,
+    starter: Checkpoint,
+    *,
+    network_alone: bool = False,
+) -> list[Row]:
     """Every way of clicking on every case of a set."""
-    ways: dict[str, Callable[[Sitting], Answerer]] = {"network": network_for(clicks)}
-    others = {"growing": growing, "random walk": walking}
-    if name != "synthetic volumes":
+    # The references of I-SPY and of the phantoms are what enhances; the clinic's were drawn.
+    asked = network_for(clicks, only_enhancing=name != "clinic slices")
+    ways: dict[str, Callable[[Sitting], Answerer]] = {"network": asked}
+    others = {} if network_alone else {"growing": growing, "random walk": walking}
+    if not network_alone and name != "synthetic volumes":
         others["best brush"] = brushing
     rows: list[Row] = []
     seen: set[str] = set()
@@ -343,16 +353,27 @@ def main() -> None:
     parser.add_argument("--only", choices=("ispy", "post", "clinic", "volumes"))
     parser.add_argument("--model", type=Path, default=CLICKS)
     parser.add_argument("--report", action="store_true", help="only the tables of what is kept")
+    parser.add_argument(
+        "--network", action="store_true", help="keep the rows of the other ways as they are"
+    )
     arguments = parser.parse_args()
     clicks, starter = checkpoint.load(arguments.model), checkpoint.load(STARTER)
     chosen = [] if arguments.report else sets(arguments.only)
-    measured = [row for name, cases in chosen for row in measure(name, cases, clicks, starter)]
+    measured = [
+        row
+        for name, cases in chosen
+        for row in measure(name, cases, clicks, starter, network_alone=arguments.network)
+    ]
     # Those of other sets are kept, also when two processes measure one each.
     path = RESULTS / "clicks.json"
     kept = json.loads(path.read_text()) if path.is_file() else {}
-    known = kept.get("rows", []) if kept.get("model") == clicks.info.identity else []
-    done = {row["set"] for row in measured}
-    rows = measured + [row for row in known if row["set"] not in done]
+    is_same = kept.get("model") == clicks.info.identity
+    done = {(row["set"], row["way"]) for row in measured}
+    rows = measured + [
+        row
+        for row in kept.get("rows", [])
+        if (is_same or row["way"] != "network") and (row["set"], row["way"]) not in done
+    ]
     lines = [
         "# Clicks", "",
         f"{today()}, {machine()}, {clicks.info.identity}. `python benchmarks/clicks.py`, which",

@@ -25,10 +25,10 @@ import torch
 from ispy import IspySlice, late, read_slices, smoothed
 from phantoms import PhantomSlab, make_phantom
 
-from napari_breastseg.clicks.learning import SIDE, Example, ExampleSlice, example, sitting
+from napari_breastseg.clicks.learning import SIDES, Example, ExampleSlice, example, sitting
 from napari_breastseg.clicks.lesion import ClickReader
-from napari_breastseg.clicks.prompts import CHANNELS, Prompts
-from napari_breastseg.clicks.simulated import click_on_largest_error
+from napari_breastseg.clicks.prompts import CHANNELS, SIDE, UNKNOWN_MM, Prompts
+from napari_breastseg.clicks.simulated import as_drawn, click_on_largest_error
 from napari_breastseg.core.atomic import write_text
 from napari_breastseg.core.overlap import dice
 from napari_breastseg.core.progress import drain
@@ -41,7 +41,7 @@ from napari_breastseg.predict.prediction import predict
 from napari_breastseg.training.loss import segmentation_loss
 from napari_breastseg.training.steps import average_into
 
-BATCH, RATE, AVERAGING = 24, 2e-3, 0.998
+BATCH, AVERAGING = 24, 0.998
 CLICKS = (0, 1, 2, 3)
 CLICK_SHARES = (0.4, 0.3, 0.2, 0.1)
 """How many clicks on its own answers come before the one that is learned from."""
@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("clicks-work"))
     parser.add_argument("--phantoms", type=Path, help="folder with the starter's phantoms")
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--base", type=Path, default=checkpoint.STARTER, help="what it begins from")
     parser.add_argument("--install", action="store_true", help="copy the result into the package")
     parser.add_argument("--card", action="store_true", help="write the model card anew")
     arguments = parser.parse_args()
@@ -74,16 +76,17 @@ def main() -> None:
     starter = checkpoint.load(checkpoint.STARTER)
     slices = read_slices(data / "ispy_slices")
     patients = examples_of(starter, slices["train"], arguments.phantoms or work / "phantoms", work)
-    train(starter, patients, slices["validation"], work, arguments.steps)
+    base = widened(checkpoint.load(arguments.base))
+    train(base, patients, slices["validation"], work, arguments.steps, arguments.rate)
 
 
-def widened(starter: Checkpoint) -> Checkpoint:
-    """The starter with the channels of prompts, of which it makes nothing yet."""
-    spec = starter.spec.model_copy(
+def widened(base: Checkpoint) -> Checkpoint:
+    """A network with the channels of prompts; of those it did not have it makes nothing yet."""
+    spec = base.spec.model_copy(
         update={"prompts": CHANNELS, "patch_size": (SIDE, SIDE), "scales": (1.0,)}
     )
     network = build(spec)
-    weights = dict(starter.network.state_dict())
+    weights = dict(base.network.state_dict())
     (first,) = (name for name in weights if name.startswith("stem") and "conv_0.conv.w" in name)
     wider = torch.zeros_like(network.state_dict()[first])
     wider[:, : weights[first].shape[1]] = weights[first]
@@ -91,11 +94,11 @@ def widened(starter: Checkpoint) -> Checkpoint:
     info = ModelInfo(
         name="clicks",
         spec=spec,
-        training=starter.info.training.model_copy(update={"steps": 0}),
-        parent=starter.info.identity,
-        licence=starter.info.licence,
+        training=base.info.training.model_copy(update={"steps": 0}),
+        parent=base.info.identity,
+        licence=base.info.licence,
     )
-    return replace(starter, network=network, info=info, card="")
+    return replace(base, network=network, info=info, card="")
 
 
 def examples_of(
@@ -112,6 +115,10 @@ def examples_of(
         made = slice_of(starter, exam, [label.data[0]], 0, one.patient_id, 2 * one.mm_per_px)
         truth = torch.from_numpy(fine.tumor[0].astype(np.float16))
         patients.setdefault(one.patient_id, []).append(replace(made, truth=truth))
+        if not one.is_late:  # and with fine pixels, of a size that is not told
+            exam = replace(one, is_halved=False).exam()
+            made = slice_of(starter, exam, fine.data, 0, one.patient_id, UNKNOWN_MM)
+            patients[one.patient_id].append(made)
     print(len(patients), "patients", flush=True)
     groups = max(1, round(len(patients) * PHANTOM_SHARE / (1 - PHANTOM_SHARE)))
     for number in range(PHANTOMS):
@@ -167,25 +174,26 @@ Batch = tuple[list[Example], int, np.random.Generator]
 def batch_of(patients: Sequence[Sequence[ExampleSlice]], spec: ModelSpec, step: int) -> Batch:
     """A step's examples, how many clicks come before the last, and what draws these."""
     rng = np.random.default_rng((0, step))
+    side = int(rng.choice(list(SIDES), p=list(SIDES.values())))
     chosen = [patients[int(rng.integers(len(patients)))] for _ in range(BATCH)]
-    examples = [example(slices, spec, rng) for slices in chosen]
+    examples = [example(slices, spec, rng, side) for slices in chosen]
     return examples, int(rng.choice(CLICKS, p=CLICK_SHARES)), rng
 
 
 def train(
-    starter: Checkpoint,
+    base: Checkpoint,
     patients: Sequence[Sequence[ExampleSlice]],
     validation: Sequence[IspySlice],
     work: Path,
     steps: int,
+    highest: float,
 ) -> None:
     """The training loop; its state is one file, replaced whole."""
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    base = widened(starter)
     network, spec = base.network.to(memory_format=torch.channels_last), base.spec
     averaged = build(spec).to(memory_format=torch.channels_last)
     averaged.load_state_dict(network.state_dict())
-    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=highest, weight_decay=1e-3)
     step, losses = 0, []
     state = work / "state.pt"
     if state.is_file():
@@ -204,7 +212,7 @@ def train(
     started = time.process_time()
     network.train()
     while step < steps:
-        rate = RATE * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * step / steps))
+        rate = highest * min(1, (step + 1) / 100) * 0.5 * (1 + np.cos(np.pi * step / steps))
         for group in optimizer.param_groups:
             group["lr"] = float(max(rate, 1e-5))
         examples, clicks, rng = queue.get()
@@ -237,18 +245,29 @@ def train(
             print(step, json.dumps(look(checkpoint.load(work / "model"), validation)), flush=True)
 
 
-PHASES = {"all": ("pre", "post1", "post2"), "pair": ("pre", "post1"), "post": ("post1",)}
+PHASES = {
+    "all": ("pre", "post1", "post2"),
+    "pair": ("pre", "post1"),
+    "post": ("post1",),
+    "drawn": ("post1",),
+}
 
 
 def look(model: Checkpoint, validation: Sequence[IspySlice]) -> dict[str, list[float]]:
-    """Mean Dice over validation patients after 1, 2, 3 and 5 clicks from nothing."""
+    """Mean Dice over validation patients after 1, 2, 3 and 5 clicks from nothing.
+
+    "drawn" is against an outline like a hand's, on fine pixels of unknown size.
+    """
     found = {}
     for name, roles in PHASES.items():
         dices: dict[str, list[list[float]]] = {}
-        for one in validation:
-            truth = one.label_map().tumor
-            reader = ClickReader(model, replace(one, roles=roles).exam())
-            mask, prompts, row = np.zeros_like(truth[0]), Prompts(), []
+        for one in validation[::2]:
+            is_drawn = name == "drawn"
+            shown = replace(one, roles=roles, is_halved=not is_drawn, smooth_px=float(is_drawn))
+            truth = shown.label_map().tumor
+            truth = as_drawn(truth[0])[None] if is_drawn else truth
+            reader = ClickReader(model, shown.exam())
+            mask, prompts, row = np.zeros_like(truth[0]), Prompts(only_enhancing=not is_drawn), []
             for _ in range(5):
                 said = click_on_largest_error(mask, truth[0])
                 if said is not None:

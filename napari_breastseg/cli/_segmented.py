@@ -129,6 +129,7 @@ def clicking(
     inside: Sequence[str],
     outside: Sequence[str],
     *,
+    only_enhancing: bool,
     quiet: bool,
 ) -> Made:
     """One exam, outlined where it is clicked.
@@ -140,6 +141,8 @@ def clicking(
     case : CaseFiles
     inside, outside : sequence of str
         Clicks on the lesion and beside it, as `clicks_of` reads them.
+    only_enhancing : bool
+        Mark the tissue that enhances alone.
     quiet : bool
         Show no progress.
     """
@@ -153,7 +156,7 @@ def clicking(
         exam = run(formats.reading_exam(case), quiet=quiet)
         said = clicks_of(inside, exam) + clicks_of(outside, exam, is_lesion=False)
         started = time.perf_counter()
-        outline = run(outlined(checkpoint, exam, said), quiet=quiet)
+        outline = run(outlined(checkpoint, exam, said, only_enhancing=only_enhancing), quiet=quiet)
         probability = np.zeros(exam.grid.shape, np.float32)
         for z, values in outline.probabilities.items():
             probability[z] = values

@@ -91,6 +91,14 @@ def predict(
         list[str] | None,
         typer.Option(metavar="Z,Y,X", help="What is here is not the lesion."),
     ] = None,
+    only_enhancing: Annotated[
+        bool,
+        typer.Option(
+            "--only-enhancing",
+            help="With --click: mark the tissue that enhances alone, without a dead core, not the "
+            "outline that a hand would draw.",
+        ),
+    ] = False,
     tumor_label: TumorLabels = None,
     csv: Annotated[
         Path | None, typer.Option(help="CSV file to write too, one row for each finding shown.")
@@ -104,7 +112,7 @@ def predict(
 ) -> None:
     """Segment exams and write one mask per case."""
     from ..lesions import measure_lesions
-    from ..model.checkpoint import CLICKS, load
+    from ..model.checkpoint import load
     from ..predict.uncertainty import load_members
 
     if like and uncertainty:
@@ -120,11 +128,18 @@ def predict(
     checkpoint = members[0]
     how: dict[str, Any] = {"device": device, "threshold": threshold, "breasts_only": breasts}
     cases = [one.case for one in planned]
-    if click or not_click:
-        _require_clickable(cases, click, [like, uncertainty, model, breasts is not None])
+    if click or not_click or only_enhancing:
+        _require_clickable(cases, click, [like, uncertainty, breasts is not None])
     if click:
-        checkpoint = load(CLICKS)
-        made = clicking(checkpoint, cases[0], click, not_click or [], quiet=as_json)
+        checkpoint = load(checkpoint.clicks)
+        made = clicking(
+            checkpoint,
+            cases[0],
+            click,
+            not_click or [],
+            only_enhancing=only_enhancing,
+            quiet=as_json,
+        )
     elif like:
         masks = corrected_masks(like, cases)
         _require_kept([one.mask for one in planned], masks)
@@ -282,7 +297,9 @@ def _require_clickable(
     """Raise InputError where clicks go with nothing, or with what segments unasked."""
     if not click:
         raise InputError(
-            "Expected a click on the lesion", "found --not-click alone", "Add --click Z,Y,X"
+            "Expected a click on the lesion",
+            "found --not-click or --only-enhancing without one",
+            "Add --click Z,Y,X",
         )
     if len(cases) != 1:
         raise InputError(
@@ -293,7 +310,7 @@ def _require_clickable(
     if any(others):
         raise InputError(
             "Expected --click alone",
-            "found it with --model, --like, --uncertainty, --breasts or --whole-exam",
+            "found it with --like, --uncertainty, --breasts or --whole-exam",
             "Leave them out: the click network answers by itself",
         )
 

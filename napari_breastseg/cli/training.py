@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -133,6 +134,7 @@ def train(
                 "val_dice": result.val_dice,
                 "dice_before": result.dice_before,
                 "gain": result.gain,
+                "clicks": None if result.clicks is None else asdict(result.clicks),
                 "seconds": round(result.seconds, 1),
                 "expected_seconds": round(wait.seconds, 1),
                 "model": result.info.for_display(),

@@ -138,7 +138,7 @@ def _ask(
         seen = look_at(image, square, shape)
         inputs = stack_inputs(seen[:-2], roles, model.spec.inputs)
         beside = None if neighbor is None else seen[-1] >= 0.5
-        said = drawn(square, prompts, seen[-2] >= 0.5, beside)
+        said = drawn(square, prompts, seen[-2] >= 0.5, beside)[: len(model.spec.prompts)]
         with torch.inference_mode():
             tumor = model.fast_network(torch.cat([inputs, said])[None]).softmax(1)[0, 1]
             inside = put_back(torch.ones_like(tumor), square, shape) > 0.5

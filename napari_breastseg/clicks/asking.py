@@ -29,6 +29,7 @@ def segment_at(
     clicks: Sequence[Voxel],
     *,
     not_lesion: Sequence[Voxel] = (),
+    only_enhancing: bool = False,
     mask: LabelMap | None = None,
     model: str | Path | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -42,6 +43,9 @@ def segment_at(
         Voxels in the lesion, counted from 0, its middle first.
     not_lesion : sequence of (z, y, x)
         Voxels beside it, asked after those.
+    only_enhancing : bool
+        Ask for the tissue that enhances, without a dead core, as volumes of enhancing tumor are
+        measured; by default for the outline that a hand would draw.
     mask : LabelMap, optional
         What is marked already, to be mended.
     model : str or Path, optional
@@ -67,12 +71,18 @@ def segment_at(
     said += [Click(voxel, is_lesion=False) for voxel in not_lesion]
     begun = None if mask is None else mask.tumor
     checkpoint = load(CLICKS if model is None else Path(model))
-    outline = drain(outlined(checkpoint, exam, said, begun), on_progress)
+    job = outlined(checkpoint, exam, said, begun, only_enhancing=only_enhancing)
+    outline = drain(job, on_progress)
     return LabelMap(outline.mask.astype(np.uint8), exam.grid)
 
 
 def outlined(
-    model: Checkpoint, exam: Exam, clicks: Sequence[Click], mask: Mask | None = None
+    model: Checkpoint,
+    exam: Exam,
+    clicks: Sequence[Click],
+    mask: Mask | None = None,
+    *,
+    only_enhancing: bool = False,
 ) -> Job[Outline]:
     """The lesion that clicks mean, one after another, as in the window.
 
@@ -85,6 +95,8 @@ def outlined(
         At least one.
     mask : ndarray of bool, shape (Z, Y, X), optional
         What is marked already.
+    only_enhancing : bool
+        See `segment_at`.
 
     Yields
     ------
@@ -114,11 +126,12 @@ def outlined(
             )
     reader = ClickReader(model, exam)
     said: dict[int, Prompts] = {}
+    first = Prompts(only_enhancing=only_enhancing)
     asked: dict[int, NDArray[np.float32]] = {}
     outline = Outline(np.zeros(shape, bool) if mask is None else mask, asked)
     for one in clicks:
         z, y, x = one.voxel
-        said[z] = said.get(z, Prompts()).with_click((y, x), one.is_lesion)
+        said[z] = said.get(z, first).with_click((y, x), one.is_lesion)
         outline = yield from reader.outline(said, z, outline.mask)
         asked |= outline.probabilities
         if outline.is_empty:

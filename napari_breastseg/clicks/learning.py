@@ -3,21 +3,22 @@
 What the network is shown: squares around lesions of any size on the screen, with all the phases or
 fewer, beginning from nothing, from a draft, from a mask half done, from the mask of the slice
 before, or from a box. After each answer the reader clicks on its largest error; the last answer is
-what is learned from. Imports torch when called; no Qt.
+what is learned from. Half of the readers draw outlines as hands do, the others mark nothing but
+what enhances, and the network is told which. Imports torch when called; no Qt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..imaging.preprocessing import is_available, stack_inputs
-from .prompts import Prompts, Square, drawn, look_at
-from .simulated import altered, box_around, click_on_largest_error
+from .prompts import UNKNOWN_MM, Place, Prompts, Square, drawn, look_at
+from .simulated import altered, as_drawn, box_around, click_on_largest_error
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
     from ..model.unet import ModelSpec
 
-__all__ = ["SIDE", "Example", "ExampleSlice", "begin", "example", "next_click", "sitting"]
+__all__ = ["SIDES", "Example", "ExampleSlice", "begin", "example", "next_click", "sitting"]
 
-SIDE = 96
-"""Pixels along each side of an example: fewer than when it is asked, for the time they take."""
+SIDES = {64: 0.25, 96: 0.5, 128: 0.25}
+"""Pixels along each side of a batch's examples, and how often: lesions are seen coarse or fine."""
 
 Mask = NDArray[np.bool_]
 
@@ -51,8 +52,14 @@ class ExampleSlice:
     neighbor: torch.Tensor | None = None
     """Truth of the slice before or after, (H, W)."""
 
-    pixel_mm: float = 0.714
+    pixel_mm: float = UNKNOWN_MM
     """Of the phases."""
+
+    is_drawn: bool = False
+    """Whether the truth is an outline that a hand drew, not all that enhances."""
+
+    said: tuple[tuple[Place, bool], ...] = ()
+    """Places (y, x) that readers said are lesion, or are not: clicks, findings kept and dropped."""
 
 
 @dataclass
@@ -60,38 +67,43 @@ class Example:
     """A square of a slice, and how far the reader has come with it."""
 
     inputs: torch.Tensor
-    """The phases as the network takes them, (C, SIDE, SIDE)."""
+    """The phases as the network takes them, (C, side, side)."""
 
     truth: Mask
-    prompts: Prompts = field(default_factory=Prompts)
+    prompts: Prompts
     """In pixels of the square."""
 
-    mask: Mask = field(default_factory=lambda: np.zeros((SIDE, SIDE), bool))
+    mask: Mask
     neighbor: Mask | None = None
 
     def channels(self) -> torch.Tensor:
-        """Input of the network, (C + 5, SIDE, SIDE)."""
+        """Input of the network, (C + 6, side, side)."""
         import torch
 
-        said = drawn(_WHOLE, self.prompts, self.mask, self.neighbor)
+        side = len(self.mask)
+        whole = Square(((side - 1) / 2, (side - 1) / 2), (side, side), side=side)
+        said = drawn(whole, self.prompts, self.mask, self.neighbor)
         return torch.cat([self.inputs, said])
 
-
-_WHOLE = Square(((SIDE - 1) / 2, (SIDE - 1) / 2), (SIDE, SIDE), side=SIDE)
 
 _FEWER = (("pre", "post1"), ("post1",), ("sub1",))
 _FEWER_SHARES = (0.35, 0.5, 0.15)
 
 
-def example(slices: Sequence[ExampleSlice], spec: ModelSpec, rng: np.random.Generator) -> Example:
-    """A varied square of one of a patient's slices, not yet begun."""
+def example(
+    slices: Sequence[ExampleSlice], spec: ModelSpec, rng: np.random.Generator, side: int = 96
+) -> Example:
+    """A varied square of one of a patient's slices, of `side` pixels, and the first thing said."""
     import torch
 
     one = slices[int(rng.integers(len(slices)))]
     shape = (int(one.phases.shape[1]), int(one.phases.shape[2]))
-    square = _square(one, shape, rng)
+    square = _square(one, shape, rng, side)
     seen = look_at(one.phases, square, shape)
     truth = look_at(one.truth[None], square, shape)[0].numpy() >= 0.5
+    only_enhancing = not one.is_drawn and bool(rng.random() < 0.5)
+    if not (only_enhancing or one.is_drawn):
+        truth = as_drawn(truth)
     roles, phases = one.roles, _varied(seen, rng)
     inputs = stack_inputs(phases, roles, spec.inputs)
     if rng.random() < 0.45:
@@ -99,12 +111,15 @@ def example(slices: Sequence[ExampleSlice], spec: ModelSpec, rng: np.random.Gene
         kept = torch.tensor([is_available(name, fewer) for name in spec.inputs])
         if inputs[kept].any():
             inputs = inputs * kept[:, None, None]
-    made = Example(inputs, truth)
+    prompts = Prompts(only_enhancing=only_enhancing)
+    made = Example(inputs, truth, prompts, np.zeros((side, side), bool))
     begin(made, one, square, shape, rng)
     return made
 
 
-def _square(one: ExampleSlice, shape: tuple[int, int], rng: np.random.Generator) -> Square:
+def _square(
+    one: ExampleSlice, shape: tuple[int, int], rng: np.random.Generator, pixels: int
+) -> Square:
     places = np.argwhere(one.truth.numpy() >= 0.5).astype(float)
     if len(places):
         places = (places + 0.5) * np.array(shape) / np.array(one.truth.shape) - 0.5
@@ -135,7 +150,7 @@ def _square(one: ExampleSlice, shape: tuple[int, int], rng: np.random.Generator)
         (side * stretch, side / stretch),
         float(rng.uniform(-0.5, 0.5)),
         (bool(rng.random() < 0.5), bool(rng.random() < 0.5)),
-        SIDE,
+        pixels,
     )
 
 
@@ -153,7 +168,7 @@ def _varied(phases: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         gamma = float(rng.uniform(0.85, 1.2))
         phases = phases.clamp(min=0) ** gamma
     if rng.random() < 0.4:  # the coil's sensitivity falls off
-        along = torch.linspace(-1, 1, SIDE)
+        along = torch.linspace(-1, 1, phases.shape[-1])
         a, b = (float(v) for v in rng.normal(0, 0.15, 2))
         phases = phases * (1 + a * along[:, None] + b * along[None, :])
     if rng.random() < 0.7:
@@ -191,15 +206,29 @@ def begin(
             return
     elif how == "box" and truth.any():
         y0, x0, y1, x1 = box_around(truth, rng)
-        made.prompts = Prompts(box=(y0, x0, y1, x1))
+        made.prompts = replace(made.prompts, box=(float(y0), float(x0), float(y1), float(x1)))
         return
     if not made.mask.any() and rng.random() < 0.06:  # a click that means nothing
-        place = tuple(int(v) for v in rng.integers(0, SIDE, 2))
+        place = tuple(int(v) for v in rng.integers(0, len(truth), 2))
         made.prompts = made.prompts.with_click(place, bool(rng.random() < 0.5))  # type: ignore[arg-type]
         return
-    next_click(made, rng)
+    if not _repeated(made, one, square, rng):
+        next_click(made, rng)
     if rng.random() < 0.1 and made.prompts.inside:
         _scribble(made, rng)
+
+
+def _repeated(made: Example, one: ExampleSlice, square: Square, rng: np.random.Generator) -> bool:
+    """Say again what a reader said, every other time; False where nobody did, or said otherwise."""
+    if not one.said or rng.random() < 0.5:
+        return False
+    place, is_lesion = one.said[int(rng.integers(len(one.said)))]
+    y, x = np.round(square.to_square([place])[0]).astype(int)
+    is_seen = 0 <= y < len(made.truth) and 0 <= x < len(made.truth)
+    if not is_seen or made.truth[y, x] != is_lesion:
+        return False
+    made.prompts = made.prompts.with_click((float(y), float(x)), is_lesion)
+    return True
 
 
 def _beside(
@@ -213,7 +242,8 @@ def _beside(
     if one.neighbor is not None and rng.random() < 0.8:
         found: Mask = look_at(one.neighbor[None], square, shape)[0].numpy() >= 0.5
         if found.any():
-            return found
+            is_whole = made.prompts.only_enhancing or one.is_drawn
+            return found if is_whole else as_drawn(found)
     return altered(made.truth, rng)
 
 
@@ -228,7 +258,7 @@ def _scribble(made: Example, rng: np.random.Generator) -> None:
         for y, x in np.linspace(start, end, 2 + int(np.hypot(*(end - np.array(start))) / 3))
         if made.truth[round(y), round(x)]
     ]
-    made.prompts = Prompts((*made.prompts.inside, *points), made.prompts.outside)
+    made.prompts = replace(made.prompts, inside=(*made.prompts.inside, *points))
 
 
 def next_click(made: Example, rng: np.random.Generator) -> None:
@@ -255,8 +285,8 @@ def sitting(
 
     Returns
     -------
-    inputs : Tensor, shape (B, C, SIDE, SIDE)
-    truth : Tensor of int64, shape (B, SIDE, SIDE)
+    inputs : Tensor, shape (B, C, side, side)
+    truth : Tensor of int64, shape (B, side, side)
     """
     import torch
 

@@ -84,7 +84,8 @@ class ClickReader:
         )
         spacing = exam.grid.spacing_mm
         self.pixel_mm = (UNKNOWN_MM, UNKNOWN_MM) if spacing is None else spacing[1:]
-        self._slice = lru_cache(8)(self._read)
+        self.phases = lru_cache(8)(self._read)
+        """Gives the phases of a slice along z, normalized, (P, Y, X)."""
 
     def answer(self, z: int, prompts: Prompts, mask: Mask | None = None) -> Answer:
         """What one slice shows, given all that was said of it and its mask (Y, X) so far."""
@@ -128,6 +129,7 @@ class ClickReader:
             return Outline(found, asked, is_empty=True)
         found[at] = first.mask
         lesion = _meant(found[at], said[at], self.pixel_mm)
+        only_enhancing = said[at].only_enhancing
         dropped, widest = mask[at] & ~found[at], int(lesion.sum())
         for step in (-1, 1):
             z, beside, gone = at + step, lesion, dropped
@@ -136,7 +138,9 @@ class ClickReader:
                     beside, gone = _overlapping(mask[z], beside, self.pixel_mm), gone & False
                 else:
                     least = max(LEAST_MM2 / self._pixel_mm2, LEAST_SHARE * widest)
-                    new = self._carried(z, mask[z], beside, gone, least, asked)
+                    new = self._carried(
+                        z, mask[z], beside, gone, least, asked, only_enhancing=only_enhancing
+                    )
                     yield Progress("Outlining the lesion", len(asked), 0)
                     if new is None:
                         break
@@ -154,6 +158,8 @@ class ClickReader:
         gone: Mask,
         least: float,
         asked: dict[int, NDArray[np.float32]],
+        *,
+        only_enhancing: bool,
     ) -> Mask | None:
         """A slice's mask (Y, X), given the lesion and what was dropped in the slice before it.
 
@@ -163,7 +169,7 @@ class ClickReader:
         marked was dropped.
         """
         old = _overlapping(mask, beside, self.pixel_mm)
-        prompts = Prompts()
+        prompts = Prompts(only_enhancing=only_enhancing)
         for both, is_lesion in ((old & beside, True), (mask & gone, False)):
             if both.sum() * self._pixel_mm2 >= LEAST_MM2:
                 prompts = prompts.with_click(_deepest(both), is_lesion)
@@ -188,7 +194,7 @@ class ClickReader:
     def _ask(
         self, z: int, prompts: Prompts, mask: Mask | None, neighbor: Mask | None = None
     ) -> Answer:
-        phases = self._slice(z)
+        phases = self.phases(z)
         return answer_slice(
             self.model,
             phases,

@@ -20,6 +20,7 @@ __all__ = [
     "SIDE",
     "UNKNOWN_MM",
     "Click",
+    "Place",
     "Prompts",
     "Square",
     "drawn",
@@ -28,11 +29,12 @@ __all__ = [
 ]
 
 SIDE = 128
-"""Pixels along each side of what the network sees when it is asked; it learns on fewer."""
+"""Pixels along each side of a square, if not said otherwise."""
 
-CHANNELS = ("in", "out", "mask", "neighbor", "box")
+CHANNELS = ("in", "out", "mask", "neighbor", "box", "enhancing")
 """Channels beside the phases: clicks on the lesion, clicks beside it, the mask so far, the mask of
-the slice before or after, and a box around the lesion."""
+the slice before or after, a box around the lesion, and 1 everywhere when only what enhances is
+asked for, not the outline that a hand would draw."""
 
 UNKNOWN_MM = 0.714
 """What a pixel of unknown size is taken for: that of the windows most of what it knows is from."""
@@ -62,11 +64,15 @@ class Prompts:
         scribble are many clicks.
     box : (y0, x0, y1, x1), optional
         A box around the lesion, its borders in pixels.
+    only_enhancing : bool
+        Ask for the tissue that enhances, without a dead core and the gaps between, as volumes of
+        enhancing tumor are measured; else for the outline that a hand would draw.
     """
 
     inside: tuple[Place, ...] = ()
     outside: tuple[Place, ...] = ()
     box: tuple[float, float, float, float] | None = None
+    only_enhancing: bool = False
 
     def with_click(self, place: Place, is_lesion: bool) -> Prompts:
         """These prompts and one more click."""
@@ -179,7 +185,7 @@ def drawn(
     mask: NDArray[np.bool_] | torch.Tensor | None = None,
     neighbor: NDArray[np.bool_] | torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """The channels `CHANNELS`, shape (5, side, side); masks as they are seen in the square."""
+    """The channels `CHANNELS`, shape (6, side, side); masks as they are seen in the square."""
     import torch
 
     channels = torch.zeros((len(CHANNELS), square.side, square.side))
@@ -196,6 +202,8 @@ def drawn(
         top, left = np.clip(low, 0, square.side).astype(int)
         bottom, right = np.clip(high, 0, square.side).astype(int)
         channels[4, top:bottom, left:right] = 1.0
+    if prompts.only_enhancing:
+        channels[5] = 1.0
     return channels
 
 

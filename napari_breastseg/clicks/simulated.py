@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["altered", "box_around", "click_on_largest_error"]
+__all__ = ["altered", "as_drawn", "box_around", "click_on_largest_error"]
 
 Mask = NDArray[np.bool_]
 _ALL = np.ones((3, 3), bool)
@@ -86,6 +86,18 @@ def altered(truth: Mask, rng: np.random.Generator) -> Mask:
         far = np.hypot(*(np.indices(truth.shape) - np.array([y, x])[:, None, None]))
         mask = mask | (far < rng.uniform(2, 10))
     return np.asarray(mask, bool)
+
+
+def as_drawn(mask: Mask) -> Mask:
+    """The outline (Y, X) that a hand would draw around what enhances: smooth, filled, no crumbs."""
+    filled = ndimage.binary_fill_holes(mask)
+    width = 0.06 * float(np.sqrt(filled.sum()))
+    smooth = ndimage.gaussian_filter(filled.astype(np.float32), width) > 0.45
+    parts, _ = ndimage.label(smooth)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    found: Mask = smooth & (sizes >= max(1, 0.1 * sizes.max()))[parts]
+    return found
 
 
 def box_around(truth: Mask, rng: np.random.Generator | None = None) -> tuple[int, int, int, int]:

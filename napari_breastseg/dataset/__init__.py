@@ -18,6 +18,7 @@ from .reads import Reads
 from .records import (
     AcceptedMask,
     CaseRecord,
+    ClickRecord,
     DraftRecord,
     FlagReason,
     GridRecord,
@@ -35,6 +36,7 @@ __all__ = [
     "LABELS",
     "AcceptedMask",
     "CaseRecord",
+    "ClickRecord",
     "Dataset",
     "Decision",
     "DraftRecord",

@@ -14,7 +14,7 @@ from .identifiers import require_word
 from .images import read_exam
 from .locking import LockNote
 from .reads import Reads
-from .records import CaseRecord, FlagReason
+from .records import CaseRecord, ClickRecord, FlagReason
 from .redraft_record import RedraftRecord
 from .staging import Review
 from .store import Store
@@ -195,6 +195,7 @@ class Cases:
         seconds: float,
         strokes: int | None = None,
         findings: Sequence[FindingRecord] = (),
+        clicks: Sequence[ClickRecord] = (),
         redraft: RedraftRecord | None = None,
     ) -> CaseRecord:
         """Accept a mask; an earlier accepted one moves into the case's history.
@@ -214,6 +215,8 @@ class Cases:
             Edits made in this sitting, one per undo step.
         findings : sequence of FindingRecord
             What the model found, with decisions. Without any, those kept of the same draft stay.
+        clicks : sequence of ClickRecord
+            What was said by smart clicks.
         redraft : RedraftRecord, optional
             What was drafted again from the reader's own corrections.
 
@@ -223,7 +226,8 @@ class Cases:
             When the grid or a label is not the case's, the case is flagged, or it is locked by
             somebody else; nothing is changed then.
         """
-        review = Review(annotator, reviewed_slices, seconds, strokes, tuple(findings), redraft)
+        said = tuple(findings), tuple(clicks), redraft
+        review = Review(annotator, reviewed_slices, seconds, strokes, *said)
         return lifecycle.accept(self._store, case_id, label_map, review)
 
     def note_work(self, case_id: str, *, seconds: float, strokes: int) -> CaseRecord:

@@ -117,6 +117,8 @@ def accept(
         }
         if review.findings:
             update["findings"] = review.findings
+        if review.clicks:
+            update["clicks"] = review.clicks
         if source_sha256 is not None:
             update["source_sha256"] = record.source_sha256 | {"mask": source_sha256}
         record = store.commit(record.model_copy(update=update), staged=("labelsTr",))

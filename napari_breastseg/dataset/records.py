@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 from ..core.volume import Grid
 from .finding_record import FindingRecord
@@ -19,6 +19,7 @@ from .redraft_record import RedraftRecord
 __all__ = [
     "AcceptedMask",
     "CaseRecord",
+    "ClickRecord",
     "DraftRecord",
     "FlagReason",
     "GridRecord",
@@ -103,6 +104,15 @@ class GridRecord(_Record):
     def grid(self) -> Grid:
         """The grid that was recorded."""
         return Grid(self.shape, self.affine, self.has_spacing, self.has_orientation)  # type: ignore[arg-type]
+
+
+class ClickRecord(_Record):
+    """A place that a reader clicked with the smart click."""
+
+    voxel: tuple[NonNegativeInt, NonNegativeInt, NonNegativeInt]
+    """(z, y, x), counted from 0."""
+    is_lesion: bool
+    """Whether it said that there is lesion, or that there is none."""
 
 
 class DraftRecord(_Record):
@@ -236,6 +246,8 @@ class CaseRecord(_Record):
     """Its lesions as last measured."""
     findings: tuple[FindingRecord, ...] = ()
     """What the model found, and what the reader decided about each when the mask was accepted."""
+    clicks: tuple[ClickRecord, ...] = ()
+    """What the reader said by smart clicks, as far as the accepted mask says the same."""
     is_for_second_read: bool = False
     """Whether a second reader is to outline it without seeing the first outline."""
     source_sha256: dict[str, str] = {}
@@ -243,13 +255,16 @@ class CaseRecord(_Record):
     software_version: str
 
     @model_validator(mode="after")
-    def _findings_lie_in_the_exam(self) -> Self:
+    def _places_lie_in_the_exam(self) -> Self:
         numbers = [one.number for one in self.findings]
         if len(set(numbers)) < len(numbers):
             raise ValueError("findings must have different numbers")
         for one in self.findings:
             if any(at > size for at, size in zip(one.center_voxel, self.grid.shape, strict=True)):
                 raise ValueError(f"finding {one.number} must lie in the exam")
+        for click in self.clicks:
+            if any(at >= size for at, size in zip(click.voxel, self.grid.shape, strict=True)):
+                raise ValueError("clicks must lie in the exam")
         return self
 
     @property

@@ -18,7 +18,7 @@ from .images import read_exam
 from .layout import sha256
 from .masks import checked, read_label_map
 from .read_files import ReadFiles, file_name
-from .records import AcceptedMask, CaseRecord, ReadKind, ReadRecord, Status
+from .records import AcceptedMask, CaseRecord, ClickRecord, ReadKind, ReadRecord, Status
 from .redraft_record import RedraftRecord
 from .staging import Review, with_ignore
 from .store import Store
@@ -132,6 +132,7 @@ class SecondRead:
         seconds: float,
         strokes: int | None = None,
         findings: Sequence[FindingRecord] = (),
+        clicks: Sequence[ClickRecord] = (),
         redraft: RedraftRecord | None = None,
     ) -> CaseRecord:
         """Keep the outline as this reader's read; the dataset's accepted mask stays what it is."""

@@ -19,7 +19,7 @@ from .finding_record import Decision, FindingRecord
 from .identifiers import require_word
 from .layout import sha256
 from .masks import checked, on_grid, read_draft, require_labels
-from .records import AcceptedMask, CaseRecord, DraftRecord
+from .records import AcceptedMask, CaseRecord, ClickRecord, DraftRecord
 from .redraft_record import RedraftRecord
 from .store import Store
 
@@ -45,6 +45,8 @@ class Review:
     """Edits made in this sitting, one per undo step; None where nobody counted."""
     findings: tuple[FindingRecord, ...] = ()
     """What the model found and what was decided about each; empty where that is not known."""
+    clicks: tuple[ClickRecord, ...] = ()
+    """What was said by smart clicks."""
     redraft: RedraftRecord | None = None
     """What was drafted again from the reader's own corrections; None where nothing was."""
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from ..core.volume import Exam, LabelMap
 from .finding_record import FindingRecord
-from .records import CaseRecord
+from .records import CaseRecord, ClickRecord
 from .redraft_record import RedraftRecord
 
 __all__ = ["Workspace"]
@@ -70,6 +70,7 @@ class Workspace(Protocol):
         seconds: float,
         strokes: int | None = None,
         findings: Sequence[FindingRecord] = (),
+        clicks: Sequence[ClickRecord] = (),
         redraft: RedraftRecord | None = None,
     ) -> CaseRecord:
         """Accept a mask, with `ignore` in the slices that were not reviewed."""

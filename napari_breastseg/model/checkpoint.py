@@ -32,11 +32,13 @@ __all__ = [
     "CARD_FILE",
     "CLICKS",
     "MODEL_FILE",
+    "OWN_CLICKS",
     "STARTER",
     "WEIGHTS_FILE",
     "Checkpoint",
     "ModelInfo",
     "TrainingRecord",
+    "clicks_of",
     "copy",
     "is_checkpoint",
     "load",
@@ -58,6 +60,9 @@ STARTER = Path(__file__).resolve().parents[1] / "weights" / "starter"
 
 CLICKS = STARTER.with_name("clicks")
 """The click network that comes with the package."""
+
+OWN_CLICKS = "clicks"
+"""Folder in a checkpoint with the click network that was fine-tuned along with it, if any was."""
 
 
 class TrainingRecord(BaseModel):
@@ -209,6 +214,9 @@ class Checkpoint:
     general: nn.Module | None = None
     """The network that it was fine-tuned from, for exams unlike the site's; None without one."""
 
+    clicks: Path = CLICKS
+    """Checkpoint folder of the click network that goes with it."""
+
     @property
     def spec(self) -> ModelSpec:
         """The model's spec."""
@@ -240,6 +248,12 @@ class Checkpoint:
 def is_checkpoint(folder: Path) -> bool:
     """Whether a folder looks like a checkpoint: both files are there."""
     return (folder / MODEL_FILE).is_file() and (folder / WEIGHTS_FILE).is_file()
+
+
+def clicks_of(folder: Path) -> Path:
+    """Checkpoint folder of the click network that goes with a model: its own, or the package's."""
+    own = Path(folder) / OWN_CLICKS
+    return own if is_checkpoint(own) else CLICKS
 
 
 def software_versions() -> dict[str, str]:
@@ -385,7 +399,7 @@ def load(folder: Path) -> Checkpoint:
         ) from error
     card = folder / CARD_FILE
     text = card.read_text("utf-8", "replace") if card.is_file() else ""
-    return Checkpoint(info, network, text, general)
+    return Checkpoint(info, network, text, general, clicks_of(folder))
 
 
 def _network(spec: ModelSpec, weights: Mapping[str, torch.Tensor]) -> nn.Module:
@@ -396,7 +410,7 @@ def _network(spec: ModelSpec, weights: Mapping[str, torch.Tensor]) -> nn.Module:
 
 
 def copy(folder: Path, target: Path) -> str:
-    """Copy a checkpoint's weights, model.json and model card through to the disk; their SHA-256.
+    """Copy a checkpoint through to the disk, and its click network; SHA-256 of the weights.
 
     Parameters
     ----------
@@ -412,6 +426,9 @@ def copy(folder: Path, target: Path) -> str:
     _copy_file(folder / MODEL_FILE, target / MODEL_FILE)
     if (folder / CARD_FILE).is_file():
         _copy_file(folder / CARD_FILE, target / CARD_FILE)
+    if is_checkpoint(folder / OWN_CLICKS):
+        (target / OWN_CLICKS).mkdir()
+        copy(folder / OWN_CLICKS, target / OWN_CLICKS)
     _require_whole_weights(target / WEIGHTS_FILE, digest, read_info(target).weights_sha256)
     return digest
 

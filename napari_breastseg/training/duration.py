@@ -11,6 +11,8 @@ from ..dataset import Dataset
 from ..model.checkpoint import Checkpoint
 from ..model.unet import ModelSpec, build, place
 from ..predict.devices import choose_device
+from .clicks import BATCH as CLICK_BATCH
+from .clicks import can_tune_clicks, click_steps
 from .config import TrainConfig
 from .planning import plan_config_for, plan_spec
 from .preparing import drawn_count, require_trainable
@@ -23,6 +25,9 @@ PHANTOM_SLICE = 1.2
 
 BESIDE_THE_NETWORK = 1.25
 """What a step takes besides the network: patches are varied, weights and state are kept."""
+
+CLICK_PATCH = 0.7
+"""Time in which the click network learns from a square, in patches of the starter's size."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,13 @@ def expected(
     pixels = sum(prod(grids[case.dataset.id, case.case_id]) for case in held_out)
     passes = 1 + -(-config.steps // config.validate_every)
     drawn_slices = drawn_count(spec, config)
+    tunes_clicks = base is not None and can_tune_clicks(learned, held_out)
+    further = click_steps(config.steps) if tunes_clicks else 0
     seconds = (
         config.steps * config.batch_size * learning_s * BESIDE_THE_NETWORK
         + passes * pixels / prod(spec.patch_size) * looking_s
         + drawn_slices * PHANTOM_SLICE * learning_s
+        + further * CLICK_BATCH * CLICK_PATCH * learning_s
     )
     patients = len({case.patient_id for case in learned})
     return Expected(len(learned), patients, config.steps, seconds)

@@ -26,6 +26,7 @@ from ..predict.devices import choose_device
 from .augmentation import RANGES, Augmentation
 from .batches import BatchMaker, batches_from
 from .cases import CaseSource, TrainingCase, load_cases
+from .clicks import ClickTuning
 from .config import TrainConfig
 from .events import EventLog
 from .learner import Learner
@@ -65,9 +66,17 @@ class TrainResult:
     dice_before: float | None = None
     """Validation Dice before the first step, of the model that was fine-tuned."""
 
+    clicks: ClickTuning | None = None
+    """What became of the click network; None where it was not fine-tuned."""
+
     @property
     def gain(self) -> str:
-        """What the training brought on patients it did not learn from, in one sentence."""
+        """What the training brought on patients it did not learn from, in a sentence or two."""
+        clicks = "" if self.clicks is None else f" {self.clicks.describe()}"
+        return f"{self._gain}{clicks}"
+
+    @property
+    def _gain(self) -> str:
         training = self.info.training
         if self.val_dice is None or training.is_validated_on_its_own:
             return "No patient was kept apart, so what it brought for other patients is not known."

@@ -6,15 +6,17 @@ Imports no Qt.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..core.errors import InputError
 from ..core.progress import Job
 from ..dataset import Dataset
-from ..model.checkpoint import Checkpoint
+from ..model.checkpoint import Checkpoint, load
 from ..model.unet import ModelSpec
 from ..predict.prediction import score_of
 from .cases import DatasetCase
+from .clicks import can_tune_clicks, click_steps, tune_clicks
 from .config import TrainConfig
 from .decisions import learned_score
 from .likening import can_keep_base
@@ -72,6 +74,8 @@ def train_dataset(
 ) -> Job[TrainResult]:
     """Train on the accepted cases of dataset folders; locked patients are never read.
 
+    When a model is fine-tuned and patients are held out, its click network is fine-tuned, too.
+
     Parameters
     ----------
     datasets : sequence of Dataset
@@ -110,22 +114,25 @@ def train_dataset(
     config = plan_config_for(
         base, cases=len(learned), steps=steps, seed=seed, device=device, base_share=base_share
     )
-    return (
-        yield from train(
-            learned,
-            output,
-            base=base,
-            spec=spec,
-            config=config,
-            validation=held_out,
-            name=name,
-            datasets=[dataset.name for dataset in datasets],
-            dataset_cases=_by_dataset([*learned, *held_out]),
-            fold=fold,
-            resume=resume,
-            finding_score=None if score is None else learned_score(score, learned),
-        )
+    result = yield from train(
+        learned,
+        output,
+        base=base,
+        spec=spec,
+        config=config,
+        validation=held_out,
+        name=name,
+        datasets=[dataset.name for dataset in datasets],
+        dataset_cases=_by_dataset([*learned, *held_out]),
+        fold=fold,
+        resume=resume,
+        finding_score=None if score is None else learned_score(score, learned),
     )
+    if base is None or not can_tune_clicks(learned, held_out):
+        return result
+    base_clicks, steps = load(base.clicks), click_steps(config.steps)
+    tuning = yield from tune_clicks(learned, held_out, base_clicks, output, steps=steps, seed=seed)
+    return replace(result, clicks=tuning)
 
 
 def _by_dataset(cases: Sequence[DatasetCase]) -> dict[str, list[str]]:

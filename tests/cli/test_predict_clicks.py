@@ -48,11 +48,12 @@ def test_a_click_in_voxels_or_mm_outlines_that_lesion_alone(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--not-click", "1,2,3"], "Found --not-click alone"),
+        (["--not-click", "1,2,3"], "Found --not-click or --only-enhancing without one"),
+        (["--only-enhancing"], "Found --not-click or --only-enhancing without one"),
         (["--click", "here"], "Found 'here'"),
         (["--click", "99,1,1"], "Found one at slice 99, row 1, column 1"),
         (["--click", "1,1,1"], "Found nothing at slice 1, row 1, column 1"),
-        (["--click", "14,85,184", "--model", "starter"], "Expected --click alone"),
+        (["--click", "14,85,184", "--breasts"], "Expected --click alone"),
     ],
 )
 def test_what_cannot_be_asked_is_said(

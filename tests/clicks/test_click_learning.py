@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from napari_breastseg.clicks.learning import SIDE, Example, ExampleSlice, example, sitting
-from napari_breastseg.clicks.prompts import CHANNELS
+from napari_breastseg.clicks.learning import Example, ExampleSlice, example, sitting
+from napari_breastseg.clicks.prompts import CHANNELS, Prompts
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.overlap import dice
 from napari_breastseg.core.progress import drain
@@ -22,6 +24,7 @@ from napari_breastseg.registry.models import Registry
 from napari_breastseg.training.loss import segmentation_loss
 from napari_breastseg.training.preparing import require_trainable
 
+SIDE = 96
 SPEC = ModelSpec(
     inputs=("pre", "post1", "post1-pre"),
     missing="zero",
@@ -72,6 +75,36 @@ def test_a_slice_without_lesion_is_learned_from_too() -> None:
     assert any(one.prompts.outside for one in made)
 
 
+def test_readers_who_draw_are_told_from_those_who_mark_what_enhances() -> None:
+    ring = a_slice(5)
+    y, x = np.indices(ring.truth.shape)
+    far = np.hypot(y - 50, x - 60)
+    truth = torch.from_numpy(((far < 14) & (far > 5)).astype(np.float32))
+    ring = replace(ring, truth=truth, neighbor=None)
+    rng = np.random.default_rng(3)
+    made = [example([ring], SPEC, rng, side) for side in (64, 96, 128) for _ in range(20)]
+    shown = [one for one in made if one.truth.any()]
+    filled = [bool((ndimage.binary_fill_holes(one.truth) == one.truth).all()) for one in shown]
+    told = [not one.prompts.only_enhancing for one in shown]
+    assert np.mean(np.array(filled) == told) > 0.9  # a part of a ring in a square has no hole
+    assert 0.2 < np.mean(told) < 0.8
+    drawn = [example([replace(ring, is_drawn=True)], SPEC, rng) for _ in range(20)]
+    assert not any(one.prompts.only_enhancing for one in drawn)
+    assert {len(one.mask) for one in made} == {64, 96, 128}
+
+
+def test_what_a_reader_said_is_said_again_where_the_mask_says_the_same() -> None:
+    one = a_slice(4)
+    y, x = (int(v) for v in np.argwhere(one.truth.numpy() > 0.5)[0])
+    said = replace(one, said=(((float(y), float(x)), True), ((2.0, 2.0), True)), is_drawn=True)
+    rng, other = np.random.default_rng(6), np.random.default_rng(6)
+    places = [p for _ in range(60) for p in example([said], SPEC, rng).prompts.inside]
+    assert len(places) > 20
+    plain = replace(one, is_drawn=True)
+    without = [p for _ in range(60) for p in example([plain], SPEC, other).prompts.inside]
+    assert places != without
+
+
 def test_each_sitting_clicks_on_what_the_network_got_wrong() -> None:
     class Nothing(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -79,7 +112,7 @@ def test_each_sitting_clicks_on_what_the_network_got_wrong() -> None:
 
     truth = np.zeros((SIDE, SIDE), bool)
     truth[20:40, 30:60] = True
-    one = Example(torch.zeros(3, SIDE, SIDE), truth)
+    one = Example(torch.zeros(3, SIDE, SIDE), truth, Prompts(), np.zeros_like(truth))
     inputs, target = sitting(Nothing(), [one], 3, np.random.default_rng(0))
     assert len(one.prompts.inside) == 3
     assert inputs.shape == (1, 3 + len(CHANNELS), SIDE, SIDE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,7 +60,9 @@ def test_prompts_are_drawn_where_they_were_said() -> None:
     square = Square((40.0, 50.0), (48.0, 48.0))
     prompts = Prompts(box=(30.0, 40.0, 49.0, 59.0)).with_click((36.0, 44.0), True)
     prompts = prompts.with_click((50.0, 70.0), False)
-    inside, outside, mask, neighbor, box = drawn(square, prompts).numpy()
+    inside, outside, mask, neighbor, box, enhancing = drawn(square, prompts).numpy()
+    assert not enhancing.any()
+    assert drawn(square, replace(prompts, only_enhancing=True))[5].all()
     for spot, place in ((inside, (36.0, 44.0)), (outside, (50.0, 70.0))):
         found = np.unravel_index(spot.argmax(), spot.shape)
         assert np.abs(found - square.to_square([place])[0]).max() <= 0.5

@@ -12,8 +12,10 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from test_tools import LEFT, NONE, ONE, SHIFT, TWO, Reader
 
+from napari_breastseg.clicks.lesion import ClickReader
 from napari_breastseg.core.overlap import dice
 from napari_breastseg.widgets.canvas.layers import find_layer
+from napari_breastseg.widgets.correct import smart_clicks
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 NOTHING = np.zeros(ONE.shape, bool)
@@ -124,3 +126,41 @@ def test_drags_scribble_and_with_ctrl_draw_a_box(clicker):
     clicker.wait()
     assert asked[1].box == pytest.approx((17, 17, 43, 43), abs=1.5)
     assert dice(clicker.tumor()[7], ONE[7]) > 0.9
+
+
+def test_clicks_are_kept_with_the_case_as_far_as_the_mask_says_the_same(clicker):
+    clicker.take_it(NOTHING)
+    clicker.smart((7, 30, 30))
+    effort = clicker.window.dock.session.effort
+    (said,) = effort.clicks_in(clicker.layer.data)
+    assert said.is_lesion
+    assert np.abs(np.array(said.voxel) - (7, 30, 30)).max() <= 1
+    clicker.key(Qt.Key.Key_Z, CTRL)
+    assert effort.clicks_in(clicker.layer.data) == ()
+
+
+def test_only_what_enhances_is_asked_for_when_it_is_ticked(clicker):
+    clicker.take_it(NOTHING)
+    asked = []
+    outline = ClickReader.outline
+
+    def watched(self, said, at, mask, kept=()):
+        asked.append(said[at].only_enhancing)
+        return outline(self, said, at, mask, kept)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClickReader, "outline", watched)
+        clicker.smart((7, 30, 30))
+        clicker.tools.settings.only_enhancing.setChecked(True)
+        clicker.smart((7, 32, 30))
+    assert asked == [False, True]
+
+
+def test_the_click_network_is_the_one_that_goes_with_the_chosen_model(clicker, monkeypatch):
+    loaded = []
+    clicker.open(NOTHING)
+    clicker.tools.clicks.load = lambda folder: (loaded.append(folder), bright_network())[1]
+    monkeypatch.setattr(smart_clicks, "clicks_of", lambda model: model / "clicks")
+    clicker.key(Qt.Key.Key_A)
+    clicker.idle(clicker.tools.clicks.looking)
+    assert loaded == [clicker.window.dock.session.model / "clicks"]

@@ -179,6 +179,7 @@ class AcceptBox(QWidget):
             before = None if record.kept_mask is None else record.kept_mask.reviewed_slices
             label_map = LabelMap(reviewed_labels(labels, before, reviewed), record.grid.grid)
             findings = () if draft is None else session.choices.records(labels)
+            clicks = session.effort.clicks_in(labels)
             redraft = self._redrafts(labels, reviewed)
             self._accepting.accept(
                 workspace,
@@ -194,6 +195,7 @@ class AcceptBox(QWidget):
                     strokes=strokes,
                     draft=draft,
                     findings=findings,
+                    clicks=clicks,
                     redraft=redraft,
                 ),
                 on_result=lambda accepted: self._on_accepted(accepted, labels),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,9 @@ from ...clicks.lesion import ClickReader
 from ...clicks.prompts import Prompts
 from ...core.progress import Job, Progress
 from ...core.volume import BACKGROUND, TUMOR, Exam
+from ...dataset import ClickRecord
 from ...imaging.correction import Edit
-from ...model.checkpoint import CLICKS, Checkpoint
+from ...model.checkpoint import CLICKS, Checkpoint, clicks_of
 from ..canvas.layers import grid_of, tumor_layer, volume_of
 from ..canvas.smart_click import SmartClick
 from ..parts.beside import beside_the_window
@@ -41,15 +43,23 @@ class SmartClicks:
     session : Session
     target : ToolTarget
     edits : ToolEdits
+    only_enhancing : callable
+        Whether only what enhances is asked for.
     """
 
     def __init__(
-        self, viewer: Viewer, session: Session, target: ToolTarget, edits: ToolEdits
+        self,
+        viewer: Viewer,
+        session: Session,
+        target: ToolTarget,
+        edits: ToolEdits,
+        only_enhancing: Callable[[], bool],
     ) -> None:
         self._viewer = viewer
         self._session = session
         self._target = target
         self._edits = edits
+        self._only_enhancing = only_enhancing
         self.looking = JobRunner(edits)
         """Runs what is shown while the button is down."""
 
@@ -94,7 +104,7 @@ class SmartClicks:
 
     def _look(self, z: int, prompts: Prompts) -> None:
         """Ask for what to show; while an answer is awaited only the newest question is kept."""
-        self._wanted = z, prompts
+        self._wanted = z, replace(prompts, only_enhancing=self._only_enhancing())
         if not self.looking.is_running:
             self._next_look()
 
@@ -125,6 +135,7 @@ class SmartClicks:
         if layer is None:
             return
         labels, exam = volume_of(layer).copy(), self._target.exam
+        prompts = replace(prompts, only_enhancing=self._only_enhancing())
         memory = self._memory_of(layer)
         said, kept = memory.with_prompts(z, prompts, labels), memory.corrected(labels)
         is_slice = len(labels) == 1 or self._target.grow_axis == 0
@@ -153,16 +164,29 @@ class SmartClicks:
                 )
             elif self._edits.apply(layer, edit):
                 memory.note(said, volume_of(layer))
+                self._session.effort.clicks += _clicks(z, prompts, labels.shape)
 
         self._edits.runner.start(_TITLE, lambda: beside_the_window(job), on_result=make)
 
     def _reader_of(self, exam: Exam) -> ClickReader:
         """In the worker's thread: the reader of an exam, made anew for other images."""
         images = (np.asarray(image.data) for image in exam.phases.values())
-        key = tuple(image.__array_interface__["data"] for image in images)
+        model = self._session.model
+        folder = CLICKS if model is None else clicks_of(model)
+        key = (folder, *(image.__array_interface__["data"] for image in images))
         if self._reader is None or self._reader[0] != key:
-            self._reader = key, ClickReader(self.load(CLICKS), exam)
+            self._reader = key, ClickReader(self.load(folder), exam)
         return self._reader[1]
+
+
+def _clicks(z: int, prompts: Prompts, shape: tuple[int, ...]) -> list[ClickRecord]:
+    """The places of a slice's prompts, as they are kept with the case."""
+    found = []
+    for places, is_lesion in ((prompts.inside, True), (prompts.outside, False)):
+        for place in places:
+            y, x = np.clip(np.round(place).astype(int), 0, np.array(shape[1:]) - 1)
+            found.append(ClickRecord(voxel=(z, int(y), int(x)), is_lesion=is_lesion))
+    return found
 
 
 def _load(folder: Path) -> Checkpoint:

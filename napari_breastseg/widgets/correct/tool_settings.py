@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QSpinBox,
+    QWidget,
+)
 
 from .tool_list import SCOPES, ScopeKind
 
@@ -39,6 +46,11 @@ class ToolSettings(QWidget):
         self.level.setToolTip(
             "Threshold brush: enhancement in %; without a pre-contrast phase, brightness in % of "
             "the exam's range"
+        )
+        self.only_enhancing = QCheckBox("only what enhances")
+        self.only_enhancing.setToolTip(
+            "Smart click: mark the tissue that enhances alone, without a dead core and the gaps "
+            "between, not the outline that a hand would draw"
         )
         self.beside = QSpinBox()
         self.beside.setRange(0, 500)

@@ -67,7 +67,8 @@ class ToolSection(QWidget):
             self.scribbles,
             self.draw_box,
         )
-        self.clicks = SmartClicks(viewer, session, self._target, self._edits)
+        only_enhancing = self.settings.only_enhancing.isChecked
+        self.clicks = SmartClicks(viewer, session, self._target, self._edits, only_enhancing)
         self.box_button = self._signed("box", "Draw box", "Drag a rectangle on the image", "")
         self.box_button.clicked.connect(lambda: self.draw_box())
         self.line = note()
@@ -82,6 +83,7 @@ class ToolSection(QWidget):
             made.setCheckable(name in IN_HAND or name == "scribble")
         self.options = ToolOptions(
             {
+                "smart_click": [self.settings.only_enhancing],
                 "grow_click": [self.settings.tolerance],
                 "threshold_brush": [self.settings.level],
                 "scribble": [self.buttons["apply_scribbles"]],

@@ -14,6 +14,7 @@ from ...core.errors import InputError
 from ...core.volume import Exam, LabelMap
 from ...dataset import (
     CaseRecord,
+    ClickRecord,
     Dataset,
     FindingRecord,
     RedraftRecord,
@@ -169,6 +170,7 @@ def accept(
     draft: Draft | None,
     strokes: int | None = None,
     findings: Sequence[FindingRecord] = (),
+    clicks: Sequence[ClickRecord] = (),
     redraft: RedraftRecord | None = None,
 ) -> CaseRecord:
     """Keep the draft for comparison and accept the mask, with what was decided about findings.
@@ -196,6 +198,7 @@ def accept(
         seconds=seconds,
         strokes=strokes,
         findings=findings,
+        clicks=clicks,
         redraft=redraft,
     )
 

@@ -62,6 +62,7 @@ class ClickMemory:
             (*earlier.inside, *new.inside),
             (*earlier.outside, *new.outside),
             earlier.box if new.box is None else new.box,
+            new.only_enhancing,
         )
         return said
 

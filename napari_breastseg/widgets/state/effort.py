@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
+from ...dataset import ClickRecord
+
 __all__ = ["IDLE_S", "Effort"]
 
 IDLE_S = 60.0
@@ -35,10 +40,19 @@ class Effort:
         self.strokes = 0
         """Edits of the mask, one per undo step."""
 
+        self.clicks: list[ClickRecord] = []
+        """What was said by smart clicks."""
+
     @property
     def is_worth_recording(self) -> bool:
         """Whether it is more than opening a case and closing it again."""
         return self.strokes > 0 or self.seconds >= 1.0
+
+    def clicks_in(self, labels: NDArray[np.generic]) -> tuple[ClickRecord, ...]:
+        """Each click once, as far as a mask (Z, Y, X) says the same: not those taken back."""
+        return tuple(
+            one for one in dict.fromkeys(self.clicks) if (labels[one.voxel] == 1) == one.is_lesion
+        )
 
     def touch(self) -> None:
         """Note that the reader is active now."""
