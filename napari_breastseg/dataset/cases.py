@@ -26,8 +26,7 @@ __all__ = ["Cases"]
 class Cases:
     """The cases of a dataset folder; a `Workspace` for the reader who reads a case first.
 
-    Holds none in memory: every call reads what is on disk, so that two programs may work on one
-    folder.
+    Holds none in memory: every call reads the disk, so that two programs may work on one folder.
     """
 
     is_second_read = False
@@ -210,15 +209,12 @@ class Cases:
             Indices along Z of the slices reviewed; the others are written as `ignore`. None:
             all were, and a slice that was wholly `ignore` counts as clear.
         seconds : float
-            Time spent on the case in this sitting.
         strokes : int, optional
-            Edits made in this sitting, one per undo step.
+            Time spent on the case in this sitting, and edits made, one per undo step.
         findings : sequence of FindingRecord
             What the model found, with decisions. Without any, those kept of the same draft stay.
-        clicks : sequence of ClickRecord
-            What was said by smart clicks.
-        redraft : RedraftRecord, optional
-            What was drafted again from the reader's own corrections.
+        clicks, redraft
+            What was said by smart clicks, and drafted again from the reader's own corrections.
 
         Raises
         ------
@@ -226,8 +222,8 @@ class Cases:
             When the grid or a label is not the case's, the case is flagged, or it is locked by
             somebody else; nothing is changed then.
         """
-        said = tuple(findings), tuple(clicks), redraft
-        review = Review(annotator, reviewed_slices, seconds, strokes, *said)
+        what = tuple(findings), tuple(clicks), redraft
+        review = Review(annotator, reviewed_slices, seconds, strokes, *what)
         return lifecycle.accept(self._store, case_id, label_map, review)
 
     def note_work(self, case_id: str, *, seconds: float, strokes: int) -> CaseRecord:
