@@ -1,4 +1,4 @@
-"""A click network asked on one slice: first at a usual size, then as large as fits the lesion.
+"""A click network asked on one slice: first at usual sizes, then as large as fits the lesion.
 
 Imports torch when called; no Qt.
 """
@@ -26,14 +26,15 @@ __all__ = ["Answer", "answer_slice"]
 
 Mask = NDArray[np.bool_]
 
-FIRST_MM = 75.0
-"""Side of the square while it is not known how large the lesion is."""
+FIRST_LOOKS = ((75.0, 64), (112.5, 64))
+"""Sides in mm, and pixels along them, of the squares whose answers are averaged while it is not
+known how large the lesion is. Few pixels are kindest to pictures twice as fine as they are told."""
 
 LEAST_MM, MOST_MM = 22.0, 150.0
 """Smallest and largest side of a square."""
 
-MARGINS = (1.5, 2.5)
-"""Sides of the squares whose answers are averaged, as multiples of the lesion's extent."""
+LOOKS = ((1.5, 64), (2.5, 128))
+"""The same once it is known: sides as multiples of the lesion's extent, and pixels along them."""
 
 GAP_MM = 15.0
 """Marks no farther than this from each other are one lesion: tumors come in many parts."""
@@ -105,10 +106,9 @@ def answer_slice(
     asking = partial(_ask, model, phases, roles, prompts, before, neighbor)
     marked = before if neighbor is None else neighbor
     if not marked.any() and prompts.box is None:
-        marked = asking([_first_square(prompts, before, size)]).mask
+        marked = asking(_first_squares(prompts, before, size)).mask
     extent = _extent(prompts, marked, size)
-    squares = [_fitted(extent, size, margin) for margin in MARGINS]
-    answer = asking(squares)
+    answer = asking([_fitted(extent, size, margin, side) for margin, side in LOOKS])
     if prompts.inside or prompts.box is not None:  # other lesions in the square are not asked for
         kept = before | _group(answer.mask, _places(prompts), size)
         answer = replace(answer, mask=answer.mask & kept)
@@ -149,12 +149,15 @@ def _ask(
     return Answer(mask, probability, squares[-1])
 
 
-def _first_square(prompts: Prompts, before: Mask, size: NDArray[np.float64]) -> Square:
+def _first_squares(prompts: Prompts, before: Mask, size: NDArray[np.float64]) -> list[Square]:
     """Where to look while it is not known how large the lesion is."""
     places = prompts.inside or prompts.outside
     middle = np.mean(places, axis=0) if places else (np.array(before.shape) - 1) / 2
-    down, across = FIRST_MM / size
-    return Square((float(middle[0]), float(middle[1])), (float(down), float(across)))
+    center = (float(middle[0]), float(middle[1]))
+    return [
+        Square(center, (side_mm / float(size[0]), side_mm / float(size[1])), side=side)
+        for side_mm, side in FIRST_LOOKS
+    ]
 
 
 def _extent(
@@ -195,14 +198,14 @@ def _fitted(
     extent: tuple[NDArray[np.float64], NDArray[np.float64]],
     size: NDArray[np.float64],
     margin: float,
+    side: int,
 ) -> Square:
     """The square that fits a lesion, with a margin around it."""
     low, high = extent
-    side = float(np.clip(margin * ((high - low + 1) * size).max(), LEAST_MM, MOST_MM))
+    side_mm = float(np.clip(margin * ((high - low + 1) * size).max(), LEAST_MM, MOST_MM))
     middle = (low + high) / 2
-    return Square(
-        (float(middle[0]), float(middle[1])), (side / float(size[0]), side / float(size[1]))
-    )
+    pixels = (side_mm / float(size[0]), side_mm / float(size[1]))
+    return Square((float(middle[0]), float(middle[1])), pixels, side=side)
 
 
 def _signal(phases: torch.Tensor, roles: Sequence[str]) -> NDArray[np.float32]:
