@@ -1,6 +1,7 @@
 """Train the click network that comes with the package: from the starter's weights.
 
-    python recipes/train_clicks.py --output clicks-work [--steps 6000]
+    python recipes/train_clicks.py --output first --steps 4200
+    python recipes/train_clicks.py --output clicks-work --base first/model --steps 4000 --rate 1.2e-3
 
 Learns from the windows of I-SPY's training patients and from slices of phantoms, as the starter
 did. One core does a step in about half a second where the processor computes in bfloat16, which is
@@ -310,20 +311,24 @@ _CARD = """# Click network {identity}
 
 A square of a slice around the lesion, its phases as the starter takes them, and what the reader
 said: clicks on the lesion and beside it, scribbles, a box, the mask so far, the mask of the slice
-before. It gives the outline in that square. The square fits the lesion: first 75 mm, then one and a
-half times its extent, each of 128 x 128 pixels. From the clicked slice the outline is carried from
-slice to slice until the lesion ends. The network is the starter's with five more input channels.
+before, and whether only what enhances is asked for or the outline that a hand would draw. It gives
+the outline in that square. The answers in two squares are averaged: of 75 and 112.5 mm at first,
+then of 1.5 and 2.5 times the lesion's extent, 64 to 128 pixels a side. From the clicked slice the
+outline is carried from slice to slice until the lesion ends. The network is the starter's with six
+more input channels.
 
 ## Data, licence
 
-Trained from the starter's weights for {steps} steps of 24 examples on the windows of the same 147
-I-SPY patients (I-SPY 1: doi 10.7937/K9/TCIA.2016.HdHpgJLK, CC BY 3.0; I-SPY 2 / ACRIN-6698: doi
-10.7937/TCIA.D8Z0-9T85 and 10.7937/TCIA.KK02-6D95, CC BY 4.0; through BreastDCEDL, doi
-10.1038/s41597-026-06589-6; changes as in the starter's card, targets from smoothed enhancement) and
-on 420 synthetic slabs. A simulated reader clicks in the middle of the largest error, with jitter,
-now and then wrongly. The weights are licensed CC BY 4.0; keep this attribution.
+Trained from the starter's weights for 4,200 steps of 24 examples, with squares of 96 pixels and
+what enhances as targets, then for {steps} steps with squares of 64, 96 and 128 pixels, half of them
+with targets smoothed and filled as hands draw them, some with pixels twice as fine; on the windows
+of the same 147 I-SPY patients (I-SPY 1: doi 10.7937/K9/TCIA.2016.HdHpgJLK, CC BY 3.0; I-SPY 2 /
+ACRIN-6698: doi 10.7937/TCIA.D8Z0-9T85 and 10.7937/TCIA.KK02-6D95, CC BY 4.0; through BreastDCEDL,
+doi 10.1038/s41597-026-06589-6; changes as in the starter's card, targets from smoothed enhancement)
+and on 420 synthetic slabs. A simulated reader clicks in the middle of the largest error, with
+jitter, now and then wrongly. The weights are licensed CC BY 4.0; keep this attribution.
 
-How squares are fitted was chosen on 36 slices of the 12 validation patients.
+How squares are fitted was chosen on the slices of the 12 validation patients.
 
 ## How well it does
 
