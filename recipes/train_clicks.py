@@ -1,7 +1,7 @@
 """Train the click network that comes with the package: from the starter's weights.
 
     python recipes/train_clicks.py --output first --steps 4200
-    python recipes/train_clicks.py --output clicks-work --base first/model --steps 4000 --rate 1.2e-3
+    python recipes/train_clicks.py --output work --base first/model --steps 4000 --rate 1.2e-3
 
 Learns from the windows of I-SPY's training patients and from slices of phantoms, as the starter
 did. One core does a step in about half a second where the processor computes in bfloat16, which is
