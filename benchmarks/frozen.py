@@ -150,22 +150,33 @@ def main() -> int:
         }
         QTest.qWait(300)
         print(name, took[name], flush=True)
+        write(args.output, report(args.slices, load_before, took, watchdog))
     watchdog.stop()
-    result = {
+    print(args.output.with_suffix(".md").read_text())
+    viewer.close()
+    return 0
+
+
+def report(
+    n_slices: int, load_before: float, took: dict[str, Any], watchdog: Watchdog
+) -> dict[str, Any]:
+    """All figures so far."""
+    return {
         "date": today(),
         "machine": machine(),
-        "shape": [args.slices, *SHAPE[1:]],
+        "shape": [n_slices, *SHAPE[1:]],
         "phases": PHASES,
         "load_before": round(load_before, 2),
         "load_after": round(os.getloadavg()[0], 2),
         "steps": took,
         "blocks": sorted(watchdog.blocks, key=lambda one: -one["seconds"]),
     }
-    args.output.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-    args.output.with_suffix(".md").write_text(table(result))
-    print(table(result))
-    viewer.close()
-    return 0
+
+
+def write(output: Path, result: dict[str, Any]) -> None:
+    """Keep the figures, as data and as a page."""
+    output.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+    output.with_suffix(".md").write_text(table(result))
 
 
 def write_exam(shape: tuple[int, int, int]) -> Path:

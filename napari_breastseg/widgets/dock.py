@@ -213,26 +213,21 @@ class BreastMRI(Actions, QWidget):
         """Save unsaved work, give the case back, cancel all jobs; nothing happens twice."""
         if self._is_over:
             return
-        self.correct_panel.autosave.save_now()
+        correct = self.correct_panel
+        correct.autosave.save_now()
         self._is_over = True
-        self.manners.stop()
-        self.mouse.take_down()
+        for follower in (self.manners, self.following, self.end, self.exam_picker):
+            follower.stop()
         self.canvas_chips.deleteLater()
-        self.following.stop()
-        self.end.stop()
-        self.exam_picker.stop()
-        for runner in (*self._runners(), self.correct_panel.autosave.runner):
+        for runner in (*self._runners(), correct.autosave.runner):
             runner.abandon()
-        self.correct_panel.tools.put_down()
-        self.layouts.take_down()
-        self.display.take_down()
-        self.marks.take_down()
-        self.numbers.take_down()
-        self.places.take_down()
-        self.correct_panel.accept_box.copies.take_down()
-        self.correct_panel.lesions.put_down()
-        self.correct_panel.learning.stop()
-        self.correct_panel.accepting.return_effort()  # of a mask not accepted any more
+        correct.tools.put_down()
+        for part in (self.mouse, self.layouts, self.display, self.marks, self.numbers, self.places):
+            part.take_down()
+        correct.accept_box.copies.take_down()
+        correct.lesions.put_down()
+        correct.learning.stop()
+        correct.accepting.return_effort()  # of a mask not accepted any more
         self.session.leave_case()
         for key in KEYS.keys() - {SHEET_KEY}:
             self.viewer.bind_key(key, None, overwrite=True)
@@ -261,17 +256,18 @@ class BreastMRI(Actions, QWidget):
             self.shut_down()
 
     def _runners(self) -> tuple[JobRunner, ...]:
+        correct = self.correct_panel
         return (
             self.open_panel.runner,
             self.open_panel.dce.runner,
             self.segment_panel.runner,
-            self.correct_panel.runner,
-            self.correct_panel.unfinished.runner,
-            self.correct_panel.lesions.runner,
-            self.correct_panel.tools.runner,
-            self.correct_panel.tools.clicks.looking,
-            self.correct_panel.learning.runner,
-            self.correct_panel.learning.slices.runner,
+            correct.runner,
+            correct.unfinished.runner,
+            correct.lesions.runner,
+            correct.tools.runner,
+            correct.tools.clicks.looking,
+            correct.learning.runner,
+            correct.learning.slices.runner,
             self.review_panel.runner,
             self.review_panel.chores,
             self.review_panel.walk.prefetch.runner,

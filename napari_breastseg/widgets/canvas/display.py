@@ -148,6 +148,7 @@ class Display:
         for layer in reversed(self._viewer.layers):
             note = note_of(layer)
             is_map = note.get("map") is not None and note.get("case_id") == case_id
+            is_map = is_map and note.get("role") != "mirror"  # a caption of that map
             if layer.visible and (is_map or key_of(layer) in keys):
                 return layer
         return None

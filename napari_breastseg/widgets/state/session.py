@@ -186,13 +186,7 @@ class Session:
         return self._workspace is not None and self._workspace.is_second_read
 
     def prepare_case(self, shape: tuple[int, int, int]) -> None:
-        """Count what the reader does from now on as work on a case that is about to be entered.
-
-        Parameters
-        ----------
-        shape : tuple of int
-            Voxels of the exam along (z, y, x).
-        """
+        """Count work from now on, on a case of these voxels (z, y, x) that is yet to be entered."""
         self.leave_case()
         self._reviewed, self._is_preparing = ReviewedSlices(shape), True
         self.effort.touch()
@@ -210,13 +204,12 @@ class Session:
         workspace: Workspace | None = None,
     ) -> None:
         """Start correcting: take over the lock, start the clock, note what is on disk."""
-        early = (self.effort, self._reviewed) if self._is_preparing else None
+        was_prepared, early = self._is_preparing, (self.effort, self._reviewed)
         self.leave_case()
         self._workspace = workspace
         self._record, self._lock, self.saved = record, lock, saved
-        if early is None:
-            self._reviewed = ReviewedSlices(record.grid.shape)
-        else:
+        self._reviewed = ReviewedSlices(record.grid.shape)
+        if was_prepared:
             self.effort, self._reviewed = early
         self.effort.touch()
         self.record_changed.emit(record)
@@ -228,7 +221,8 @@ class Session:
 
     def leave_case(self) -> None:
         """Release the lock; effort that no accepted mask covers goes into the case's record."""
-        self._record_effort()
+        if self._record is not None and self.workspace is not None:
+            _record_effort(self._record, self.workspace, self.effort)
         self._lock.close()
         self._lock = ExitStack()
         had_record, self._record, self._workspace = self._record, None, None
@@ -283,14 +277,12 @@ class Session:
         if draft is None and self.choices.findings is not None:
             self.choices.forget()  # as when a second reader must not see the draft
 
-    def _record_effort(self) -> None:
-        record, workspace, effort = self._record, self.workspace, self.effort
-        if record is None or workspace is None or not effort.is_worth_recording:
-            return
-        # Looking at an accepted case is not work on it.
-        if not record.is_accepted or effort.strokes:
-            with suppress(InputError):  # a count that cannot be written must not hold anybody here
-                workspace.note_work(record.case_id, seconds=effort.seconds, strokes=effort.strokes)
+
+def _record_effort(record: CaseRecord, workspace: Workspace, effort: Effort) -> None:
+    # Looking at an accepted case is not work on it.
+    if effort.is_worth_recording and (not record.is_accepted or effort.strokes):
+        with suppress(InputError):  # a count that cannot be written must not hold anybody here
+            workspace.note_work(record.case_id, seconds=effort.seconds, strokes=effort.strokes)
 
 
 def is_same(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None) -> bool:
