@@ -91,7 +91,7 @@ def busy(window: SimpleNamespace, idle: Callable[..., None], tmp_path: Any) -> S
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("step", ["Open", "Draft", "List", "Train"])
+@pytest.mark.parametrize("step", ["Open", "Draft", "Correct", "List", "Train"])
 def test_no_text_of_a_step_is_cut(
     busy: SimpleNamespace, idle: Callable[..., None], step: str, theme: str
 ) -> None:
