@@ -45,6 +45,9 @@ class WorklistRow:
     is_blinded: bool
     """Whether this reader is to outline it without seeing the first outline."""
     n_slices: int
+    patient_id: str = ""
+    held_by: str | None = None
+    """Who else has it open now; None where nobody has, or where that must not be seen."""
 
 
 def worklist(store: Store, reader: str) -> list[WorklistRow]:
@@ -58,6 +61,7 @@ def row_of(store: Store, reads: Reads, record: CaseRecord, reader: str) -> Workl
     is_blinded = reads.is_blinded(record, reader)
     mask = record.accepted
     model = mask.model if mask else record.draft.model if record.draft else None
+    holder = None if is_blinded else store.locks.holder(record.case_id)
     return WorklistRow(
         case_id=record.case_id,
         status=record.status,
@@ -69,6 +73,8 @@ def row_of(store: Store, reads: Reads, record: CaseRecord, reader: str) -> Workl
         is_for_second_read=record.is_for_second_read,
         is_blinded=is_blinded,
         n_slices=record.grid.shape[0],
+        patient_id=record.patient_id,
+        held_by=None if holder is None else holder.owner,
     )
 
 
@@ -91,7 +97,8 @@ def arranged(
     only_second_reads : bool
         Keep only the cases chosen for a second read.
     text : str
-        Words that all must stand in case id, status, reason, model or reader, in any letter case.
+        Words that all must stand in case or patient id, status, reason, model or reader, in any
+        letter case.
     order : Order
     seed : int
         Of the random order.
@@ -119,6 +126,7 @@ def _text(row: WorklistRow) -> str:
         (row.flag_reason or "").replace("_", " "),
         row.model or "",
         row.reader or "",
+        row.patient_id,
     )
     return "\n".join(parts).casefold()
 

@@ -128,6 +128,12 @@ def _exams_do_not_learn(_own_home: None) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _cases_are_listed_as_a_table(_own_home: None) -> None:
+    """List cases as a table, whose rows tests click; pictures are what a reader sees first."""
+    remember("list_view", "table")
+
+
+@pytest.fixture(autouse=True)
 def _no_question_is_unexpected(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QIdentityProxyModel, QModelIndex, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPen, QPixmap, QTextOption
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPen, QPixmap, QResizeEvent, QTextOption
 from qtpy.QtWidgets import QAbstractItemView, QListView
 
 from ...dataset import Status, WorklistRow
@@ -20,6 +20,9 @@ from .thumbnails import SIDE, Thumbnail, Thumbnails
 __all__ = ["GridView"]
 
 _BAND = 16
+_GAP, _CAPTION = 8, 40
+"""Around a picture, and for two lines below it."""
+
 _BANDS = {Status.ACCEPTED: "#009e73", Status.FLAGGED: "#d55e00"}
 _OTHER = "#56606b"
 _FRAME = "#f0e442"
@@ -60,12 +63,24 @@ class GridView(QListView):
         self.setResizeMode(QListView.ResizeMode.Adjust)
         self.setMovement(QListView.Movement.Static)
         self.setUniformItemSizes(True)
-        self.setIconSize(QSize(SIDE, SIDE + _BAND))
-        self.setGridSize(QSize(SIDE + 8, SIDE + _BAND + 26))
+        self._fit(SIDE)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setMinimumHeight(2 * (SIDE + _BAND + 26))
+        self.setMinimumHeight(SIDE + _BAND + _CAPTION)
         self.doubleClicked.connect(lambda index: self.open_asked.emit(model.rows[index.row()]))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show two pictures side by side at least."""
+        super().resizeEvent(event)
+        width = self.viewport().width()
+        columns = max(2, width // (SIDE + _GAP))
+        self._fit(min(SIDE, width // columns - _GAP))
+
+    def _fit(self, side: int) -> None:
+        size = QSize(side, round(side * (SIDE + _BAND) / SIDE))
+        if size != self.iconSize():
+            self.setIconSize(size)
+            self.setGridSize(QSize(side + _GAP, size.height() + _CAPTION))
 
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:
         """Start the clock for the thumbnail that is current now."""
@@ -118,6 +133,9 @@ class _Pictures(QIdentityProxyModel):
         if role == Qt.ItemDataRole.DecorationRole and index.isValid():
             rows = self._worklist.rows
             return self._icon(rows[index.row()]) if index.row() < len(rows) else None
+        if role == Qt.ItemDataRole.DisplayRole and index.row() < len(self._worklist.rows):
+            row = self._worklist.rows[index.row()]
+            return f"{super().data(index, role)}\n{row.patient_id}".rstrip()
         return super().data(index, role)
 
     def _icon(self, row: WorklistRow) -> QIcon:

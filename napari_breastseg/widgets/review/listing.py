@@ -6,14 +6,17 @@ Says what is asked for; opens and changes no case.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QItemSelectionModel, Qt, Signal
+from qtpy.QtCore import QItemSelectionModel, Signal
 from qtpy.QtWidgets import (
+    QButtonGroup,
     QCheckBox,
     QComboBox,
-    QGridLayout,
+    QHBoxLayout,
     QLineEdit,
+    QPushButton,
     QSizePolicy,
     QSpinBox,
     QStackedWidget,
@@ -23,12 +26,16 @@ from qtpy.QtWidgets import (
 
 from ...dataset import Order, Status
 from ..parts.fields import note
-from ..state.worklist import ALL, FOR_SECOND_READ, TO_DO, count_words, status_choice
+from ..state.settings import recall, remember
+from ..state.worklist import ALL, CHIPS, FOR_SECOND_READ, TO_DO, count_words, status_choice
 from .grid import GridView
 from .table import WorklistModel, WorklistTable
 from .thumbnails import Thumbnails
 
 __all__ = ["WorklistView"]
+
+_VIEW = "list_view"
+"""The setting: pictures or table."""
 
 _ORDERS = (
     (Order.ENTERED, "as entered"),
@@ -57,10 +64,23 @@ class WorklistView(QWidget):
         self.status.setToolTip("Which cases to list")
         statuses = (status.value.replace("_", " ") for status in Status)
         self.status.addItems([ALL, TO_DO, *statuses, FOR_SECOND_READ])
-        self.status.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.status.hide()  # the chips stand in its place, and the words can be searched for
+        self.status.setParent(self)
+        self.chips = QButtonGroup(self)
+        chips = QHBoxLayout()
+        chips.setSpacing(3)
+        for title, choice in CHIPS.items():
+            chip = QPushButton(title)
+            chip.setCheckable(True)
+            chip.setToolTip(f"List {choice}")
+            chip.clicked.connect(partial(self.status.setCurrentText, choice))
+            self.chips.addButton(chip)
+            chips.addWidget(chip)
+        self._check_chip()
+        self.status.currentTextChanged.connect(self._check_chip)
         self.search = QLineEdit()
         self.search.setPlaceholderText("search")
-        self.search.setToolTip("Words from the case ID, status, reason, reader or model")
+        self.search.setToolTip("Words from the case or patient ID, status, reason, reader or model")
         self.search.setClearButtonEnabled(True)
         self.order = QComboBox()
         self.order.setToolTip("Order of the list; click a column heading to sort by it instead")
@@ -87,17 +107,15 @@ class WorklistView(QWidget):
         self.pictures.setToolTip(self.pictures.property("help"))
         self.pictures.toggled.connect(self._show_view)
         self.line = note()
-        choice = QGridLayout()
-        choice.setContentsMargins(0, 0, 0, 0)
-        choice.addWidget(self.status, 0, 0)
-        choice.addWidget(self.search, 0, 1, 1, 2)
-        choice.addWidget(self.order, 1, 0)
-        choice.addWidget(self.seed, 1, 1)
-        choice.addWidget(self.pictures, 1, 2, Qt.AlignmentFlag.AlignRight)
-        choice.setColumnStretch(0, 3)
-        choice.setColumnStretch(1, 2)
+        choice = QHBoxLayout()
+        choice.setSpacing(3)
+        choice.addWidget(self.search, 3)
+        choice.addWidget(self.order, 4)
+        choice.addWidget(self.seed)
+        choice.addWidget(self.pictures)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(chips)
         column.addLayout(choice)
         column.addWidget(self.line)
         column.addWidget(self.views, 1)
@@ -121,6 +139,7 @@ class WorklistView(QWidget):
         self.model.modelAboutToBeReset.connect(self._hold_selection)
         self.model.modelReset.connect(self._restore_selection)
         self._choose()
+        self.pictures.setChecked(recall(_VIEW) != "table")
 
     @property
     def chosen(self) -> list[str]:
@@ -148,14 +167,23 @@ class WorklistView(QWidget):
         """Say how many cases are listed."""
         self.line.setText(count_words(self.model.rows, self.model.total))
 
+    def _check_chip(self, *_: object) -> None:
+        """Press the chip of what is listed; none where it has no chip."""
+        self.chips.setExclusive(False)
+        for chip in self.chips.buttons():
+            chip.setChecked(CHIPS[chip.text()] == self.status.currentText())
+        self.chips.setExclusive(True)
+
     def _show_view(self, is_grid: bool) -> None:
+        remember(_VIEW, "pictures" if is_grid else "table")
         before = self.table if is_grid else self.grid
         after = self.grid if is_grid else self.table
         row = before.currentIndex().row()
         self.views.setCurrentWidget(after)
         if row >= 0:
             after.setCurrentIndex(after.model().index(row, 0))
-        after.setFocus()
+        if self.isVisible():
+            after.setFocus()
         self.changed.emit()
 
     def _hold_selection(self) -> None:

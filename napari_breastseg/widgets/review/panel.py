@@ -26,6 +26,7 @@ from ..state.decisions import why_not_flag, why_not_reopen, why_not_undo
 from ..state.session import Session
 from ..state.worklist import decided_on
 from .decisions import CaseDecisions
+from .draft_all import DraftAll
 from .effort_chart import EffortChart
 from .listing import WorklistView
 from .readers import ReadersSection
@@ -69,6 +70,7 @@ class ReviewPanel(QWidget):
             viewer, session, reader=self._reader, save_work=correct.autosave.save, parent=self
         )
         self.runner = self.decisions.runner
+        self.draft_all = DraftAll(session, self.runner, self.refresh)
         self.effort = EffortChart()
         self.readers = ReadersSection(session, self._chosen, self.refresh)
         self._lay_out()
@@ -102,6 +104,7 @@ class ReviewPanel(QWidget):
         )
         column = QVBoxLayout(self)
         column.addWidget(self.worklist, 1)
+        column.addWidget(self.draft_all.button)
         for left, right, shares in (
             (self.flag_button, self.reason, (0, 1)),
             (self.undo_button, self.reopen_button, (0, 0)),
@@ -256,6 +259,7 @@ class ReviewPanel(QWidget):
         set_ready(self.flag_button, busy or why_not_flag(rows))
         set_ready(self.undo_button, busy or why_not_undo(rows))
         set_ready(self.reopen_button, busy or why_not_reopen(rows))
+        self.draft_all.refresh()
         self.readers.set_busy(busy or why_not_flag(rows))
 
 

@@ -12,6 +12,7 @@ from ...dataset import Status, WorklistRow
 
 __all__ = [
     "ALL",
+    "CHIPS",
     "COLUMNS",
     "FOR_SECOND_READ",
     "HIDDEN",
@@ -38,6 +39,14 @@ COLUMNS = (
 """Title of each column and what it means."""
 
 HIDDEN = "hidden"
+CHIPS = {
+    "All": "all cases",
+    "To do": "still to do",
+    "Flagged": "flagged",
+    "Second read": "for a second read",
+}
+"""Buttons above the list, and what each lists."""
+
 ALL, TO_DO, FOR_SECOND_READ = "all cases", "still to do", "for a second read"
 _NO_DICE = 2.0  # sorts behind every Dice
 
@@ -75,6 +84,8 @@ def status_words(row: WorklistRow) -> str:
     """Status as a reader says it; a case to be read blind says nothing more."""
     if row.is_blinded:
         return "second read"
+    if row.held_by is not None:
+        return f"open: {row.held_by}"
     if row.flag_reason is not None:
         return f"flagged: {row.flag_reason.value.replace('_', ' ')}"
     return row.status.value.replace("_", " ")
@@ -84,7 +95,8 @@ def row_words(row: WorklistRow) -> str:
     """A row in a sentence, for its tooltip."""
     if row.is_blinded:
         return "Your second read: the first outline stays hidden. Opening the case starts the read"
-    return f"{row.case_id}: {status_words(row)}" + (f"; {row.model}" if row.model else "")
+    patient = f" (patient {row.patient_id})" if row.patient_id else ""
+    return f"{row.case_id}{patient}: {status_words(row)}" + (f"; {row.model}" if row.model else "")
 
 
 def cell_text(row: WorklistRow, column: int, now_s: float) -> str:

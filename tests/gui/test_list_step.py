@@ -1,0 +1,125 @@
+"""The List step: pictures first, four chips, who has a case open, drafts for all that is to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hands import click, listed
+from qtpy.QtCore import Qt
+
+from napari_breastseg.core.progress import Progress
+from napari_breastseg.dataset import Dataset, FlagReason
+from napari_breastseg.predict.drafting import Drafting
+from napari_breastseg.widgets.parts.jobs import JobRunner
+from napari_breastseg.widgets.review.draft_all import DraftAll
+from napari_breastseg.widgets.review.listing import WorklistView
+from napari_breastseg.widgets.state.settings import recall, remember
+
+
+def chip(review: Any, title: str) -> Any:
+    (found,) = (one for one in review.worklist.chips.buttons() if one.text() == title)
+    return found
+
+
+def test_pictures_are_what_a_reader_sees_first_and_the_choice_is_kept(qtbot: Any) -> None:
+    remember("list_view", "")
+    first = WorklistView()
+    qtbot.addWidget(first)
+    assert first.views.currentWidget() is first.grid
+    first.pictures.setChecked(False)
+    assert recall("list_view") == "table"
+    second = WorklistView()
+    qtbot.addWidget(second)
+    assert second.views.currentWidget() is second.table
+
+
+def test_two_pictures_stand_side_by_side_in_the_narrow_dock(
+    window: SimpleNamespace, opened: SimpleNamespace, settle: Callable[[], None]
+) -> None:
+    window.viewer.window.resize(1280, 800)
+    review = opened.panel
+    review.worklist.pictures.setChecked(True)
+    settle()
+    grid = review.worklist.grid
+    first, second = (grid.visualRect(grid.model().index(row, 0)) for row in (0, 1))
+    assert first.top() == second.top()
+    assert second.right() <= grid.viewport().width()
+    words = grid.model().data(grid.model().index(0, 0), Qt.ItemDataRole.DisplayRole)
+    assert words == "P001\npatient-P001"
+
+
+def test_chips_list_what_they_say(
+    opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    review = opened.panel
+    folder.flag("P002", FlagReason.MOTION)
+    folder.accept(
+        "P003", folder.draft("P003"), reviewed_slices=None, annotator="CD", seconds=1, strokes=0
+    )
+    folder.reads.ask("P003")
+    review.refresh()
+    settle()
+    for title, cases in (
+        ("To do", ["P001", "P004"]),
+        ("Flagged", ["P002"]),
+        ("Second read", ["P003"]),
+        ("All", ["P001", "P002", "P003", "P004"]),
+    ):
+        click(chip(review, title))
+        assert listed(review) == cases
+        assert [one.text() for one in review.worklist.chips.buttons() if one.isChecked()] == [title]
+    review.worklist.search.setText("patient-P004")
+    assert listed(review) == ["P004"]
+
+
+def test_a_case_says_who_has_it_open(
+    opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    review = opened.panel
+    with Dataset.open(folder.folder).lock("P002", "CD"):
+        review.refresh()
+        settle()
+        assert review.model.data(review.model.index(1, 1)) == "open: CD"
+    review.refresh()
+    settle()
+    assert review.model.data(review.model.index(1, 1)) == "drafted"
+
+
+def test_all_to_do_is_drafted_by_one_click(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    tiny_model: Path,
+) -> None:
+    review, session = opened.panel, window.dock.session
+    asked: list[tuple[Path, Path]] = []
+
+    def draft(dataset: Dataset, model: Path) -> Iterator[Progress]:
+        asked.append((dataset.folder, model))
+        yield Progress("Drafting", 0, 1)
+        return Drafting({"P001": 0.8, "P004": 0.7}, {"P002": "Expected a file; found none. Look."})
+
+    review.draft_all.draft = draft
+    session.model = tiny_model
+    review.draft_all.refresh()
+    click(review.draft_all.button)
+    settle()
+    assert asked == [(folder.folder, tiny_model)]
+    said = window.dock.notices.news.text.text()
+    assert said.startswith("Drafted 2 cases. 1 case could not be drafted:\nP002: Expected a file")
+
+
+@pytest.mark.parametrize("lacks", ["dataset", "model"])
+def test_drafting_all_says_what_it_lacks(qtbot: Any, folder: Dataset, lacks: str) -> None:
+    session = SimpleNamespace(dataset=folder, model=Path("model"))
+    setattr(session, lacks, None)
+    runner = JobRunner()
+    made = DraftAll(session, runner, lambda: None)
+    qtbot.addWidget(made.button)
+    assert not made.button.isEnabled()
+    assert lacks in made.button.toolTip()
