@@ -31,13 +31,13 @@ from .frame.bar import ActionBar
 from .frame.following import Following
 from .frame.header import Header
 from .frame.steps import StepBar
-from .keys import KEYS, SHEET_KEY, Actions
+from .keys import KEYS, SHEET_KEY, Actions, menus
 from .open.panel import OpenPanel
 from .parts.fields import scrolled
 from .parts.jobs import JobRunner
 from .parts.manners import DockManners, canvas_of
 from .parts.notices import Notices
-from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
+from .parts.shortcuts import ShortcutSheet, action_of, title_of
 from .parts.window_end import WindowEnd
 from .review.panel import ReviewPanel
 from .segment.panel import SegmentTumor
@@ -148,7 +148,7 @@ class BreastMRI(Actions, QWidget):
             ("Patient id", correct.patient),
             ("Reader", correct.annotator),
             below=correct.dataset_box,
-            menus=[self._view_button(), self._help_button()],
+            menus=menus(self),
         )
         correct.field_wanted.connect(self.header.open)
         box = correct.accept_box
@@ -286,18 +286,6 @@ class BreastMRI(Actions, QWidget):
                     QShortcut(QKeySequence(typed), self).activated.connect(_weakly(self, action))
             else:
                 self.viewer.bind_key(key, _weakly(self, action), overwrite=True)
-
-    def _view_button(self) -> QWidget:
-        rows = {
-            title_of(self, action): (key, action_of(self, action))
-            for key, action in KEYS.items()
-            if action.startswith(MOUSE_ONLY)
-        }
-        return menu_button("View ▾", "Images, window presets, layouts, outline or fill", rows)
-
-    def _help_button(self) -> QWidget:
-        rows = {"Keys": (SHEET_KEY, self.show_keys), "Guided tour": ("", self.tour.start)}
-        return menu_button("?", "Keyboard shortcuts, and a guided tour of the tabs", rows)
 
     def _correct(self) -> None:
         """Correct the draft: to its step, and at once with the brush in hand."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from .correct.tool_actions import ToolActions
-from .parts.shortcuts import ShortcutSheet
+from qtpy.QtWidgets import QWidget
 
-__all__ = ["KEYS", "SHEET_KEY", "Actions"]
+from .correct.tool_actions import ToolActions
+from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
+
+__all__ = ["KEYS", "SHEET_KEY", "Actions", "menus"]
 
 KEYS = {
     "Shift-O": "open",
@@ -230,3 +232,17 @@ class Actions(ToolActions):
         """Cancel all running jobs."""
         for runner in self._runners():
             runner.cancel()
+
+
+def menus(dock: Any) -> list[QWidget]:
+    """The menus of a dock: actions without a button, and help."""
+    views = {
+        title_of(dock, action): (key, action_of(dock, action))
+        for key, action in KEYS.items()
+        if action.startswith(MOUSE_ONLY)
+    }
+    helps = {"Keys": (SHEET_KEY, dock.show_keys), "Guided tour": ("", dock.tour.start)}
+    return [
+        menu_button("View ▾", "Images, window presets, layouts, outline or fill", views),
+        menu_button("?", "Keyboard shortcuts, and a guided tour of the steps", helps),
+    ]
