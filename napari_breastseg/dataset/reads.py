@@ -137,7 +137,7 @@ class Reads:
             raise InputError(
                 f"Expected a request for a second read of case {case_id}",
                 "found none",
-                "Ask for a second read in the Review tab or with `dataset ask`",
+                "Ask for a second read in the List step or with `dataset ask`",
             )
         if file_name(first.reader) == file_name(reader):
             raise InputError(

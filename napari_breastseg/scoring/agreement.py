@@ -121,7 +121,7 @@ def agreement(dataset: Dataset) -> Job[Agreement]:
         raise InputError(
             "Expected cases that two readers outlined",
             f"found none in dataset {dataset.name}",
-            "Ask for second reads in the Review tab or with `dataset ask`, and read them",
+            "Ask for second reads in the List step or with `dataset ask`, and read them",
         )
     rows: list[CaseAgreement] = []
     for index, (case_id, records) in enumerate(chosen.items()):

@@ -63,7 +63,7 @@ def test_a_slice_is_accepted_by_the_thumbnail_that_shows_its_mask() -> None:
     }
     assert why_not_accept_picture(one, **ready) == ""
     for found, change in (
-        ("no reader is named in the Correct tab", {"reader": ""}),
+        ("no reader is named in the dock's header", {"reader": ""}),
         ("its thumbnail is not ready yet", {"made_of_s": None}),
         ("its thumbnail is not ready yet", {"made_of_s": NOW_S - 1}),  # made before a change
         ("it has no mask", {"has_mask": False}),

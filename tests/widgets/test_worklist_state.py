@@ -115,4 +115,4 @@ def test_the_count_says_what_is_left_out_and_what_to_do() -> None:
     assert count_words(rows, 2) == "2 cases. Press Enter to open one."
     assert count_words(rows[:1], 1) == "1 case. Press Enter to open one."
     assert count_words(rows, 1200) == "2 of 1,200 cases. Press Enter to open one."
-    assert count_words([], 0) == "0 cases. Choose a dataset folder in the Correct tab."
+    assert count_words([], 0) == "0 cases. Choose a dataset folder in the dock's header."

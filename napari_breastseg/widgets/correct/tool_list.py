@@ -33,7 +33,7 @@ BUTTONS = (
      "there", "N"),
     ("copy_previous", "Copy to previous", "Copy the tumor of this slice to the previous one and "
      "go there", "Shift-J"),
-    ("predict_box", "Predict in box", "Run the model of the Segment tab in the box drawn; "
+    ("predict_box", "Predict in box", "Run the model of the Draft step in the box drawn; "
      "your corrections are kept", "Ctrl-Shift-Y"),
 )  # fmt: skip
 

@@ -174,7 +174,7 @@ class ModelField(ValuedContainerWidget):
             words = (
                 "Random weights; training takes several hundred steps."
                 if self._with_scratch
-                else "Train one in 'Train & models' or choose a model folder."
+                else "Train one in the Train step or choose a model folder."
             )
         else:
             try:

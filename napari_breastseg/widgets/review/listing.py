@@ -1,4 +1,4 @@
-"""What the Review tab lists: filters, order, a table or thumbnails, and the selection.
+"""What the List step lists: filters, order, a table or thumbnails, and the selection.
 
 Says what is asked for; opens and changes no case.
 """

@@ -1,4 +1,4 @@
-"""Second reads in the Review tab: ask for them, compare readers and model, make a consensus."""
+"""Second reads in the List step: ask for them, compare readers and model, make a consensus."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def why_not_accept_picture(
         Whether the case is open for correction.
     """
     if not reader:
-        return "no reader is named in the Correct tab"
+        return "no reader is named in the dock's header"
     if row.is_blinded:
         return "it is yours for a second read, blind to the first"
     if row.n_slices > 1:

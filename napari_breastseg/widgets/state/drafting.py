@@ -1,4 +1,4 @@
-"""What the Segment tab decides: may a model run, would its draft replace work, what is shown."""
+"""What the Draft step decides: may a model run, would its draft replace work, what is shown."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def why_not_segment(
     if not has_exam:
         return "Open an exam first"
     if not has_model:
-        return "Choose a model first, or train one under 'Train & models'"
+        return "Choose a model first, or train one in the Train step"
     if problem:
         return problem
     missing = [phase for phase, name in (layers or {}).items() if name is None]

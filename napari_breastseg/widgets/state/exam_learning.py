@@ -62,7 +62,7 @@ def why_no_learning(
     if not has_draft:
         return "Nothing was drafted: segment the exam first"
     if not has_model:
-        return "Choose a model in the Segment tab"
+        return "Choose a model in the Draft step"
     if is_single:
         return "One slice: what you accept serves the patient's next slices"
     if is_rest_reviewed:

@@ -203,5 +203,5 @@ def count_words(rows: Sequence[WorklistRow], total: int) -> str:
         cases = "1 case" if total == 1 else f"{total:,} cases"
     else:
         cases = f"{len(rows):,} of {total:,} cases"
-    hint = "Press Enter to open one." if total else "Choose a dataset folder in the Correct tab."
+    hint = "Press Enter to open one." if total else "Choose a dataset folder in the dock's header."
     return f"{cases}. {hint}"

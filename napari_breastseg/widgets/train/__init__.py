@@ -1,1 +1,1 @@
-"""The tab Train & models."""
+"""The step Train."""

@@ -64,7 +64,7 @@ class TrainPanel(QWidget):
         self.use_button = button(
             "Use here",
             self.use,
-            "Register it and choose it in the Segment tab",
+            "Register it and choose it in the Draft step",
             "Ctrl-Shift-M",
         )
         self.gate = GateBox(session, self.chores, self.use_button)
@@ -174,7 +174,7 @@ class TrainPanel(QWidget):
         self._session.model = folder
         self.gate.model.value = folder
         self.reset_choices()
-        show_info(f"Model {folder.name} is chosen in the Segment tab.")
+        show_info(f"Model {folder.name} is chosen in the Draft step.")
         self.used.emit(folder)
 
     def _on_default(self, folder: Path) -> None:
