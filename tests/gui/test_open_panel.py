@@ -139,12 +139,12 @@ def test_cases_are_imported_into_the_open_dataset(
     formats.write_volume(tmp_path / "P1_mask.nii.gz", Volume(mask, GRID))
     rows = "case_id,patient_id,image,mask\nP1,A,P1.nii.gz,P1_mask.nii.gz\n"
     (tmp_path / "cases.csv").write_text(rows)
-    ask = "napari_breastseg.widgets.open.panel.QFileDialog.getOpenFileName"
+    ask = "napari_breastseg.widgets.open.case_import.QFileDialog.getOpenFileName"
     monkeypatch.setattr(ask, lambda *_: (str(tmp_path / "cases.csv"), ""))
     dock.open_panel.more.set_open(True)
-    click(dock.open_panel.import_button.native)
+    click(dock.open_panel.importing.button.native)
     assert "Expected a dataset to import into" in str(window.told[-1].message)
     dock.session.dataset = Dataset.create(tmp_path / "set")
-    click(dock.open_panel.import_button.native)
+    click(dock.open_panel.importing.button.native)
     idle(dock.open_panel.runner)
     assert dock.session.dataset.case("P1").is_accepted

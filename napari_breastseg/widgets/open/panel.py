@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, Container, LineEdit
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QListWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QListWidget, QVBoxLayout, QWidget
 
 from ... import formats
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam
-from ...dataset import ImportResult
 from ...formats import CaseFiles, DicomExam, PhasesDoubted
 from ...imaging.intensity import grey_window
 from ..canvas.layers import show_exam
 from ..canvas.picture_chips import PictureChips
-from ..parts.fields import Fold, PathField, button, counted, heading, note, set_ready
-from ..parts.forms import push
+from ..parts.fields import Fold, PathField, button, heading, note, set_ready
 from ..parts.job_bar import JobBar
-from ..parts.jobs import JobRunner, errors_shown, show_info
+from ..parts.jobs import JobRunner, errors_shown
 from ..state.opening import (
     READING,
     case_titles,
@@ -34,6 +32,7 @@ from ..state.opening import (
 )
 from ..state.session import Session
 from ..state.sources import Source, exam_of, fingerprint
+from .case_import import CaseImport
 from .drop_area import DropArea, RecentExams
 from .enhancement import DceSection
 from .series_table import SeriesTable
@@ -113,9 +112,7 @@ class OpenPanel(QWidget):
 
         self.chips = PictureChips(viewer, session, self.dce.why_no_maps)
         self.chips.map_wanted.connect(self.dce.show_map)
-        self.import_button = push(
-            "Import cases…", self.import_cases, "Exams with masks, as a CSV file lists them"
-        )
+        self.importing = CaseImport(session, self.runner)
         self._lay_out()
         session.source_changed.connect(self._show_phases)
         self.runner.started.connect(lambda _: self._refresh())
@@ -127,7 +124,7 @@ class OpenPanel(QWidget):
         more = QWidget()
         inner = QVBoxLayout(more)
         inner.setContentsMargins(12, 0, 0, 0)
-        for widget in (self.path, self.options.native, self.open_button, self.import_button.native):
+        for widget in (self.path, self.options.native, self.open_button, self.importing):
             inner.addWidget(widget)
         self.more = Fold("Path, options, import", more)
         cases_row = QHBoxLayout()
@@ -274,30 +271,6 @@ class OpenPanel(QWidget):
         self.series.setValue(exam)
         self.series_fold.setVisible(exam is not None)
         self.series_fold.set_open(exam is not None and exam.decision.question is not None)
-
-    def import_cases(self) -> None:
-        """Import the exams and masks that a CSV file lists into the open dataset."""
-        dataset = self._session.dataset
-        with errors_shown():
-            if dataset is None:
-                raise InputError(
-                    "Expected a dataset to import into", "none is open", "Open a dataset folder"
-                )
-            kinds = "Table (*.csv)"
-            text = str(QFileDialog.getOpenFileName(self, "CSV file of cases", "", kinds)[0])
-            if text:
-                self.runner.start(
-                    "Importing",
-                    lambda: dataset.import_csv(Path(text)),
-                    on_result=self._on_imported,
-                )
-
-    def _on_imported(self, result: ImportResult) -> None:
-        show_info(
-            f"Imported {counted(len(result.imported), 'case')}, updated {len(result.updated)}, "
-            f"{len(result.skipped)} were there; {len(result.failures)} failed."
-        )
-        self._session.dataset_changed.emit(self._session.dataset)
 
     def _refresh(self) -> None:
         busy = READING if self.runner.is_running else ""
