@@ -85,6 +85,7 @@ class Watchdog:
                     self.blocks.append(block(step, beat - began, stacks))
                 stacks, began, step = [], beat, self.step
             elif now - beat > BLOCK_S:
+                step = step if stacks else self.step  # set just before it was held
                 frame = sys._current_frames().get(self._thread_id)
                 if frame is not None:
                     stacks.append(traceback.extract_stack(frame))

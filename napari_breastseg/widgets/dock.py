@@ -215,8 +215,9 @@ class BreastMRI(Actions, QWidget):
             return
         correct = self.correct_panel
         correct.autosave.save_now()
-        self._is_over = True
-        for follower in (self.manners, self.following, self.end, self.exam_picker):
+        self._is_over, self._window = True, None  # a closed dock holds no window
+        followers = (self.manners, self.following, self.end, self.exam_picker, correct.learning)
+        for follower in followers:
             follower.stop()
         self.canvas_chips.deleteLater()
         for runner in (*self._runners(), correct.autosave.runner):
@@ -226,7 +227,6 @@ class BreastMRI(Actions, QWidget):
             part.take_down()
         correct.accept_box.copies.take_down()
         correct.lesions.put_down()
-        correct.learning.stop()
         correct.accepting.return_effort()  # of a mask not accepted any more
         self.session.leave_case()
         for key in KEYS.keys() - {SHEET_KEY}:
@@ -235,7 +235,7 @@ class BreastMRI(Actions, QWidget):
     def showEvent(self, event: QEvent) -> None:
         """Watch for the window's end, and read registry and layers again."""
         super().showEvent(event)
-        if self._window is None:
+        if self._window is None and not self._is_over:
             self._window = self.window()
             self.end.watch(self._window)
             self.end.asked.connect(self.correct_panel.autosave.save_now)

@@ -75,7 +75,7 @@ class SliceMarks(QWidget):
         if self._column is not None:
             self._column.layout().removeWidget(self)
             self._column = None
-            self.setParent(None)
+            self.hide()  # it goes with the window: without a parent it would stay behind
 
     @property
     def states(self) -> list[str]:

@@ -52,7 +52,8 @@ class SliceNumbers(QObject):
             self._show_naparis(slider, is_shown=True)
         for fields in self._fields.values():
             for field in fields:
-                field.setParent(None)
+                field.hide()
+                field.deleteLater()  # and with it what it is connected to
         self._fields, self._window = {}, None
 
     def refresh(self, event: object = None) -> None:
