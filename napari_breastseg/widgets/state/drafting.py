@@ -16,6 +16,7 @@ from ...core.region import Region
 from ...core.volume import TUMOR, LabelMap
 from ...lesions.findings import Findings
 from ...model.checkpoint import read_info
+from .reader_work import copy_of
 from .session import Draft, is_same
 from .sources import Source
 
@@ -119,8 +120,8 @@ def with_region(
 ) -> NDArray[np.uint8]:
     """The whole mask (Z, Y, X): the prediction in the region, the mask as it was elsewhere."""
     if region is None or mask is None or mask.shape != predicted.shape:
-        return predicted.copy()
-    merged: NDArray[np.uint8] = mask.astype(np.uint8)
+        return copy_of(predicted)
+    merged: NDArray[np.uint8] = copy_of(mask.astype(np.uint8, copy=False))
     merged[region] = predicted[region]
     return merged
 
