@@ -14,8 +14,9 @@ reader clicks five times. From nothing, and from the starter's draft.
 
 Growing takes the best of three tolerances for every click and adds the region, or takes it away.
 The random walk is given each click as a small scribble, and a ring of background at first. The
-brush puts the best straight drag of any of four sizes: better than any hand. Needs the test data
-folder (BREASTSEG_TEST_DATA); about an hour of one core.
+brush puts the best straight drag of any of four sizes: better than any hand. "Fine-tuned" is the
+network as `train` leaves it with the other patients of the clinic, one of whom decides. Needs the
+test data folder (BREASTSEG_TEST_DATA); about an hour of one core.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -45,12 +47,15 @@ from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.overlap import dice
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, LabelMap
+from napari_breastseg.dataset import Dataset
 from napari_breastseg.imaging import correction
 from napari_breastseg.model import checkpoint
-from napari_breastseg.model.checkpoint import CLICKS, STARTER, Checkpoint
+from napari_breastseg.model.checkpoint import CLICKS, STARTER, Checkpoint, clicks_of
 from napari_breastseg.phantom import LesionSpec, breast_phantom
 from napari_breastseg.predict.prediction import predict
 from napari_breastseg.scoring.bootstrap import bootstrap_ci95
+from napari_breastseg.training.cases import DatasetCase
+from napari_breastseg.training.clicks import tune_clicks
 from napari_breastseg.training.replay import enhancing
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "recipes"))
@@ -284,6 +289,33 @@ def measure(
     return rows
 
 
+def fine_tuned(name: str, cases: list[Case], clicks: Checkpoint) -> list[Row]:
+    """Each patient clicked with the network as fine-tuned on the others."""
+    rows: list[Row] = []
+    with TemporaryDirectory() as folder:
+        dataset = Dataset.create(Path(folder) / "others")
+        for case_id, patient, exam, label_map in cases:
+            dataset.add(exam, patient_id=patient, case_id=case_id)
+            dataset.accept(case_id, label_map, reviewed_slices=None, annotator="A", seconds=0)
+        patients = list(dict.fromkeys(case[1] for case in cases))
+        for patient, judge in zip(patients, patients[1:] + patients[:1], strict=True):
+            sources = [DatasetCase(dataset, case[0], case[1]) for case in cases]
+            learned = [one for one in sources if one.patient_id not in (patient, judge)]
+            held_out = [one for one in sources if one.patient_id == judge]
+            output = Path(folder) / patient
+            print(drain(tune_clicks(learned, held_out, clicks, output)).describe(), flush=True)
+            begin = network_for(checkpoint.load(clicks_of(output)), only_enhancing=False)
+            for number, (case_id, whose, exam, label_map) in enumerate(cases):
+                if whose == patient:
+                    truth = label_map.tumor
+                    sitting = Sitting(exam, truth, np.zeros_like(truth))
+                    dices, taken = clicked(sitting, begin, READERS["exact"], number)
+                    row = {"set": name, "case": case_id, "patient": patient, "start": "nothing"}
+                    row |= {"way": "fine-tuned", "reader": "exact", "dice": dices}
+                    rows.append(row | {"ms": round(float(np.median(taken)), 1)})
+    return rows
+
+
 def report(rows: list[Row]) -> list[str]:
     """Tables: Dice after so many clicks, and clicks to a Dice."""
     lines = []
@@ -351,6 +383,7 @@ def draw(rows: list[Row], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=("ispy", "post", "clinic", "volumes"))
+    parser.add_argument("--tuned", action="store_true", help="fine-tuned on the clinic alone")
     parser.add_argument("--model", type=Path, default=CLICKS)
     parser.add_argument("--report", action="store_true", help="only the tables of what is kept")
     parser.add_argument(
@@ -358,12 +391,15 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     clicks, starter = checkpoint.load(arguments.model), checkpoint.load(STARTER)
-    chosen = [] if arguments.report else sets(arguments.only)
+    chosen = [] if arguments.report or arguments.tuned else sets(arguments.only)
     measured = [
         row
         for name, cases in chosen
         for row in measure(name, cases, clicks, starter, network_alone=arguments.network)
     ]
+    if arguments.tuned or (arguments.only in (None, "clinic") and not arguments.report):
+        ((name, cases),) = sets("clinic")
+        measured += fine_tuned(name, cases, clicks)
     # Those of other sets are kept, also when two processes measure one each.
     path = RESULTS / "clicks.json"
     kept = json.loads(path.read_text()) if path.is_file() else {}
@@ -372,7 +408,8 @@ def main() -> None:
     rows = measured + [
         row
         for row in kept.get("rows", [])
-        if (is_same or row["way"] != "network") and (row["set"], row["way"]) not in done
+        if (is_same or row["way"] not in ("network", "fine-tuned"))
+        and (row["set"], row["way"]) not in done
     ]
     lines = [
         "# Clicks", "",

@@ -68,6 +68,9 @@ class Action:
     gain: int
     """Voxels put right less voxels made wrong."""
 
+    said: dict[int, Prompts] | None = None
+    """Of a smart click: all that was said by then, slice by slice."""
+
 
 @dataclass
 class Case:
@@ -101,6 +104,8 @@ class Reading:
     voxels: int = 0
     places: list[tuple[int, int, int]] | None = None
     strokes_by_slice: dict[tuple[int, bool, float], Action | None] = field(default_factory=dict)
+    said: dict[int, Prompts] = field(default_factory=dict)
+    """What smart clicks said of slices that nothing else has changed since."""
 
     @property
     def label_map(self) -> LabelMap:
@@ -137,6 +142,10 @@ class Reading:
         self.strokes += action.cost
         self.voxels += action.edit.count
         touched = set(np.unique(action.edit.voxels[0]).tolist())
+        if action.said is None:
+            self.said = {z: said for z, said in self.said.items() if z not in touched}
+        else:
+            self.said = action.said
         for key in [key for key in self.strokes_by_slice if key[0] in touched]:
             del self.strokes_by_slice[key]
 
@@ -343,11 +352,12 @@ def smart_click(reading: Reading) -> Iterator[Action]:
         if at is None:
             continue
         z, y, x = at
-        prompts = Prompts().with_click((y, x), is_lesion)
-        wanted = drain(case.clicks.outline({z: prompts}, z, tumor)).mask
+        prompts = reading.said.get(z, Prompts()).with_click((y, x), is_lesion)
+        said = reading.said | {z: prompts}
+        wanted = drain(case.clicks.outline(said, z, tumor)).mask
         everything = tuple(slice(0, size) for size in wanted.shape)
         edit = Edit.within(reading.labels, everything, wanted.astype(np.uint8))  # type: ignore[arg-type]
-        yield reading.action(edit, 1)
+        yield replace(reading.action(edit, 1), said=said)
 
 
 def copy_slice(reading: Reading) -> Iterator[Action]:
