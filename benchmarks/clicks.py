@@ -311,7 +311,11 @@ def fine_tuned(name: str, cases: list[Case], clicks: Checkpoint) -> list[Row]:
                     sitting = Sitting(exam, truth, np.zeros_like(truth))
                     dices, taken = clicked(sitting, begin, READERS["exact"], number)
                     row = {"set": name, "case": case_id, "patient": patient, "start": "nothing"}
-                    row |= {"way": "fine-tuned", "reader": "exact", "dice": dices}
+                    row |= {
+                        "way": "fine-tuned",
+                        "reader": "exact",
+                        "dice": [round(d, 4) for d in dices],
+                    }
                     rows.append(row | {"ms": round(float(np.median(taken)), 1)})
     return rows
 
