@@ -124,9 +124,12 @@ def go_to_tumor(viewer: Viewer, source: Source, labels: Any) -> None:
     if seen is None:
         return
     axis, index = seen
-    others = tuple(other for other in range(3) if other != axis)
-    counts = np.count_nonzero(np.asarray(labels) == 1, axis=others)
-    if counts[index] == 0 and counts.any():
+    planes = np.moveaxis(np.asarray(labels), axis, 0)
+    if (planes[index] == 1).any():
+        return
+    # Plane by plane: an array of Booleans as large as the exam holds the window.
+    counts = np.array([np.count_nonzero(plane == 1) for plane in planes])
+    if counts.any():
         dim = axis + viewer.dims.ndim - 3
         viewer.dims.set_current_step(dim, int(counts.argmax()))
 
