@@ -13,7 +13,7 @@ exams with one lesion of 1 to 70 mL in three dimensions (what of it enhances), w
 reader clicks five times. From nothing, and from the starter's draft.
 
 Growing takes the best of three tolerances for every click and adds the region, or takes it away.
-The random walk is given each click as a small scribble, and a ring of background at first. The
+The random walk is given each click as a small mark, and a ring of background at first. The
 brush puts the best straight drag of any of four sizes: better than any hand. "Fine-tuned" is the
 network as `train` leaves it with the other patients of the clinic, one of whom decides. Needs the
 test data folder (BREASTSEG_TEST_DATA); about an hour of one core.
@@ -35,6 +35,7 @@ from typing import Any
 import numpy as np
 import simulated_reader
 from _common import RESULTS, machine, test_data, today
+from _random_walk import IN, OUT, walked
 from numpy.typing import NDArray
 from scipy import ndimage
 from starter import Case, clinic_slices, read_slices, shifted
@@ -43,7 +44,6 @@ from napari_breastseg.clicks.lesion import ClickReader
 from napari_breastseg.clicks.prompts import Prompts
 from napari_breastseg.clicks.simulated import click_on_largest_error
 from napari_breastseg.core.atomic import write_text
-from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.overlap import dice
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, LabelMap
@@ -135,22 +135,15 @@ def growing(sitting: Sitting) -> Answerer:
 
 
 def walking(sitting: Sitting) -> Answerer:
-    """The random walk between scribbles."""
+    """The random walk between marks."""
     marks = np.zeros(sitting.mask.shape, np.uint8)
 
     def answer(now: Sitting, at: tuple[int, int, int], is_lesion: bool) -> Mask:
         z, y, x = at
         rows, columns = np.indices(marks.shape[1:], sparse=True)
         dab = np.hypot(rows - y, columns - x) <= 1.5
-        marks[z][dab] = correction.IN if is_lesion else correction.OUT
-        labels = LabelMap(now.mask.astype(np.uint8), now.exam.grid)
-        try:
-            edit = correction.apply_scribbles(labels, now.growth, marks)
-        except InputError:
-            return now.mask
-        mask = now.mask.copy()
-        mask[edit.voxels] = edit.after == 1
-        return mask
+        marks[z][dab] = IN if is_lesion else OUT
+        return walked(now.mask, now.growth, marks, now.exam.grid.spacing_mm or (1.0, 1.0, 1.0))
 
     return answer
 

@@ -69,11 +69,6 @@ def tools(
     worked = draft.data.copy()  # every eighth slice is corrected
     worked[::8] = labels[::8]
     edited = correction.edited_slices(worked, draft.data)
-    flat, thick = (np.zeros(GRID.shape, np.uint8) for _ in range(2))
-    flat[z, y - 15 : y + 16, x - 2 : x + 2] = correction.IN
-    flat[z, y - 15 : y + 16, x + 38 : x + 42] = correction.OUT
-    for dz in range(-4, 5):
-        thick[z + dz] = flat[z]
     found: list[tuple[str, str, Callable[[], object]]] = []
     for kind, scope in scopes.items():
         found += [
@@ -98,9 +93,6 @@ def tools(
         ("keep a lesion", "slice", lambda: correction.keep_lesion(label_map, scopes["slice"])),
         ("keep a lesion", "volume", lambda: correction.keep_lesion(label_map, scopes["lesion"])),
         ("drop a lesion", "volume", lambda: correction.drop_lesion(label_map, scopes["lesion"])),
-        ("apply scribbles", "slice", lambda: correction.apply_scribbles(draft, growth, flat)),
-        ("apply scribbles, 9 slices", "volume",
-         lambda: correction.apply_scribbles(draft, growth, thick)),
         ("find edited slices", "volume", lambda: correction.edited_slices(worked, draft.data)),
         ("interpolate, every 8th edited", "volume", lambda: correction.interpolate(
             LabelMap(worked, GRID), correction.gaps(edited))),

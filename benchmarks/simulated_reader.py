@@ -14,8 +14,8 @@ size that *Start correcting* puts in the hand (a fiftieth of the slice across). 
 the reader take any of 4 sizes, radius 1 to 9 pixels, for every stroke and at no cost: a better
 brush than any hand has. A hand does not place a stroke so well, but it may bend it.
 
-With a tool the reader has the brush and that tool. A click, a key and a scribble cost one stroke
-each; settling scribbles costs one more; the wheel costs nothing, since the hand is there already.
+With a tool the reader has the brush and that tool. A click and a key cost one stroke each; the
+wheel costs nothing, since the hand is there already.
 For interpolation the reader corrects every fourth slice of the lesion with the brush until the
 slice has a Dice of 0.95, presses once, and goes on with the brush. Tools for lesions are tried on
 the five largest. How a reader fares whose corrections are learned from is in
@@ -39,7 +39,6 @@ from scipy import fft, ndimage
 from napari_breastseg import formats
 from napari_breastseg.clicks.lesion import ClickReader
 from napari_breastseg.clicks.prompts import Prompts
-from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.imaging import correction
@@ -187,14 +186,7 @@ def best_stroke(reading: Reading, z: int, *, level: float = -np.inf) -> Action |
     return reading.strokes_by_slice[key]
 
 
-def _best_stroke(
-    reading: Reading,
-    z: int,
-    level: float = -np.inf,
-    *,
-    radii: tuple[float, ...] = (),
-    kinds: tuple[int, ...] = (1, 0),
-) -> Action | None:
+def _best_stroke(reading: Reading, z: int, level: float) -> Action | None:
     now, wanted = reading.labels[z] == 1, reading.case.reference[z]
     wrong = now != wanted
     if not wrong.any():
@@ -209,7 +201,7 @@ def _best_stroke(
     best: tuple[float, Mask, int] | None = None
     size = [int(part.stop - part.start) for part in box]
     shape = tuple(32 * (-(-(n + 60) // 32)) for n in size)
-    for label in kinds:
+    for label in (1, 0):
         if label == 0 and np.isfinite(level):
             continue
         changes = (now != bool(label)) & may_paint
@@ -217,7 +209,7 @@ def _best_stroke(
         padded = np.zeros(shape, np.float32)
         padded[: size[0], : size[1]] = worth
         spectrum = fft.rfft2(padded)
-        feet, transforms = drags(shape, radii or reading.radii)  # type: ignore[arg-type]
+        feet, transforms = drags(shape, reading.radii)  # type: ignore[arg-type]
         gains = fft.irfft2(spectrum * transforms, s=shape)[:, : size[0], : size[1]]
         highest = gains.reshape(len(feet), -1).max(axis=1)
         number = int(highest.argmax())
@@ -317,31 +309,6 @@ def grow_shrink(reading: Reading) -> Iterator[Action]:
             yield from _on_lesions(reading, lambda lm, s, d=signed: correction.grow(lm, s, d))
 
 
-def scribbles(reading: Reading) -> Iterator[Action]:
-    """A thin drag through most of what lacks, of what is too much, or of both; then settle."""
-    drawn = {}
-    for kind, label, at in (
-        (correction.IN, 1, lacking(reading)),
-        (correction.OUT, 0, excess(reading)),
-    ):
-        if at is not None:
-            drag = _best_stroke(reading, at[0], radii=(1.5,), kinds=(label,))
-            if drag is not None:
-                right = reading.case.reference[drag.edit.voxels] == bool(label)
-                drawn[kind] = tuple(axis[right] for axis in drag.edit.voxels)
-    for kinds in ([correction.IN], [correction.OUT], [correction.IN, correction.OUT]):
-        if not all(kind in drawn for kind in kinds):
-            continue
-        marks = np.zeros(reading.labels.shape, np.uint8)
-        for kind in kinds:
-            marks[drawn[kind]] = kind
-        try:
-            edit = correction.apply_scribbles(reading.label_map, reading.case.growth, marks)  # type: ignore[arg-type]
-        except InputError:
-            continue
-        yield reading.action(edit, len(kinds) + 1)
-
-
 def smart_click(reading: Reading) -> Iterator[Action]:
     """A click on the lesion, or beside it, with the mask as it is."""
     case = reading.case
@@ -388,7 +355,6 @@ SLICE_TOOLS: dict[str, tuple[Callable[[Reading], Iterator[Action]], ...]] = {
     "smart click": (smart_click,),
     "grow from a click": (grow_click,),
     "threshold brush": (threshold_brush,),
-    "scribbles": (scribbles,),
     "keep or drop": (drop_and_keep,),
     "fill holes": (fill_holes,),
     "smooth": (smooth,),

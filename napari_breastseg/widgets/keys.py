@@ -41,8 +41,6 @@ KEYS = {
     "A": "smart_click",
     "G": "grow_click",
     "Shift-Z": "threshold_brush",
-    "Shift-Q": "scribble",
-    "Q": "apply_scribbles",
     "K": "keep_clicked",
     "Shift-K": "drop_clicked",
     "J": "interpolate",

@@ -126,13 +126,13 @@ def test_work_is_counted_when_its_mask_was_refused(
     assert folder.case("P001").work.strokes >= 1
 
 
-def test_accept_waits_for_a_tool_and_for_scribbles(
+def test_accept_waits_for_a_tool(
     corrected: SimpleNamespace,
     folder: Dataset,
     settle: Callable[[], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    dock, viewer = corrected.dock, corrected.viewer
+    dock = corrected.dock
     tools, accept_button = dock.correct_panel.tools, dock.correct_panel.accept_box.accept_button
     tools.settings.scope.setCurrentText("scope: volume")
     go, grow = threading.Event(), correction.grow
@@ -150,13 +150,6 @@ def test_accept_waits_for_a_tool_and_for_scribbles(
     go.set()
     settle()
 
-    press(corrected, Qt.Key.Key_Q, SHIFT)
-    assert "P001 scribbles" in viewer.layers
-    press(corrected, ENTER, SHIFT)
-    settle()
-    assert "Apply the scribbles first (Q)" in messages(corrected)
-    assert folder.case("P001").accepted is None
-    viewer.layers.remove("P001 scribbles")
     press(corrected, ENTER, SHIFT)
     settle()
     assert folder.case("P001").is_accepted

@@ -407,32 +407,6 @@ def is_label_field(field):
     return "LargeInt" in type(field).__name__
 
 
-def test_scribbles_are_drawn_and_settled(reader):
-    lacking = ONE & (np.arange(96) > 26)
-    reader.open(lacking | (ball((7, 30, 46), 5)))
-    before = reader.layer.data.copy()
-    assert reader.tools.buttons["apply_scribbles"].toolTip() == "Scribble in or out first"
-    reader.key(Qt.Key.Key_Q, SHIFT)
-    scribbles = reader.viewer.layers["P001 scribbles"]
-    assert reader.tools.buttons["scribble"].text() == "Scribbling in"
-    reader.stroke(scribbles, (7, 27, 22), (7, 33, 22))
-    reader.key(Qt.Key.Key_Q, SHIFT)
-    assert reader.tools.buttons["scribble"].text() == "Scribbling out"
-    reader.key(Qt.Key.Key_M)  # napari's key for another label
-    assert scribbles.selected_label in (1, 2)
-    scribbles.selected_label = 2
-    reader.stroke(scribbles, (7, 27, 46), (7, 33, 46))
-    assert set(np.unique(scribbles.data)) == {0, 1, 2}
-    assert np.array_equal(reader.layer.data, before)
-    reader.key(Qt.Key.Key_Q)
-    assert "P001 scribbles" not in reader.viewer.layers
-    settled = reader.layer.data.copy()
-    assert np.array_equal(np.delete(settled, 7, 0), np.delete(before, 7, 0))
-    assert np.count_nonzero(settled[7] != ONE[7]) < 0.4 * np.count_nonzero(before[7] != ONE[7])
-    assert reader.viewer.layers.selection.active == reader.layer
-    reader.made(before, settled)
-
-
 def test_lesion_slice_and_box_go_back_to_the_draft(reader):
     draft = (ONE | TWO).astype(np.uint8)
     assert reader.tools.why_not("revert") == "Open an exam first"

@@ -10,12 +10,9 @@ from hypothesis import strategies as st
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.imaging.correction import (
-    IN,
-    OUT,
     Edit,
     Growth,
     Scope,
-    apply_scribbles,
     copy_slice,
     drop_lesion,
     edited_slices,
@@ -333,61 +330,6 @@ def test_a_new_prediction_leaves_corrections_as_they_are():
     assert np.array_equal(merged[~inside], labels[~inside])
     # The same voxels are corrections still: another model leaves them as they are too
     assert np.array_equal(merged != newer, is_corrected)
-
-
-def test_scribbles_apply_to_a_missing_and_a_leaking_part():
-    truth = ball((10, 30, 30), 9)
-    values = noisy(truth, noise=30.0)
-    leak = ball((10, 30, 48), 5) & ~truth
-    lacking = truth & (np.arange(64) < 24)
-    label_map = masked((truth & ~lacking) | leak)
-    marks = np.zeros(GRID.shape, np.uint8)
-    marks[10, 28:32, 20:24] = IN
-    marks[10, 28:32, 47:50] = OUT
-    edit = apply_scribbles(label_map, values, marks)
-    assert np.unique(edit.voxels[0]).tolist() == [10]
-    assert dice(label_map.data[10], truth[10]) < 0.85
-    assert dice(after(label_map, edit)[10], truth[10]) > 0.95
-    marks[9, 28:32, 20:24] = marks[11, 28:32, 20:24] = IN
-    marks[9, 28:32, 47:50] = marks[11, 28:32, 47:50] = OUT
-    solid = after(label_map, apply_scribbles(label_map, values, marks))
-    assert dice(solid, truth) > dice(label_map.data, truth) + 0.05
-
-
-def test_scribbles_reach_no_farther_than_they_say():
-    truth = ball((10, 30, 30), 9)
-    label_map = masked(truth)
-    marks = np.zeros(GRID.shape, np.uint8)
-    marks[10, 30, 30] = OUT
-    edit = apply_scribbles(label_map, noisy(truth), marks, reach=3.0)
-    far = np.hypot(edit.voxels[1] - 30, edit.voxels[2] - 30) * 0.7
-    assert edit.count > 0
-    assert far.max() <= 3.0
-
-
-def test_scribbles_of_one_kind_alone_are_asked_for_the_other():
-    label_map = LabelMap(np.zeros(GRID.shape, np.uint8), GRID)
-    marks = np.zeros(GRID.shape, np.uint8)
-    with pytest.raises(InputError, match="Expected scribbles; found none"):
-        apply_scribbles(label_map, noisy(ball((10, 30, 30), 9)), marks)
-    marks[10, 30, 30] = OUT
-    with pytest.raises(
-        InputError, match=r"near the scribbles; found nothing that is in.*Draw a scribble 'in'"
-    ):
-        apply_scribbles(label_map, noisy(ball((10, 30, 30), 9)), marks)
-
-
-def test_many_open_voxels_are_decided_on_a_coarser_grid():
-    grid = Grid((24, 160, 160), np.diag([1.0, 0.7, 0.7, 1.0]))
-    truth = ball((12, 80, 80), 10, grid)
-    marks = np.zeros(grid.shape, np.uint8)
-    marks[10:15, 75:85, 40:121] = OUT
-    marks[10:15, 75:85, 70:90] = IN
-    label_map = LabelMap(np.zeros(grid.shape, np.uint8), grid)
-    result = after(
-        label_map, apply_scribbles(label_map, noisy(truth, grid=grid), marks, reach=12.0)
-    )
-    assert dice(result, truth) > 0.8
 
 
 def test_an_edit_knows_when_the_mask_has_changed_under_it():

@@ -72,7 +72,7 @@ def test_correcting_starts_or_it_is_said_why_not(given: dict[str, Any], why_not:
         ({"is_busy": True}, "Busy"),
         ({"is_held": False}, "Start correcting"),
         ({"has_mask": False}, "mask layer was removed"),
-        ({"unfinished": "Apply the scribbles first"}, "Apply the scribbles first"),
+        ({"unfinished": "A tool is running"}, "A tool is running"),
         ({"has_reviewed": False}, "Review a slice first"),
         ({"has_reviewed": False, "axis": 1}, f"every slice in this direction, or tick '{REST}'"),
         ({"has_reviewed": False, "is_rest_reviewed": True}, ""),

@@ -22,8 +22,6 @@ GRID = Grid((10, 24, 20), np.diag([3.0, 1.0, 1.0, 1.0]))
         ("smooth", {"is_busy": True}, "Busy; wait or cancel"),
         ("smooth", {"has_exam": False}, "Open an exam first"),
         ("smooth", {"has_mask": False}, "No mask to correct: segment first, or start correcting"),
-        ("apply_scribbles", {}, "Scribble in or out first"),
-        ("apply_scribbles", {"has_scribbles": True}, ""),
         ("revert", {}, "No draft to go back to"),
         ("revert", {"has_draft": True}, ""),
         ("revert", {"has_draft": True, "is_draft_hidden": True}, "The draft is hidden"),
@@ -40,10 +38,9 @@ def test_a_tool_is_ready_or_says_why_not(
     assert said.startswith(why_not)
 
 
-def test_accept_waits_for_a_running_tool_and_for_scribbles() -> None:
+def test_accept_waits_for_a_running_tool() -> None:
     assert unfinished(ToolSituation()) == ""
     assert unfinished(ToolSituation(is_busy=True)) == "A tool is running; wait or cancel"
-    assert unfinished(ToolSituation(has_scribbles=True)).startswith("Apply the scribbles first (Q)")
 
 
 def drawn(*slices: int) -> Any:

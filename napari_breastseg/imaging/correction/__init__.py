@@ -9,17 +9,13 @@ from .clicking import Growth, drop_lesion, keep_lesion, threshold_dab
 from .drafts import merge_prediction, revert
 from .enhancement import growth_map, percent_map
 from .regions import Box, Edit, Scope, nearest_tumor, unit_of
-from .scribbles import IN, OUT, apply_scribbles
 from .shaping import fill_holes, grow, smooth
 
 __all__ = [
-    "IN",
-    "OUT",
     "Box",
     "Edit",
     "Growth",
     "Scope",
-    "apply_scribbles",
     "copy_slice",
     "drop_lesion",
     "edited_slices",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Copies"]
 
-_COUNTS_ONCE = ("tumor", "scribbles", "box")
+_COUNTS_ONCE = ("tumor", "box")
 """Roles of which an exam has one layer, which the reader draws in."""
 
 _COPY = "copy"

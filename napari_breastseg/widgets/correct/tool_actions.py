@@ -31,14 +31,6 @@ class ToolActions:
         """Take the brush that paints only where it enhances."""
         self._tools.act("threshold_brush")
 
-    def scribble(self) -> None:
-        """Scribble in, then out."""
-        self._tools.act("scribble")
-
-    def apply_scribbles(self) -> None:
-        """Apply the scribbles."""
-        self._tools.act("apply_scribbles")
-
     def keep_clicked(self) -> None:
         """Keep only the lesion clicked."""
         self._tools.act("keep")

@@ -16,10 +16,6 @@ BUTTONS = (
      "less, release to keep it", "G"),
     ("threshold_brush", "Threshold brush", "A brush that paints only what is at least as bright "
      "as the level", "Shift-Z"),
-    ("scribble", "Scribble in / out", "Draw over what is tumor; press again to draw over what is "
-     "not", "Shift-Q"),
-    ("apply_scribbles", "Apply scribbles", "Redraw the mask around the scribbles by a random walk",
-     "Q"),
     ("keep", "Keep clicked", "Click a lesion to remove all others", "K"),
     ("drop", "Drop clicked", "Click a lesion to remove it", "Shift-K"),
     ("interpolate", "Interpolate", "Redraw the slices between edited ones: those around the "
@@ -39,7 +35,7 @@ BUTTONS = (
 
 IN_HAND = frozenset({"smart_click", "grow_click", "threshold_brush", "keep", "drop"})
 
-HANDS = ("smart_click", "grow_click", "threshold_brush", "scribble", "keep", "drop")
+HANDS = ("smart_click", "grow_click", "threshold_brush", "keep", "drop")
 """What the mouse does, as a row of signs."""
 
 EDITS = (
@@ -53,7 +49,6 @@ HINTS = {
     "Ctrl-drag for a box; with Shift: not lesion.",
     "grow_click": "Press on a lesion, turn the wheel, release.",
     "threshold_brush": "Paints only what enhances to this level.",
-    "scribble": "Draw over tumor; press again to draw over what is not.",
     "keep": "Click a lesion: all others go.",
     "drop": "Click a lesion: it goes.",
     "box": "Drag a rectangle on the image.",

@@ -15,7 +15,6 @@ from ...imaging import correction
 from ...imaging.correction import Edit, Scope
 from ...predict.prediction import Prediction
 from ..canvas.layers import volume_of
-from ..canvas.scribble_layer import ScribbleLayer
 from ..canvas.view import box_region, has_box
 from ..parts.jobs import show_info
 from ..state.drafts import Draft
@@ -42,7 +41,6 @@ class ToolWork:
     settings : ToolSettings
     target : ToolTarget
     edits : ToolEdits
-    scribbles : ScribbleLayer
     draw_box : callable
         Puts the rectangle tool in hand.
     """
@@ -54,7 +52,6 @@ class ToolWork:
         settings: ToolSettings,
         target: ToolTarget,
         edits: ToolEdits,
-        scribbles: ScribbleLayer,
         draw_box: Callable[[], object],
     ) -> None:
         self._viewer = viewer
@@ -62,7 +59,6 @@ class ToolWork:
         self._settings = settings
         self._target = target
         self._edits = edits
-        self._scribbles = scribbles
         self._draw_box = draw_box
         self._interpolation = Interpolation()
         self.predict_in: Callable[[Region], Callable[[], Job[Prediction]]] | None = None
@@ -81,22 +77,6 @@ class ToolWork:
         """Remove the lesion at a voxel."""
         scope = self._clicked(at)
         self._make("Dropping a lesion", layer, scope, lambda lm: correction.drop_lesion(lm, scope))
-
-    def scribble(self, layer: Labels, at: Voxel | None) -> None:
-        """Scribble in; called again, out."""
-        self._scribbles.start_or_switch(layer)
-
-    def apply_scribbles(self, layer: Labels, at: Voxel | None) -> None:
-        """Redraw the mask around the scribbles."""
-        marks, axis = self._scribbles.marks(), self._target.axis
-        values = self._target.map("growth", correction.growth_map)
-        self._make(
-            "Applying scribbles",
-            layer,
-            None,
-            lambda lm: correction.apply_scribbles(lm, values, marks, axis=axis),
-            then=lambda: self._scribbles.remove(layer),
-        )
 
     def fill_holes(self, layer: Labels, at: Voxel | None) -> None:
         """Fill what tumor encloses."""

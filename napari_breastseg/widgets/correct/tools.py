@@ -17,7 +17,6 @@ from ...predict.prediction import Prediction
 from ..canvas.growing import Growing, Tolerance
 from ..canvas.layers import grid_of, tumor_layer
 from ..canvas.mouse_tools import MouseTool, MouseTools
-from ..canvas.scribble_layer import ScribbleLayer
 from ..canvas.threshold_brush import ThresholdBrush
 from ..canvas.view import add_box
 from ..parts.fields import button, heading, note, set_ready
@@ -54,7 +53,6 @@ class ToolSection(QWidget):
         self.settings = ToolSettings()
         self.mouse = MouseTools(viewer, self)
         self._tolerance = Tolerance(self)
-        self.scribbles = ScribbleLayer(viewer, session)
         self._edits = ToolEdits(viewer, session, self)
         self.runner = self._edits.runner
         self._target = ToolTarget(viewer, session, self.settings)
@@ -64,7 +62,6 @@ class ToolSection(QWidget):
             self.settings,
             self._target,
             self._edits,
-            self.scribbles,
             self.draw_box,
         )
         only_enhancing = self.settings.only_enhancing.isChecked
@@ -80,13 +77,12 @@ class ToolSection(QWidget):
                 made.clicked.connect(lambda _=False, act=act: act())
             else:
                 made = self.buttons[name] = button(text, act, tooltip, key)
-            made.setCheckable(name in IN_HAND or name == "scribble")
+            made.setCheckable(name in IN_HAND)
         self.options = ToolOptions(
             {
                 "smart_click": [self.settings.only_enhancing],
                 "grow_click": [self.settings.tolerance],
                 "threshold_brush": [self.settings.level],
-                "scribble": [self.buttons["apply_scribbles"]],
                 "box": [self.settings.beside, self.buttons["predict_box"]],
             }
         )
@@ -110,7 +106,6 @@ class ToolSection(QWidget):
         self.mouse.changed.connect(self._show_tool_in_hand)
         self.mouse.edited.connect(self.edited)
         self._edits.edited.connect(self.edited)
-        self.scribbles.changed.connect(self._show_tool_in_hand)
         session.source_changed.connect(lambda _: self._forget())
         session.drafts.changed.connect(self.reset_choices)
         self.runner.started.connect(lambda _: self.reset_choices())
@@ -129,8 +124,6 @@ class ToolSection(QWidget):
                 if name in IN_HAND:
                     self._pick_up(name, layer)
                     return
-                if name == "scribble":
-                    self.mouse.put_down()
                 getattr(self._work, name)(layer, self._target.voxel(layer, by_key=by_key))
             finally:
                 self._show_tool_in_hand()
@@ -184,7 +177,6 @@ class ToolSection(QWidget):
             is_busy=self.runner.is_running,
             has_exam=session.source is not None,
             has_mask=tumor_layer(self._viewer, session.case_id) is not None,
-            has_scribbles=self.scribbles.layer is not None,
             has_draft=session.draft is not None,
             is_draft_hidden=session.drafts.is_hidden,
         )
@@ -228,12 +220,7 @@ class ToolSection(QWidget):
         for name, made in self.buttons.items():
             if name in IN_HAND:
                 made.setChecked(self.mouse.name == name)
-        scribble = self.buttons["scribble"]
-        scribble.setChecked(self.scribbles.layer is not None)
-        scribble.setText(self.scribbles.button_text)
-        set_ready(self.buttons["apply_scribbles"], self.why_not("apply_scribbles"))
-        is_scribbling = self.scribbles.layer is not None
-        self.options.show_tool(self.mouse.name or ("scribble" if is_scribbling else ""))
+        self.options.show_tool(self.mouse.name)
 
     def _signed(self, name: str, text: str, tooltip: str, key: str) -> GlyphButton:
         """A button with a sign; its tooltip begins with the tool's name."""

@@ -117,14 +117,6 @@ def _threshold_brush(painter: QPainter) -> None:
     _circle(painter, 7, 13.5, 5)
 
 
-def _scribble(painter: QPainter) -> None:
-    path = QPainterPath(QPointF(2, 14))
-    path.cubicTo(5, 2, 8, 2, 8, 9)
-    path.cubicTo(8, 17, 12, 17, 12, 9)
-    path.cubicTo(12, 3, 16, 3, 18, 12)
-    painter.drawPath(path)
-
-
 def _keep(painter: QPainter) -> None:
     _circle(painter, 10, 10, 8)
     _line(painter, (6, 10.5), (9, 13.5), (14, 7))
@@ -192,7 +184,6 @@ GLYPHS: dict[str, Drawing] = {
     "smart_click": _smart_click,
     "grow_click": _grow_click,
     "threshold_brush": _threshold_brush,
-    "scribble": _scribble,
     "keep": _keep,
     "drop": _drop,
     "box": _box,

@@ -18,7 +18,6 @@ class ToolSituation:
 
     has_exam: bool = True
     has_mask: bool = True
-    has_scribbles: bool = False
     has_draft: bool = False
     is_draft_hidden: bool = False
     """Whether a draft would be hidden, should there be one."""
@@ -38,8 +37,6 @@ def why_no_tool(name: str, now: ToolSituation) -> str:
         return "Open an exam first"
     if not now.has_mask:
         return "No mask to correct: segment first, or start correcting"
-    if name == "apply_scribbles" and not now.has_scribbles:
-        return "Scribble in or out first"
     if name in _OF_THE_DRAFT and now.is_draft_hidden and now.has_draft:
         return "The draft is hidden; show it first (F9)"
     if name == "revert" and not now.has_draft:
@@ -49,8 +46,4 @@ def why_no_tool(name: str, now: ToolSituation) -> str:
 
 def unfinished(now: ToolSituation) -> str:
     """What is still to be done to the mask before it can be accepted; empty when nothing."""
-    if now.is_busy:
-        return "A tool is running; wait or cancel"
-    if now.has_scribbles:
-        return "Apply the scribbles first (Q), or remove their layer"
-    return ""
+    return "A tool is running; wait or cancel" if now.is_busy else ""
