@@ -404,6 +404,15 @@ def load(folder: Path) -> Checkpoint:
 
 def _network(spec: ModelSpec, weights: Mapping[str, torch.Tensor]) -> nn.Module:
     """A network with these weights, in evaluation mode."""
+    import torch
+
+    for name, value in weights.items():
+        if not torch.isfinite(value).all():
+            raise InputError(
+                f"Expected finite weights in {WEIGHTS_FILE}",
+                f"found NaN or infinite numbers in '{name}'",
+                "Use another checkpoint: this one can mark nothing",
+            )
     network = build(spec)
     network.load_state_dict(weights)
     return network.eval()

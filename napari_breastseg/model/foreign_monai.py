@@ -6,15 +6,17 @@ expression of a bundle's configuration is ever evaluated. Imports torch and MONA
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ..core.errors import InputError
 from ..core.progress import Job, in_thread
 from ..core.volume import Exam
+from .bounds import MOST_VOXELS, require_plain
 from .monai_switch import metadata_tracked
 
 if TYPE_CHECKING:
@@ -65,20 +67,41 @@ class MonaiNetwork(BaseModel):
     arguments: dict[str, JsonValue]
     """Its literal arguments."""
 
-    preprocessing: tuple[tuple[str, dict[str, JsonValue]], ...] = ()
+    preprocessing: tuple[tuple[str, dict[str, JsonValue]], ...] = Field((), max_length=32)
     """Names of MONAI's dictionary transforms, each with its literal arguments, in order."""
 
-    roi_size: tuple[int, ...] | None = None
+    roi_size: tuple[Annotated[int, Field(ge=-1, le=1024)], ...] | None = Field(None, max_length=3)
     """Tile of the sliding window, in voxels along (x, y[, z]); None shows the image whole."""
 
-    overlap: float = Field(0.25, ge=0, lt=1)
+    overlap: float = Field(0.25, ge=0, le=0.9)
     """Share by which tiles overlap."""
 
     output: Literal["softmax", "sigmoid"] = "softmax"
     """What makes probabilities of the network's output."""
 
-    tumor_channel: int = Field(1, ge=0)
+    tumor_channel: int = Field(1, ge=0, lt=64)
     """Output channel of the tumor."""
+
+    @model_validator(mode="after")
+    def _is_bounded(self) -> Self:
+        require_plain(self.arguments)
+        # Positions within a window are made for real, and number its voxels squared.
+        windows = self.arguments.get("window_size")
+        if any(not isinstance(n, int) or n > 16 for n in _listed(windows)):
+            raise ValueError("window_size must hold whole numbers up to 16")
+        if self.roi_size is not None and math.prod(self.roi_size) > MOST_VOXELS:
+            raise ValueError(f"roi_size must hold at most {MOST_VOXELS} voxels")
+        for name, how in self.preprocessing:
+            # Any other transform might write a file, or read one.
+            if name not in TRANSFORMS:
+                raise ValueError(f"preprocessing must be by {', '.join(TRANSFORMS)}, got {name}")
+            require_plain(how)
+            if name == "Spacingd" and not all(
+                isinstance(mm, int | float) and (mm < 0 or 0.02 <= mm <= 100)
+                for mm in _listed(how.get("pixdim"))
+            ):
+                raise ValueError("pixdim must lie between 0.02 and 100 mm")
+        return self
 
     @property
     def title(self) -> str:
@@ -91,7 +114,10 @@ class MonaiNetwork(BaseModel):
 
         try:
             network: nn.Module = getattr(nets, self.name)(**self.arguments)
-        except (TypeError, ValueError, AssertionError, NotImplementedError, ImportError) as error:
+        except InputError:
+            raise
+        # A class of another library fails on odd arguments in whatever way it happens to.
+        except Exception as error:
             raise InputError(
                 f"Expected arguments that make a {self.title}",
                 "found ones that fail "
@@ -183,3 +209,10 @@ class MonaiNetwork(BaseModel):
         logits: torch.Tensor = output[0] if isinstance(output, list | tuple) else output
         probability = logits.float().softmax(1) if self.output == "softmax" else logits.sigmoid()
         return probability[0, self.tumor_channel : self.tumor_channel + 1]
+
+
+def _listed(value: JsonValue) -> list[JsonValue]:
+    """One value or several as a list; None as an empty one."""
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]

@@ -6,16 +6,18 @@ Needs the extra `nnunet`, imported when a network is built or run.
 from __future__ import annotations
 
 import io
+import math
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from ..core.errors import InputError
 from ..core.progress import Job, in_thread
 from ..core.volume import Exam
+from .bounds import MOST_VOXELS, require_plain
 
 if TYPE_CHECKING:
     import torch
@@ -42,14 +44,28 @@ class NnunetNetwork(BaseModel):
     configuration: str
     """2d, 3d_fullres or 3d_lowres."""
 
-    folds: int = Field(1, ge=1)
+    folds: int = Field(1, ge=1, le=20)
     """Networks whose predictions are averaged."""
 
     mirror_axes: tuple[int, ...] | None = None
     """Axes that may be mirrored when predicting."""
 
-    tumor_label: int = Field(1, ge=1)
+    tumor_label: int = Field(1, ge=1, lt=64)
     """Label of the tumor."""
+
+    @field_validator("plans", "dataset")
+    @classmethod
+    def _is_bounded(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        require_plain(value, largest=1e15)
+        configurations = value.get("configurations")
+        for plan in configurations.values() if isinstance(configurations, dict) else ():
+            patch = plan.get("patch_size") if isinstance(plan, dict) else None
+            sides = patch if isinstance(patch, list) else []
+            if not all(isinstance(n, int) and 1 <= n <= 4096 for n in sides) or (
+                math.prod(n for n in sides if isinstance(n, int)) > MOST_VOXELS
+            ):
+                raise ValueError(f"patch_size must hold at most {MOST_VOXELS} voxels")
+        return value
 
     @property
     def title(self) -> str:
@@ -61,7 +77,18 @@ class NnunetNetwork(BaseModel):
         """A list of networks with fresh weights, one for each fold."""
         from torch import nn
 
-        return nn.ModuleList(self._network() for _ in range(self.folds))
+        try:
+            return nn.ModuleList(self._network() for _ in range(self.folds))
+        except InputError:
+            raise
+        # nnU-Net fails on odd plans in whatever way it happens to.
+        except Exception as error:
+            raise InputError(
+                f"Expected plans that make {self.title}",
+                f"found ones that fail ({' '.join(str(error).split())[:200]}; "
+                f"{type(error).__name__})",
+                "Copy the model again, or train it again with nnU-Net's own planner",
+            ) from error
 
     def probability(
         self,

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..core.volume import Exam
 from ..imaging.preprocessing import LAST, LEAST, available_roles, input_phases, is_available
+from .bounds import MOST_ACTIVATIONS, MOST_WEIGHTS, require_affordable, unet_weights
 from .foreign_monai import MonaiNetwork
 from .foreign_nnunet import NnunetNetwork
 
@@ -26,6 +27,10 @@ TUMOR_SHARE = 0.03
 """Share of tumor pixels that an untrained network predicts."""
 
 
+_Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
+_SpacingMm = Annotated[float, Field(ge=0.02, le=100.0)]
+
+
 class ModelSpec(BaseModel):
     """Everything that decides what a model takes, how it is built and what it gives."""
 
@@ -37,11 +42,11 @@ class ModelSpec(BaseModel):
     context_slices: int = Field(0, ge=0, le=4)
     """Neighboring slices on each side given as further channels (2.5D); needs `dims` 2."""
 
-    inputs: tuple[str, ...] = Field(("post1",), min_length=1)
+    inputs: tuple[str, ...] = Field(("post1",), min_length=1, max_length=32)
     """Input channels: phases, or differences such as "post1-pre"; also of "last" and "least", see
     `preprocessing.LAST`."""
 
-    prompts: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = Field((), max_length=32)
     """Further input channels that say what a reader clicked, see `clicks.prompts.CHANNELS`; empty
     for a model that segments unasked."""
 
@@ -52,13 +57,15 @@ class ModelSpec(BaseModel):
     labels: dict[str, int] = {"background": 0, "tumor": 1}
     """Output classes by name."""
 
-    spacing_mm: tuple[float | None, float, float] | None = None
+    spacing_mm: tuple[_SpacingMm | None, _SpacingMm, _SpacingMm] | None = None
     """Working spacing (z, y, x) in mm; None works on the exam's own pixels."""
 
-    percentiles: tuple[float, float] = (0.5, 99.5)
+    percentiles: tuple[_Percentile, _Percentile] = (0.5, 99.5)
     """Percentiles of the intensities of all phases that become 0 and 1."""
 
-    features: tuple[int, ...] = Field((16, 32, 64, 128), min_length=2)
+    features: tuple[Annotated[int, Field(ge=1, le=2048)], ...] = Field(
+        (16, 32, 64, 128), min_length=2, max_length=8
+    )
     """Channels per level, finest first; every level halves the one before."""
 
     stem_stride: Literal[1, 2] = 1
@@ -67,21 +74,21 @@ class ModelSpec(BaseModel):
     norm: Literal["batch", "instance", "group"] = "batch"
     """Normalization layer. On a CPU batch norm costs half of what instance norm does."""
 
-    through_plane_mm: float = Field(0.0, ge=0.0)
+    through_plane_mm: float = Field(0.0, ge=0.0, le=100.0)
     """Standard deviation, in mm along z, of the Gaussian that smooths the probabilities of a 2D
     model across slices: what only one thin slice shows is seldom a tumor. 0 smooths nothing."""
 
     mirrored: bool = False
     """Average the probability over the image and its left-right mirror image, in twice the time."""
 
-    scales: tuple[float, ...] = Field((1.0,), min_length=1)
+    scales: tuple[float, ...] = Field((1.0,), min_length=1, max_length=8)
     """Scales at which a slice of unknown pixel size is predicted; the probability is averaged over
     them, as the tumor's size in pixels then says little. For `dims` 2."""
 
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
     """Probability of dropping a value in every convolution block while training."""
 
-    patch_size: tuple[int, ...] = (160, 160)
+    patch_size: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = (160, 160)
     """Size trained on, and of a tile when predicting: (Y, X), or (Z, Y, X) in 3D."""
 
     foreign: MonaiNetwork | NnunetNetwork | None = Field(None, discriminator="source")
@@ -102,6 +109,8 @@ class ModelSpec(BaseModel):
     @field_validator("labels")
     @classmethod
     def _labels_count_up(cls, labels: dict[str, int]) -> dict[str, int]:
+        if len(labels) > 64:
+            raise ValueError(f"at most 64 labels are allowed, got {len(labels)}")
         if sorted(labels.values()) != list(range(len(labels))) or labels.get("tumor") != 1:
             raise ValueError(f"labels must count 0, 1, ... with tumor = 1, got {labels}")
         return labels
@@ -116,11 +125,26 @@ class ModelSpec(BaseModel):
             raise ValueError(f"scales are for dims 2, got {self.scales}")
         if len(self.patch_size) != self.dims:
             raise ValueError(f"patch_size needs {self.dims} numbers, got {self.patch_size}")
+        if not self.percentiles[0] < self.percentiles[1]:
+            raise ValueError(f"percentiles must ascend, got {self.percentiles}")
+        if self.foreign is None:
+            self._require_affordable()
         if self.foreign is None and any(n % self.divisor for n in self.patch_size[-2:]):
             raise ValueError(
                 f"patch_size must be a multiple of {self.divisor} in plane, got {self.patch_size}"
             )
         return self
+
+    def _require_affordable(self) -> None:
+        """Raise ValueError where the network or one of its tiles would not fit into memory."""
+        if unet_weights(self.dims, self.in_channels, self.features) > MOST_WEIGHTS:
+            raise ValueError(
+                f"features must give at most {MOST_WEIGHTS // 1_000_000} million weights"
+            )
+        if self.features[0] * math.prod(self.patch_size) > MOST_ACTIVATIONS:
+            raise ValueError("patch_size and features are too large together")
+        if self.norm == "group" and any(width % 4 for width in self.features):
+            raise ValueError(f"group norm needs features in multiples of 4, got {self.features}")
 
     @property
     def phases(self) -> tuple[str, ...]:
@@ -194,6 +218,7 @@ def build(spec: ModelSpec) -> nn.Module:
     Ronneberger, Fischer, Brox: U-Net, MICCAI 2015, doi 10.1007/978-3-319-24574-4_28.
     """
     if spec.foreign is not None:
+        require_affordable(spec.foreign.build, spec.foreign.title)
         return spec.foreign.build()
     from monai.networks.blocks import Convolution
     from monai.networks.nets.basic_unet import Down, TwoConv, UpCat

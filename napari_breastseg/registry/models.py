@@ -9,7 +9,7 @@ A registry is a folder of checkpoints with three files beside them:
 - ``log.jsonl`` gets a line for every change and loses none. A line cut off by a crash is skipped.
 
 The folders and the pointer are the truth, the log tells how they came about. Writers take turns
-through a lock; readers need none. No torch: weights are copied and hashed, not loaded.
+through a lock; readers need none. A model is tried on a tiny exam before it is registered.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ..model.checkpoint import (
     is_checkpoint,
     read_info,
 )
+from ..predict.trial import require_working
 from .folder import (
     JUDGMENT_FILE,
     LOG_FILE,
@@ -84,7 +85,7 @@ class Registry:
         Raises
         ------
         InputError
-            If the folder is not a complete checkpoint, or the name is taken or not allowed.
+            If it is no complete checkpoint, cannot segment, or the name is taken or not allowed.
         StorageError
             If the registry cannot be written; nothing is left behind.
         """
@@ -93,6 +94,8 @@ class Registry:
         _require_name(name)
         info = read_info(folder)
         _require_unasked(info)
+        self._files.require_new(name)
+        require_working(folder)
         with self._files.writing():
             self._files.require_new(name)
             event = self._files.add_copy(folder, name, by, info.metrics)
