@@ -62,8 +62,10 @@ class Film:
         """Write the film; its size in bytes."""
         path = IMAGES / name
         few, none = Image.Quantize.MEDIANCUT, Image.Dither.NONE
-        # One palette for all, or colors would flicker.
-        palette = self.frames[-1].quantize(COLORS, method=few, dither=none)
+        # One palette for all, or colors would flicker; of frames from all over the film.
+        some = self.frames[:: max(1, len(self.frames) // 8)] + self.frames[-1:]
+        side_by_side = np.concatenate([np.asarray(frame) for frame in some], 1)
+        palette = Image.fromarray(side_by_side).quantize(COLORS, method=few, dither=none)
         first, *others = (frame.quantize(palette=palette, dither=none) for frame in self.frames)
         first.save(
             path,
