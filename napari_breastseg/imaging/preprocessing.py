@@ -8,7 +8,7 @@ undoing it gives exactly the exam's shape.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,11 +59,11 @@ def available_roles(exam: Exam) -> tuple[str, ...]:
     return (*exam.phases, *together)
 
 
-def _phase(exam: Exam, role: str) -> NDArray[np.generic]:
-    """Signal (Z, Y, X) of one of `available_roles`."""
+def _phase(exam: Exam, role: str, slices: slice | list[int] = slice(None)) -> NDArray[np.generic]:
+    """Signal (Z, Y, X) of one of `available_roles`, in all or some of its slices along z."""
     if role not in (LAST, LEAST):
-        return exam.phases[role].data
-    posts = [exam.phases[post].data for post in post_roles(exam)]
+        return exam.phases[role].data[slices]
+    posts = [exam.phases[post].data[slices] for post in post_roles(exam)]
     return posts[-1] if role == LAST else np.asarray(np.minimum.reduce(posts))
 
 
@@ -201,6 +201,7 @@ def prepare(
     *,
     spacing_mm: Sequence[float | None] | None = None,
     percentiles: tuple[float, float] = (0.5, 99.5),
+    slices: Sequence[int] | None = None,
 ) -> Prepared:
     """Phases of an exam, normalized together and resampled.
 
@@ -214,6 +215,9 @@ def prepare(
         Working spacing (z, y, x); None keeps the exam's.
     percentiles : tuple of float
         Percentiles that become 0 and 1; nothing is clipped.
+    slices : sequence of int, optional
+        The slices along z to prepare, where nothing is resampled along z; all by default. They
+        come out as in the whole exam, in a fraction of the time.
 
     Raises
     ------
@@ -225,17 +229,22 @@ def prepare(
     low, high = intensity_window(
         [_phase(exam, role) for role in roles if role != LEAST], percentiles
     )
-    shape = working_shape(exam.grid, spacing_mm)
+    shape, grid = working_shape(exam.grid, spacing_mm), exam.grid
+    part: slice | list[int] = slice(None)
+    if slices is not None:
+        part = list(slices)
+        shape = (len(part), *shape[1:])
+        grid = replace(grid, shape=(len(part), *grid.shape[1:]))
     phases = torch.empty((len(roles), *shape), dtype=torch.float32)
     for channel, role in enumerate(roles):
         # One phase at a time: an exam of five phases would otherwise need its size in floats.
-        array = _phase(exam, role)
+        array = _phase(exam, role, part)
         values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
         # In a subtraction, zero means no enhancement and must stay zero.
         offset = 0.0 if role.startswith("sub") else low
         # Not in place: without resampling, the tensor still shares the exam's own array.
         torch.sub(resample(values, shape)[0], offset, out=phases[channel]).div_(high - low)
-    return Prepared(phases, tuple(roles), exam.grid)
+    return Prepared(phases, tuple(roles), grid)
 
 
 def prepare_labels(

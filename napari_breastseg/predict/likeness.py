@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..model.checkpoint import Checkpoint
     from ..model.unet import ModelSpec
 
-__all__ = ["can_be_likened", "exam_features", "site_share"]
+__all__ = ["can_be_likened", "exam_features", "site_share", "slices_looked_at"]
 
 LOOKED_AT = 6
 """Slices of an exam that are looked at, evenly spaced: each shows how a scanner's images look."""
@@ -33,6 +33,15 @@ LARGEST_SIDE = 512
 def can_be_likened(spec: ModelSpec) -> bool:
     """Whether exams can be compared with a site's: for 2D and 2.5D networks of this package."""
     return spec.dims == 2 and spec.foreign is None
+
+
+def slices_looked_at(depth: int) -> list[int]:
+    """The slices along z of an exam of so many that are looked at.
+
+    Of an exam that is only these, all of them.
+    """
+    count = min(depth, LOOKED_AT)
+    return [int((n + 0.5) * depth / count) for n in range(count)]
 
 
 def exam_features(
@@ -61,8 +70,7 @@ def exam_features(
     from torch.nn.functional import pad
 
     depth = prepared.phases.shape[1]
-    count = min(depth, LOOKED_AT)
-    chosen = [int((n + 0.5) * depth / count) for n in range(count)]
+    chosen = slices_looked_at(depth)
     inputs = stack_inputs(prepared.phases, prepared.roles, spec.inputs)
     middle = [
         slice(max(0, (n - LARGEST_SIDE) // 2), max(0, (n - LARGEST_SIDE) // 2) + LARGEST_SIDE)
@@ -84,7 +92,7 @@ def exam_features(
         features = torch.cat(means, 1)[0].float().cpu()
         total = features if total is None else total + features
     assert total is not None  # for the type checker: an exam has slices
-    array: NDArray[np.float32] = (total / count).numpy()
+    array: NDArray[np.float32] = (total / len(chosen)).numpy()
     return array
 
 

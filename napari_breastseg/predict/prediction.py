@@ -18,12 +18,12 @@ from ..core.progress import Job, Progress
 from ..core.region import Region, checked, grown, resampled, smallest, whole
 from ..core.volume import Exam, LabelMap, Volume, require_numbers
 from ..imaging.breast_region import Breasts, find_breasts
-from ..imaging.preprocessing import Prepared, prepare
+from ..imaging.preprocessing import Prepared, prepare, working_shape
 from ..lesions.finding_score import FindingScore
 from ..lesions.findings import Findings, find
 from ..model.checkpoint import STARTER, Checkpoint, ModelInfo, read_info
 from .devices import choose_device, is_out_of_memory
-from .likeness import site_share
+from .likeness import site_share, slices_looked_at
 from .passes import Views, predict_working
 from .thresholding import marked
 
@@ -259,8 +259,19 @@ def _native(
 ) -> Job[tuple[NDArray[np.float32], float | None]]:
     """Tumor probability (Z, Y, X) of this package's own network, and the site's share in it."""
     spec = checkpoint.spec
-    prepared = prepare(exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles)
-    share = site_share(checkpoint, prepared, device)
+
+    def ready(slices: list[int] | None) -> Prepared:
+        return prepare(
+            exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles, slices=slices
+        )
+
+    needed = _needed_slices(checkpoint, exam, box)
+    prepared = ready(needed)
+    if checkpoint.general is None:
+        share = None
+    else:
+        looked_at = None if needed is None else slices_looked_at(exam.grid.shape[0])
+        share = site_share(checkpoint, prepared if needed is None else ready(looked_at), device)
     if share is not None:
         checkpoint = checkpoint.at(share)
         if share < 1:
@@ -269,6 +280,10 @@ def _native(
                 f"{exam.case_id} is less like the exams that the model was fine-tuned on"
             )
             yield Progress("Segmenting", 0, 0, message=message)
+    if needed is not None:  # from here on the exam is these slices
+        first = needed[0]
+        box = slice(box[0].start - first, box[0].stop - first), *box[1:]
+        field = slice(0, len(needed)), *field[1:]
     grids = prepared.grid.shape, prepared.phases.shape[1:]
     working = resampled(box, *grids)
     tumor = yield from predict_working(
@@ -282,7 +297,26 @@ def _native(
     )
     _join_slices(tumor, spec, prepared, working[0])
     restored: NDArray[np.float32] = prepared.restore(tumor)[0].numpy()
-    return restored, share
+    if needed is None:
+        return restored, share
+    whole_exam = np.zeros(exam.grid.shape, np.float32)
+    whole_exam[needed] = restored
+    return whole_exam, share
+
+
+def _needed_slices(checkpoint: Checkpoint, exam: Exam, box: Region) -> list[int] | None:
+    """The slices along z that decide what a 2D network says of a box; None for all of them.
+
+    One slice of a large exam is ready in a tenth of the time that all of them take.
+    """
+    spec, depth = checkpoint.spec, exam.grid.shape[0]
+    if spec.dims != 2 or working_shape(exam.grid, spec.spacing_mm)[0] != depth:
+        return None
+    if checkpoint.general is not None and spec.context_slices:
+        return None  # what the exam looks like is then seen in slices with their neighbors
+    more = spec.context_slices
+    needed = list(range(max(0, box[0].start - more), min(depth, box[0].stop + more)))
+    return needed if len(needed) < depth else None
 
 
 def _foreign(

@@ -12,6 +12,7 @@ from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, Volume
 from napari_breastseg.imaging.breast_region import find_breasts
+from napari_breastseg.imaging.preprocessing import prepare
 from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
 from napari_breastseg.model.unet import ModelSpec
 from napari_breastseg.phantom import Tissue, breast_phantom
@@ -329,3 +330,34 @@ def test_a_kept_probability_is_cut_as_the_whole_one() -> None:
         for threshold in (0.01, 0.33, 0.5, 0.71, 1.0):
             wanted = marked(volume, threshold, shown)
             np.testing.assert_array_equal(kept.at_threshold(threshold).data, wanted.data)
+
+
+@pytest.mark.parametrize("context", [0, 1])
+def test_one_slice_is_prepared_alone_and_comes_out_as_in_the_whole(
+    monkeypatch, sphere_exam, context
+):
+    exam, _truth = sphere_exam
+    sizes = []
+
+    class Middle(Bright):
+        def forward(self, x):
+            return super().forward(x[:, 2 * context : 2 * context + 2].mean(1, keepdim=True))
+
+    spec = oracle(inputs=("post1-pre", "post1"), context_slices=context).spec
+    spec = spec.model_copy(update={"spacing_mm": (None, 1.0, 1.0)})
+    checkpoint = Checkpoint(ModelInfo(name="oracle", spec=spec), Middle().eval())
+
+    def prepared(*args, **kwargs):
+        sizes.append(len((result := prepare(*args, **kwargs)).phases[0]))
+        return result
+
+    monkeypatch.setattr("napari_breastseg.predict.prediction.prepare", prepared)
+    z = exam.grid.shape[0] // 2
+    region = (slice(z, z + 1), slice(None), slice(None))
+    whole = drain(predict(checkpoint, exam, device="cpu")).probability.data
+    part = drain(predict(checkpoint, exam, device="cpu", region=region)).probability.data
+    assert sizes == [exam.grid.shape[0], 1 + 2 * context]
+    np.testing.assert_allclose(part[z], whole[z], atol=1e-6)
+    assert whole[z].max() > 0.5
+    assert not part[:z].any()
+    assert not part[z + 1 :].any()
