@@ -6,28 +6,18 @@ Exit code 0: all well; 1: some case failed; 2: bad input or use. Errors go to st
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
 from ..core.errors import InputError
-from . import (
-    data,
-    demo,
-    doctor,
-    models,
-    predicting,
-    reporting,
-    scoring,
-    segobject,
-    training,
-)
 from ._console import show_error
+from ._verbs import VERBS, Verbs
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
+    cls=Verbs,
     name="napari-breastseg",
     help="Outline tumors in breast MRI: draft with a U-Net, correct, train on the corrections. "
     "Research software, not a medical device.",
@@ -40,6 +30,8 @@ app = typer.Typer(
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
+        from importlib.metadata import version
+
         typer.echo(version("napari-breastseg"))
         raise typer.Exit
 
@@ -56,15 +48,12 @@ def _of_all_commands(
     """Options that stand before any command."""
 
 
-app.command("demo")(demo.demo)
-app.command("predict")(predicting.predict)
-app.command("report")(reporting.report)
-app.add_typer(data.app, name="dataset")
-app.command("train")(training.train)
-app.command("evaluate")(scoring.evaluate)
-app.add_typer(models.app, name="models")
-app.command("export-seg")(segobject.export_seg)
-app.command("doctor")(doctor.doctor)
+def _stand_in() -> None:
+    """Fill the place of a command in the list; `Verbs` loads the one that is called."""
+
+
+for _name, _verb in VERBS.items():
+    app.command(_name, help=_verb.help)(_stand_in)
 
 
 def main() -> None:

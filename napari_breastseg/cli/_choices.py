@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..core.errors import InputError
-from ..dataset import Dataset
-from ..registry.models import Registry
 from ._console import say
 
 if TYPE_CHECKING:
+    from ..dataset import Dataset
     from ..model.checkpoint import Checkpoint
 
 __all__ = [
@@ -78,6 +77,8 @@ def label_list(labels: str | None) -> frozenset[int] | None:
 
 def open_dataset(folder: Path, *, may_create: bool = False) -> Dataset:
     """The dataset in a folder, after saying on stderr which of its cases need a look."""
+    from ..dataset import Dataset
+
     dataset = Dataset.open_or_create(folder) if may_create else Dataset.open(folder)
     for note in dataset.notes():
         say(f"note: {note}")
@@ -86,6 +87,8 @@ def open_dataset(folder: Path, *, may_create: bool = False) -> Dataset:
 
 def model_folder(model: str | None) -> Path:
     """Checkpoint folder of the model named; see `Registry.chosen`."""
+    from ..registry.models import Registry
+
     return Registry().chosen(model)
 
 

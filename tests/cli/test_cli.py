@@ -594,6 +594,7 @@ def test_wrong_use_exits_with_2(run):
 def test_the_command_line_loads_no_torch_and_no_qt():
     code = (
         "import sys, napari_breastseg.cli; "
+        "import napari_breastseg.cli._verbs as verbs; [verbs.load(name) for name in verbs.VERBS]; "
         "bad = {'torch', 'monai', 'qtpy', 'napari', 'magicgui'} & set(sys.modules); "
         "sys.exit(', '.join(bad) or 0)"
     )
@@ -601,10 +602,28 @@ def test_the_command_line_loads_no_torch_and_no_qt():
     assert done.returncode == 0, done.stderr
 
 
-def test_every_command_takes_json():
-    from typer.main import get_command
+def test_help_imports_neither_arrays_nor_records():
+    code = (
+        "import sys; from napari_breastseg.cli import app; "
+        "app(['--help'], standalone_mode=False); "
+        "print(*{'numpy', 'scipy', 'pydantic', 'pydicom', 'torch'} & set(sys.modules), "
+        "file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert not done.stderr.split()
+    assert "export-seg" in done.stdout
 
-    from napari_breastseg.cli import app
+
+def test_help_says_of_each_command_what_the_command_says():
+    from napari_breastseg.cli._verbs import VERBS, load
+
+    for name, verb in VERBS.items():
+        assert load(name).help.split("\n\n")[0].replace("\n", " ") == verb.help
+
+
+def test_every_command_takes_json():
+    from napari_breastseg.cli._verbs import VERBS, load
 
     def leaves(command):
         for sub in getattr(command, "commands", {}).values():
@@ -612,7 +631,7 @@ def test_every_command_takes_json():
         if not hasattr(command, "commands"):
             yield command
 
-    for command in leaves(get_command(app)):
+    for command in (leaf for name in VERBS for leaf in leaves(load(name))):
         assert any("--json" in option.opts for option in command.params), command.name
 
 
