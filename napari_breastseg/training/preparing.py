@@ -32,6 +32,7 @@ __all__ = [
     "drawn_count",
     "drawn_phantoms",
     "fingerprint",
+    "is_running_in",
     "patches",
     "require_free",
     "require_trainable",
@@ -75,6 +76,20 @@ def alone_in(output: Path, ranks: Ranks) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         lock.release()
+
+
+def is_running_in(output: Path) -> bool:
+    """Whether a training, in this program or another, writes into a folder now."""
+    from filelock import FileLock, Timeout
+
+    path = output / LOCK_FILE
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
 
 
 @contextmanager

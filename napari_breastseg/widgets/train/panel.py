@@ -18,6 +18,7 @@ from ...registry.promotion import registered
 from ..parts.fields import Fold, PathField, button, note, set_ready
 from ..parts.job_bar import JobBar, time_words
 from ..parts.jobs import JobRunner, as_job, errors_shown, show_info
+from ..state.interrupted import forget_training, has_state, note_training
 from ..state.session import Session
 from ..state.settings import remember
 from ..state.training import Learnable, TrainingOrder, result_words, why_not_train
@@ -25,6 +26,7 @@ from .charts import CaseDice, Curves
 from .expecting import Expecting
 from .form import TrainingForm
 from .gate import GateBox
+from .interrupted_runs import InterruptedRuns
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -58,6 +60,8 @@ class TrainPanel(QWidget):
         self.start_button = button(
             "Train", self.start, "Train on the accepted cases", "Ctrl-Shift-L"
         )
+        self.interrupted_runs = InterruptedRuns()
+        self.interrupted_runs.wanted.connect(self.go_on)
         self.curves = Curves()
         self.case_dice = CaseDice()
         self.result_line = note()
@@ -95,6 +99,7 @@ class TrainPanel(QWidget):
             self.expected_line,
             self.start_button,
             JobBar(self.runner, "Ctrl-Shift-X"),
+            self.interrupted_runs,
             self.curves,
             self.case_dice,
             self.result_line,
@@ -136,18 +141,38 @@ class TrainPanel(QWidget):
             dataset = self._session.dataset
             assert dataset is not None  # `_why_not` said so
             order = self._order(dataset)
-            is_resuming = self._interrupted is not None
-            self._interrupted, self._result = order, None
-            if not is_resuming:
-                self.curves.begin()
-                self.case_dice.begin()
-            self.result_line.setText("")
-            self.runner.start(
-                "Training",
-                lambda: _train(dataset, order, is_resuming),
-                on_result=self._on_result,
-                on_progress=self._show_progress,
-            )
+            self._run(dataset, order, is_resuming=self._interrupted is not None)
+
+    def go_on(self, order: TrainingOrder) -> None:
+        """Go on with a training that was cut off, by a closed window or a crash."""
+        dataset = self._session.dataset
+
+        def run(opened: Dataset) -> None:
+            if self._session.dataset is None:
+                self._on_dataset_opened(opened)
+            self._run(opened, order, is_resuming=True)
+
+        if dataset is not None and dataset.folder == order.dataset:
+            run(dataset)
+            return
+        title = "Opening the dataset"
+        self.chores.start(
+            title, lambda: as_job(title, lambda: Dataset.open(order.dataset)), on_result=run
+        )
+
+    def _run(self, dataset: Dataset, order: TrainingOrder, *, is_resuming: bool) -> None:
+        if not is_resuming or order != self._interrupted:
+            self.curves.begin()
+            self.case_dice.begin()
+        self._interrupted, self._result = order, None
+        self.result_line.setText("")
+        note_training(order)
+        self.runner.start(
+            "Training",
+            lambda: _train(dataset, order, is_resuming),
+            on_result=self._on_result,
+            on_progress=self._show_progress,
+        )
 
     def _order(self, dataset: Dataset) -> TrainingOrder:
         """The training the fields ask for; the interrupted one where that is what they ask."""
@@ -198,6 +223,8 @@ class TrainPanel(QWidget):
         return self._result is not None
 
     def _on_result(self, result: TrainResult) -> None:
+        with errors_shown():
+            forget_training(result.folder)
         self._interrupted, self._result = None, result
         self.result_line.setText(result_words(result, time_words(result.seconds)))
         self.result_line.setToolTip(str(result.folder))
@@ -208,7 +235,10 @@ class TrainPanel(QWidget):
         if outcome == "canceled":
             self.result_line.setText("Stopped; the training so far is saved.")
         elif outcome == "failed":
-            self._interrupted = None
+            order, self._interrupted = self._interrupted, None
+            if order is not None and not has_state(order.output):
+                with errors_shown():
+                    forget_training(order.output)  # it would fail from its start again
         self._refresh()
 
     def _show_dataset(self, dataset: Dataset | None) -> None:
@@ -239,8 +269,15 @@ class TrainPanel(QWidget):
         elif self.isVisible():
             accepted = Learnable.of(dataset.cases()).n_cases
             self.expecting.ask(dataset, self.form.order(dataset), accepted)
-        self.start_button.setText("Resume training" if self._interrupted else "Train")
+        offered = None
+        if dataset is not None:
+            offered = self.form.order(dataset).resuming(self._interrupted)
+        self.start_button.setText("Train" if offered is None else "Resume training")
         busy = "Busy; wait a moment" if self.chores.is_running else ""
+        if self.runner.is_running:
+            self.interrupted_runs.hide()
+        elif self.isVisible():
+            self.interrupted_runs.refresh(why_not=busy, offered=offered)
         no_model = "" if self._result is not None else "Train a model first"
         set_ready(self.use_button, busy or no_model)
         self.gate.refresh()
