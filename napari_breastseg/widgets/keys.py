@@ -47,6 +47,7 @@ KEYS = {
     "Shift-F": "fill_holes",
     "Shift-H": "smooth",
     "Shift-U": "revert",
+    "Ctrl-Shift-J": "drop_small",
     ".": "enlarge",
     ",": "shrink",
     "N": "copy_next",

@@ -28,7 +28,7 @@ def test_a_training_cut_off_by_closing_goes_on_in_the_next_window(
     train.open_dataset()
     idle(train.chores)
     train.form.base.value = tiny_model
-    train.form.steps.value = 25
+    train.form.steps.value = 12
     train.form.fold.value = None
     train.form.device.value = "cpu"
     train.form.run.value = "cut off"
@@ -52,7 +52,7 @@ def test_a_training_cut_off_by_closing_goes_on_in_the_next_window(
     idle(train.chores)
     assert not train.interrupted_runs.isVisible()
     idle(train.runner)
-    assert [step for step, _ in train.curves.loss] == list(range(cut.step + 1, 26))
+    assert [step for step, _ in train.curves.loss] == list(range(cut.step + 1, 13))
     assert is_checkpoint(output)
     assert not train.interrupted_runs.isVisible()
     assert not list(output.parent.glob("*.json"))

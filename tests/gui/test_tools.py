@@ -499,6 +499,25 @@ def test_a_mask_that_changed_meanwhile_is_left_alone(reader):
     assert any("changed meanwhile" in note.message for note in reader.window.told)
 
 
+def test_small_marks_are_dropped_from_the_whole_mask_in_one_undo_step(reader):
+    mask = ONE.copy()
+    mask[2, 80, 10:12] = mask[11, 80, 80] = True  # 3.8 and 1.9 mm3
+    reader.open(mask)
+    reader.dock.show_tab("Correct")
+    assert reader.tools.settings.least.suffix() == " mm³"
+    made, least = reader.tools.buttons["drop_small"], reader.tools.settings.least
+    least.setValue(3)
+    before = reader.layer.data.copy()
+    QTest.mouseClick(made, LEFT, NONE, made.rect().center())
+    reader.idle(reader.tools.runner)
+    wanted = before.copy()
+    wanted[11, 80, 80] = 0
+    reader.made(before, wanted)
+    least.setValue(20)
+    reader.key(Qt.Key.Key_J, CTRL | SHIFT)
+    reader.made(before, ONE.astype(np.uint8))
+
+
 def test_every_tool_has_a_button_and_a_key_and_pixels_where_no_mm_are_known(reader):
     from napari_breastseg.widgets.correct.tool_actions import ToolActions
     from napari_breastseg.widgets.correct.tool_list import BUTTONS

@@ -15,6 +15,7 @@ from napari_breastseg.imaging.correction import (
     Scope,
     copy_slice,
     drop_lesion,
+    drop_small,
     edited_slices,
     fill_holes,
     gap_around,
@@ -330,6 +331,27 @@ def test_a_new_prediction_leaves_corrections_as_they_are():
     assert np.array_equal(merged[~inside], labels[~inside])
     # The same voxels are corrections still: another model leaves them as they are too
     assert np.array_equal(merged != newer, is_corrected)
+
+
+def test_marks_under_a_size_are_dropped_and_those_of_the_size_stay():
+    big = ball((10, 30, 30), 6)
+    label_map = masked(big)
+    label_map.data[2, 5, 5] = label_map.data[3, 6, 6] = 1  # one mark of two voxels, by a corner
+    label_map.data[17, 50, 50] = 1
+    voxel = 3.0 * 0.7 * 0.7
+    assert drop_small(label_map, voxel).count == 0
+    two_stay = after(label_map, drop_small(label_map, 2 * voxel))
+    assert np.array_equal(
+        two_stay == 1, big | (label_map.data == 1) & (np.arange(20) < 17)[:, None, None]
+    )
+    np.testing.assert_array_equal(after(label_map, drop_small(label_map, 2.1 * voxel)) == 1, big)
+    # Without a spacing the size is a number of pixels.
+    flat = LabelMap(np.zeros((1, 9, 9), np.uint8), Grid((1, 9, 9)))
+    flat.data[0, 1, 1:4] = flat.data[0, 5:7, 5] = 1
+    assert drop_small(flat, 3).count == 2
+    assert drop_small(LabelMap(np.zeros((1, 9, 9), np.uint8), flat.grid), 3).count == 0
+    with pytest.raises(InputError, match="a size above 0; found 0"):
+        drop_small(flat, 0)
 
 
 def test_an_edit_knows_when_the_mask_has_changed_under_it():

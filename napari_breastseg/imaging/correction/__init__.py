@@ -5,7 +5,7 @@ in mm, in pixels where the grid's spacing is unknown.
 """
 
 from .between import copy_slice, edited_slices, gap_around, gaps, interpolate
-from .clicking import Growth, drop_lesion, keep_lesion, threshold_dab
+from .clicking import Growth, drop_lesion, drop_small, keep_lesion, threshold_dab
 from .drafts import merge_prediction, revert
 from .enhancement import growth_map, percent_map
 from .regions import Box, Edit, Scope, nearest_tumor, unit_of
@@ -18,6 +18,7 @@ __all__ = [
     "Scope",
     "copy_slice",
     "drop_lesion",
+    "drop_small",
     "edited_slices",
     "fill_holes",
     "gap_around",

@@ -23,7 +23,7 @@ from .regions import (
     spacing_of,
 )
 
-__all__ = ["Growth", "Readable", "drop_lesion", "keep_lesion", "threshold_dab"]
+__all__ = ["Growth", "Readable", "drop_lesion", "drop_small", "keep_lesion", "threshold_dab"]
 
 REACH = 30.0
 """A region grows at most this far from the click, in mm (pixels), which limits leaks."""
@@ -119,6 +119,38 @@ def drop_lesion(label_map: LabelMap, scope: Scope) -> Edit:
     wanted = label_map.data[box].copy()
     wanted[mask] = BACKGROUND
     return Edit.within(label_map.data, box, wanted)
+
+
+def drop_small(label_map: LabelMap, least: float) -> Edit:
+    """Remove every mark smaller than a volume, from the whole mask.
+
+    Parameters
+    ----------
+    label_map : LabelMap
+    least : float
+        Volume in mm3, or number of pixels if the spacing is unknown; a mark of this size stays.
+        Voxels that touch over faces, edges or corners are one mark.
+
+    Raises
+    ------
+    InputError
+        If `least` is not above 0.
+    """
+    from scipy import ndimage
+
+    if not least > 0:
+        raise InputError("Expected a size above 0", f"found {least:g}", "Use 10 if in doubt")
+    labels = label_map.data
+    box = tight_box(np.equal(labels, TUMOR))
+    if box is None:
+        return Edit.joined([])
+    numbers, _ = ndimage.label(labels[box] == TUMOR, np.ones((3, 3, 3), bool))
+    sizes = np.bincount(numbers.ravel()) * math.prod(spacing_of(label_map.grid))
+    is_small = sizes < least * (1 - 1e-6)
+    is_small[0] = False  # what is no tumor
+    wanted = labels[box].copy()
+    wanted[is_small[numbers]] = BACKGROUND
+    return Edit.within(labels, box, wanted)
 
 
 def keep_lesion(label_map: LabelMap, scope: Scope) -> Edit:

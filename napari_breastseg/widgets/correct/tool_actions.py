@@ -51,6 +51,10 @@ class ToolActions:
         """Smooth the outline."""
         self._tools.act("smooth")
 
+    def drop_small(self) -> None:
+        """Drop the marks under a size."""
+        self._tools.act("drop_small")
+
     def enlarge(self) -> None:
         """Grow the tumor by the distance."""
         self._tools.act("enlarge")

@@ -23,6 +23,8 @@ BUTTONS = (
     ("fill_holes", "Fill holes", "Fill what tumor encloses in a slice", "Shift-F"),
     ("smooth", "Smooth", "Smooth the outline over the distance, keeping the volume", "Shift-H"),
     ("revert", "Back to draft", "Go back to the model's draft", "Shift-U"),
+    ("drop_small", "Drop marks under", "Remove the marks of the whole mask that are smaller than "
+     "this; one undo brings them back", "Ctrl-Shift-J"),
     ("enlarge", "Grow", "Grow the tumor by the distance", "."),
     ("shrink", "Shrink", "Shrink the tumor by the distance", ","),
     ("copy_next", "Copy to next slice", "Copy the tumor of this slice to the next one and go "

@@ -1,4 +1,4 @@
-"""The settings of the correction tools: scope, distance, tolerance, level, slices beside a box."""
+"""The settings of the correction tools: scope, distance, tolerance, level, least size."""
 
 from __future__ import annotations
 
@@ -52,6 +52,10 @@ class ToolSettings(QWidget):
             "Smart click: mark the tissue that enhances alone, without a dead core and the gaps "
             "between, not the outline that a hand would draw"
         )
+        self.least = QSpinBox()
+        self.least.setRange(1, 100_000)
+        self.least.setValue(20)
+        self.least.setToolTip("Marks smaller than this are dropped; 20 mm3 are 3.4 mm across")
         self.beside = QSpinBox()
         self.beside.setRange(0, 500)
         self.beside.setValue(5)
@@ -74,8 +78,9 @@ class ToolSettings(QWidget):
         self.scope.setCurrentIndex((self.scope.currentIndex() + 1) % len(SCOPES))
 
     def set_unit(self, unit: str) -> None:
-        """Give distances in "mm" or "px"."""
+        """Give distances in "mm" or "px", and sizes in mm3 or pixels."""
         self.distance.setSuffix(f" {unit}")
+        self.least.setSuffix(" mm³" if unit == "mm" else f" {unit}")
 
 
 def _percent(prefix: str, highest: int, value: int) -> QSpinBox:

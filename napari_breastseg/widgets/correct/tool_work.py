@@ -105,6 +105,12 @@ class ToolWork:
         drafted = draft.label_map
         self._make("Reverting", layer, scope, lambda lm: correction.revert(lm, drafted, scope))
 
+    def drop_small(self, layer: Labels, at: Voxel | None) -> None:
+        """Remove the marks under a size, from the whole mask."""
+        least = self._settings.least.value()
+        dropped = "Dropping small marks"
+        self._make(dropped, layer, None, lambda lm: correction.drop_small(lm, least))
+
     def copy_next(self, layer: Labels, at: Voxel | None) -> None:
         """Copy the tumor to the next slice."""
         self._copy(layer, at, 1)

@@ -98,6 +98,7 @@ class ToolSection(QWidget):
         column.addWidget(self.settings)
         column.addLayout(_row(*(self.buttons[name] for name in EDITS)))
         column.addLayout(self.whole_mask)
+        column.addLayout(_row(self.buttons["drop_small"], self.settings.least))
         column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(self.line)
         tolerance = self.settings.tolerance
