@@ -53,7 +53,7 @@ class SliceNumbers(QObject):
         for fields in self._fields.values():
             for field in fields:
                 field.hide()
-                field.setParent(None)  # the next dock must not find it
+                field.setObjectName("")  # the next dock must not find it
                 field.deleteLater()  # and with it what it is connected to
         self._fields, self._window = {}, None
 
