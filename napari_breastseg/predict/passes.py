@@ -11,7 +11,8 @@ The tiles of a volume are MONAI's `dense_patch_slices` with its `compute_importa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ..core.progress import Job, Progress
 from ..core.region import Region
@@ -27,12 +28,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ONE_VIEW",
+    "SlicesSeen",
     "Views",
     "looks",
     "predict_working",
     "slices_with_context",
     "tumor_probability",
 ]
+
+
+@dataclass(frozen=True)
+class SlicesSeen(Progress):
+    """Some slices' probability, before findings are sorted out of the whole."""
+
+    slices: tuple[int, ...] = ()
+    """Along z."""
+
+    probability: Any = None
+    """Tumor probability (slice, Y, X): a Tensor on the working grid, an array on the exam's."""
+
 
 Views = tuple[tuple[bool, float], ...]
 """Views of an image whose predictions are averaged: (whether mirrored, scale)."""
@@ -56,11 +70,13 @@ def predict_working(
     region: Region | None = None,
     field: Region | None = None,
     views: Views = ONE_VIEW,
+    first: int | None = None,
 ) -> Job[torch.Tensor]:
     """Tumor probability on the working grid, Tensor (1, Z, Y, X) on the CPU, 0 outside `region`.
 
     A 2D network sees `field` of each slice that the region touches; by default all of it, as a box
-    alone would hide from it what its surroundings are.
+    alone would hide from it what its surroundings are. With `first` it sees that slice first, then
+    outward, and yields what it sees as `SlicesSeen`.
     """
     import torch
 
@@ -75,9 +91,12 @@ def predict_working(
     try:
         if spec.dims == 2:
             shown = (slice(None), slice(None), *in_plane)
-            yield from _slice_batches(
-                network, spec, inputs[shown], device, region[0], views, total[shown]
-            )
+            for progress in _slice_batches(
+                network, spec, inputs[shown], device, region[0], views, total[shown], first
+            ):
+                if isinstance(progress, SlicesSeen):
+                    progress = replace(progress, probability=total[0, list(progress.slices)])
+                yield progress
         else:
             yield from _boxes(network, spec, inputs, device, region, views, total)
     finally:
@@ -96,9 +115,12 @@ def _slice_batches(
     slices: slice,
     views: Views,
     total: torch.Tensor,
+    first: int | None,
 ) -> Iterator[Progress]:
     height, width = inputs.shape[2:]
     indices = list(range(*slices.indices(inputs.shape[1])))
+    if first is not None:
+        indices.sort(key=lambda z: abs(z - first))
     pixels = BATCH_PIXELS if device.type == "cpu" else GPU_BATCH_PIXELS
     per_batch = max(1, pixels // (height * width))
     yield Progress("Segmenting", 0, len(indices))
@@ -110,7 +132,11 @@ def _slice_batches(
         else:
             tumor = _tiled(network, spec, batch, (MAX_SLICE_SIDE, MAX_SLICE_SIDE), views)
         total[0, chosen] = tumor.cpu()
-        yield Progress("Segmenting", start + len(chosen), len(indices))
+        done = start + len(chosen)
+        if first is None:
+            yield Progress("Segmenting", done, len(indices))
+        else:
+            yield SlicesSeen("Segmenting", done, len(indices), slices=tuple(chosen))
 
 
 def slices_with_context(inputs: torch.Tensor, indices: Sequence[int], context: int) -> torch.Tensor:

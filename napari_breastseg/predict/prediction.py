@@ -6,7 +6,9 @@ Writes nothing; knows no file formats.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -14,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InputError
-from ..core.progress import Job, Progress
+from ..core.progress import Job, Progress, relay
 from ..core.region import Region, checked, grown, resampled, smallest, whole
 from ..core.volume import Exam, LabelMap, Volume, require_numbers
 from ..imaging.breast_region import Breasts, find_breasts
-from ..imaging.preprocessing import Prepared, prepare, working_shape
+from ..imaging.preprocessing import Prepared, prepare, resample, working_shape
 from ..lesions.finding_score import FindingScore
 from ..lesions.findings import Findings, find
 from ..model.checkpoint import STARTER, Checkpoint, ModelInfo, read_info
 from .devices import choose_device, is_out_of_memory
 from .likeness import site_share, slices_looked_at
-from .passes import Views, predict_working
+from .passes import SlicesSeen, Views, predict_working
 from .thresholding import marked
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ def predict(
     region: Region | None = None,
     mirror: bool = False,
     breasts_only: bool | None = None,
+    first: int | None = None,
 ) -> Job[Prediction]:
     """Segment an exam, its breasts, a slice of it or a box.
 
@@ -120,10 +123,13 @@ def predict(
         Mark nothing farther from the breasts than `breast_region.MARGIN_MM`, and skip what is
         well away from them. By default so for whole exams. Where the breasts are not outlined
         reliably, a `Progress.message` says why, and nothing is left out.
+    first : int, optional
+        The slice along z that a 2D network sees before anything else is done, then outward.
 
     Yields
     ------
     Progress
+        With `first`, what is seen of the slices, as `passes.SlicesSeen` on the exam's grid.
 
     Returns
     -------
@@ -156,6 +162,14 @@ def predict(
     box = checked(region, exam)
     is_whole = box == whole(exam)
     target = choose_device(device)
+    spec = checkpoint.spec
+    sides = (False, True) if mirror or spec.mirrored else (False,)
+    views = tuple(product(sides, spec.scales_for(exam)))
+    if first is not None and (spec.foreign is not None or not _sees_slices(spec, exam)):
+        first = None
+    if first is not None and box[0].start <= first < box[0].stop:
+        with _memory_to_spare(target):
+            yield from _first_look(checkpoint, exam, roles, box, first, target, views)
     breasts, is_restricted = yield from _breasts(exam, is_whole, breasts_only)
     near, field = None, whole(exam)
     if breasts is not None and is_restricted:
@@ -163,12 +177,15 @@ def predict(
         box = smallest(near, box)
         field = grown(box, exam, BREASTS_FIELD_MM)
     yield Progress("Preparing", 0, 0)
-    spec = checkpoint.spec
-    sides = (False, True) if mirror or spec.mirrored else (False,)
-    views = tuple(product(sides, spec.scales_for(exam)))
-    run = _native if spec.foreign is None else _foreign
+
+    def run(target: torch.device) -> Job[tuple[NDArray[np.float32], float | None]]:
+        if spec.foreign is not None:
+            return _foreign(checkpoint, exam, roles, box, field, target, views)
+        job = _native(checkpoint, exam, roles, box, field, target, views, first)
+        return relay(job, lambda progress: _kept_to(progress, box, near))
+
     try:
-        whole_exam, share = yield from run(checkpoint, exam, roles, box, field, target, views)
+        whole_exam, share = yield from run(target)
     except RuntimeError as error:
         if target.type == "cpu" or not is_out_of_memory(error):
             raise
@@ -176,7 +193,7 @@ def predict(
         message = f"The {target.type} device ran out of memory; continuing on the CPU"
         yield Progress("Segmenting", 0, 0, message=message)
         target = torch.device("cpu")
-        whole_exam, share = yield from run(checkpoint, exam, roles, box, field, target, views)
+        whole_exam, share = yield from run(target)
     probability = np.zeros(exam.grid.shape, np.float32)
     probability[box] = whole_exam[box].clip(0.0, 1.0)
     if near is not None:
@@ -203,6 +220,46 @@ def predict(
         breasts=breasts if is_restricted else None,
         site_share=share,
     )
+
+
+def _first_look(
+    checkpoint: Checkpoint,
+    exam: Exam,
+    roles: tuple[str, ...],
+    box: Region,
+    z: int,
+    device: torch.device,
+    views: Views,
+) -> Job[None]:
+    """One slice, seen before the breasts are looked for and the whole exam is made ready."""
+    one = slice(z, z + 1), *box[1:]
+    job = _native(checkpoint, exam, roles, one, whole(exam), device, views)
+    # What is said aloud is said when the whole is segmented.
+    seen, _ = yield from relay(job, lambda part: Progress("First look", 0, 0))
+    probability = seen[z : z + 1].clip(0.0, 1.0)
+    yield SlicesSeen("First look", 0, 0, slices=(z,), probability=probability)
+
+
+@contextmanager
+def _memory_to_spare(device: torch.device) -> Iterator[None]:
+    """Go on without a first look where the memory is full: the whole is segmented elsewhere."""
+    try:
+        yield
+    except RuntimeError as error:
+        if device.type == "cpu" or not is_out_of_memory(error):
+            raise
+
+
+def _kept_to(progress: Progress, box: Region, near: NDArray[np.bool_] | None) -> Progress:
+    """Slices seen, without what is not to be marked."""
+    if not isinstance(progress, SlicesSeen):
+        return progress
+    kept = np.zeros_like(progress.probability)
+    part = (slice(None), *box[1:])
+    kept[part] = progress.probability[part]
+    if near is not None:
+        kept[~near[list(progress.slices)]] = 0
+    return replace(progress, probability=kept)
 
 
 def _breasts(
@@ -256,6 +313,7 @@ def _native(
     field: Region,
     device: torch.device,
     views: Views,
+    first: int | None = None,
 ) -> Job[tuple[NDArray[np.float32], float | None]]:
     """Tumor probability (Z, Y, X) of this package's own network, and the site's share in it."""
     spec = checkpoint.spec
@@ -281,12 +339,20 @@ def _native(
             )
             yield Progress("Segmenting", 0, 0, message=message)
     if needed is not None:  # from here on the exam is these slices
-        first = needed[0]
-        box = slice(box[0].start - first, box[0].stop - first), *box[1:]
+        box = slice(box[0].start - needed[0], box[0].stop - needed[0]), *box[1:]
         field = slice(0, len(needed)), *field[1:]
+    start = 0 if needed is None else needed[0]
     grids = prepared.grid.shape, prepared.phases.shape[1:]
     working = resampled(box, *grids)
-    tumor = yield from predict_working(
+
+    def on_exam(progress: Progress) -> Progress:
+        if not isinstance(progress, SlicesSeen):
+            return progress
+        slices = tuple(start + z for z in progress.slices)
+        seen = resample(progress.probability[None], (len(slices), *exam.grid.shape[1:]))
+        return replace(progress, slices=slices, probability=seen[0].numpy())
+
+    job = predict_working(
         checkpoint.fast_network,
         spec,
         prepared,
@@ -294,7 +360,9 @@ def _native(
         region=working,
         field=resampled(field, *grids),
         views=views,
+        first=None if first is None else first - start,
     )
+    tumor = yield from relay(job, on_exam)
     _join_slices(tumor, spec, prepared, working[0])
     restored: NDArray[np.float32] = prepared.restore(tumor)[0].numpy()
     if needed is None:
@@ -304,13 +372,18 @@ def _native(
     return whole_exam, share
 
 
+def _sees_slices(spec: ModelSpec, exam: Exam) -> bool:
+    """Whether a network sees the exam's own slices, one by one."""
+    return spec.dims == 2 and working_shape(exam.grid, spec.spacing_mm)[0] == exam.grid.shape[0]
+
+
 def _needed_slices(checkpoint: Checkpoint, exam: Exam, box: Region) -> list[int] | None:
     """The slices along z that decide what a 2D network says of a box; None for all of them.
 
     One slice of a large exam is ready in a tenth of the time that all of them take.
     """
     spec, depth = checkpoint.spec, exam.grid.shape[0]
-    if spec.dims != 2 or working_shape(exam.grid, spec.spacing_mm)[0] != depth:
+    if not _sees_slices(spec, exam):
         return None
     if checkpoint.general is not None and spec.context_slices:
         return None  # what the exam looks like is then seen in slices with their neighbors

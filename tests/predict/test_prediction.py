@@ -17,7 +17,7 @@ from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
 from napari_breastseg.model.unet import ModelSpec
 from napari_breastseg.phantom import Tissue, breast_phantom
 from napari_breastseg.predict.devices import choose_device
-from napari_breastseg.predict.passes import slices_with_context
+from napari_breastseg.predict.passes import SlicesSeen, slices_with_context
 from napari_breastseg.predict.prediction import BREASTS_FIELD_MM, predict
 
 
@@ -361,3 +361,30 @@ def test_one_slice_is_prepared_alone_and_comes_out_as_in_the_whole(
     assert whole[z].max() > 0.5
     assert not part[:z].any()
     assert not part[z + 1 :].any()
+
+
+@pytest.mark.parametrize("breasts_only", [None, False])
+def test_the_slice_in_sight_is_seen_first_then_outward(phantom, breasts_only):
+    exam, first = phantom.exam, 9
+    checkpoint = oracle(inputs=("post1-pre", "post1"), spacing_mm=(None, 3.0, 3.0))
+    progress = []
+    found = drain(
+        predict(checkpoint, exam, device="cpu", breasts_only=breasts_only, first=first),
+        progress.append,
+    )
+    seen = [one for one in progress if isinstance(one, SlicesSeen)]
+    stages = [one.stage for one in progress]
+    assert seen[0].slices == (first,)
+    assert stages.index("First look") < stages.index("Preparing")
+    assert "Finding the breasts" not in stages[: progress.index(seen[0])]
+    order = [z for one in seen[1:] for z in one.slices]
+    far = [abs(z - first) for z in order]
+    assert order[0] == first
+    assert far == sorted(far)
+    assert len(set(order)) == len(order)
+    for one in seen[1:]:
+        np.testing.assert_allclose(
+            one.probability, found.probability.data[list(one.slices)], atol=1e-5
+        )
+    as_ever = drain(predict(checkpoint, exam, device="cpu", breasts_only=breasts_only))
+    np.testing.assert_allclose(found.probability.data, as_ever.probability.data, atol=1e-5)

@@ -13,8 +13,10 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QSlider, QWidget
 
 from ...core.errors import InputError
+from ...core.progress import Progress
 from ...core.region import Region
 from ...core.volume import LabelMap
+from ...predict.passes import SlicesSeen
 from ...predict.prediction import Prediction
 from ...predict.thresholding import ProbabilitySteps
 from ..canvas.layers import show_labels, tumor_layer, volume_of
@@ -25,6 +27,7 @@ from ..parts.job_bar import time_words
 from ..parts.jobs import JobRunner
 from ..state.drafting import (
     HIDDEN,
+    PRELIMINARY,
     Cut,
     ShownDraft,
     cut_for,
@@ -34,6 +37,7 @@ from ..state.drafting import (
 )
 from ..state.session import Draft, Session, is_same
 from ..state.sources import Source, is_open
+from .first_look import FirstLook
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -73,6 +77,7 @@ class DraftView(QObject):
         self._runner = runner
         self._shown: ShownDraft | None = None
         self._said: tuple[Source | None, str] = None, ""
+        self.look = FirstLook(viewer)
         self.line = note()
         self.threshold = threshold
         self._soon = _single_shot(self, _FOLLOW_MS, self._follow_threshold)
@@ -89,6 +94,12 @@ class DraftView(QObject):
     def _show_said(self) -> None:
         source, words = self._said
         self.line.setText(words if source is not None and self._is_current(source) else "")
+
+    def show_seen(self, source: Source, progress: Progress) -> None:
+        """Mark what the network has seen so far, unless the draft is to stay hidden."""
+        if isinstance(progress, SlicesSeen) and not self._is_hidden(source):
+            self.look.show(source, progress, self.threshold.value)
+            self.say(source, PRELIMINARY)
 
     def show_prediction(
         self, source: Source, prediction: Prediction, region: Region | None

@@ -15,7 +15,7 @@ from ...core.progress import Job
 from ...core.region import Region
 from ...model.checkpoint import Checkpoint
 from ...predict.prediction import Prediction
-from ..canvas.view import add_box, has_box
+from ..canvas.view import add_box, current_slice, has_box
 from ..parts.fields import Fold, set_ready
 from ..parts.forms import keep_between_starts, place, push, register_types, row_of
 from ..parts.job_bar import JobBar
@@ -27,6 +27,7 @@ from ..state.sources import Source, exam_of, sources
 from .call import predicting, region_of, segment_tumor
 from .draft_view import DraftView
 from .phase_layers import PhaseLayers
+from .warm_up import warm_up
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -187,12 +188,16 @@ class SegmentTumor(Container):
                 raise
             settings = self._settings()
             settings["breasts_only"] = None if part == "breasts" else False
+            seen = current_slice(self._viewer, source)
+            if region is None and seen is not None and seen[0] == 0:
+                settings["first"] = seen[1]
             self._drafted = source
             self.view.say(source, "")
             self.runner.start(
                 "Segmenting",
                 lambda: self._segment(folder, exam, region, settings),
                 on_result=lambda prediction: self.view.show_prediction(source, prediction, region),
+                on_progress=lambda progress: self.view.show_seen(source, progress),
             )
 
     def correct(self) -> None:
@@ -269,6 +274,8 @@ class SegmentTumor(Container):
 
     def _on_source(self, source: Source | None) -> None:
         self._waits_for_box = False
+        if source is not None:
+            warm_up()
         self.phases.reset_choices()
         self._refresh()
 
@@ -300,6 +307,8 @@ class SegmentTumor(Container):
         self.fold.set_title(f"Model: {self.model.title}")
 
     def _on_ended(self, outcome: str) -> None:
-        if outcome == "canceled":
-            self.view.say(self._drafted, "Canceled; the mask is unchanged.")
+        self.view.look.take_down()
+        if outcome != "done":
+            is_canceled = outcome == "canceled"
+            self.view.say(self._drafted, "Canceled; the mask is unchanged." * is_canceled)
         self._refresh()

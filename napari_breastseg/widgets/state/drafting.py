@@ -22,6 +22,7 @@ from .sources import Source
 
 __all__ = [
     "HIDDEN",
+    "PRELIMINARY",
     "Cut",
     "Part",
     "ShownDraft",
@@ -36,6 +37,9 @@ __all__ = [
 
 Part = Literal["breasts", "whole", "slice", "box"]
 """What of an exam is segmented."""
+
+PRELIMINARY = "Preliminary: what is marked faintly is sorted out once the whole exam was seen."
+"""Said while slice after slice is segmented."""
 
 HIDDEN = "The draft is ready, but hidden until you ask for it (F9)."
 """Said of a draft that the reader chose not to see yet; its size would tell what it says."""
