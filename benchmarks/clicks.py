@@ -110,7 +110,7 @@ def network_for(model: Checkpoint, *, only_enhancing: bool) -> Callable[[Sitting
             said[z] = said.get(z, first).with_click((place[0], place[1]), is_lesion)
             if len(now.mask) == 1:
                 return reader.answer(z, said[z], now.mask[z]).mask[None]
-            return drain(reader.outline(said, z, now.mask)).mask
+            return drain(reader.outline(said, [z], now.mask)).mask
 
         return answer
 

@@ -321,7 +321,7 @@ def smart_click(reading: Reading) -> Iterator[Action]:
         z, y, x = at
         prompts = reading.said.get(z, Prompts()).with_click((y, x), is_lesion)
         said = reading.said | {z: prompts}
-        wanted = drain(case.clicks.outline(said, z, tumor)).mask
+        wanted = drain(case.clicks.outline(said, [z], tumor)).mask
         everything = tuple(slice(0, size) for size in wanted.shape)
         edit = Edit.within(reading.labels, everything, wanted.astype(np.uint8))  # type: ignore[arg-type]
         yield replace(reading.action(edit, 1), said=said)

@@ -132,7 +132,7 @@ def outlined(
     for one in clicks:
         z, y, x = one.voxel
         said[z] = said.get(z, first).with_click((y, x), one.is_lesion)
-        outline = yield from reader.outline(said, z, outline.mask)
+        outline = yield from reader.outline(said, [z], outline.mask)
         asked |= outline.probabilities
         if outline.is_empty:
             raise InputError(

@@ -56,7 +56,7 @@ class Outline:
     """Of tumor (Y, X), in the slices along z that were asked."""
 
     is_empty: bool = False
-    """Whether the network found nothing at the click: the mask is then as it was."""
+    """Whether the network found nothing at any click: the mask is then as it was."""
 
 
 class ClickReader:
@@ -94,7 +94,7 @@ class ClickReader:
     def outline(
         self,
         said: Mapping[int, Prompts],
-        at: int,
+        at: Collection[int],
         mask: Mask,
         kept: Collection[int] = (),
     ) -> Job[Outline]:
@@ -104,8 +104,8 @@ class ClickReader:
         ----------
         said : mapping of int to Prompts
             All that was said of this lesion, by slice.
-        at : int
-            The slice of the last click.
+        at : collection of int
+            The slice of the last click, or the slices that a drag passed.
         mask : ndarray of bool, shape (Z, Y, X)
             The mask so far; it is not changed.
         kept : collection of int
@@ -118,21 +118,26 @@ class ClickReader:
         Returns
         -------
         Outline
-            The slice of the click, then the slices beside it as far as the lesion goes, or as far
-            as the click changes anything. Slices with prompts of their own are not asked again.
+            The slices `at`, then those beside them as far as the lesion goes, or as far as the
+            click changes anything. Other slices with prompts of their own are not asked again.
         """
         yield Progress("Outlining the lesion", 0, 0)
         found = mask.copy()
-        first = self._ask(at, said[at], mask[at])
-        asked = {at: first.probability}
-        if first.is_empty:
+        asked: dict[int, NDArray[np.float32]] = {}
+        lesion: dict[int, Mask] = {}
+        for z in sorted(at):
+            answer = self._ask(z, said[z], mask[z])
+            asked[z] = answer.probability
+            if not answer.is_empty:
+                found[z] = answer.mask
+                lesion[z] = _meant(found[z], said[z], self.pixel_mm)
+            yield Progress("Outlining the lesion", len(asked), 0)
+        if not lesion:
             return Outline(found, asked, is_empty=True)
-        found[at] = first.mask
-        lesion = _meant(found[at], said[at], self.pixel_mm)
-        only_enhancing = said[at].only_enhancing
-        dropped, widest = mask[at] & ~found[at], int(lesion.sum())
-        for step in (-1, 1):
-            z, beside, gone = at + step, lesion, dropped
+        widest = max(int(part.sum()) for part in lesion.values())
+        for step, end in ((-1, min(lesion)), (1, max(lesion))):
+            z, beside, gone = end + step, lesion[end], mask[end] & ~found[end]
+            only_enhancing = said[end].only_enhancing
             while 0 <= z < len(mask) and (beside.any() or gone.any()):
                 if z in kept or z in said:
                     beside, gone = _overlapping(mask[z], beside, self.pixel_mm), gone & False

@@ -114,17 +114,36 @@ def test_slices_the_reader_corrected_stay_as_they_are(model: Checkpoint, exam: E
     mask[9, 55:65, 45:55] = True
     reader = ClickReader(model, exam)
     said = {7: Prompts(((60.0, 50.0),))}
-    outline = drain(reader.outline(said, 7, mask, kept=[9]))
+    outline = drain(reader.outline(said, [7], mask, kept=[9]))
     assert (outline.mask[9] == mask[9]).all()
     assert dice(outline.mask[10], LESION[10]) > 0.9
     assert 9 not in outline.probabilities
+
+
+def test_a_drag_across_slices_asks_each_with_what_was_said_there(
+    model: Checkpoint, exam: Exam
+) -> None:
+    # A dead core: said to be lesion in three slices, a click in one alone would leave it out there.
+    core = ball(7, 60, 50, 7.0)
+    post = exam.phases["post1"].data - 200 * core
+    rim = Exam("P1", {**exam.phases, "post1": Volume(post, GRID)})
+    reader = ClickReader(model, rim)
+    said = {z: Prompts(inside=((60.0, 50.0),)) for z in (2, 5, 6, 7, 8)}
+    outline = drain(reader.outline(said, [2, 5, 6, 7, 8], NOTHING))
+    assert not outline.is_empty
+    assert not outline.mask[2].any()  # beyond the lesion
+    assert dice(outline.mask, LESION) > 0.93
+    beside = {z: Prompts(outside=((50.0, 120.0),)) for z in (5, 6, 7)}
+    mask = drain(reader.outline(beside, list(beside), LESION | OTHER)).mask
+    assert not (mask & OTHER).sum() > 0.2 * OTHER.sum()
+    assert (mask & LESION).sum() == LESION.sum()
 
 
 def test_a_click_on_nothing_says_so_and_marks_nothing(model: Checkpoint, exam: Exam) -> None:
     with pytest.raises(InputError, match="slice 3, row 21, column 21"):
         drain(outlined(model, exam, [Click((2, 20, 20))]))
     reader = ClickReader(model, exam)
-    outline = drain(reader.outline({2: Prompts(((20.0, 20.0),))}, 2, LESION))
+    outline = drain(reader.outline({2: Prompts(((20.0, 20.0),))}, [2], LESION))
     assert outline.is_empty
     assert (outline.mask == LESION).all()
 

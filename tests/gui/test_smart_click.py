@@ -39,6 +39,13 @@ class Clicker(Reader):
         QTest.mouseClick(self.native, LEFT, modifier, self.place(voxel))
         self.wait()
 
+    def drag(self, modifier, *path):
+        QTest.mousePress(self.native, LEFT, modifier, self.place(path[0]))
+        for voxel in path[1:]:
+            self.point(voxel, held=LEFT, keys=modifier)
+        QTest.mouseRelease(self.native, LEFT, modifier, self.place(path[-1]))
+        self.wait()
+
     def tumor(self):
         return self.layer.data == 1
 
@@ -92,6 +99,15 @@ def test_a_slice_corrected_by_hand_stays(clicker):
     assert dice(clicker.tumor()[6], ONE[6]) > 0.9
 
 
+def test_a_slice_corrected_by_hand_stays_at_every_further_click(clicker):
+    by_hand = NOTHING.copy()
+    by_hand[8, 20:36, 22:34] = True
+    clicker.take_it(by_hand)
+    clicker.smart((7, 30, 30))
+    clicker.smart((7, 32, 32))
+    assert (clicker.tumor()[8] == by_hand[8]).all()
+
+
 def test_a_click_where_nothing_enhances_says_so(clicker):
     clicker.take_it(TWO)
     clicker.smart((7, 75, 15))
@@ -112,20 +128,73 @@ def test_drags_scribble_and_with_ctrl_draw_a_box(clicker):
     asked = []
     clicks = clicker.tools.clicks
     answer = clicks._take
-    clicker.tools.mouse._tool._take = lambda z, said: (asked.append(said), answer(z, said))
+    clicker.tools.mouse._tool._take = lambda said: (asked.append(said[7]), answer(said))
     clicker.stroke(clicker.layer, (7, 26, 26), (7, 34, 34))
     clicker.wait()
     assert len(asked[0].inside) >= 4
     assert dice(clicker.tumor()[7], ONE[7]) > 0.9
     clicker.key(Qt.Key.Key_Z, CTRL)
-    path = [clicker.place(at) for at in ((7, 17, 17), (7, 30, 30), (7, 43, 43))]
-    QTest.mousePress(clicker.native, LEFT, CTRL, path[0])
-    for voxel in ((7, 30, 30), (7, 43, 43)):
-        clicker.point(voxel, held=LEFT, keys=CTRL)
-    QTest.mouseRelease(clicker.native, LEFT, CTRL, path[-1])
-    clicker.wait()
+    clicker.drag(CTRL, (7, 17, 17), (7, 30, 30), (7, 43, 43))
     assert asked[1].box == pytest.approx((17, 17, 43, 43), abs=1.5)
     assert dice(clicker.tumor()[7], ONE[7]) > 0.9
+
+
+def roll(clicker, x):
+    """Look along x, at the slice x."""
+    clicker.key(Qt.Key.Key_E, CTRL)
+    assert tuple(clicker.viewer.dims.order) == (2, 0, 1)
+    clicker.viewer.dims.set_current_step(2, x)
+    clicker.window.qtbot.wait(50)
+
+
+def test_a_drag_in_a_rolled_view_says_it_in_every_slice_that_it_passes(clicker):
+    clicker.take_it(NOTHING)
+    roll(clicker, 30)
+    clicker.stroke(clicker.layer, (6, 30, 30), (8, 32, 30))
+    clicker.wait()
+    assert dice(clicker.tumor(), ONE) > 0.93
+    assert not (clicker.tumor() & TWO).any()
+    said = clicker.window.dock.session.effort.clicks_in(clicker.layer.data)
+    assert {one.voxel[0] for one in said} == {6, 7, 8}
+    assert {one.voxel[2] for one in said} == {30}
+    wanted = clicker.layer.data.copy()
+    clicker.made(np.zeros_like(wanted), wanted)
+
+
+def test_a_drag_with_shift_in_a_rolled_view_takes_away(clicker):
+    clicker.take_it(ONE | TWO, draft=ONE | TWO)
+    roll(clicker, 70)
+    clicker.drag(SHIFT, (5, 58, 70), (6, 60, 70), (7, 62, 70))
+    assert (clicker.tumor() & TWO).sum() < 0.25 * TWO.sum()
+    assert (clicker.tumor() & ONE).sum() == ONE.sum()
+
+
+def test_a_drag_across_a_slice_corrected_by_hand_leaves_it(clicker):
+    by_hand = NOTHING.copy()
+    by_hand[7, 20:36, 22:34] = True
+    clicker.take_it(by_hand)
+    roll(clicker, 30)
+    clicker.stroke(clicker.layer, (6, 30, 30), (8, 32, 30))
+    clicker.wait()
+    assert (clicker.tumor()[7] == by_hand[7]).all()
+    assert dice(clicker.tumor()[[6, 8]], ONE[[6, 8]]) > 0.9
+
+
+def test_the_slice_scope_changes_the_slice_of_a_rolled_view(clicker):
+    clicker.take_it(NOTHING)
+    clicker.works_on("slice")
+    roll(clicker, 30)
+    clicker.smart((7, 30, 30))
+    assert np.flatnonzero(clicker.tumor().any((0, 1))).tolist() == [30]
+    assert dice(clicker.tumor()[:, :, 30], ONE[:, :, 30]) > 0.9
+
+
+def test_a_box_in_a_rolled_view_is_refused_in_place(clicker):
+    clicker.take_it(NOTHING)
+    roll(clicker, 30)
+    clicker.drag(CTRL, (5, 18, 30), (7, 30, 30), (9, 42, 30))
+    assert not clicker.layer.data.any()
+    assert "A box is drawn within an original slice" in messages(clicker.window)
 
 
 def test_clicks_are_kept_with_the_case_as_far_as_the_mask_says_the_same(clicker):
@@ -145,7 +214,7 @@ def test_only_what_enhances_is_asked_for_when_it_is_ticked(clicker):
     outline = ClickReader.outline
 
     def watched(self, said, at, mask, kept=()):
-        asked.append(said[at].only_enhancing)
+        asked.extend(said[z].only_enhancing for z in at)
         return outline(self, said, at, mask, kept)
 
     with pytest.MonkeyPatch.context() as patch:

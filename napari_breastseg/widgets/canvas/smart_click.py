@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...clicks.prompts import Prompts
 from ...imaging.correction import Edit
+from ..parts.jobs import show_info
 from .layers import find_layer, volume_of
 from .mouse_tools import MouseTool, Stroke, Voxel, voxel_of
 from .preview import add_preview, remove_preview
@@ -26,7 +27,12 @@ _STEP = 2.0
 """Pixels between two points of a scribble."""
 
 _STILL = 3.0
-"""A drag shorter than this, in pixels, is a click."""
+"""A drag shorter than this, in pixels, and within a slice, is a click."""
+
+_NO_BOX = (
+    "A box is drawn within an original slice: roll the view back (Ctrl-E). In this view, drag "
+    "without Ctrl to scribble."
+)
 
 
 class SmartClick(MouseTool):
@@ -38,18 +44,19 @@ class SmartClick(MouseTool):
     ----------
     viewer : napari.Viewer
     show : callable
-        Called with the slice along z and its prompts while the button is down.
+        Called with the slice along z under the pointer and its prompts while the button is down.
     take : callable
-        Called with the same on release.
+        Called with the prompts of each slice along z on release: a drag in a view across the slices
+        speaks of all that it passes.
     axis : callable
-        Array axis one looks along: only across slices along z a drag is more than a click.
+        Array axis one looks along: a box is drawn within a slice along z.
     """
 
     def __init__(
         self,
         viewer: Viewer,
         show: Callable[[int, Prompts], object],
-        take: Callable[[int, Prompts], object],
+        take: Callable[[dict[int, Prompts]], object],
         axis: Callable[[], int],
     ) -> None:
         super().__init__()
@@ -57,7 +64,7 @@ class SmartClick(MouseTool):
         self._ask = show
         self._take = take
         self._axis = axis
-        self._shown: int | None = None
+        self._shown: set[int] = set()
         self._is_down = False
 
     def start(self, layer: Labels) -> None:
@@ -75,18 +82,26 @@ class SmartClick(MouseTool):
         """Follow the mouse; the tool's owner makes the edit."""
         is_lesion, is_box = "Shift" not in event.modifiers, "Control" in event.modifiers
         path = [voxel]
+        is_across = self._axis() != 0
         self._is_down = True
-        self._ask(voxel[0], _prompts(path, is_lesion=is_lesion, is_box=False))
+        said = _said(path, is_lesion=is_lesion, is_box=False)
+        self._ask(voxel[0], said[voxel[0]])
         yield
         while event.type == "mouse_move":
             now = voxel_of(layer, event.position)
-            if now is not None and now != path[-1] and self._axis() == 0:
+            if now is not None and now != path[-1]:
                 path.append(now)
-                self._ask(voxel[0], _prompts(path, is_lesion=is_lesion, is_box=is_box))
+                said = _said(path, is_lesion=is_lesion, is_box=is_box)
+                if not (is_box and is_across):
+                    z = now[0] if now[0] in said else voxel[0]  # a box has one slice
+                    self._ask(z, said[z])
             yield
         self._is_down = False
         self.hide()
-        self._take(voxel[0], _prompts(path, is_lesion=is_lesion, is_box=is_box))
+        if is_box and is_across and _is_drag(path):
+            show_info(_NO_BOX)
+        else:
+            self._take(said)
 
     def show(self, z: int, mask: NDArray[np.bool_]) -> None:
         """Show what a slice's mask (Y, X) would be, while the button is down."""
@@ -94,27 +109,37 @@ class SmartClick(MouseTool):
         if layer is None or not self._is_down:
             return
         volume_of(layer)[z] = mask
-        self._shown = z
+        self._shown.add(z)
         layer.refresh()
 
     def hide(self) -> None:
         """Show nothing any more."""
-        layer, z, self._shown = find_layer(self._viewer, "preview"), self._shown, None
-        if layer is not None and z is not None:  # the user may have removed it
-            volume_of(layer)[z] = 0
+        layer, shown, self._shown = find_layer(self._viewer, "preview"), self._shown, set()
+        if layer is not None and shown:  # the user may have removed it
+            volume_of(layer)[list(shown)] = 0
             layer.refresh()
 
 
-def _prompts(path: list[Voxel], *, is_lesion: bool, is_box: bool) -> Prompts:
-    """What a drag through these voxels of a slice says."""
-    places = np.array([voxel[1:] for voxel in path], float)
-    low, high = places.min(0), places.max(0)
-    if is_box and (high - low).min() >= _STILL:
-        return Prompts(box=(float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+def _is_drag(path: list[Voxel]) -> bool:
+    """Whether a path is longer than a hand moves at a click."""
+    extent = np.ptp(np.array(path), axis=0)
+    return bool(extent[0] or np.linalg.norm(extent[1:]) >= _STILL)
+
+
+def _said(path: list[Voxel], *, is_lesion: bool, is_box: bool) -> dict[int, Prompts]:
+    """What a drag through these voxels says of each slice along z that it passes."""
+    places = np.array(path, float)
+    (_, y0, x0), (_, y1, x1) = places.min(0), places.max(0)
+    if is_box and min(y1 - y0, x1 - x0) >= _STILL:
+        return {path[0][0]: Prompts(box=(float(y0), float(x0), float(y1), float(x1)))}
     points = [places[0]]
-    if np.linalg.norm(high - low) >= _STILL:
+    if _is_drag(path):
         for start, end in pairwise(places):
-            count = int(np.ceil(np.linalg.norm(end - start) / _STEP))
-            points += [start + (end - start) * n / count for n in range(1, count + 1)]
-    said = tuple((float(y), float(x)) for y, x in points)
-    return Prompts(inside=said) if is_lesion else Prompts(outside=said)
+            way = end - start
+            count = int(np.ceil(max(abs(way[0]), np.linalg.norm(way[1:]) / _STEP)))
+            points += [start + way * n / count for n in range(1, count + 1)]
+    said: dict[int, Prompts] = {}
+    for z, y, x in points:
+        at = round(float(z))
+        said[at] = said.get(at, Prompts()).with_click((float(y), float(x)), is_lesion)
+    return said

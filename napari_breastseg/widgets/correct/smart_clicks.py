@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...clicks.lesion import ClickReader
 from ...clicks.prompts import Prompts
@@ -115,7 +116,7 @@ class SmartClicks:
             return
         z, prompts = wanted
         labels, exam, tool = volume_of(layer), self._target.exam, self._tool
-        said = self._memory_of(layer).with_prompts(z, prompts, labels)[z]
+        said = self._memory_of(layer).with_prompts({z: prompts}, labels)[z]
         mask = labels[z] == TUMOR
 
         def job() -> Job[Any]:
@@ -128,28 +129,35 @@ class SmartClicks:
 
         self.looking.start(_TITLE, lambda: beside_the_window(job), on_result=show)
 
-    def _take(self, z: int, prompts: Prompts) -> None:
-        """Outline what is meant, and make the edit."""
+    def _take(self, new: dict[int, Prompts]) -> None:
+        """Outline what is meant by what is said now of slices along z, and make the edit."""
         self._wanted = None
         layer = tumor_layer(self._viewer, self._session.case_id)
         if layer is None:
             return
         labels, exam = volume_of(layer).copy(), self._target.exam
-        prompts = replace(prompts, only_enhancing=self._only_enhancing())
+        only_enhancing = self._only_enhancing()
+        new = {z: replace(said, only_enhancing=only_enhancing) for z, said in new.items()}
         memory = self._memory_of(layer)
-        said, kept = memory.with_prompts(z, prompts, labels), memory.corrected(labels)
-        is_slice = len(labels) == 1 or self._target.grow_axis == 0
+        said, kept = memory.with_prompts(new, labels), memory.corrected(labels)
+        # A click in a slice corrected by hand means that slice; a drag across it and others, those.
+        at = set(new) - kept or set(new)
+        kept -= at
+        axis = 0 if len(labels) == 1 else self._target.grow_axis
 
         def job() -> Job[Edit | None]:
             reader, mask = self._reader_of(exam), labels == TUMOR
-            if is_slice:
+            if axis == 0:
                 yield Progress(_TITLE, 0, 0)
-                answer = reader.answer(z, said[z], mask[z])
-                found, is_empty = mask, answer.is_empty
-                found[z] = answer.mask
+                answers = {z: reader.answer(z, said[z], mask[z]) for z in sorted(at)}
+                found, is_empty = mask, all(answer.is_empty for answer in answers.values())
+                for z, answer in answers.items():
+                    found[z] = answer.mask
             else:
-                outline = yield from reader.outline(said, z, mask, kept)
+                outline = yield from reader.outline(said, at, mask, kept)
                 found, is_empty = outline.mask, outline.is_empty
+                if axis is not None:
+                    found = _in_plane(mask, found, axis, new)
             if is_empty:
                 return None
             wanted = np.where(found, TUMOR, np.where(labels == TUMOR, BACKGROUND, labels))
@@ -159,12 +167,12 @@ class SmartClicks:
         def make(edit: Edit | None) -> None:
             if edit is None:
                 show_info(
-                    f"Nothing enhances at the click in slice {z + 1}; the mask is as it was. Click "
-                    "in the middle of the lesion, or draw it."
+                    f"Nothing enhances at the click in {_numbers(new)}; the mask is as it was. "
+                    "Click in the middle of the lesion, or draw it."
                 )
             elif self._edits.apply(layer, edit):
-                memory.note(said, volume_of(layer))
-                self._session.effort.clicks += _clicks(z, prompts, labels.shape)
+                memory.note(said, volume_of(layer), kept)
+                self._session.effort.clicks += _clicks(new, labels.shape)
 
         self._edits.runner.start(_TITLE, lambda: beside_the_window(job), on_result=make)
 
@@ -179,13 +187,32 @@ class SmartClicks:
         return self._reader[1]
 
 
-def _clicks(z: int, prompts: Prompts, shape: tuple[int, ...]) -> list[ClickRecord]:
-    """The places of a slice's prompts, as they are kept with the case."""
+def _numbers(slices: Collection[int]) -> str:
+    """Slices that follow each other, numbered as a person reads them."""
+    first, last = min(slices) + 1, max(slices) + 1
+    return f"slice {first}" if first == last else f"slices {first} to {last}"
+
+
+def _in_plane(
+    mask: NDArray[np.bool_], found: NDArray[np.bool_], axis: int, said: Mapping[int, Prompts]
+) -> NDArray[np.bool_]:
+    """What was found in the slice across y (1) or x (2) in which this was said; the mask beyond."""
+    one = next(iter(said.values()))
+    index = round((*one.inside, *one.outside)[0][axis - 1])
+    seen = (slice(None),) * axis + (index,)
+    within = mask.copy()
+    within[seen] = found[seen]
+    return within
+
+
+def _clicks(said: Mapping[int, Prompts], shape: tuple[int, ...]) -> list[ClickRecord]:
+    """The places of prompts, as they are kept with the case."""
     found = []
-    for places, is_lesion in ((prompts.inside, True), (prompts.outside, False)):
-        for place in places:
-            y, x = np.clip(np.round(place).astype(int), 0, np.array(shape[1:]) - 1)
-            found.append(ClickRecord(voxel=(z, int(y), int(x)), is_lesion=is_lesion))
+    for z, prompts in said.items():
+        for places, is_lesion in ((prompts.inside, True), (prompts.outside, False)):
+            for place in places:
+                y, x = np.clip(np.round(place).astype(int), 0, np.array(shape[1:]) - 1)
+                found.append(ClickRecord(voxel=(z, int(y), int(x)), is_lesion=is_lesion))
     return found
 
 
