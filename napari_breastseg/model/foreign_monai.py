@@ -17,7 +17,7 @@ from ..core.errors import InputError
 from ..core.progress import Job, in_thread
 from ..core.volume import Exam
 from .bounds import MOST_VOXELS, require_plain
-from .monai_switch import metadata_tracked
+from .monai_switch import import_monai, metadata_tracked
 
 if TYPE_CHECKING:
     import torch
@@ -110,6 +110,7 @@ class MonaiNetwork(BaseModel):
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
+        import_monai()
         from monai.networks import nets
 
         try:
@@ -172,6 +173,8 @@ class MonaiNetwork(BaseModel):
     ) -> NDArray[np.float32]:
         """Probability of an array (C, X, Y[, Z]), its axes reversed: ([Z,] Y, X)."""
         import torch
+
+        import_monai()
         from monai import transforms
         from monai.data.meta_tensor import MetaTensor
         from monai.inferers import SimpleInferer, SlidingWindowInferer

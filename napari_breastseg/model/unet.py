@@ -16,6 +16,7 @@ from ..imaging.preprocessing import LAST, LEAST, available_roles, input_phases, 
 from .bounds import MOST_ACTIVATIONS, MOST_WEIGHTS, require_affordable, unet_weights
 from .foreign_monai import MonaiNetwork
 from .foreign_nnunet import NnunetNetwork
+from .monai_switch import import_monai
 
 if TYPE_CHECKING:
     import torch
@@ -220,6 +221,7 @@ def build(spec: ModelSpec) -> nn.Module:
     if spec.foreign is not None:
         require_affordable(spec.foreign.build, spec.foreign.title)
         return spec.foreign.build()
+    import_monai()
     from monai.networks.blocks import Convolution
     from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
     from torch import nn
@@ -301,6 +303,7 @@ def folded(network: nn.Module) -> nn.Module:
     """
     from copy import deepcopy
 
+    import_monai()
     from monai.networks.blocks import Convolution
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval

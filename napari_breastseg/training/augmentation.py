@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.volume import TUMOR
+from ..model.monai_switch import import_monai
 from .cases import CORRECTED
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Augmentation:
     """
 
     def __init__(self, dims: int, strength: float = 1.0, ranges: Ranges = USUAL) -> None:
+        import_monai()
         from monai.transforms import (
             Compose,
             Rand2DElasticd,

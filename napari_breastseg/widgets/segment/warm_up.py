@@ -7,8 +7,8 @@ from threading import Lock, Thread
 
 __all__ = ["warm_up"]
 
-WANTED = ["torch", "monai.networks.nets", "napari_breastseg.predict.prediction"]
-"""Modules that take seconds to import, 10 s on two busy cores."""
+WANTED = ["torch", "monai", "napari_breastseg.predict.prediction"]
+"""What takes seconds to import, 10 s on two busy cores; MONAI as a whole, see `import_monai`."""
 
 _lock = Lock()
 _started: list[Thread] = []
