@@ -215,6 +215,8 @@ def test_maps_are_layers_and_alignment_keeps_the_mask_and_its_draft(
     dock.align()
     idle(section.runner)
     assert "align the phases" not in section.line.text()
+    assert section.line.text().startswith("Aligned: pre. Less than a quarter voxel off, left as is")
+    assert viewer.layers["P017 post2"].data is exam.phases["post2"].data
     aligned = viewer.layers["P017 pre"].data
     inside = (slice(3, -3), slice(10, -10), slice(10, -10))
     still = pre.data[inside].astype(float)

@@ -165,10 +165,34 @@ def test_aligned_phases_lie_where_they_would_without_movement(still_exam):
             for one in (exam, aligned)
         )
         assert after < 0.45 * before
-        assert aligned.phases[role].data.dtype == np.float32
+        assert aligned.phases[role].data.dtype == exam.phases[role].data.dtype
     assert all(max(map(abs, s.voxels)) < 0.25 for s in drain(dce.estimate_shifts(aligned)))
     assert [p.done for p in seen] == sorted(p.done for p in seen)
     assert seen[-1].done == seen[-1].total
+
+
+def test_only_what_moved_is_resampled_and_whole_numbers_stay_whole(still_exam):
+    whole_numbers = {
+        role: Volume(np.rint(volume.data).astype(np.int16), volume.grid)
+        for role, volume in still_exam.phases.items()
+    }
+    off = moved(Exam("P001", whole_numbers), "pre", (0.0, 0.1, -0.1))
+    off = moved(off, "post2", (0.4, -2.5, 3.2))
+    off = moved(off, "post3", (0.0, 0.0, 0.0), degrees=2)  # its center stays where it is
+    exam = Exam(
+        "P001",
+        {role: Volume(np.rint(v.data).astype(np.int16), v.grid) for role, v in off.phases.items()},
+    )
+    aligned = drain(dce.align_phases(exam))
+    kept = [role for role in exam.phases if aligned.phases[role] is exam.phases[role]]
+    assert kept == ["pre", "post1"]
+    assert {volume.data.dtype for volume in aligned.phases.values()} == {np.dtype(np.int16)}
+    still = still_exam.phases["post2"].data
+    inside = (slice(3, -3), slice(10, -10), slice(10, -10))
+    apart = [
+        np.abs(one.phases["post2"].data[inside] - still[inside]).mean() for one in (exam, aligned)
+    ]
+    assert apart[1] < 0.5 * apart[0]
 
 
 def test_aligning_stops_when_it_is_closed(still_exam):

@@ -12,6 +12,7 @@ import pytest
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Exam, Grid, Volume
 from napari_breastseg.widgets.state.opening import (
+    aligned_words,
     case_titles,
     grid_words,
     keep_recent_exam,
@@ -94,3 +95,17 @@ def test_phases_move_only_in_an_exam_opened_here_that_nobody_corrects() -> None:
     assert "is being corrected" in why_not_align(SOURCE, is_corrected=True)
     foreign = Source("scan", "scan", {"pre": "a", "post1": "b"}, is_foreign=True)
     assert why_not_align(foreign, is_corrected=False).startswith("Open the exam in this tab")
+
+
+def test_what_was_aligned_and_what_was_left_is_said() -> None:
+    one, other = (Volume(np.zeros((1, 2, 2)), Grid((1, 2, 2))) for _ in range(2))
+    before = Exam("P1", dict.fromkeys(("pre", "post1", "post2"), one))
+    assert aligned_words(before, before) == (
+        "No phase is a quarter voxel off: all stay as they were."
+    )
+    some = Exam("P1", {**before.phases, "pre": other})
+    assert aligned_words(before, some) == (
+        "Aligned: pre. Less than a quarter voxel off, left as is: post2."
+    )
+    every = Exam("P1", {**some.phases, "post2": other})
+    assert aligned_words(before, every) == "Aligned: pre, post2."

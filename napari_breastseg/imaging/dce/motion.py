@@ -18,9 +18,12 @@ from ...core.progress import Job, Progress
 from ...core.volume import Exam, Volume
 from .maps import fixed_role
 
-__all__ = ["Shift", "align_phases", "estimate_shifts"]
+__all__ = ["LEFT_VOXELS", "Shift", "align_phases", "estimate_shifts"]
 
 Floats = NDArray[np.float32]
+
+LEFT_VOXELS = 0.25
+"""A phase is not resampled to move it by less than this: it would be blurred for nothing."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +128,9 @@ def align_phases(exam: Exam, *, seed: int = 0) -> Job[Exam]:
     Returns
     -------
     generator of Progress, giving an Exam
-        Moved phases are float32. A phase whose alignment would not improve stays unchanged.
-        Closing the generator stops it between two resolutions.
+        A phase that would move by less than `LEFT_VOXELS` stays as it is, the same `Volume`.
+        Moved phases keep their data type; whole numbers are rounded. Closing the generator stops
+        it between two resolutions.
     """
     fixed = fixed_role(exam)
     others = [role for role in exam.phases if role != fixed]
@@ -143,10 +147,36 @@ def align_phases(exam: Exam, *, seed: int = 0) -> Job[Exam]:
             transform = _register(target, moving, transform, shrink, seed)
             done += 1
         yield Progress(f"Aligning {role}", done, steps)
-        phases[role] = Volume(_moved(target, moving, transform, exam.grid.shape), exam.grid)
+        if _moves_by(target, transform) >= LEFT_VOXELS:
+            moved = _moved(target, moving, transform, exam.grid.shape)
+            phases[role] = Volume(_like(exam.phases[role].data.dtype, moved), exam.grid)
         done += 1
     yield Progress("Aligning", steps, steps)
     return Exam(exam.case_id, phases, exam.times_s)
+
+
+def _moves_by(fixed: Any, transform: Any) -> float:
+    """The farthest, in voxels along an axis, that it moves the middle half of the image.
+
+    At its corners: a turn moves them and leaves the center.
+    """
+    sizes = np.array(fixed.GetSize(), float)
+    spacing = np.array(fixed.GetSpacing())
+    farthest = 0.0
+    for corner in np.ndindex(*(2,) * len(sizes)):
+        index = (sizes - 1) * (0.25 + 0.5 * np.array(corner))
+        point = np.array(fixed.TransformContinuousIndexToPhysicalPoint(index.tolist()))
+        offset = np.array(transform.TransformPoint(point.tolist())) - point
+        farthest = max(farthest, float(np.abs(offset / spacing).max()))
+    return farthest
+
+
+def _like(dtype: np.dtype[Any], moved: Floats) -> NDArray[np.generic]:
+    """Signal as the phase held it: floats in place of whole numbers make an exam twice as large."""
+    if dtype.kind not in "iu":
+        return moved
+    limits = np.iinfo(dtype)
+    return np.asarray(np.rint(moved, out=moved).clip(limits.min, limits.max).astype(dtype))
 
 
 def _levels(shape: tuple[int, int, int]) -> tuple[int, ...]:

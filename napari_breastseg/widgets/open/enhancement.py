@@ -16,7 +16,7 @@ from ..parts import colors as _colors
 from ..parts.fields import button, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown
-from ..state.opening import why_not_align, why_not_map
+from ..state.opening import aligned_words, why_not_align, why_not_map
 from ..state.session import Session
 from ..state.sources import Source, exam_of, fingerprint, layer_of, note_of
 
@@ -155,6 +155,8 @@ class DceSection(QWidget):
         if draft is not None:
             self._session.drafts.keep(draft)
         self._show(now, exam, maps)
+        words = aligned_words(before, exam)
+        self.line.setText(f"{words}<br>{self.line.text()}")
 
     def _say(self, shifts: tuple[dce.Shift, ...]) -> None:
         lines = [

@@ -11,11 +11,13 @@ from pathlib import Path
 from ...core.errors import InputError
 from ...core.volume import Exam
 from ...formats import CaseFiles
+from ...imaging.dce.maps import fixed_role
 from .settings import recall, remember
 from .sources import Source
 
 __all__ = [
     "READING",
+    "aligned_words",
     "case_titles",
     "grid_words",
     "keep_recent_exam",
@@ -187,6 +189,23 @@ def why_not_align(source: Source | None, *, is_corrected: bool) -> str:
     if is_corrected:
         return "The case is being corrected; align the phases before you start correcting"
     return ""
+
+
+def aligned_words(before: Exam, after: Exam) -> str:
+    """Which phases were aligned, and which were left as they were.
+
+    Parameters
+    ----------
+    before, after : Exam
+        After, a phase that was left is the same `Volume`.
+    """
+    others = [role for role in before.phases if role != fixed_role(before)]
+    moved = [role for role in others if after.phases[role] is not before.phases[role]]
+    left = [role for role in others if role not in moved]
+    if not moved:
+        return "No phase is a quarter voxel off: all stay as they were."
+    words = f"Aligned: {', '.join(moved)}."
+    return words + (f" Less than a quarter voxel off, left as is: {', '.join(left)}." * bool(left))
 
 
 def phase_time_words(time_s: float) -> str:
