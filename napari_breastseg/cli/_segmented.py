@@ -6,6 +6,7 @@ Loads torch when called.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ import numpy as np
 
 from .. import formats
 from ..core.errors import InputError
+from ..core.progress import drain
 from ..core.volume import Exam, LabelMap
-from ._console import note, run
+from ._console import note, run, say
 
 if TYPE_CHECKING:
     from ..clicks.prompts import Click
@@ -74,9 +76,10 @@ def segmenting(
     from ..predict.prediction import predict
     from ..predict.uncertainty import predict_uncertain
 
-    for case in cases:
+    for case, exam in _read_ahead(cases, quiet=quiet):
         try:
-            exam = run(formats.reading_exam(case), quiet=quiet)
+            if isinstance(exam, InputError):
+                raise exam
             if uncertainty:
                 answer = run(predict_uncertain(members, exam, **how), quiet=quiet)
                 told = {"predicted_dice": round(answer.predicted_dice, 4)}
@@ -85,6 +88,44 @@ def segmenting(
                 yield case, Segmented(exam, run(predict(members[0], exam, **how), quiet=quiet))
         except InputError as error:
             yield case, error
+
+
+def _read_ahead(
+    cases: Sequence[formats.CaseFiles], *, quiet: bool
+) -> Iterator[tuple[formats.CaseFiles, Exam | InputError]]:
+    """Each case as read, or why it could not be; the next is read while one is worked on.
+
+    Two exams are in memory at most.
+    """
+
+    def read(case: formats.CaseFiles) -> tuple[Exam | InputError, list[str]]:
+        messages: list[str] = []
+        try:
+            exam = drain(
+                formats.reading_exam(case),
+                lambda progress: messages.append(progress.message) if progress.message else None,
+            )
+        except InputError as error:
+            return error, messages
+        return exam, messages
+
+    with ThreadPoolExecutor(1, "reading") as reader:
+        coming: Future[tuple[Exam | InputError, list[str]]] | None = None
+        for number, case in enumerate(cases):
+            found: Exam | InputError
+            if coming is None:  # nothing to do meanwhile: the first one shows its progress
+                try:
+                    found = run(formats.reading_exam(case), quiet=quiet)
+                except InputError as error:
+                    found = error
+            else:
+                found, messages = coming.result()
+                for message in messages:
+                    say(message)
+            if number + 1 < len(cases):
+                coming = reader.submit(read, cases[number + 1])
+            yield case, found
+            del found
 
 
 def clicks_of(text: Sequence[str], exam: Exam, *, is_lesion: bool = True) -> list[Click]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,19 +20,11 @@ from ._choices import (
     model_folder,
     phase_list,
 )
-from ._console import AsJson, exit_if_failed, print_json, print_table, run, say, show_error
-from ._results import ShowPaths, done_row, failed_row, source_of, write_csv
+from ._console import AsJson, exit_if_failed, note, print_json, print_table, run, say, show_error
+from ._planning import Part, Planned, part_of, plan, print_plan
+from ._results import ShowPaths, done_row, failed_row, write_csv
+from ._resuming import Resuming
 from ._segmented import clicking, corrected_masks, redrafting, segmenting, slice_numbers
-
-PICTURE_ENDINGS = {".png", ".jpg", ".jpeg"}
-
-
-@dataclass(frozen=True)
-class _Planned:
-    case: formats.CaseFiles
-    source: str | list[str]
-    mask: Path
-    probability: Path
 
 
 def predict(
@@ -108,6 +99,19 @@ def predict(
     stack: Annotated[
         bool, typer.Option("--stack", help="Read a folder of slices as one volume.")
     ] = False,
+    part: Part = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Skip a case whose mask is there, made from the same files with the same model "
+            "and settings; <case>.done.json beside each mask says of what it was made.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only list the cases, their phases and why; write nothing."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Segment exams and write one mask per case."""
@@ -115,19 +119,48 @@ def predict(
     from ..model.checkpoint import load
     from ..predict.uncertainty import load_members
 
+    if (resume or part) and (like or click):
+        raise InputError(
+            "Expected --part and --resume without --like and --click",
+            "found both",
+            "Leave them out: what was corrected or clicked is done in one run, again each time",
+        )
     if like and uncertainty:
         raise InputError(
             "Expected --like or --uncertainty",
             "found both",
             "Leave one out: a redraft has no estimate of its own",
         )
-    planned, bad_inputs = _plan(
-        exams, output, phase_list(phases), stack, csv=csv, show_paths=show_paths, quiet=as_json
+    planned, bad_inputs = plan(
+        exams,
+        output,
+        phase_list(phases),
+        stack,
+        part=part_of(part),
+        csv=csv,
+        show_paths=show_paths,
+        quiet=as_json,
     )
+    if dry_run:
+        print_plan(planned, bad_inputs, as_json=as_json)
+        exit_if_failed(len(bad_inputs), len(planned) + len(bad_inputs))
+        return
     members = load_members(model_folder(model)) if uncertainty else [load_model(model)]
     checkpoint = members[0]
     how: dict[str, Any] = {"device": device, "threshold": threshold, "breasts_only": breasts}
-    cases = [one.case for one in planned]
+    results: list[dict[str, Any]] = []
+    settings = {**how, "uncertainty": uncertainty, "prob": prob, "phases": phases, "stack": stack}
+    resuming = Resuming(members, settings, wanted=resume)
+    todo: list[Planned] = []
+    for one in planned:
+        kept = resuming.kept(one)
+        if kept is None:
+            todo.append(one)
+        else:
+            results.append(kept)
+    if results:
+        note(f"{len(results)} of {len(planned)} cases were done before")
+    cases = [one.case for one in todo]
     if click or not_click or only_enhancing:
         _require_clickable(cases, click, [like, uncertainty, breasts is not None])
     if click:
@@ -142,7 +175,7 @@ def predict(
         )
     elif like:
         masks = corrected_masks(like, cases)
-        _require_kept([one.mask for one in planned], masks)
+        _require_kept([one.mask for one in todo], masks)
         numbers = None if reviewed is None else slice_numbers(reviewed)
         made = redrafting(
             checkpoint,
@@ -155,8 +188,7 @@ def predict(
         )
     else:
         made = segmenting(members, cases, how, uncertainty=uncertainty, quiet=as_json)
-    outputs = {one.case.case_id: one for one in planned}
-    results: list[dict[str, Any]] = []
+    outputs = {one.case.case_id: one for one in todo}
     for files, outcome in made:
         case = outputs[files.case_id]
         try:
@@ -164,7 +196,7 @@ def predict(
                 raise outcome
             exam, prediction = outcome.exam, outcome.prediction
             report = None
-            if prediction.findings is not None and (as_json or csv is not None):
+            if prediction.findings is not None and (as_json or resume or csv is not None):
                 job = measure_lesions(
                     exam,
                     prediction.label_map,
@@ -190,7 +222,9 @@ def predict(
             times_s=exam.times_s,
             report=report,
         )
-        results.append({**row, **outcome.told})
+        row |= outcome.told
+        resuming.keep(case, row)
+        results.append(row)
     failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)
     for given, source, reason in bad_inputs:
         results.append({**failed_row(None, source, reason), "input": given})
@@ -224,71 +258,6 @@ def predict(
     if failed:
         say(f"{failed} of {len(results)} failed")
     exit_if_failed(failed, len(results))
-
-
-def _plan(
-    exams: list[Path],
-    output: Path,
-    phases: list[str] | None,
-    stack: bool,
-    *,
-    csv: Path | None,
-    show_paths: bool,
-    quiet: bool,
-) -> tuple[list[_Planned], list[tuple[str, str, InputError]]]:
-    """Cases with the files they will become; refused where an output is an input or comes twice."""
-    planned: dict[str, _Planned] = {}
-    bad_inputs: list[tuple[str, str, InputError]] = []
-    inputs: set[Path] = set()
-    for number, path in enumerate(exams, start=1):
-        try:
-            cases = run(formats.finding_cases(path, phases=phases, stack=stack), quiet=quiet)
-        except formats.DicomError as error:
-            say(f"EXAM {number} of {len(exams)}:")  # its name may be a patient's
-            show_error(error)
-            argument = f"EXAM {number}"
-            bad_inputs.append((argument, str(path.resolve()) if show_paths else argument, error))
-            continue
-        except InputError as error:
-            show_error(error)
-            bad_inputs.append((str(path), str(path.resolve()), error))
-            continue
-        for case in cases:
-            inputs |= {file.resolve() for file in case.files}
-            is_picture = len(case.files) == 1 and case.files[0].suffix.lower() in PICTURE_ENDINGS
-            planned_case = _Planned(
-                case,
-                source_of(case, f"EXAM {number}", show_paths=show_paths),
-                output / (case.case_id + (".png" if is_picture else ".nii.gz")),
-                output / f"{case.case_id}_prob.{'tif' if is_picture else 'nii.gz'}",
-            )
-            # Letter case is folded: "p1" and "P1" are one file on macOS and Windows.
-            key = case.case_id.casefold()
-            if key in planned and planned[key].case.files == case.files:
-                continue  # two phases of one set were named
-            if key in planned:
-                raise InputError(
-                    "Expected a different name for every case",
-                    f"found '{case.case_id}' twice: from {planned[key].case.place} and from "
-                    f"{case.place}",
-                    "Give the exams in separate runs with different --output folders",
-                )
-            planned[key] = planned_case
-    for planned_case in planned.values():
-        for file in (planned_case.mask, planned_case.probability):
-            if file.resolve() in inputs:
-                raise InputError(
-                    "Expected an --output folder in which no exam would be overwritten",
-                    f"found {file}, which is one of the exams",
-                    "Choose another --output folder",
-                )
-    if csv is not None and csv.resolve() in inputs:
-        raise InputError(
-            "Expected a --csv file other than the exams",
-            "found one of them",
-            "Choose another file name",
-        )
-    return list(planned.values()), bad_inputs
 
 
 def _require_clickable(

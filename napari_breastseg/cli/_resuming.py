@@ -1,0 +1,99 @@
+"""What `predict --resume` keeps beside each mask: of what the mask was made, and its row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.atomic import write_json
+from ..core.version import __version__
+from ._planning import Planned
+
+if TYPE_CHECKING:
+    from ..model.checkpoint import Checkpoint
+
+__all__ = ["Resuming"]
+
+_PATHS = ("source", "mask", "probability")
+"""What the row of this run says anew: a path may name a patient, and folders move."""
+
+
+class Resuming:
+    """Tells which cases of a run were done before: same files, model, settings and program.
+
+    Parameters
+    ----------
+    members : sequence of Checkpoint
+        The models of the run.
+    settings : mapping of str to value
+        Whatever else changes a mask or its row.
+    wanted : bool
+        Without it nothing counts as done before, and nothing is kept.
+    """
+
+    def __init__(
+        self, members: Sequence[Checkpoint], settings: Mapping[str, Any], *, wanted: bool
+    ) -> None:
+        self._is_wanted = wanted
+        models = [one.info.model_dump_json() for one in members] if wanted else []
+        self._how = json.dumps([__version__, models, dict(settings)], sort_keys=True, default=str)
+
+    def kept(self, one: Planned) -> dict[str, Any] | None:
+        """The row of a case that was done before; None if it has to be done.
+
+        A mask that was changed since counts as not done.
+        """
+        if not self._is_wanted:
+            return None
+        try:
+            kept = json.loads(_beside(one).read_text("utf-8"))
+            if kept["outputs"] != _hashes(_outputs(one, kept["row"]["probability"])):
+                return None
+            if kept["made_of"] != self._made_of(one):
+                return None
+            row: dict[str, Any] = kept["row"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None  # none there, cut off, or written by something else: it is done again
+        probability = None if row["probability"] is None else str(one.probability)
+        return {**row, "source": one.source, "mask": str(one.mask), "probability": probability}
+
+    def keep(self, one: Planned, row: Mapping[str, Any]) -> None:
+        """Write of what a mask was made, once the mask is on the disk.
+
+        Raises
+        ------
+        StorageError
+            If the file cannot be written.
+        """
+        if not self._is_wanted:
+            return
+        told = {key: value for key, value in row.items() if key not in _PATHS}
+        told["probability"] = None if row["probability"] is None else one.probability.name
+        outputs = _hashes(_outputs(one, told["probability"]))
+        write_json(_beside(one), {"made_of": self._made_of(one), "outputs": outputs, "row": told})
+
+    def _made_of(self, one: Planned) -> str:
+        """SHA-256 of the case's files, in their order, with the model and the settings."""
+        case = one.case
+        read = json.dumps([case.kind, case.roles, case.spacing_mm, _hashes(case.files)])
+        return hashlib.sha256(f"{self._how}\n{read}".encode()).hexdigest()
+
+
+def _beside(one: Planned) -> Path:
+    return one.mask.with_name(f"{one.case.case_id}.done.json")
+
+
+def _outputs(one: Planned, probability: str | None) -> list[Path]:
+    return [one.mask] if probability is None else [one.mask, one.probability]
+
+
+def _hashes(files: Iterable[Path]) -> list[str]:
+    """SHA-256 of each file's bytes."""
+    found = []
+    for file in files:
+        with file.open("rb") as stream:
+            found.append(hashlib.file_digest(stream, "sha256").hexdigest())
+    return found
