@@ -18,6 +18,7 @@ from pathlib import Path
 from .. import formats
 from ..core.errors import InputError, StorageError
 from ..core.progress import Job, Progress
+from ..core.reading import is_regular, read_bounded
 from ..core.volume import Exam
 from .identifiers import require_case_id, require_pseudonym
 from .layout import sha256
@@ -28,6 +29,9 @@ from .staging import Review
 from .store import Store
 
 __all__ = ["CaseRow", "CaseTable", "ImportFailure", "ImportResult", "import_table", "read_table"]
+
+_MOST_BYTES = 1 << 27
+"""Bytes of a table; a row has some hundred."""
 
 _FIRST_CHANNEL = re.compile(r"_0000(?=(\.\w+)+$)")
 _IMAGE_COLUMN = re.compile(r"image(?:_(\d{4}))?")
@@ -317,6 +321,13 @@ def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:
             f"found no file at the path in column {', '.join(absent)}",
             "Correct the path; it is absolute or relative to the CSV file",
         )
+    odd = [name for name, path in files.items() if not (path.is_dir() or is_regular(path))]
+    if odd:
+        raise InputError(
+            f"Expected image files or folders for case {row.case_id}",
+            f"found a pipe or a device in column {', '.join(odd)}",
+            "Correct the path",
+        )
     if len(row.images) == 1:
         _require_no_sibling(row)
     _spacing(row)
@@ -405,7 +416,7 @@ def _summary(table: CaseTable) -> str:
 
 def _read_lines(path: Path) -> csv.DictReader[str]:
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_bounded(path, _MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = (
             f"could not be read ({error.strerror})"

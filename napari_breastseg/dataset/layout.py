@@ -1,18 +1,25 @@
 """Where the files of a dataset folder lie, and the SHA-256 that pins them.
 
-Knows names and reads bytes; decides nothing. Imports nothing of this package.
+Knows names and reads bytes; decides nothing. Imports of this package only `errors`, `reading`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from ..core.errors import InputError
+from ..core.reading import is_regular, open_regular
 
 __all__ = ["FILE_ENDING", "PENDING_KINDS", "Layout", "sha256"]
 
 FILE_ENDING = ".nii.gz"
 PENDING_KINDS = ("labelsTr", "drafts")
+
+_MOST_ENTRIES, _MOST_BYTES = 20_000, 50_000_000_000
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,34 @@ class Layout:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, or of all files in a folder in the order of their names."""
+    """SHA-256 of a file's bytes, or of all files in a folder in the order of their names.
+
+    Raises
+    ------
+    InputError
+        If the folder holds more than a case does, or the path leads to a pipe or a device.
+    """
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    files = sorted(_files_of_case(path)) if path.is_dir() else [path]
     for file in files:
-        with open(file, "rb") as stream:
+        with open_regular(file) as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def _files_of_case(folder: Path) -> Iterator[Path]:
+    """Regular files in a folder, at any depth."""
+    n_entries = n_bytes = 0
+    for parent, folders, files in os.walk(folder):
+        n_entries += len(folders) + len(files)
+        for path in (Path(parent, name) for name in files):
+            if is_regular(path):
+                n_bytes += path.stat().st_size
+                yield path
+        if n_entries > _MOST_ENTRIES or n_bytes > _MOST_BYTES:
+            raise InputError(
+                "Expected a folder with the files of one case",
+                f"found more than {_MOST_ENTRIES:,} files or {_MOST_BYTES / 1e9:g} GB in it",
+                "Give the folder of one exam's images",
+            )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..core.errors import InputError
+from ..core.reading import is_regular
 
 __all__ = ["DATASET_JSON", "in_order", "listed", "natural_key", "walk"]
 
@@ -76,4 +77,6 @@ def walk(folder: Path) -> Iterator[Path]:
             and not _MASK_FOLDER.fullmatch(name)
             and name not in skipped
         )
-        yield from (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+        paths = (Path(parent, name) for name in sorted(files) if not name.startswith("."))
+        # A pipe or a device among them would be waited for without end.
+        yield from (path for path in paths if is_regular(path))

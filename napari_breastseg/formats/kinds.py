@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..core.errors import InputError
+from ..core.reading import open_regular
 from .dicom import has_dicom_head, is_dicom
 
 __all__ = [
@@ -134,7 +135,7 @@ def require_content(path: Path) -> str:
     """
     promised = kind_of_name(path)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(544)
     except OSError as error:
         raise InputError(

@@ -26,10 +26,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..core.atomic import atomic_path
 from ..core.errors import InputError
+from ..core.reading import MOST_VOXELS, Deadline, most_unpacked, open_regular, require_room
 from ..core.volume import SAME_VOXELS, Grid, Volume
 from .straight import is_straight, nearest_straight
 
-__all__ = ["nifti_description", "read_nifti", "stored", "write_nifti"]
+__all__ = ["nifti_description", "read_nifti", "require_phases_fit", "stored", "write_nifti"]
 
 _Header = Any  # nibabel's Nifti1Header or Nifti2Header, which are untyped
 
@@ -69,16 +70,25 @@ def read_nifti(path: Path) -> list[Volume]:
     """
     from nibabel.spatialimages import HeaderDataError
     from nibabel.volumeutils import apply_read_scaling
+    from nibabel.wrapstruct import WrapStructError
 
     try:
         with _opened(path) as stream:
             header = _read_header(stream.read(540))
             shape = _require_shape(path, header)
             dtype = _require_dtype(path, header)
-            raw = _read_voxels(path, stream, int(header["vox_offset"]), math.prod(shape), dtype)
+            raw = _read_voxels(path, stream, int(header["vox_offset"]), shape, dtype)
         affine = header.get_best_affine()
         slope, intercept = header.get_slope_inter()
-    except (HeaderDataError, OSError, EOFError, zlib.error, ValueError, OverflowError) as error:
+    except (
+        HeaderDataError,
+        WrapStructError,
+        OSError,
+        EOFError,
+        zlib.error,
+        ValueError,
+        OverflowError,
+    ) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
@@ -200,7 +210,41 @@ def _off_voxels(
 
 def _opened(path: Path) -> BinaryIO:
     is_gzip = path.name.lower().endswith(".gz")
-    return cast(BinaryIO, gzip.open(path) if is_gzip else path.open("rb"))
+    file = open_regular(path)
+    if not is_gzip:
+        return file
+    packed: Any = gzip.GzipFile(fileobj=file)
+    packed.myfileobj = file  # closed along with it
+    return cast(BinaryIO, packed)
+
+
+def require_phases_fit(path: Path, voxels: int, n_bytes: int, packed: int | None) -> None:
+    """Refuse a header that promises more than a body needs, before anything is unpacked.
+
+    Parameters
+    ----------
+    path : Path
+        For its name.
+    voxels : int
+        Of one phase.
+    n_bytes : int
+        Of all phases, unpacked.
+    packed : int or None
+        Bytes of the packed file; None where it is not packed.
+    """
+    if voxels > MOST_VOXELS:
+        raise InputError(
+            f"Expected at most {MOST_VOXELS:,} voxels for a phase in {path.name}",
+            f"found {voxels:,} in its header",
+            "Check that it is an MRI exam, and export it again",
+        )
+    require_room(n_bytes, path.name)
+    if packed is not None and n_bytes > most_unpacked(packed):
+        raise InputError(
+            f"Expected an image in {path.name}, which shrinks to a hundredth at best",
+            f"found {packed:,} bytes that would unpack to {n_bytes:,}",
+            "Check what it is, and export it again",
+        )
 
 
 def _read_header(block: bytes) -> _Header:
@@ -240,17 +284,20 @@ def _require_dtype(path: Path, header: _Header) -> np.dtype[Any]:
 
 
 def _read_voxels(
-    path: Path, stream: BinaryIO, offset: int, voxels: int, dtype: np.dtype[Any]
+    path: Path, stream: BinaryIO, offset: int, shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> bytearray:
     """Bytes of all voxels; allocates nothing if the header claims more than the file can hold."""
-    needed = voxels * dtype.itemsize
+    voxels, needed = math.prod(shape[:3]), math.prod(shape) * dtype.itemsize
     is_gzip = isinstance(stream, gzip.GzipFile)
     size = path.stat().st_size
     most = size * _DEFLATE_MOST if is_gzip else size
+    deadline = Deadline(path.name)
     raw = bytearray()
     if offset + needed <= most:
+        require_phases_fit(path, voxels, offset + needed, size if is_gzip else None)
         stream.seek(offset)
         while len(raw) < needed:
+            deadline.check()
             chunk = stream.read(min(_CHUNK, needed - len(raw)))
             if not chunk:
                 break

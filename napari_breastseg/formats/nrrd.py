@@ -10,18 +10,24 @@ Definition of the NRRD file format, https://teem.sourceforge.net/nrrd/format.htm
 
 from __future__ import annotations
 
+import bz2
 import math
+import os
 import warnings
+import zlib
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ..core.atomic import atomic_path
 from ..core.errors import InputError
+from ..core.reading import Deadline, open_regular, require_room
 from ..core.volume import Grid, Volume
-from .nifti import stored
+from .nifti import require_phases_fit, stored
 
 __all__ = ["nrrd_content", "read_nrrd", "write_nrrd"]
 
@@ -40,6 +46,13 @@ _UNIT_MM = {
     **dict.fromkeys(("m", "meter", "metre"), 1000.0),
 }
 _IN_SPACE = frozenset({"domain", "space"})
+_UNPACKERS: dict[str, Callable[[], Any]] = {
+    **dict.fromkeys(("gzip", "gz"), lambda: zlib.decompressobj(zlib.MAX_WBITS | 16)),
+    **dict.fromkeys(("bzip2", "bz2"), bz2.BZ2Decompressor),
+}
+_DATA_FILE = ("datafile", "data file")
+_MOST_SKIPPED = 1 << 16
+_CHUNK = 1 << 24
 _SHRINKS_MOST = 1040
 """Deflate's limit; a header that claims a larger ratio is wrong."""
 
@@ -68,12 +81,12 @@ def read_nrrd(path: Path) -> list[Volume]:
     import nrrd
 
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings(), open_regular(path) as file:
             warnings.simplefilter("ignore")
             header = nrrd.read_header(file)
             sizes = [int(size) for size in header["sizes"]]
             _require_sane(path, header, sizes)
-            data: NDArray[Any] = nrrd.read_data(header, file, str(path), index_order="F")
+            data = _read_voxels(path, header, file, sizes)
             directions = header.get("space directions")
             axes = _axes(header, directions, len(sizes))
     except InputError:
@@ -114,7 +127,7 @@ def nrrd_content(path: Path) -> str:
     """What an NRRD file's header says about its content."""
     import nrrd
 
-    with warnings.catch_warnings(), path.open("rb") as file:
+    with warnings.catch_warnings(), open_regular(path) as file:
         warnings.simplefilter("ignore")
         return str(nrrd.read_header(file).get("content", ""))
 
@@ -164,6 +177,80 @@ def write_nrrd(
     data = stored(volume.data, dtype)
     with atomic_path(path) as temporary:
         nrrd.write(str(temporary), data.T, header, index_order="F", compression_level=1)
+
+
+def _read_voxels(path: Path, header: Any, file: BinaryIO, sizes: list[int]) -> NDArray[Any]:
+    """Array in the file's order of axes, the fastest first.
+
+    Packed data are unpacked here: pynrrd would unpack whatever comes, however much it is, and
+    follow a data file wherever its name leads.
+    """
+    import nrrd
+    from nrrd.reader import _determine_datatype
+
+    dtype: np.dtype[Any] = np.dtype(_determine_datatype(header))
+    needed = math.prod(sizes) * dtype.itemsize
+    lines = int(header.get("lineskip", header.get("line skip", 0)))
+    skipped = int(header.get("byteskip", header.get("byte skip", 0)))
+    name = header.get("datafile", header.get("data file"))
+    if not 0 <= lines <= _MOST_SKIPPED or not -1 <= skipped <= _MOST_SKIPPED:
+        raise InputError(
+            f"Expected at most {_MOST_SKIPPED} lines or bytes to skip in {path.name}",
+            f"found {lines} lines and {skipped} bytes",
+            "Export it again, as one .nrrd file",
+        )
+    with open_regular(_beside(path, name)) if name is not None else nullcontext(file) as source:
+        packed = os.fstat(source.fileno()).st_size
+        unpacker = _UNPACKERS.get(str(header["encoding"]).lower())
+        require_phases_fit(
+            path, math.prod(sorted(sizes)[-3:]), needed, None if unpacker is None else packed
+        )
+        if unpacker is None:
+            require_room(packed, path.name)
+            own = {key: value for key, value in header.items() if key not in _DATA_FILE}
+            data: NDArray[Any] = nrrd.read_data(own, source, str(path), index_order="F")
+            return data
+        for _ in range(lines):
+            source.readline()
+        # -1: the data are the last bytes, whatever comes before them.
+        before = _MOST_SKIPPED if skipped == -1 else skipped
+        raw = _unpacked(path, source, unpacker(), needed + before)
+    raw = raw[-needed:] if skipped == -1 else raw[skipped:]
+    if len(raw) != needed:
+        raise InputError(
+            f"Expected {needed:,} bytes of voxels in {path.name}, as its header says",
+            f"found {len(raw):,}" + ("" if len(raw) < needed else " or more"),
+            "Copy or export it again; this copy is damaged or cut short",
+        )
+    return np.frombuffer(raw, dtype).reshape(sizes, order="F")
+
+
+def _beside(path: Path, name: object) -> Path:
+    """The data file of a header: a file in the header's own folder, or below it."""
+    folder = path.parent.resolve()
+    found = (folder / str(name)).resolve()
+    if not found.is_relative_to(folder):
+        raise InputError(
+            f"Expected the data file of {path.name} in its folder",
+            "found that its name leads elsewhere",
+            "Put both files into one folder, and give the data file's name alone",
+        )
+    return found
+
+
+def _unpacked(path: Path, source: BinaryIO, stream: Any, most: int) -> bytearray:
+    """What comes out of packed data, up to one byte more than `most`."""
+    raw, deadline, waiting = bytearray(), Deadline(path.name), b""
+    while len(raw) <= most and not stream.eof:
+        deadline.check()
+        if not waiting and getattr(stream, "needs_input", True):
+            waiting = source.read(_CHUNK)
+            if not waiting:
+                break
+        raw += stream.decompress(waiting, min(_CHUNK, most + 1 - len(raw)))
+        # bz2 keeps what it has not unpacked yet, zlib hands it back.
+        waiting = getattr(stream, "unconsumed_tail", b"")
+    return raw
 
 
 def _require_sane(path: Path, header: Any, sizes: list[int]) -> None:

@@ -17,14 +17,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from ..core.atomic import atomic_path
 from ..core.errors import InputError
+from ..core.reading import MOST_PIXELS, Deadline, open_regular, require_room
 from ..core.volume import Grid, Volume
 from .kinds import ending_of
-from .nifti import stored
+from .nifti import require_phases_fit, stored
 
 __all__ = ["read_slices", "write_slices"]
 
-_MOST_PIXELS = 1 << 26
-"""A page with more pixels than this cannot be an MRI slice."""
 _SHRINKS_MOST = 1040
 """Deflate's limit; a TIFF header that claims a larger ratio is wrong."""
 
@@ -52,9 +51,14 @@ def read_slices(files: Sequence[Path], *, is_mask: bool = False) -> list[Volume]
         If a file is damaged, the slices of a stack differ in size or type, or alpha and colors of
         a mask say different things.
     """
-    pages = [
-        _shape_of(path, *_read_pixels(path)) if is_mask else _read_pixels(path)[0] for path in files
-    ]
+    pages, n_bytes = [], 0
+    deadline = Deadline(files[0].name if len(files) == 1 else "the stack of slices")
+    for path in files:
+        page = _shape_of(path, *_read_pixels(path)) if is_mask else _read_pixels(path)[0]
+        pages.append(page)
+        n_bytes += page.nbytes
+        require_room(n_bytes, "the stack of slices")
+        deadline.check()
     if len(pages) > 1:
         pages = _as_equals(files, pages)
     pixels = np.concatenate(pages) if len(pages) > 1 else pages[0]
@@ -144,7 +148,7 @@ def _say_page(page: NDArray[Any]) -> str:
 
 def _read_pixels(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Array (Z, Y, X, channels) of one file, and its alpha (Z, Y, X) where it has one."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         is_tiff = file.read(2) in (b"II", b"MM")
     try:
         pixels, alpha = _read_tiff(path) if is_tiff else _read_with_pillow(path)
@@ -242,7 +246,9 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
         _require_sane_size(path, shape[axes.index("X")], shape[axes.index("Y")])
         needed = math.prod(shape) * series.dtype.itemsize
         size = path.stat().st_size
-        if needed > size * (_SHRINKS_MOST if page.compression != 1 else 1):
+        is_packed = page.compression != 1
+        require_phases_fit(path, math.prod(shape), needed, size if is_packed else None)
+        if needed > size * (_SHRINKS_MOST if is_packed else 1):
             raise InputError(
                 f"Expected {needed:,} bytes of pixels in {path.name}, as its header says",
                 f"found {size:,} bytes",
@@ -281,9 +287,9 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
 
 
 def _require_sane_size(path: Path, width: int, height: int) -> None:
-    if width * height > _MOST_PIXELS:
+    if width * height > MOST_PIXELS:
         raise InputError(
-            f"Expected a slice of at most {_MOST_PIXELS:,} pixels in {path.name}",
+            f"Expected a slice of at most {MOST_PIXELS:,} pixels in {path.name}",
             f"found {width} x {height} in its header",
             "Check that it is an MRI slice, and export it again",
         )

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..core.atomic import write_bytes, write_text
 from ..core.errors import InputError
+from ..core.reading import open_regular, read_bounded
 from .mixing import mixed
 from .site import Site
 from .unet import ModelSpec, build, folded
@@ -51,6 +52,9 @@ WEIGHTS_FILE = "weights.safetensors"
 MODEL_FILE = "model.json"
 CARD_FILE = "MODEL_CARD.md"
 """What a model is for, what it was trained on and how well it does, for people to read."""
+
+_MOST_TEXT, _MOST_BYTES = 1 << 26, 1 << 34
+"""Bytes of a description, and of weights: twenty networks of the largest size."""
 
 _GENERAL = "general."
 """What the names of the general network's weights begin with, where a checkpoint has two."""
@@ -342,7 +346,7 @@ def read_info(folder: Path) -> ModelInfo:
             "Give the folder that train wrote, or a name that 'models list' shows",
         )
     try:
-        return ModelInfo.model_validate_json((folder / MODEL_FILE).read_text("utf-8"))
+        return ModelInfo.model_validate_json(read_bounded(folder / MODEL_FILE, _MOST_TEXT))
     except (ValidationError, UnicodeDecodeError) as error:
         raise InputError(
             f"Expected a valid {MODEL_FILE} in {folder}",
@@ -365,7 +369,7 @@ def load(folder: Path) -> Checkpoint:
 
     folder = Path(folder)
     info = read_info(folder)
-    data = (folder / WEIGHTS_FILE).read_bytes()
+    data = read_bounded(folder / WEIGHTS_FILE, _MOST_BYTES)
     digest = hashlib.sha256(data).hexdigest()
     if info.weights_sha256 and digest != info.weights_sha256:
         raise InputError(
@@ -398,7 +402,8 @@ def load(folder: Path) -> Checkpoint:
             "Copy the whole checkpoint folder again, or train the model again",
         ) from error
     card = folder / CARD_FILE
-    text = card.read_text("utf-8", "replace") if card.is_file() else ""
+    is_own = card.is_file() and not card.is_symlink()
+    text = read_bounded(card, _MOST_TEXT).decode("utf-8", "replace") if is_own else ""
     return Checkpoint(info, network, text, general, clicks_of(folder))
 
 
@@ -433,6 +438,12 @@ def copy(folder: Path, target: Path) -> str:
     """
     digest = _copy_file(folder / WEIGHTS_FILE, target / WEIGHTS_FILE)
     _copy_file(folder / MODEL_FILE, target / MODEL_FILE)
+    if (folder / CARD_FILE).is_symlink():
+        raise InputError(
+            f"Expected {CARD_FILE} to be a file of the checkpoint's own",
+            "found a link to another file",
+            "Put the card itself into the folder, or take the link away",
+        )
     if (folder / CARD_FILE).is_file():
         _copy_file(folder / CARD_FILE, target / CARD_FILE)
     if is_checkpoint(folder / OWN_CLICKS):
@@ -445,7 +456,7 @@ def copy(folder: Path, target: Path) -> str:
 def _copy_file(source: Path, target: Path) -> str:
     """Copy a file through to the disk and give its SHA-256."""
     digest = hashlib.sha256()
-    with source.open("rb") as reader, target.open("xb") as writer:
+    with open_regular(source) as reader, target.open("xb") as writer:
         while block := reader.read(1 << 20):
             digest.update(block)
             writer.write(block)

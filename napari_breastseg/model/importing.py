@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import ValidationError
 
 from ..core.errors import InputError
+from ..core.reading import read_bounded
 from . import checkpoint as checkpoints
 from .checkpoint import ModelInfo
 from .foreign_monai import TRANSFORMS, NetworkName
@@ -32,6 +33,8 @@ READERS = ("SimpleITKIO", "NibabelIO", "NaturalImage2DIO")
 
 WITHOUT_EFFECT = ("LoadImaged", "EnsureChannelFirstd", "EnsureTyped", "CastToTyped", "ToTensord")
 """Transforms of a bundle that only read and arrange what comes arranged here."""
+
+_MOST_VALUES, _LONGEST_PLACE, _MOST_BYTES = 20_000, 500, 1 << 26
 
 _PHASE = re.compile(r"pre|post\d+|sub\d+")
 _REFERENCE = re.compile(r"\$?@([\w#:]+)")
@@ -254,12 +257,22 @@ def _wanted(config: Mapping[str, Any], key: str, what: str) -> Any:
     )
 
 
-def _literal(config: Mapping[str, Any], value: Any, place: str, depth: int = 0) -> Any:
-    """A part of a configuration with its references followed; expressions are refused."""
+def _literal(
+    config: Mapping[str, Any], value: Any, place: str, depth: int = 0, left: list[int] | None = None
+) -> Any:
+    """A part of a configuration with its references followed; expressions are refused.
+
+    References to references, and YAML's aliases, can stand for more values than a memory holds:
+    `left` counts down how many more are allowed.
+    """
+    left = [_MOST_VALUES] if left is None else left
+    left[0] -= 1
+    if left[0] < 0 or len(place) > _LONGEST_PLACE:
+        raise _unsupported(place[:80], f"it stands for more than {_MOST_VALUES} values")
     if isinstance(value, dict):
-        return {k: _literal(config, v, f"{place}#{k}", depth) for k, v in value.items()}
+        return {k: _literal(config, v, f"{place}#{k}", depth, left) for k, v in value.items()}
     if isinstance(value, list):
-        return [_literal(config, v, f"{place}#{i}", depth) for i, v in enumerate(value)]
+        return [_literal(config, v, f"{place}#{i}", depth, left) for i, v in enumerate(value)]
     if not isinstance(value, str) or value[:1] not in ("@", "$", "%"):
         return value
     reference = _REFERENCE.fullmatch(value)
@@ -271,7 +284,7 @@ def _literal(config: Mapping[str, Any], value: Any, place: str, depth: int = 0) 
             found = found[int(step)] if isinstance(found, list) else found[step]
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise _unsupported(place, f"'{value}' refers to nothing") from error
-    return _literal(config, found, place, depth + 1)
+    return _literal(config, found, place, depth + 1, left)
 
 
 def _preprocessing(config: Mapping[str, Any], dims: int) -> list[tuple[str, dict[str, Any]]]:
@@ -297,12 +310,14 @@ def _preprocessing(config: Mapping[str, Any], dims: int) -> list[tuple[str, dict
     return steps
 
 
-def _literal_list(config: Mapping[str, Any], chain: Any) -> list[dict[str, Any]]:
+def _literal_list(config: Mapping[str, Any], chain: Any, depth: int = 0) -> list[dict[str, Any]]:
     """The steps of a Compose, whose own arguments may hold expressions we never need."""
+    if depth > 8:
+        raise _unsupported("preprocessing", "it refers to itself")
     if isinstance(chain, str) and (reference := _REFERENCE.fullmatch(chain)):
-        return _literal_list(config, config.get(reference[1]))
+        return _literal_list(config, config.get(reference[1]), depth + 1)
     if isinstance(chain, dict) and str(chain.get("_target_", "")).endswith("Compose"):
-        return _literal_list(config, chain.get("transforms"))
+        return _literal_list(config, chain.get("transforms"), depth + 1)
     if isinstance(chain, list) and all(isinstance(step, dict) for step in chain):
         return chain
     raise _unsupported("preprocessing", "it is not a list of transforms")
@@ -384,8 +399,8 @@ def _read_weights(path: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+        value = json.loads(read_bounded(path, _MOST_BYTES))
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"Expected valid JSON in {path}", f"found an error ({error})", "Copy the model again"
         ) from error
@@ -396,11 +411,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        value = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
+        value = yaml.safe_load(read_bounded(path, _MOST_BYTES))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(
             f"Expected valid YAML in {path}",
-            f"found an error ({str(error).splitlines()[0]})",
+            f"found an error ({(str(error).splitlines() or ['it cannot be read'])[0]})",
             "Copy the model again",
         ) from error
     return value if isinstance(value, dict) else {}

@@ -6,7 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from .elements import quiet
+from .elements import quiet, read_dataset
 from .headers import Frame
 
 __all__ = ["without_copies"]
@@ -38,11 +38,9 @@ def without_copies(frames: Sequence[Frame], places: Sequence[int]) -> list[Frame
 
 def _pixels(frame: Frame) -> bytes:
     """Digest of the pixels of a file; empty if they cannot be read or it holds several frames."""
-    from pydicom import dcmread
-
     with quiet():
         try:
-            data = dcmread(frame.file, force=True, specific_tags=["PixelData", "NumberOfFrames"])
+            data = read_dataset(frame.file, specific_tags=["PixelData", "NumberOfFrames"])
             if int(data.get("NumberOfFrames") or 1) > 1:
                 return b""
             return hashlib.sha256(data.PixelData).digest()

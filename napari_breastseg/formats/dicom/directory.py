@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .elements import quiet
+from .elements import quiet, read_dataset
 
 __all__ = ["files_listed_in", "is_directory"]
 
@@ -16,11 +16,9 @@ def is_directory(path: Path) -> bool:
 
 def files_listed_in(path: Path) -> list[Path]:
     """Files that a DICOMDIR lists and that are there, below its folder; empty if it is damaged."""
-    from pydicom import dcmread
-
     with quiet():
         try:
-            records = dcmread(path, force=True).DirectoryRecordSequence
+            records = read_dataset(path).DirectoryRecordSequence
             names = [record.get("ReferencedFileID") for record in records]
         # A damaged file may raise anything.
         except Exception:

@@ -1,6 +1,6 @@
 """Single values of a DICOM data set, read defensively: anything invalid counts as missing.
 
-Loads no pydicom.
+Loads pydicom late.
 """
 
 from __future__ import annotations
@@ -9,12 +9,25 @@ import logging
 import math
 import re
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
-__all__ = ["clock_of", "day_of", "number_of", "numbers_of", "quiet", "text_of", "words_of"]
+from ...core.reading import most_unpacked, open_regular
+
+__all__ = [
+    "clock_of",
+    "day_of",
+    "number_of",
+    "numbers_of",
+    "quiet",
+    "read_dataset",
+    "text_of",
+    "words_of",
+]
 
 
 @contextmanager
@@ -34,6 +47,49 @@ def quiet() -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeFilter(silence)
+
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_CHUNK = 1 << 24
+
+
+def read_dataset(path: Path, **options: Any) -> Any:
+    """Data set of a DICOM file, as `pydicom.dcmread` gives it; see there for the options.
+
+    Raises
+    ------
+    InputError
+        If it is no regular file.
+    ValueError
+        If it unpacks to far more than an image could.
+    Exception
+        Whatever pydicom raises on a damaged byte.
+    """
+    from pydicom import dcmread
+
+    with open_regular(path) as file:
+        _require_inflatable(file)
+        file.seek(0)
+        return dcmread(file, force=True, **options)
+
+
+def _require_inflatable(file: BinaryIO) -> None:
+    """Raise ValueError where a deflated data set would fill the memory; pydicom unpacks all."""
+    head = file.read(4096)
+    if _DEFLATED not in head:
+        return
+    # The group length of the meta information says where the packed part begins.
+    start = 144 + int.from_bytes(head[140:144], "little")
+    packed = file.seek(0, 2) - start
+    file.seek(start)
+    stream, n_bytes = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    most = most_unpacked(max(packed, 0))
+    waiting = file.read(_CHUNK)
+    while waiting and not stream.eof:
+        n_bytes += len(stream.decompress(waiting, _CHUNK))
+        if n_bytes > most:
+            raise ValueError("it unpacks to far more than an image could")
+        waiting = stream.unconsumed_tail or file.read(_CHUNK)
 
 
 def text_of(data: Any, keyword: str) -> str:

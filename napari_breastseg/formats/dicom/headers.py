@@ -11,8 +11,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...core.errors import InputError
+from ...core.reading import MOST_PIXELS, open_regular
 from .beside import beside_kind
-from .elements import clock_of, day_of, number_of, numbers_of, quiet, text_of, words_of
+from .elements import (
+    clock_of,
+    day_of,
+    number_of,
+    numbers_of,
+    quiet,
+    read_dataset,
+    text_of,
+    words_of,
+)
 from .identity import IDENTITY_KEYWORDS, Identity, identity_of
 
 __all__ = [
@@ -36,6 +47,9 @@ _SEGS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[457]")
 """Classes of segmentations: of voxels, of surfaces, label maps."""
 _IMAGES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[24](\.\d+)?")
 """Classes of MR and CT images."""
+
+_MOST_FRAMES = 20_000
+"""A file with more frames than this cannot be an MRI exam."""
 
 _WANTED = [
     *IDENTITY_KEYWORDS,
@@ -82,6 +96,7 @@ _WANTED = [
         "ImageOrientationPatient",
         "NumberOfFrames",
         "SamplesPerPixel",
+        "BitsAllocated",
         "SharedFunctionalGroupsSequence",
         "PerFrameFunctionalGroupsSequence",
     ],
@@ -188,9 +203,9 @@ class Header:
 def is_dicom(path: Path) -> bool:
     """Whether a file begins as DICOM, with or without the preamble."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(132)
-    except OSError:
+    except (OSError, InputError):
         return False
     return has_dicom_head(head)
 
@@ -211,11 +226,9 @@ def has_dicom_head(head: bytes) -> bool:
 
 def read_header(path: Path) -> Header | None:
     """Header of a DICOM file; None if it cannot be read."""
-    from pydicom import dcmread
-
     with quiet():
         try:
-            data = dcmread(path, stop_before_pixels=True, force=True, specific_tags=_WANTED)
+            data = read_dataset(path, stop_before_pixels=True, specific_tags=_WANTED)
             return _header(path, data)
         # On a damaged byte pydicom may raise anything: EOFError, KeyError, struct.error, ...
         except Exception:
@@ -233,8 +246,8 @@ def _header(path: Path, data: Any) -> Header | None:
     frames: tuple[Frame, ...] = ()
     if rows and columns and has_image:
         count = int(number_of(data, "NumberOfFrames") or 1)
-        if count > path.stat().st_size:
-            return None  # a frame has at least one byte: the number is wrong
+        if not _can_hold(path, data, count, int(rows) * int(columns)):
+            return None
         frames = tuple(
             frame_of(path, data, index, int(rows), int(columns)) for index in range(count)
         )
@@ -265,6 +278,19 @@ def _header(path: Path, data: Any) -> Header | None:
             day_of(data, "ContentDate"),
         ),
     )
+
+
+def _can_hold(path: Path, data: Any, count: int, pixels: int) -> bool:
+    """Whether a file may hold so many frames of so many pixels."""
+    if not 0 < count <= _MOST_FRAMES or pixels > MOST_PIXELS:
+        return False
+    syntax = getattr(getattr(data, "file_meta", None), "TransferSyntaxUID", None)
+    is_packed = syntax is not None and (syntax.is_compressed or syntax.is_deflated)
+    bits = 1 if is_packed else int(number_of(data, "BitsAllocated") or 1)
+    # A packed frame has a header of 8 bytes of its own, whatever it shrank to.
+    # One cut short is told so when its pixels are read, hence a part of the size will do.
+    least = count * 10 if is_packed else count * pixels * bits // 512
+    return count == 1 or least <= path.stat().st_size
 
 
 def frame_of(path: Path, data: Any, index: int, rows: int, columns: int) -> Frame:

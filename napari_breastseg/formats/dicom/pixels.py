@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -12,8 +13,9 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
+from ...core.reading import MOST_VOXELS, Deadline, require_room
 from ...core.volume import Volume
-from .elements import quiet
+from .elements import quiet, read_dataset
 from .headers import Frame, rescale_of, scale_slope_of
 from .stacks import Stack
 
@@ -99,6 +101,15 @@ def reading_stack(stack: Stack, stage: str) -> Job[tuple[Volume, Scales]]:
             f"found series {stack.handle}, which holds no image",
             "Choose another series",
         )
+    shape = stack.grid.shape
+    if math.prod(shape) > MOST_VOXELS:
+        raise InputError(
+            f"Expected at most {MOST_VOXELS:,} voxels in series {stack.handle}",
+            f"found {stack.grid.describe()}",
+            "Choose another series; no MRI exam has as many",
+        )
+    require_room(math.prod(shape) * 4, f"series {stack.handle}")
+    deadline = Deadline(f"series {stack.handle}")
     data: NDArray[Any] | None = None
     intercepts = np.zeros(len(stack.frames))
     slopes, per_signal = np.ones(len(stack.frames)), np.full(len(stack.frames), np.nan)
@@ -116,6 +127,7 @@ def reading_stack(stack: Stack, stage: str) -> Job[tuple[Volume, Scales]]:
                 data = data.astype(np.result_type(data, plane))
             data[done] = plane
             done += 1
+        deadline.check()
         if done - told >= _TOLD_EVERY or done == total:
             yield Progress(stage, done, total)
             told = done
@@ -127,7 +139,6 @@ def _planes(
     stack: Stack, frames: Sequence[Frame], done: int
 ) -> Iterator[tuple[NDArray[Any], float, float, float]]:
     """Slices of one file, (Y, X) each, with rescale slope and intercept, and scale slope."""
-    from pydicom import dcmread
     from pydicom.pixels import iter_pixels
 
     from . import jpeg  # noqa: F401  registers its decoder
@@ -136,7 +147,7 @@ def _planes(
     planes: list[NDArray[Any]] = []
     with quiet():
         try:
-            data = dcmread(first.file, force=True)
+            data = read_dataset(first.file)
             _require_syntax(data)
             wanted = [frame.index for frame in frames]
             is_inverted = str(data.get("PhotometricInterpretation")).strip() == "MONOCHROME1"

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ...core.errors import InputError
 from ...core.volume import TUMOR, Grid, LabelMap
-from ..dicom.elements import number_of, quiet, text_of
+from ..dicom.elements import number_of, quiet, read_dataset, text_of
 from ..dicom.headers import Frame, frame_of, groups_of, read_header
 from ..dicom.stacks import LPS_TO_RAS, affine_of, plane_directions, upward
 from .codes import LESION_VALUES
@@ -131,11 +131,9 @@ def _exam(case_id: str) -> str:
 
 
 def _load(path: Path) -> Any:
-    from pydicom import dcmread
-
     with quiet():
         try:
-            data = dcmread(path, force=True)
+            data = read_dataset(path)
             is_whole = bool(data.SegmentSequence) and int(data.Rows) > 0
         # On a damaged byte pydicom may raise anything, and may quote the header.
         except Exception:

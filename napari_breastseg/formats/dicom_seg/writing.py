@@ -26,7 +26,7 @@ from ...core.errors import InputError, StorageError
 from ...core.version import __version__
 from ...core.volume import Grid, LabelMap
 from ..dicom import DicomExam, Stack
-from ..dicom.elements import quiet
+from ..dicom.elements import quiet, read_dataset
 from .codes import BREAST, CATEGORY, SIDES, TYPES, Coded
 
 __all__ = ["ALGORITHMS", "WrittenSeg", "write_seg"]
@@ -219,14 +219,12 @@ def _phase(exam: DicomExam, role: str | None) -> tuple[str, Stack]:
 
 def _sources(stack: Stack, case_id: str) -> list[Any]:
     """Headers of the source files, slice by slice; a single one for frames of one file."""
-    from pydicom import dcmread
-
     files = list(dict.fromkeys(frame.file for frame in stack.frames))
     is_multi_frame = len(files) < len(stack.frames)
     sources: list[Any] = []
     with quiet():
         try:
-            sources = [dcmread(file, stop_before_pixels=True, force=True) for file in files]
+            sources = [read_dataset(file, stop_before_pixels=True) for file in files]
         # On a damaged byte pydicom may raise anything.
         except Exception:
             sources = []
