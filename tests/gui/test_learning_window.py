@@ -38,6 +38,7 @@ class StandIn:
         self.go["adapted"].set()
         self.prepared = 0
         self.refuses = False
+        self.unlearns = False
 
     def prepare(self) -> Iterator[Progress]:
         self.prepared += 1
@@ -59,6 +60,8 @@ class StandIn:
             yield Progress("Learning", 0, 1)
         wanted = one.labels.copy()
         wanted[:, *where] = 1
+        if self.unlearns:
+            wanted = one.labels * one.touched
         grid = self.exam.grid
         probability = Volume(wanted.astype(np.float32), grid)
         changed = tuple(np.flatnonzero((wanted != one.labels).any((1, 2))).tolist())
@@ -158,6 +161,19 @@ def test_a_corrected_slice_that_is_left_drafts_the_others_again_as_one_undo_step
     correct_slice(6)
     assert stand_in.asked[-1] == ("adapted", [4, 6])
     np.testing.assert_array_equal(layer.data[8], before[8])
+
+
+def test_a_lesion_that_the_model_unlearned_stays_and_is_told(
+    learning: SimpleNamespace, correct_slice: Callable[..., None], stand_in: StandIn
+) -> None:
+    layer: Any = learning.viewer.layers["P001 tumor"]
+    lesion = layer.data == 1
+    stand_in.unlearns = True
+    correct_slice(4, y=50)
+    assert stand_in.asked[-1] == ("adapted", [4])
+    assert (layer.data[lesion] == 1).all()
+    words = learning.dock.correct_panel.learning.line.text()
+    assert "1 finding larger than all you removed left as drafted" in words
 
 
 def test_a_newer_correction_gives_up_what_is_drafted_from_fewer(

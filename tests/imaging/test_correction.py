@@ -28,6 +28,7 @@ from napari_breastseg.imaging.correction import (
     percent_map,
     revert,
     smooth,
+    spare_findings,
     threshold_dab,
     unit_of,
 )
@@ -331,6 +332,31 @@ def test_a_new_prediction_leaves_corrections_as_they_are():
     assert np.array_equal(merged[~inside], labels[~inside])
     # The same voxels are corrections still: another model leaves them as they are too
     assert np.array_equal(merged != newer, is_corrected)
+
+
+def test_a_redraft_takes_no_finding_larger_than_what_the_reader_removed():
+    large, small = ball((10, 20, 20), 8), ball((10, 45, 45), 4)
+    labels = masked(large, small).data
+    touched = np.zeros(GRID.shape, bool)
+    nothing = np.zeros(GRID.shape, np.uint8)
+
+    kept, spared = spare_findings(labels, touched, nothing)  # the reader removed nothing at all
+    assert spared == 2
+    assert np.array_equal(kept, labels)
+
+    dropped = ball((10, 20, 45), 6)  # larger than the small one: that may go, as it was taught
+    kept, spared = spare_findings(labels, touched | dropped, nothing)
+    assert spared == 1
+    assert np.array_equal(kept == 1, large)
+
+    corrected = touched.copy()  # erased in a slice: what is left of it may go as well
+    corrected[10], labels[10] = large[10], np.where(large[10], 0, labels[10])
+    kept, spared = spare_findings(labels, corrected, nothing)
+    assert (spared, np.count_nonzero(kept)) == (0, 0)
+
+    trimmed = ball((10, 20, 20), 7).astype(np.uint8)  # an outline drawn closer stays a redraft's
+    labels = masked(large).data
+    assert spare_findings(labels, touched, trimmed)[0] is trimmed
 
 
 def test_marks_under_a_size_are_dropped_and_those_of_the_size_stay():

@@ -116,6 +116,23 @@ def test_undoing_a_redraft_makes_its_voxels_the_readers(work, mask) -> None:
     assert work.edit_to(mask, redrafted(mask)).count == 0
 
 
+def test_slices_given_back_by_undoing_a_redraft_have_not_been_seen(work, mask) -> None:
+    before = mask.copy()
+    edit = work.edit_to(mask, np.zeros_like(mask))
+    mask[:] = edit.applied(mask)
+    work.note_redraft(mask, edit, 1)
+    mask[:] = before
+    work.note_edit(mask, None)
+    assert work.own_slices == frozenset()
+    paint(work, mask, 3)
+    assert work.own_slices == {3}
+    mask[2, 2, 2] = 0
+    work.note_edit(mask, None)
+    mask[2, 2, 2] = 1  # by the reader's own hand, and no redraft's
+    work.note_edit(mask, None)
+    assert work.own_slices == {2, 3}
+
+
 def test_a_better_redraft_takes_the_place_of_the_one_before(work, mask) -> None:
     before = mask.copy()
     first = work.edit_to(mask, redrafted(mask))

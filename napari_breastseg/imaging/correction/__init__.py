@@ -6,7 +6,7 @@ in mm, in pixels where the grid's spacing is unknown.
 
 from .between import copy_slice, edited_slices, gap_around, gaps, interpolate
 from .clicking import Growth, drop_lesion, drop_small, keep_lesion, threshold_dab
-from .drafts import merge_prediction, revert
+from .drafts import merge_prediction, revert, spare_findings
 from .enhancement import growth_map, percent_map
 from .regions import Box, Edit, Scope, nearest_tumor, unit_of
 from .shaping import fill_holes, grow, smooth
@@ -32,6 +32,7 @@ __all__ = [
     "percent_map",
     "revert",
     "smooth",
+    "spare_findings",
     "threshold_dab",
     "unit_of",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ...core.volume import TUMOR, LabelMap
 from .regions import (
@@ -19,7 +20,10 @@ from .regions import (
     region_of,
 )
 
-__all__ = ["merge_prediction", "revert"]
+__all__ = ["merge_prediction", "revert", "spare_findings"]
+
+_MOSTLY = 0.5
+"""A finding that would lose more than this share of its voxels is taken away, not trimmed."""
 
 
 def revert(label_map: LabelMap, draft: LabelMap, scope: Scope) -> Edit:
@@ -98,4 +102,61 @@ def merge_prediction(
 
 def _with(voxel: tuple[int, int, int], axis: int, index: int) -> tuple[int, int, int]:
     z, y, x = (index if place == axis else int(value) for place, value in enumerate(voxel))
+    return z, y, x
+
+
+def spare_findings(
+    labels: NDArray[np.uint8], touched: NDArray[np.bool_], redrafted: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], int]:
+    """Keep findings that a redraft would take away though the reader removed nothing as large.
+
+    A model that learned that a small mark is no tumor may unlearn a large lesion that looks like
+    it. What is smaller than something that the reader removed may go: that is what was taught.
+    Sizes are compared in the slice where each is largest, as readers erase slice by slice.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (Z, Y, X)
+        The mask as it is.
+    touched : ndarray of bool, shape (Z, Y, X)
+        Voxels that the reader decided on.
+    redrafted : ndarray, shape (Z, Y, X)
+        The mask as a model that learned from the reader drafts it.
+
+    Returns
+    -------
+    ndarray, int
+        `redrafted` with such findings as they are in `labels`, and how many there are. A finding
+        that the reader touched is never one of them.
+    """
+    is_tumor = labels == TUMOR
+    box = _bounds(is_tumor)
+    if box is None:
+        return redrafted, 0
+    parts, count = ndimage.label(is_tumor[box], np.ones((3, 3, 3)))
+    numbers = np.arange(count + 1)
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)
+    left = np.bincount(parts[redrafted[box] == TUMOR], minlength=count + 1)
+    is_corrected = np.isin(numbers, parts[ndimage.binary_dilation(touched[box])])
+    is_taken = (left < (1 - _MOSTLY) * sizes) & ~is_corrected
+    removed = touched & ~is_tumor
+    erased = max((int(np.count_nonzero(plane)) for plane in removed), default=0)
+    spared = [
+        part
+        for part in numbers[1:][is_taken[1:]]
+        if (parts == part).sum(axis=(1, 2)).max() > erased
+    ]
+    if not spared:
+        return redrafted, 0
+    kept = redrafted.copy()
+    kept[box][np.isin(parts, spared)] = TUMOR
+    return kept, len(spared)
+
+
+def _bounds(mask: Mask) -> Box | None:
+    """The smallest box that holds a mask; None where it is empty."""
+    if not mask.any():
+        return None
+    sides = [np.flatnonzero(mask.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    z, y, x = (slice(int(side[0]), int(side[-1]) + 1) for side in sides)
     return z, y, x

@@ -7,6 +7,7 @@ that lets a copy of it learn for some seconds. Nothing of either can be saved as
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +20,7 @@ from ...core.errors import InputError
 from ...core.progress import Job
 from ...core.volume import Exam
 from ...dataset import CaseRecord, RedraftRecord
+from ...imaging.correction import spare_findings
 from ...predict.prediction import Prediction
 from ..parts.beside import beside_the_window
 from ..parts.fields import note
@@ -96,7 +98,7 @@ class ExamLearning(QWidget):
         self._is_wanted_again = False
         self._told: Told | None = None
         self._problem = ""
-        self._held_back: list[tuple[Redraft, int, int]] = []
+        self._held_back: list[tuple[Redraft, int, int, int]] = []
         self._soon = QTimer(self, singleShot=True, interval=_SOON_MS)
         self._soon.timeout.connect(lambda: self._put(*self._held_back.pop()))
         self.switch = QCheckBox("Learn from this exam")
@@ -241,7 +243,7 @@ class ExamLearning(QWidget):
         order, learns_from, self._stage = self._order, work.learns_from, stage
         learners = self._learners
 
-        def job() -> Job[Redraft | str | None]:
+        def job() -> Job[tuple[Redraft, int] | str | None]:
             from ...training.corrections import Corrections
 
             if stage == "load":  # torch, which takes seconds
@@ -252,29 +254,33 @@ class ExamLearning(QWidget):
                     yield from learner.prepare()
                     return None
                 learn = learner.quick if stage == "features" else learner.adapt
-                return (yield from learn([Corrections(labels, touched, finished)]))[0]
+                redraft = (yield from learn([Corrections(labels, touched, finished)]))[0]
+                kept, spared = spare_findings(labels, touched, redraft.label_map.data)
+                label_map = replace(redraft.label_map, data=kept)
+                return replace(redraft, label_map=label_map), spared
             except InputError as error:
                 return str(error)
 
-        def take(found: Redraft | str | None) -> None:
+        def take(found: tuple[Redraft, int] | str | None) -> None:
             if isinstance(found, str):
                 self._problem = found
             elif found is not None:
-                self._put(found, order, learns_from)
+                self._put(*found, order, learns_from)
             self.refresh()
 
         self.runner.start(_TITLE, lambda: beside_the_window(job), on_result=take)
         self.refresh()
 
-    def _put(self, redraft: Redraft, order: int, learned_from: int) -> None:
+    def _put(self, redraft: Redraft, spared: int, order: int, learned_from: int) -> None:
         """Put it into the mask, unless the reader has corrected more meanwhile."""
         if order != self._order or self.why_not():
             return
         if self.watch.is_stroke_under_way or self._is_tool_running():
-            self._held_back = [(redraft, order, learned_from)]
+            self._held_back = [(redraft, spared, order, learned_from)]
             self._soon.start()
             return
-        self._told = self.watch.put(redraft.label_map.data, learned_from)
+        told = self.watch.put(redraft.label_map.data, learned_from)
+        self._told = None if told is None else replace(told, spared=spared)
         if redraft.stage == "features":
             self._start("adapted")
         self.refresh()

@@ -84,6 +84,9 @@ class Told:
     after_px: int
     """Tumor voxels of the whole mask."""
 
+    spared: int = 0
+    """Findings it would have taken away, larger than all that the reader removed."""
+
 
 def size_words(voxels: int, grid: Grid) -> str:
     """Tumor in mL, or in pixels where their size is not known.
@@ -156,12 +159,16 @@ def slices_line(slices: int, learned_from: int, *, is_running: bool) -> str:
 
 
 def _redraft_words(told: Told, grid: Grid) -> str:
+    spared = ""
+    if told.spared:
+        lesions = "1 finding" if told.spared == 1 else f"{told.spared} findings"
+        spared = f" {lesions} larger than all you removed left as drafted."
     if not told.slices:
-        return f"Your {_slices(told.learned_from)} changed nothing elsewhere."
+        return f"Your {_slices(told.learned_from)} changed nothing elsewhere.{spared}"
     own = "slice" if told.learned_from == 1 else f"{told.learned_from:,}"
     slices = "1 slice" if told.slices == 1 else f"{told.slices:,} slices"
     sizes = f"{size_words(told.before_px, grid)} → {size_words(told.after_px, grid)}"
-    return f"Drafted {slices} again from your {own}: {sizes}."
+    return f"Drafted {slices} again from your {own}: {sizes}.{spared}"
 
 
 def _slices(count: int) -> str:

@@ -65,6 +65,9 @@ class ReaderWork:
         self.touched: NDArray[np.bool_] = np.zeros(labels.shape, bool)
         """Voxels that the reader painted, erased, kept or dropped."""
 
+        self._taken_back: NDArray[np.bool_] = np.zeros(labels.shape, bool)
+        """Touched by nothing but taking a redraft back, which says nothing of having seen them."""
+
         self._has_draft = draft is not None
         if draft is not None and draft.shape == labels.shape:
             np.not_equal(self._labels, draft, out=self.touched)
@@ -98,7 +101,8 @@ class ReaderWork:
 
     def _has_own_tumor(self, z: int) -> bool:
         is_tumor = self._labels[z] == TUMOR
-        return bool((is_tumor & self.touched[z] if self._has_draft else is_tumor).any())
+        is_own = self.touched[z] & ~self._taken_back[z]
+        return bool((is_tumor & is_own if self._has_draft else is_tumor).any())
 
     @property
     def is_redraft_last(self) -> bool:
@@ -130,7 +134,10 @@ class ReaderWork:
                 continue
             is_changed, differs = True, labels[z] != self._labels[z]
             self._labels[z] = labels[z]
+            self._taken_back[z][differs] = False
             if draft is None:
+                if slices is None:
+                    self._note_taken_back(z, differs)
                 self.touched[z] |= differs
             else:
                 self.touched[z][differs] = (labels[z] != draft[z])[differs]
@@ -143,9 +150,21 @@ class ReaderWork:
             self._last = None
         return is_changed
 
+    def _note_taken_back(self, z: int, differs: NDArray[np.bool_]) -> None:
+        """Tell voxels that an undo gave back what a redraft had taken from a reader's own."""
+        if self._last is None:
+            return
+        of_slice = self._last.voxels[0] == z
+        rows, columns = self._last.voxels[1][of_slice], self._last.voxels[2][of_slice]
+        is_back = differs[rows, columns] & (
+            self._labels[z][rows, columns] == self._last.before[of_slice]
+        )
+        self._taken_back[z][rows[is_back], columns[is_back]] = True
+
     def note_decided(self, box: Region, inside: NDArray[np.bool_]) -> None:
         """Note that the reader decided about a finding, though it stays as it is in the mask."""
         self.touched[box][inside] = True
+        self._taken_back[box][inside] = False
         for z in range(*box[0].indices(len(self._own))):
             self._own[z] = self._has_own_tumor(z)
 
