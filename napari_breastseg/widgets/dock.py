@@ -27,6 +27,7 @@ from .canvas.slice_marks import SliceMarks
 from .canvas.slice_numbers import SliceNumbers
 from .canvas.view import go_to_tumor
 from .correct.panel import CorrectPanel
+from .correct.pointer_curve import PointerCurve
 from .frame.bar import ActionBar
 from .frame.following import Following
 from .frame.header import Header
@@ -87,6 +88,7 @@ class BreastMRI(Actions, QWidget):
         self.display = Display(napari_viewer, self.session)
         self.caption = Caption(napari_viewer, self.session, self.display)
         self.mouse = ReadingMouse(napari_viewer, self.display, self)
+        self.curve = PointerCurve(napari_viewer, self.session, self)
         self.layouts = Layouts(napari_viewer, self.session, self.display)
         self.correct_panel.autosave.edited.connect(self.layouts.refresh_masks)
         self.tour = Tour(self.show_tab)
@@ -225,6 +227,7 @@ class BreastMRI(Actions, QWidget):
         correct.tools.put_down()
         for part in (self.mouse, self.layouts, self.display, self.marks, self.numbers, self.places):
             part.take_down()
+        self.curve.take_down()
         correct.accept_box.copies.take_down()
         correct.lesions.put_down()
         correct.accepting.return_effort()  # of a mask not accepted any more
@@ -246,6 +249,7 @@ class BreastMRI(Actions, QWidget):
             self.mouse.follow(self._window)
             if (canvas := canvas_of(self._window)) is not None:
                 self.canvas_chips.stand_on(canvas)
+                self.curve.stand_on(canvas)
             self.tour.offer()
         self.reset_choices()
 

@@ -67,6 +67,7 @@ KEYS = {
     "F4": "layouts.show_phases",
     "F6": "display.next_preset",
     "F7": "display.crosshair.toggle",
+    "Shift-C": "curve.toggle",
     "F8": "next_lesion",
     "Ctrl-K": "keep_finding",
     "Ctrl-D": "drop_finding",

@@ -109,3 +109,47 @@ def test_the_canvas_is_dark_in_the_light_theme_until_the_dock_is_gone(
     assert tuple(viewer.canvas.background_color[:3]) == (0, 0, 0)
     reading.dock.shut_down()
     assert tuple(viewer.canvas.background_color[:3]) != (0, 0, 0)
+
+
+def move(canvas: Any, x: int, y: int, keys: Any = NO_KEYS) -> None:
+    """Move the mouse over the canvas with no button held."""
+    place = QPoint(x, y)
+    where = QPointF(canvas.mapToGlobal(place))
+    none = Qt.MouseButton.NoButton
+    event = QMouseEvent(QEvent.Type.MouseMove, QPointF(place), where, none, none, keys)
+    QApplication.sendEvent(canvas, event)
+    QTest.qWait(40)
+
+
+def test_the_curve_of_the_voxel_under_the_mouse_stands_beside_it_while_shift_is_held(
+    reading: SimpleNamespace,
+) -> None:
+    canvas, curve = reading.canvas, reading.dock.curve
+    middle = canvas.rect().center()
+    move(canvas, middle.x(), middle.y())
+    assert not curve.frame.isVisible()
+    move(canvas, middle.x() + 3, middle.y(), SHIFT)
+    assert curve.frame.isVisible()
+    viewer = reading.viewer
+    voxel = tuple(round(p) for p in viewer.layers["P017 pre"].world_to_data(viewer.cursor.position))
+    pre, *posts = (
+        float(viewer.layers[f"P017 {role}"].data[voxel]) for role in ("pre", "post1", "post2")
+    )
+    (shown,) = curve.chart.curves.values()
+    assert list(shown) == ["pre", "post1", "post2"]
+    assert list(shown.values()) == pytest.approx([0, *(100 * (one / pre - 1) for one in posts)])
+    assert curve.chart.times_s == {"pre": -90.0, "post1": 0.0, "post2": 121.0}
+    QTest.keyRelease(canvas, Qt.Key.Key_Shift)
+    assert not curve.frame.isVisible()
+
+    press(reading, Qt.Key.Key_C, SHIFT)
+    move(canvas, middle.x() + 6, middle.y())
+    assert curve.frame.isVisible()
+    assert canvas.rect().contains(curve.frame.geometry())
+    move(canvas, 3, 3)  # beside the image
+    assert not curve.frame.isVisible()
+    press(reading, Qt.Key.Key_C, SHIFT)
+    move(canvas, middle.x() + 9, middle.y())
+    assert not curve.frame.isVisible()
+    move(canvas, middle.x(), middle.y(), SHIFT)  # how it looks
+    QTest.qWait(700)

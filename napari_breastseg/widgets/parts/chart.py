@@ -73,6 +73,9 @@ class Chart(QWidget):
         self._image: QImage | None = None
         self._drawn_for: object = None
         self._drawn_at = 0.0
+        self.rest_s = _REDRAW_S
+        """Least time between two drawings."""
+
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._draw_again)
@@ -95,7 +98,7 @@ class Chart(QWidget):
     def redraw(self) -> None:
         """Draw soon, unless nobody can see it or it was drawn a moment ago."""
         if not self._timer.isActive():
-            wait = self._drawn_at + _REDRAW_S - time.monotonic()
+            wait = self._drawn_at + self.rest_s - time.monotonic()
             self._timer.start(max(0, round(1000 * wait)))
 
     def save(self, path: Path) -> None:

@@ -25,7 +25,7 @@ from .fields import scrolled
 
 __all__ = ["MOUSE_ONLY", "ShortcutSheet", "action_of", "key_words", "menu_button", "title_of"]
 
-MOUSE_ONLY = ("layouts.", "display.")
+MOUSE_ONLY = ("layouts.", "display.", "curve.")
 """Actions without a button in a tab; the View menu shows them."""
 
 
