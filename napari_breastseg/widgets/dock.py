@@ -153,6 +153,7 @@ class BreastMRI(Actions, QWidget):
             menus=menus(self),
         )
         correct.field_wanted.connect(self.header.open)
+        correct.opening.closed.connect(lambda: self.show_tab("List"))
         box = correct.accept_box
         self.bar = ActionBar(
             self.viewer,

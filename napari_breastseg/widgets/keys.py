@@ -24,6 +24,7 @@ KEYS = {
     "Shift-Enter": "accept",
     "PageDown": "next_in_list",
     "PageUp": "previous_in_list",
+    "Ctrl-Shift-Q": "close_case",
     "Ctrl-Shift-F": "flag",
     "Ctrl-Shift-U": "undo_accept",
     "Ctrl-Shift-E": "reopen",
@@ -149,6 +150,10 @@ class Actions(ToolActions):
     def previous_in_list(self) -> None:
         """Open the previous case in the worklist."""
         self.review_panel.walk.go(-1)
+
+    def close_case(self) -> None:
+        """Close the current case: save it, give it back, go to the list."""
+        self.correct_panel.opening.close()
 
     def flag(self) -> None:
         """Flag the selected cases in the worklist."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hands import NO_KEYS, messages, open_row, press
+from hands import NO_KEYS, click, messages, open_row, press
 from qtpy.QtCore import Qt
 
 from napari_breastseg.core.volume import LabelMap
@@ -221,3 +221,38 @@ def test_an_exam_that_is_opened_twice_stays_one_with_its_mask_in_sight(
     z = viewer.dims.current_step[0]
     stroke(layer, (z, 60, 60), (z, 65, 70))
     assert layer.data.any()
+
+
+def test_a_case_that_is_closed_is_saved_given_back_and_off_the_canvas(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+) -> None:
+    assert window.dock.correct_panel.dataset_box.close_button.toolTip() == "No case is open"
+    open_row(opened.panel, 0)
+    settle()
+    window.dock.show_tab("Correct")
+    stroke(window.viewer.layers["P001 tumor"], (4, 50, 20), (4, 50, 40))
+    painted = window.viewer.layers["P001 tumor"].data.copy()
+    press(window, Qt.Key.Key_Q)
+    settle()
+    assert len(window.viewer.layers) == 0
+    assert window.dock.session.source is None
+    assert window.dock.session.record is None
+    assert window.dock.tabs.currentIndex() == 3
+    np.testing.assert_array_equal(folder.recover("P001").data, painted)
+    assert Dataset.open(folder.folder).lock_holder("P001") is None
+
+    # Opened again it goes on as it was; the button in the header closes it, too.
+    open_row(opened.panel, 0)
+    settle()
+    np.testing.assert_array_equal(window.viewer.layers["P001 tumor"].data, painted)
+    window.dock.header.open()
+    window.qtbot.wait(50)
+    click(window.dock.correct_panel.dataset_box.close_button)
+    settle()
+    assert len(window.viewer.layers) == 0
+    assert Dataset.open(folder.folder).lock_holder("P001") is None
+    assert messages(window) == ""

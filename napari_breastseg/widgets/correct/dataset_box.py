@@ -35,6 +35,9 @@ class DatasetBox(QWidget):
     case_chosen = Signal(str)
     """A case of the folder is to be opened."""
 
+    close_asked = Signal()
+    """The current case is to be closed."""
+
     def __init__(self, session: Session, runner: JobRunner, autosave: Autosave) -> None:
         super().__init__()
         self._session = session
@@ -53,6 +56,15 @@ class DatasetBox(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.case, 1)
         row.addWidget(self.open_case_button)
+        self.close_button = button(
+            "Close case",
+            self.close_asked.emit,
+            "Save the current case, give it back to other readers and go to the list",
+            "Ctrl-Shift-Q",
+        )
+        row.addWidget(self.close_button)
+        session.source_changed.connect(lambda _: self._refresh_close())
+        self._refresh_close()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         first = QHBoxLayout()
@@ -139,6 +151,9 @@ class DatasetBox(QWidget):
             lambda: as_job(title, lambda: _opened(folder)),
             on_result=enter,
         )
+
+    def _refresh_close(self) -> None:
+        set_ready(self.close_button, "" if self._session.source else "No case is open")
 
     def _enter(self, dataset: Dataset) -> None:
         remember("dataset", str(dataset.folder))

@@ -28,7 +28,7 @@ from ..parts.jobs import JobRunner, as_job, show_info
 from ..state.case_rules import has_recovered_work, starting_mask, would_be_lost
 from ..state.casework import HeldCase, LoadedCase, has_case, hold_case, hold_exam
 from ..state.session import Draft, Session
-from ..state.sources import Source, exam_of, sources
+from ..state.sources import Source, exam_of, note_of, sources
 from .autosave import Autosave
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ class CaseOpening(QObject):
     parent : QWidget
         The Correct tab, over which questions are asked.
     """
+
+    closed = Signal()
+    """The current case was saved, given back and taken off the canvas."""
 
     held = Signal()
     """A case is held, its mask shown and the brush in hand."""
@@ -127,6 +130,19 @@ class CaseOpening(QObject):
             "Stay",
         ):
             then()
+
+    def close(self) -> None:
+        """Save the current case, give it back and take it off the canvas."""
+        if self._session.source is not None:
+            self.leave(self._close)
+
+    def _close(self) -> None:
+        case_id = self._session.case_id
+        self._autosave.close_case()
+        for layer in list(self._viewer.layers):  # the phases first: no mask stays without its exam
+            if case_id is not None and note_of(layer).get("case_id") == case_id:
+                self._viewer.layers.remove(layer.name)
+        self.closed.emit()
 
     def ready_brush(self) -> None:
         """Put the brush in hand for the mask of the current case."""

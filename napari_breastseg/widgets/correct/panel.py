@@ -140,6 +140,7 @@ class CorrectPanel(QWidget):
         self.learning.redrafted.connect(self.tools.clicks.know)
         self.autosave.edited.connect(self._soon.start)
         self.dataset_box.case_chosen.connect(self.go_to_case)
+        self.dataset_box.close_asked.connect(self.opening.close)
         self.opening.held.connect(self._on_held)
         self.accept_box.cleared.connect(self._follow_edits)
         self.accept_box.accepted.connect(lambda _: self._reload_cases())

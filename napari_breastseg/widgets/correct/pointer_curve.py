@@ -106,11 +106,8 @@ class PointerCurve(QObject):
         if not curve or self._canvas is None:
             self.frame.hide()
             return
-        *_, last = curve.values()
-        posts = [value for role, value in curve.items() if role != "pre"]
-        title = f"{posts[0]:+.0f} % at first"
-        if len(posts) > 1:
-            title += f", {last:+.0f} % at last"
+        posts = [f"{role} {value:+.0f} %" for role, value in curve.items() if role != "pre"]
+        title = ", ".join(posts[:1] + posts[1:][-1:])
         self.chart.times_s = self._times_s()
         self.chart.curves, self.chart.chosen = {title: curve}, title
         self.chart.redraw()
