@@ -229,6 +229,7 @@ def test_a_case_that_is_closed_is_saved_given_back_and_off_the_canvas(
     folder: Dataset,
     settle: Callable[[], None],
     stroke: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert window.dock.correct_panel.dataset_box.close_button.toolTip() == "No case is open"
     open_row(opened.panel, 0)
@@ -245,6 +246,7 @@ def test_a_case_that_is_closed_is_saved_given_back_and_off_the_canvas(
     np.testing.assert_array_equal(folder.recover("P001").data, painted)
     assert Dataset.open(folder.folder).lock_holder("P001") is None
 
+    monkeypatch.setattr(_fields, "ask", lambda *_: True)  # "Recovered work found": continue
     # Opened again it goes on as it was; the button in the header closes it, too.
     open_row(opened.panel, 0)
     settle()
@@ -255,4 +257,3 @@ def test_a_case_that_is_closed_is_saved_given_back_and_off_the_canvas(
     settle()
     assert len(window.viewer.layers) == 0
     assert Dataset.open(folder.folder).lock_holder("P001") is None
-    assert messages(window) == ""
