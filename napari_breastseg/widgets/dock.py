@@ -17,6 +17,7 @@ from ..core.volume import Exam, LabelMap
 from .canvas.caption import Caption
 from .canvas.display import Display
 from .canvas.exam_picker import ExamPicker
+from .canvas.layer_list import LayerRows
 from .canvas.layers import show_exam, show_labels, tumor_layer
 from .canvas.layouts import Layouts
 from .canvas.orientation import show_radiologically
@@ -83,6 +84,7 @@ class BreastMRI(Actions, QWidget):
             lambda: self.correct_panel.accept_box.tumor_slices,
             lambda: self.correct_panel.learning.watch.to_look_at,
         )
+        self.layer_rows = LayerRows(napari_viewer, self)
         self.numbers = SliceNumbers(napari_viewer, self)
         self.correct_panel.learning.redrafted.connect(self.marks.refresh)
         self.display = Display(napari_viewer, self.session)
@@ -229,6 +231,7 @@ class BreastMRI(Actions, QWidget):
         for part in (self.mouse, self.layouts, self.display, self.marks, self.numbers, self.places):
             part.take_down()
         self.curve.take_down()
+        self.layer_rows.take_down()
         correct.accept_box.copies.take_down()
         correct.lesions.put_down()
         correct.accepting.return_effort()  # of a mask not accepted any more
@@ -246,6 +249,7 @@ class BreastMRI(Actions, QWidget):
             self.end.over.connect(self.shut_down)
             self.marks.add_to(self._window)
             self.numbers.add_to(self._window)
+            self.layer_rows.add_to(self._window)
             self.manners.follow_canvas()
             self.mouse.follow(self._window)
             if (canvas := canvas_of(self._window)) is not None:

@@ -388,10 +388,27 @@ def test_layouts_show_the_other_directions_and_the_phases(
         (1, 1): ["P001 sub1", "P001 tumor on sub1", "P001 sub1 caption"],
     }
     assert viewer.layers["P001 tumor on pre"].data is layer.data
+    # The layer list is not filled with copies and captions.
+    assert rows_shown(reading) == [
+        "P001 sub1",
+        "P001 post2",
+        "P001 tumor",
+        "P001 post1",
+        "P001 pre",
+    ]
     press(reading, Qt.Key.Key_F2)
     assert not grid.enabled
     assert [one.name for one in viewer.layers if one.name in names] == names
     assert "P001 tumor on pre" not in viewer.layers
+    QTest.qWait(50)
+    assert rows_shown(reading) == [one.name for one in reversed(viewer.layers)]
+
+
+def rows_shown(reading: SimpleNamespace) -> list[str]:
+    """Names in napari's layer list, from above."""
+    (rows,) = reading.dock.layer_rows._lists()
+    names = [one.name for one in reversed(reading.viewer.layers)]
+    return [name for row, name in enumerate(names) if not rows.isRowHidden(row)]
 
 
 def test_the_sheet_of_keys_is_the_docks_own_list(reading: SimpleNamespace) -> None:
