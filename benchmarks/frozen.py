@@ -184,7 +184,8 @@ def write_exam(shape: tuple[int, int, int]) -> Path:
     """Five phases of noise with two bright balls, in files."""
     folder = SCRATCH / "exam"
     folder.mkdir()
-    grid = Grid(shape, np.diag([1.1, 0.8, 0.8, 1.0]))
+    axial = [[0, 0, -0.8, 0], [0, -0.8, 0, 0], [1.1, 0, 0, 0], [0, 0, 0, 1]]
+    grid = Grid(shape, np.array(axial))
     rng = np.random.default_rng(0)
     z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
     pre = rng.integers(80, 160, shape, dtype=np.int16)

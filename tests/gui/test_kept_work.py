@@ -240,3 +240,34 @@ def test_a_folder_that_vanishes_is_said_and_the_work_kept_on_this_computer(
     np.testing.assert_array_equal(folder.recover("P001").data, work)
     assert unfinished_map(mark, grid) is None
     assert tumor_layer(window.viewer, "P001") == layer
+
+
+@pytest.mark.parametrize("is_opened_first", [True, False])
+def test_a_case_the_dataset_knows_is_corrected_under_the_patient_it_knows(
+    window: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    is_opened_first: bool,
+) -> None:
+    dock, correct = window.dock, window.dock.correct_panel
+    correct.annotator.setText("AB")
+    correct.folder.setValue(folder.folder)
+    if is_opened_first:
+        correct.open_dataset()
+        settle()
+    show_exam(window.viewer, folder.exam("P001"))
+    settle()
+    if not is_opened_first:
+        assert correct.patient.text() == "P001"
+        correct.open_dataset()
+        settle()
+    assert correct.patient.text() == "patient-P001"
+    correct.start()
+    settle()
+    assert dock.session.record.patient_id == "patient-P001"
+    show_exam(window.viewer, exam_called("P009"), instead_of="P001")
+    settle()
+    assert correct.patient.text() == "P009"
+    correct.patient.setText("typed")
+    dock.session.dataset_changed.emit(folder)
+    assert correct.patient.text() == "typed"

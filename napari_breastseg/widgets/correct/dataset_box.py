@@ -73,6 +73,7 @@ class DatasetBox(QWidget):
         column.addLayout(first)
         column.addWidget(self.line)
         column.addLayout(row)
+        self._patients: dict[str | None, str] = {}
         session.dataset_changed.connect(self.show_dataset)
         self.show_dataset(None)
 
@@ -107,6 +108,10 @@ class DatasetBox(QWidget):
         """Whether the dataset has a case of this id."""
         return bool(self.case.findData(case_id) >= 0)
 
+    def patient_of(self, case_id: str | None) -> str:
+        """The patient id under which the dataset knows a case; empty where it does not."""
+        return self._patients.get(case_id, "")
+
     def reload(self) -> None:
         """Read the cases again, and choose the current one."""
         self.show_dataset(self._session.dataset)
@@ -118,6 +123,7 @@ class DatasetBox(QWidget):
         """Show what is in a dataset."""
         chosen = self.case.currentData()
         self.case.clear()
+        self._patients = {}
         if dataset is not None:
             self.folder.setValue(dataset.folder)
             records = dataset.cases()
@@ -128,6 +134,7 @@ class DatasetBox(QWidget):
             )
             self.line.setText("\n".join([text, *dataset.notes()]))
             for record in records:
+                self._patients[record.case_id] = record.patient_id
                 status = record.status.value.replace("_", " ")
                 self.case.addItem(f"{record.case_id} ({status})", record.case_id)
             self.case.setCurrentIndex(max(0, self.case.findData(chosen)))

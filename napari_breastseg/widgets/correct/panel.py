@@ -66,6 +66,7 @@ class CorrectPanel(QWidget):
 
         self.dataset_box = DatasetBox(session, self.runner, self.autosave)
         self.patient = GivenField()
+        self._proposed = ""
         self.patient.setPlaceholderText("pseudonym, such as P017")
         self.patient.setToolTip("Never a name. All exams of one patient need the same id.")
         self.annotator = QLineEdit(recall("annotator"))
@@ -154,7 +155,7 @@ class CorrectPanel(QWidget):
         session.source_changed.connect(self._propose_patient)
         dims.events.order.connect(self._on_step)
         session.source_changed.connect(self.reset_choices)
-        session.dataset_changed.connect(lambda _: self._refresh())
+        session.dataset_changed.connect(self._on_dataset)
         session.record_changed.connect(self._on_record)
         session.drafts.changed.connect(self._refresh)
         self.runner.started.connect(lambda _: self._refresh())
@@ -223,10 +224,18 @@ class CorrectPanel(QWidget):
             self._propose_patient()
         self._refresh()
 
+    def _on_dataset(self, dataset: object) -> None:
+        if self.patient.text() in ("", self._proposed):  # nobody typed there
+            self._propose_patient()
+        self._refresh()
+
     def _propose_patient(self, source: object = None) -> None:
-        """Fill in who an exam is of, until it is in the dataset."""
-        if self._session.record is None:
-            self.patient.setText(self._session.proposed_patient)
+        """Fill in who an exam is of, as the dataset knows its patient."""
+        session = self._session
+        if session.record is None:
+            known = self.dataset_box.patient_of(session.case_id)
+            self._proposed = known or session.proposed_patient
+            self.patient.setText(self._proposed)
 
     def _follow_edits(self) -> None:
         self.autosave.follow_edits()
