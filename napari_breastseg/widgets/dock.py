@@ -27,6 +27,7 @@ from .canvas.reading_mouse import ReadingMouse
 from .canvas.slice_marks import SliceMarks
 from .canvas.slice_numbers import SliceNumbers
 from .canvas.view import go_to_tumor
+from .correct.after_dock import AfterDock
 from .correct.panel import CorrectPanel
 from .correct.pointer_curve import PointerCurve
 from .frame.bar import ActionBar
@@ -245,6 +246,7 @@ class BreastMRI(Actions, QWidget):
         if self._window is None and not self._is_over:
             self._window = self.window()
             self.end.watch(self._window)
+            AfterDock.hand_over(self._window, self.correct_panel.autosave)
             self.end.asked.connect(self.correct_panel.autosave.save_now)
             self.end.over.connect(self.shut_down)
             self.marks.add_to(self._window)
@@ -262,7 +264,10 @@ class BreastMRI(Actions, QWidget):
         """Shut down when the dock is closed: napari then takes its widget out of the window."""
         super().changeEvent(event)
         if event.type() == QEvent.Type.ParentChange and self._window and self.parent() is None:
+            source, window = self.session.source, self._window
             self.shut_down()
+            if source is not None:
+                AfterDock(self.viewer, source, window)
 
     def _runners(self) -> tuple[JobRunner, ...]:
         correct = self.correct_panel

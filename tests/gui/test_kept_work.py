@@ -271,3 +271,43 @@ def test_a_case_the_dataset_knows_is_corrected_under_the_patient_it_knows(
     correct.patient.setText("typed")
     dock.session.dataset_changed.emit(folder)
     assert correct.patient.text() == "typed"
+
+
+def test_work_is_kept_after_the_dock_was_closed_and_goes_on_in_the_next(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    stroke: Callable[..., None],
+) -> None:
+    show_exam(window.viewer, folder.exam("P001"))
+    settle()
+    window.dock.correct_panel.patient.setText("patient-P001")
+    window.dock.take_brush()
+    settle()
+    layer, mark = window.viewer.layers["P001 tumor"], window.dock.session.source.fingerprint
+    stroke(layer, (4, 50, 20), (4, 50, 40))
+    window.viewer.window.remove_dock_widget(window.dock)
+    assert window.dock._is_over
+    assert Dataset.open(folder.folder).lock_holder("P001") is None
+    grid = folder.case("P001").grid.grid
+    stroke(layer, (4, 10, 20), (4, 10, 40))
+    work = layer.data.copy()
+
+    def is_kept() -> bool:
+        found = unfinished_map(mark, grid)
+        return found is not None and np.array_equal(found.data, work)
+
+    window.qtbot.waitUntil(is_kept, timeout=WAIT_MS)
+    _, window.dock = window.viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")
+    correct = window.dock.correct_panel
+    correct.folder.setValue(folder.folder)
+    correct.open_dataset()
+    settle()
+    correct.annotator.setText("AB")
+    correct.patient.setText("patient-P001")
+    window.dock.take_brush()
+    settle()
+    np.testing.assert_array_equal(layer.data, work)  # and nothing was asked
+    np.testing.assert_array_equal(folder.recover("P001").data, work)
+    assert unfinished_map(mark, grid) is None

@@ -79,7 +79,9 @@ class Autosave(QObject):
 
         self._copy = RecoveryCopy()
         self._places = Places(viewer, session)
-        self._is_own_work = False  # whether a mask that no dataset holds was edited here
+        self.has_own_work = False
+        """Whether the current mask was edited while no dataset held it."""
+
         self._watch: EditWatch | None = None
         self._waiting: list[Callable[[], object]] = []
         self._is_held = False
@@ -181,6 +183,10 @@ class Autosave(QObject):
         self.save_now()
         self._session.leave_case()
 
+    def take_over(self) -> None:
+        """Count the current mask as edited, though not in sight of this dock."""
+        self.has_own_work = True
+
     def when_idle(self, then: Callable[[], object]) -> None:
         """Call `then` as soon as nothing is being written; nothing is saved for it."""
         if self.is_writing:
@@ -201,7 +207,7 @@ class Autosave(QObject):
     def _update_copy(self) -> PendingSave | None:
         """What is to be written of the current case; None when nothing is new."""
         layer = tumor_layer(self._viewer, self._session.case_id)
-        place = None if layer is None else self._places.of(layer, is_edited=self._is_own_work)
+        place = None if layer is None else self._places.of(layer, is_edited=self.has_own_work)
         if layer is None or place is None:
             if self._session.record is None:
                 self._copy.forget()
@@ -244,13 +250,13 @@ class Autosave(QObject):
             return
         self._stop_watching()
         self._copy.forget()
-        self._is_own_work = self.is_refused = False
+        self.has_own_work = self.is_refused = False
         layer = tumor_layer(self._viewer, self._session.case_id)
         if layer is not None:
             self.watch(layer)
 
     def _on_edit(self, is_under_way: bool) -> None:
-        self._is_own_work |= self._session.record is None
+        self.has_own_work |= self._session.record is None
         if not self._timer.isActive():
             self._timer.start(round(self._pause_s * 1000))
         if not is_under_way:

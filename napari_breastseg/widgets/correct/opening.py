@@ -220,6 +220,7 @@ class CaseOpening(QObject):
         if held.workspace.is_second_read and held.draft is None:
             session.drafts.forget()
         start = self._starting_mask(held)
+        is_newer = self._autosave.has_own_work and held.loaded is None
         layer = self._mask_layer(held, source, start)
         session.enter_case(held.record, held.lock.pop_all(), start.data, held.workspace)
         if held.draft is not None:
@@ -232,7 +233,7 @@ class CaseOpening(QObject):
         elif (kept := held.record.kept_mask) is not None:
             every, reviewed = range(len(start.data)), kept.reviewed_slices
             session.mark_reviewed(every if reviewed is None else reviewed)
-        self._autosave.note_saved(self._recover(held, layer, start))
+        self._autosave.note_saved(self._recover(held, layer, start, is_newer=is_newer))
         self._autosave.save()  # what was painted before the dataset held the case
         if session.is_second_read:
             show_info(f"Second read of {held.record.case_id}: the first read stays hidden.")
@@ -250,12 +251,15 @@ class CaseOpening(QObject):
             layer = None
         return show_labels(self._viewer, source, start) if layer is None else layer
 
-    def _recover(self, held: HeldCase, layer: Labels, start: LabelMap) -> NDArray[Any]:
+    def _recover(
+        self, held: HeldCase, layer: Labels, start: LabelMap, *, is_newer: bool
+    ) -> NDArray[Any]:
         """Offer recovered work; gives the labels that are on disk."""
         recovered = held.recovered
         if recovered is None:
             return start.data
-        if has_recovered_work(held, volume_of(layer)):
+        # What was painted before the dataset held the case is newer than what it kept.
+        if not is_newer and has_recovered_work(held, volume_of(layer)):
             if not _fields.ask(
                 self._parent,
                 "Recovered work found",
