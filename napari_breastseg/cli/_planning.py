@@ -107,7 +107,7 @@ def plan(
     stack: bool,
     *,
     part: tuple[int, int] | None,
-    csv: Path | None,
+    tables: Sequence[Path],
     show_paths: bool,
     quiet: bool,
 ) -> tuple[list[Planned], list[tuple[str, str, InputError]]]:
@@ -163,9 +163,9 @@ def plan(
                     f"found {file}, which is one of the exams",
                     "Choose another --output folder",
                 )
-    if csv is not None and csv.resolve() in inputs:
+    if any(file.resolve() in inputs for file in tables):
         raise InputError(
-            "Expected a --csv file other than the exams",
+            "Expected a --csv or --table file other than the exams",
             "found one of them",
             "Choose another file name",
         )

@@ -88,6 +88,20 @@ def segmenting(
                 yield case, Segmented(exam, run(predict(members[0], exam, **how), quiet=quiet))
         except InputError as error:
             yield case, error
+        except Exception as error:
+            if len(cases) == 1:
+                raise
+            yield case, _unforeseen(case, error)
+
+
+def _unforeseen(case: formats.CaseFiles, error: Exception) -> InputError:
+    """What the row of a case says on which the program failed: it stops no other."""
+    return InputError(
+        f"Expected to segment case {case.case_id}",
+        # Its text may hold a header's value; its kind does not.
+        f"found a fault of the program ({type(error).__name__})",
+        "Run the command on this exam alone, and report what it then says",
+    )
 
 
 def _read_ahead(
@@ -107,6 +121,8 @@ def _read_ahead(
             )
         except InputError as error:
             return error, messages
+        except Exception as error:
+            return _unforeseen(case, error), messages
         return exam, messages
 
     with ThreadPoolExecutor(1, "reading") as reader:
@@ -118,6 +134,10 @@ def _read_ahead(
                     found = run(formats.reading_exam(case), quiet=quiet)
                 except InputError as error:
                     found = error
+                except Exception as error:
+                    if len(cases) == 1:
+                        raise
+                    found = _unforeseen(case, error)
             else:
                 found, messages = coming.result()
                 for message in messages:

@@ -21,10 +21,11 @@ from ._choices import (
     phase_list,
 )
 from ._console import AsJson, exit_if_failed, note, print_json, print_table, run, say, show_error
-from ._planning import Part, Planned, part_of, plan, print_plan
+from ._planning import Part, Planned, part_of, plan, print_plan, why_of
 from ._results import ShowPaths, done_row, failed_row, write_csv
 from ._resuming import Resuming
 from ._segmented import clicking, corrected_masks, redrafting, segmenting, slice_numbers
+from ._table import looking, require_writable, table_rows, write_table
 
 
 def predict(
@@ -94,6 +95,14 @@ def predict(
     csv: Annotated[
         Path | None, typer.Option(help="CSV file to write too, one row for each finding shown.")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="File (.csv or .parquet) for one row a case: phases and why, view, findings and "
+            "volume of each breast, what to look at first, model, and what failed.",
+            show_default=False,
+        ),
+    ] = None,
     show_paths: ShowPaths = False,
     phases: Phases = None,
     stack: Annotated[
@@ -137,10 +146,12 @@ def predict(
         phase_list(phases),
         stack,
         part=part_of(part),
-        csv=csv,
+        tables=[file for file in (csv, table) if file is not None],
         show_paths=show_paths,
         quiet=as_json,
     )
+    if table is not None:
+        require_writable(table)
     if dry_run:
         print_plan(planned, bad_inputs, as_json=as_json)
         exit_if_failed(len(bad_inputs), len(planned) + len(bad_inputs))
@@ -150,6 +161,7 @@ def predict(
     how: dict[str, Any] = {"device": device, "threshold": threshold, "breasts_only": breasts}
     results: list[dict[str, Any]] = []
     settings = {**how, "uncertainty": uncertainty, "prob": prob, "phases": phases, "stack": stack}
+    settings["table"] = table is not None
     resuming = Resuming(members, settings, wanted=resume)
     todo: list[Planned] = []
     for one in planned:
@@ -196,7 +208,9 @@ def predict(
                 raise outcome
             exam, prediction = outcome.exam, outcome.prediction
             report = None
-            if prediction.findings is not None and (as_json or resume or csv is not None):
+            if prediction.findings is not None and (
+                as_json or resume or csv is not None or table is not None
+            ):
                 job = measure_lesions(
                     exam,
                     prediction.label_map,
@@ -204,6 +218,10 @@ def predict(
                     findings=prediction.findings,
                 )
                 report = run(job, quiet=as_json)
+            looked: dict[str, Any] = {}
+            if table is not None:
+                looked = run(looking(exam, prediction, report, breasts=breasts), quiet=as_json)
+                looked["why"] = why_of(files)
             formats.write_label_map(case.mask, prediction.label_map)
             if prob:
                 formats.write_volume(case.probability, prediction.probability)
@@ -222,7 +240,7 @@ def predict(
             times_s=exam.times_s,
             report=report,
         )
-        row |= outcome.told
+        row |= outcome.told | looked
         resuming.keep(case, row)
         results.append(row)
     failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)
@@ -230,6 +248,8 @@ def predict(
         results.append({**failed_row(None, source, reason), "input": given})
     if csv is not None:
         write_csv(csv, results)
+    if table is not None:
+        write_table(table, table_rows(results, checkpoint.info.identity))
     if as_json:
         print_json({"model": checkpoint.info.identity, "cases": results})
     else:

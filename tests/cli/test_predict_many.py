@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import sys
 import threading
 import time
 
@@ -13,7 +15,9 @@ import pytest
 from napari_breastseg import formats
 from napari_breastseg.cli import _segmented
 from napari_breastseg.cli._planning import is_in_part, part_of
+from napari_breastseg.cli._table import TABLE_COLUMNS, table_rows, view_of, write_table
 from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.volume import Grid
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import ModelInfo
 from napari_breastseg.model.unet import ModelSpec, build
@@ -163,3 +167,118 @@ def test_the_next_case_is_read_while_one_is_worked_on(slices, monkeypatch):
             time.sleep(0.05)
             assert not begun.acquire(blocking=False)  # and no third
     assert order == [case.case_id for case in cases]
+
+
+def test_a_table_has_a_row_for_every_case_and_for_what_failed(run, model, sphere_exam, tmp_path):
+    exam, _ = sphere_exam
+    folder = tmp_path / "exams"
+    folder.mkdir()
+    for number, volume in enumerate(exam.phases.values()):
+        formats.write_volume(folder / f"P001_{number:04d}.nii.gz", volume)
+    formats.write_volume(folder / "P002.nii.gz", exam.phases["post1"])
+    (folder / "P003.nii.gz").write_bytes(b"cut off")
+    table = tmp_path / "cases.csv"
+    words = ("--output", tmp_path / "out", "--model", model, "--table", table, "--resume")
+    assert run("predict", folder, *words)[0] == 1
+    with table.open() as stream:
+        rows = list(csv.DictReader(stream))
+    by_case = {row["case_id"]: row for row in rows}
+    assert by_case.keys() == {"P001", "P002", "P003"}
+    assert {name: row["status"] for name, row in by_case.items()} == {
+        "P001": "done",
+        "P002": "done",
+        "P003": "failed",
+    }
+    assert tuple(rows[0]) == TABLE_COLUMNS
+    assert by_case["P001"]["view"] == "axial"
+    assert "no pre" not in by_case["P001"]["flags"]
+    assert "no pre" in by_case["P002"]["flags"]
+    assert "region not trusted" in by_case["P001"]["flags"]  # a sphere is no breast
+    assert by_case["P001"]["why"] == "by the files' numbers"
+    assert by_case["P001"]["model"].startswith("small@")
+    assert float(by_case["P001"]["seconds"]) > 0
+    assert by_case["P003"]["error"].startswith("Expected")
+    assert not by_case["P003"]["mask"]
+
+    run("predict", folder, *words)  # what was done before has the same row
+    with table.open() as stream:
+        again = {row["case_id"]: row for row in csv.DictReader(stream)}
+    assert again == by_case
+
+
+@pytest.mark.parametrize(
+    ("order", "view"), [((0, 1, 2), "axial"), ((2, 1, 0), "sagittal"), ((1, 2, 0), "coronal")]
+)
+def test_the_view_is_the_one_that_slices_are_nearest_to(order, view):
+    affine = np.eye(4)
+    # Rows are right, front and head; columns z, y and x; a little oblique.
+    affine[:3, :3] = np.array([[0.3, 0, -0.7], [0, -0.7, 0.1], [3.0, 0.1, 0]])[list(order)]
+    assert view_of(Grid((4, 8, 8), affine)) == view
+    assert view_of(Grid((4, 8, 8))) is None
+
+
+def test_volumes_are_told_for_each_breast_seen():
+    found = [
+        {"is_shown": True, "side": "left", "volume_ml": 1.5},
+        {"is_shown": True, "side": "left", "volume_ml": 0.25},
+        {"is_shown": False, "side": None, "volume_ml": 9.0},
+    ]
+    result = {"case_id": "P1", "status": "done", "source": "=P1", "findings": found}
+    (row,) = table_rows([{**result, "sides": ["right", "left"]}], "m@1")
+    assert (row["findings"], row["weaker"]) == (2, 1)
+    assert (row["right_ml"], row["left_ml"]) == (0.0, 1.75)
+    assert row["input"] == "'=P1"  # no spreadsheet takes it for a formula
+    (row,) = table_rows([{**result, "sides": ["left"]}], "m@1")
+    assert row["right_ml"] is None  # not seen is not empty
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_work(
+    run, model, slices, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    words = ("predict", slices, "--output", tmp_path / "out", "--model", model, "--table")
+    code, _, stderr = run(*words, tmp_path / "t.parquet")
+    assert code == 2
+    assert "pip install pyarrow" in stderr
+    code, _, stderr = run(*words, tmp_path / "t.xlsx")
+    assert code == 2
+    assert ".csv or .parquet" in stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_table_can_be_parquet(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = table_rows([{"case_id": "P1", "status": "failed", "source": "p", "error": "e"}], "m@1")
+    write_table(tmp_path / "t.parquet", rows)
+    assert parquet.read_table(tmp_path / "t.parquet").to_pylist() == rows
+
+
+@pytest.mark.parametrize("where", ["reading", "segmenting"])
+def test_a_fault_of_the_program_in_one_exam_stops_no_other(
+    run, model, slices, tmp_path, monkeypatch, where
+):
+    from napari_breastseg.predict import prediction
+
+    reading, predict = formats.reading_exam, prediction.predict
+
+    def fails_reading(case):
+        if case.case_id in ("S0", "S3"):
+            raise TypeError("DOE^JANE")
+        return (yield from reading(case))
+
+    def fails_segmenting(checkpoint, exam, **how):
+        if exam.case_id in ("S0", "S3"):
+            raise TypeError("DOE^JANE")
+        return (yield from predict(checkpoint, exam, **how))
+
+    if where == "reading":
+        monkeypatch.setattr(formats, "reading_exam", fails_reading)
+    else:
+        monkeypatch.setattr(prediction, "predict", fails_segmenting)
+    code, stdout, stderr = run(
+        "predict", slices, "--output", tmp_path / "out", "--model", model, "--json"
+    )
+    assert code == 1
+    assert len(masks(tmp_path / "out")) == 7
+    assert "TypeError" in stderr
+    assert "DOE" not in stdout + stderr

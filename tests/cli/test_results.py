@@ -158,7 +158,7 @@ def test_csv_takes_the_place_of_no_exam(run: Run, model: Path, files: Path, tmp_
     words = ("predict", files / "P2.nrrd", "--output", tmp_path / "masks", "--model", model)
     code, _, err = run(*words, "--csv", files / "P2.nrrd")
     assert code == 2
-    assert "Expected  a --csv file other than the exams" in err
+    assert "Expected  a --csv or --table file other than the exams" in err
     assert (files / "P2.nrrd").read_bytes() == kept
 
 
