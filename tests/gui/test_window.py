@@ -571,7 +571,7 @@ def test_the_commands_of_the_manifest_open_the_dock(
     assert dock.session.choices.findings is found
     assert dock.session.model == dock.segment_panel.model.value == two_phase_model
     show_segment(viewer)  # the dock that is open, not a second one
-    assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Segment"
+    assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Draft"
     assert len(viewer.window.dock_widgets) == 1
     dock.shut_down()
 

@@ -210,3 +210,24 @@ def test_a_copy_of_a_mask_is_the_mask_and_stays_when_that_is_edited(mask) -> Non
     mask[:] = 1
     np.testing.assert_array_equal(copy, before)
     assert copy.dtype == before.dtype
+
+
+def test_what_is_learned_from_counts_the_slices_touched_whatever_touched_them(work, mask) -> None:
+    def is_counted() -> bool:
+        return work.learns_from == int(work.touched.any(axis=(1, 2)).sum())
+
+    work.go_to(5)
+    for z in (0, 3, 5):
+        paint(work, mask, z)
+        assert is_counted()
+    mask[4:6, 6:8, 6:8] = 1
+    work.note_edit(mask, None)
+    assert is_counted()
+    decided = np.ones((2, 3, 3), bool)
+    work.note_decided((slice(1, 3), slice(2, 5), slice(2, 5)), decided)
+    assert is_counted()
+    assert work.learns_from == 6
+    redraft = np.zeros_like(mask)
+    work.note_edit(redraft, None, draft=redraft)
+    assert is_counted()
+    assert work.learns_from < 6

@@ -71,6 +71,7 @@ class ReaderWork:
         self._has_draft = draft is not None
         if draft is not None and draft.shape == labels.shape:
             np.not_equal(self._labels, draft, out=self.touched)
+        self._is_touched = [bool(plane.any()) for plane in self.touched]
         self._own = [self._has_own_tumor(z) for z in range(len(labels))]
         self.finished: NDArray[np.bool_] = np.zeros(len(labels), bool)
         """Slices that the reader corrected and left: all of such a slice is right."""
@@ -89,7 +90,7 @@ class ReaderWork:
     def learns_from(self) -> int:
         """Slices that were finished; before the first, those with voxels the reader decided on."""
         finished = int(np.count_nonzero(self.finished))
-        return finished or sum(bool(plane.any()) for plane in self.touched)
+        return finished or sum(self._is_touched)
 
     @property
     def own_slices(self) -> frozenset[int]:
@@ -142,7 +143,7 @@ class ReaderWork:
             else:
                 self.touched[z][differs] = (labels[z] != draft[z])[differs]
                 self.finished[z] = False
-            self._own[z] = self._has_own_tumor(z)
+            self._follow(z)
             if z == self._at and slices is not None and draft is None:
                 self._unfinished.add(z)
                 self._looked_at.discard(z)
@@ -166,7 +167,12 @@ class ReaderWork:
         self.touched[box][inside] = True
         self._taken_back[box][inside] = False
         for z in range(*box[0].indices(len(self._own))):
-            self._own[z] = self._has_own_tumor(z)
+            self._follow(z)
+
+    def _follow(self, z: int) -> None:
+        """Note what a slice holds now: to look through all of them holds the window."""
+        self._is_touched[z] = bool(self.touched[z].any())
+        self._own[z] = self._has_own_tumor(z)
 
     def go_to(self, index: int | None) -> bool:
         """Note the slice along z that is shown now; whether the one left was corrected.
