@@ -211,7 +211,7 @@ def _patient_findings(store: Store, records: list[CaseRecord]) -> Iterator[Findi
     try:
         listed = json.loads(store.layout.splits_json.read_text("utf-8"))
         pairs = [(set(entry["train"]), set(entry["val"])) for entry in listed]
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return  # missing or damaged: reported as stale
     patient_of = {record.case_id: record.patient_id for record in records}
     is_single = len({record.patient_id for record in training_cases(records)}) == 1

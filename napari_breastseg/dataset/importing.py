@@ -11,9 +11,10 @@ import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from .. import formats
 from ..core.errors import InputError, StorageError
@@ -124,11 +125,13 @@ def read_table(path: Path) -> CaseTable:
         return (line.get(header.get(column, ""), "") or "").strip()
 
     def resolved(text: str) -> Path:
-        return path.parent / Path(text).expanduser()
+        try:
+            return path.parent / Path(text).expanduser()
+        except RuntimeError:  # ~ and the name of nobody
+            return path.parent / text
 
     rows, failures = [], []
-    for line in lines:
-        number = lines.line_num
+    for number, line in _numbered(lines, path):
         if not any((value or "").strip() for value in line.values() if not isinstance(value, list)):
             continue
         row = CaseRow(
@@ -154,7 +157,7 @@ def read_table(path: Path) -> CaseTable:
     ]
     if not rows and not problems:
         problems.append("it has no rows below its header")
-    if rows and not problems and not any(p.exists() for row in rows for p in row.images.values()):
+    if rows and not problems and not any(_exists(p) for row in rows for p in row.images.values()):
         problems.append(
             "none of its image files exists; paths are absolute or relative to the CSV file"
         )
@@ -314,7 +317,7 @@ def _require_sound(row: CaseRow, image_columns: tuple[str, ...]) -> None:
             "Fill in the cell or delete the row",
         )
     files = dict(row.images) | ({} if row.mask is None else {"mask": row.mask})
-    absent = [column for column, path in files.items() if not path.exists()]
+    absent = [column for column, path in files.items() if not _exists(path)]
     if absent:
         raise InputError(
             f"Expected the files of case {row.case_id} to exist",
@@ -412,6 +415,29 @@ def _summary(table: CaseTable) -> str:
     return (
         f"{len(table.failures)} of {len(table.rows)} cases cannot be imported as the table stands"
     )
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is something at a path; a name that no system allows leads nowhere."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def _numbered(
+    lines: csv.DictReader[str], path: Path
+) -> Iterator[tuple[int, dict[str | Any, str | Any]]]:
+    """Rows with the number of their line in the file."""
+    try:
+        for line in lines:
+            yield lines.line_num, line
+    except csv.Error as error:
+        raise InputError(
+            f"Expected a table of short cells in {path.name}",
+            f"found one that cannot be read near line {lines.line_num} ({error})",
+            "Save the table as CSV (UTF-8)",
+        ) from error
 
 
 def _read_lines(path: Path) -> csv.DictReader[str]:

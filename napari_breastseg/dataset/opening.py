@@ -9,15 +9,30 @@ import json
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, Field, ValidationError
 
 from ..core.atomic import storage_errors, write_text
 from ..core.errors import InputError
+from ..core.reading import read_bounded
 from .derived import OWN_KEY, derived_texts
 from .identifiers import require_word
 from .layout import Layout
 from .store import Store
 
 __all__ = ["create_store", "open_or_create_store", "open_store"]
+
+
+_MOST_BYTES = 1 << 28
+
+
+class _Head(BaseModel):
+    """What is taken from a dataset.json; everything else follows from the records."""
+
+    name: str = Field(max_length=200)
+    channels: dict[Annotated[int, Field(ge=0, lt=1000)], Annotated[str, Field(max_length=100)]]
+    id: str = Field(max_length=100)
 
 
 def create_store(folder: Path, channels: Sequence[str], name: str | None) -> Store:
@@ -79,8 +94,8 @@ def open_or_create_store(folder: Path) -> Store:
 def _read_head(layout: Layout) -> tuple[str, tuple[str, ...], str] | None:
     """Name, channels and id in dataset.json; None where it is missing or damaged."""
     try:
-        value = json.loads(layout.dataset_json.read_text("utf-8"))
-    except (OSError, ValueError):
+        value = json.loads(read_bounded(layout.dataset_json, _MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or OWN_KEY not in value:
         raise InputError(
@@ -88,13 +103,16 @@ def _read_head(layout: Layout) -> tuple[str, tuple[str, ...], str] | None:
             "found a dataset.json made by other software",
             "Import its cases into a new folder with `dataset import`; nothing was changed",
         )
-    channels = value.get("channel_names") or {}
     own = value[OWN_KEY]
-    return (
-        str(value.get("name") or layout.folder.name),
-        tuple(channels[key] for key in sorted(channels, key=int)),
-        str(own.get("id", "")) if isinstance(own, dict) else "",
-    )
+    try:
+        head = _Head(
+            name=value.get("name") or layout.folder.name,
+            channels=value.get("channel_names") or {},
+            id=own.get("id", "") if isinstance(own, dict) else "",
+        )
+    except ValidationError:
+        return None
+    return head.name, tuple(head.channels[key] for key in sorted(head.channels)), head.id
 
 
 def _is_own(folder: Path) -> bool:

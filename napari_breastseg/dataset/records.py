@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
@@ -30,6 +30,8 @@ __all__ = [
     "WorkRecord",
     "next_role",
 ]
+
+_FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 FOLDS = 5
 FIRST_LOCKED_ENTRY = 10
@@ -165,7 +167,7 @@ class AcceptedMask(_Record):
     is_changed_outside: bool = False
     """Whether another program had changed the file by the time it moved into the history."""
     software_version: str
-    history_file: str | None = None
+    history_file: _FileName | None = None
     """File name under `history/<case>/` once a later decision has replaced this mask."""
 
 
@@ -235,7 +237,7 @@ class CaseRecord(_Record):
     accepted: AcceptedMask | None = None
     history: tuple[AcceptedMask, ...] = ()
     """Earlier accepted masks, oldest first."""
-    goes_on_from: str | None = None
+    goes_on_from: _FileName | None = None
     """File name of the earlier mask that a reopened case goes on from; None: from its draft."""
     autosave_after: int | None = None
     """How many masks of the case had been accepted when unfinished work was last kept; None where
@@ -256,6 +258,11 @@ class CaseRecord(_Record):
 
     @model_validator(mode="after")
     def _places_lie_in_the_exam(self) -> Self:
+        # A name from elsewhere would make another case's mask this one's.
+        if self.goes_on_from is not None and self.goes_on_from not in {
+            mask.history_file for mask in self.history
+        }:
+            raise ValueError("goes_on_from must name an earlier mask of the case")
         numbers = [one.number for one in self.findings]
         if len(set(numbers)) < len(numbers):
             raise ValueError("findings must have different numbers")

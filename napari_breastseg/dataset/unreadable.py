@@ -51,7 +51,7 @@ def unreadable(case_id: str, content: bytes | None) -> Unreadable:
         return Unreadable(case_id, "closed to you by the system's permissions")
     try:
         value: Any = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         return Unreadable(case_id, "damaged")

@@ -28,6 +28,8 @@ __all__ = ["UnnamedChannelsError", "open_exam", "read_channel", "read_exam", "re
 
 _VOXEL_MM = (0.001, 100.0)
 """Smallest and largest side of a voxel of a body; a slab may be thick."""
+_MOST_SIGNAL = 1e12
+"""Larger values come of a wrong type or byte order."""
 _BODY_MM = 2500.0
 """Longest side of an image of a body."""
 _TOLD_VOXELS = 0.01
@@ -213,6 +215,14 @@ def _roles(case: CaseFiles, count: int) -> tuple[str, ...]:
 def _require_picture(case_id: str, role: str, volume: Volume) -> None:
     data = volume.data
     require_numbers(data, f"{role} of case {case_id}")
+    largest = max(abs(float(data.min())), abs(float(data.max())))
+    if largest > _MOST_SIGNAL:
+        raise InputError(
+            f"Expected grey values of an MR image in {role} of case {case_id}",
+            f"found values up to {largest:.3g}",
+            "Look whether its numbers were read with the right type and byte order, and export it "
+            "again",
+        )
     if (data == data.flat[0]).all():
         raise InputError(
             f"Expected an image with structure in {role} of case {case_id}",

@@ -85,10 +85,11 @@ def meaning_in_folder(mask: Path) -> Meaning | None:
         return None
     try:
         value = json.loads((mask.parent.parent / "dataset.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        labels = value.get("labels") if isinstance(value, dict) else None
+        return labels_named_in(labels) if isinstance(labels, dict) else None
+    # The file may be missing, not JSON, or JSON of any other shape.
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    labels = value.get("labels") if isinstance(value, dict) else None
-    return labels_named_in(labels) if isinstance(labels, dict) else None
 
 
 def labels_named_in(labels: dict[str, Any]) -> Meaning | None:

@@ -312,6 +312,12 @@ def _grid_of(
         return Grid(size, affine, has_orientation=False)
     except InputError as error:
         raise InputError(f"{error.expected} in {path.name}", error.found, error.fix) from error
+    except (LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"Expected a spacing and a direction for each axis in {path.name}",
+            "found others in its header",
+            "Export it again",
+        ) from error
 
 
 def _in_mm(unit: object) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -68,9 +68,9 @@ def import_model(source: Path, made: Path, *, phases: Sequence[str] | None = Non
     if checkpoints.is_checkpoint(source):
         return source
     if (source / "configs" / "metadata.json").is_file():
-        info, weights = _bundle(source, phases)
+        info, weights = _described(_bundle, source, phases)
     elif (source / "plans.json").is_file() and (source / "dataset.json").is_file():
-        info, weights = _nnunet(source, phases)
+        info, weights = _described(_nnunet, source, phases)
     else:
         raise InputError(
             "Expected a checkpoint folder, a MONAI bundle (configs/metadata.json) or a trained "
@@ -82,6 +82,29 @@ def import_model(source: Path, made: Path, *, phases: Sequence[str] | None = Non
     checkpoints.save(made, weights, info)
     checkpoints.load(made)  # weights that do not fit are found here, not when first used
     return made
+
+
+def _described(
+    read: Callable[[Path, Sequence[str] | None], tuple[ModelInfo, Mapping[str, Any]]],
+    folder: Path,
+    phases: Sequence[str] | None,
+) -> tuple[ModelInfo, Mapping[str, Any]]:
+    """What a reader of a description gives; a value of another shape than expected is refused."""
+    try:
+        return read(folder, phases)
+    except InputError:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise _unsupported(
+            "its description", f"a value is missing or of another kind ({type(error).__name__})"
+        ) from error
 
 
 def _bundle(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapping[str, Any]]:
@@ -181,7 +204,9 @@ def _nnunet(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapp
 
 
 def _inherited(plans: Mapping[str, Any], plan: Mapping[str, Any], key: str) -> Any:
-    while key not in plan:
+    for _ in range(20):  # plans may inherit from each other in a circle
+        if key in plan:
+            break
         plan = plans["configurations"][plan["inherits_from"]]
     return plan[key]
 

@@ -10,13 +10,16 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, Field, JsonValue
+
 from ..core.atomic import fsync, storage_errors, temporary_folder, write_json
 from ..core.errors import InputError, StorageError
+from ..core.reading import read_bounded
 from ..model import checkpoint
 from ..model.checkpoint import read_info
 from .log import append, event_of, read_log
@@ -40,6 +43,17 @@ POINTER_FILE = "promoted"
 _LOCK_FILE = ".lock"
 _LOCK_TIMEOUT_S = 60.0
 _TEMPORARY = ".tmp-"
+
+
+_MOST_BYTES = 1 << 26
+
+
+class _Pointer(BaseModel):
+    """Content of the pointer file."""
+
+    name: str | None = Field(None, max_length=64)
+    earlier: list[str] = []
+    event: dict[str, JsonValue] = {}
 
 
 @dataclass(frozen=True)
@@ -114,10 +128,14 @@ class RegistryFolder:
             read_object(self.folder / name / JUDGMENT_FILE).get("event", {})
             for name in self.names()
         ]
-        records.append(self.pointer().get("event", {}))
-        for event in sorted(records, key=lambda event: str(event.get("time_utc", ""))):
-            if event and event not in logged:
-                self.add(event)
+        with suppress(InputError):  # a pointer nobody can read is told to whoever needs it
+            records.append(self.pointer().get("event", {}))
+        # One odd file beside a model must not keep others from being registered.
+        events = [event for event in records if event and isinstance(event, dict)]
+        for event in sorted(events, key=lambda event: str(event.get("time_utc", ""))):
+            if event not in logged:
+                with suppress(ValueError):  # NaN, which JSON does not have
+                    self.add(event)
 
     def add(self, event: Mapping[str, Any]) -> None:
         """Add a change to the log."""
@@ -127,12 +145,11 @@ class RegistryFolder:
         """What the pointer file says; empty where no model was ever promoted."""
         path = self.folder / POINTER_FILE
         try:
-            pointer = json.loads(path.read_bytes())
-            if isinstance(pointer, dict):
-                return pointer
+            pointer = json.loads(read_bounded(path, _MOST_BYTES))
+            return _Pointer.model_validate(pointer).model_dump()
         except FileNotFoundError:
             return {}
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         raise InputError(
             f"Expected the name of the promoted model in {path}",
@@ -225,7 +242,7 @@ def finite(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object; an empty one where the file is missing or holds none."""
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        value = json.loads(read_bounded(path, _MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -29,7 +29,7 @@ def read_log(path: Path) -> tuple[dict[str, Any], ...]:
     for line in lines:
         try:
             event = json.loads(line)
-        except ValueError:  # torn, or empty after the last line's end
+        except (ValueError, RecursionError):  # torn, or empty after the last line's end
             continue
         if isinstance(event, dict):
             events.append(event)

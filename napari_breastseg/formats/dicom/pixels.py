@@ -21,6 +21,9 @@ from .stacks import Stack
 
 __all__ = ["Scales", "comparable", "reading_stack"]
 
+_MOST_INTERCEPT = 1e6
+"""Larger ones leave no digits for the signal, and are no scanner's."""
+
 _TOLD_EVERY = 8
 """Slices between two reports of progress: showing every slice would slow down reading."""
 
@@ -116,6 +119,13 @@ def reading_stack(stack: Stack, stage: str) -> Job[tuple[Volume, Scales]]:
     total, told, done = len(stack.frames), 0, 0
     for _, members in groupby(stack.frames, key=lambda frame: frame.file):
         for plane, slope, intercept, scale in _planes(stack, list(members), done):
+            if not (abs(intercept) <= _MOST_INTERCEPT and abs(slope) <= _MOST_INTERCEPT):
+                raise InputError(
+                    f"Expected a rescale slope and intercept of an MR image in series "
+                    f"{stack.handle}",
+                    f"found {slope:.3g} and {intercept:.3g}",
+                    "Export the series again; these numbers would hide its signal",
+                )
             slopes[done], per_signal[done] = slope, scale
             if slope != 1:
                 plane = plane * np.float32(slope) + np.float32(intercept)

@@ -134,7 +134,7 @@ def _load(path: Path) -> Any:
     with quiet():
         try:
             data = read_dataset(path)
-            is_whole = bool(data.SegmentSequence) and int(data.Rows) > 0
+            is_whole = bool(data.SegmentSequence) and min(int(data.Rows), int(data.Columns)) > 0
         # On a damaged byte pydicom may raise anything, and may quote the header.
         except Exception:
             is_whole = False
