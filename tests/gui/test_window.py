@@ -215,7 +215,7 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
     correct.folder.setValue(tmp_path / "file" / "set")
     correct.open_dataset()
     idle(correct.runner)
-    assert told(window, "to be writable", "Not a directory", "folder you may write to")
+    assert told(window, "neither it nor the folder above it is there", "Check the spelling")
     assert dock.session.dataset is None
 
     # The disk fills up while a case is accepted
@@ -227,11 +227,11 @@ def test_bad_input_is_told_in_three_parts_and_loses_nothing(
     layer = start_correcting(window, idle, tmp_path / "set", exam, mask)
     dock.accept()
     idle(correct.runner)
-    assert told(window, "2 of 6 slices reviewed.")  # no model marked anything
+    assert told(window, "3 of 6 slices reviewed.")  # two with marks, one on the screen
     dataset = Dataset.open(tmp_path / "set")
     first = dataset.label_map("P001").data
-    assert dataset.case("P001").accepted.reviewed_slices == (1, 3)
-    assert set(np.unique(first[[0, 2, 4, 5]])) == {2}  # never looked at
+    assert dataset.case("P001").accepted.reviewed_slices == (1, 2, 3)
+    assert set(np.unique(first[[0, 4, 5]])) == {2}  # never looked at
     files = {p: p.read_bytes() for p in (tmp_path / "set").rglob("*.nii.gz")}
     layer.data_setitem((np.array([3]), np.array([15]), np.array([15])), 1)
     edited = layer.data.copy()
