@@ -33,6 +33,7 @@ __all__ = [
     "redrafting",
     "segmenting",
     "slice_numbers",
+    "unforeseen",
 ]
 
 
@@ -91,10 +92,10 @@ def segmenting(
         except Exception as error:
             if len(cases) == 1:
                 raise
-            yield case, _unforeseen(case, error)
+            yield case, unforeseen(case, error)
 
 
-def _unforeseen(case: formats.CaseFiles, error: Exception) -> InputError:
+def unforeseen(case: formats.CaseFiles, error: Exception) -> InputError:
     """What the row of a case says on which the program failed: it stops no other."""
     return InputError(
         f"Expected to segment case {case.case_id}",
@@ -122,7 +123,7 @@ def _read_ahead(
         except InputError as error:
             return error, messages
         except Exception as error:
-            return _unforeseen(case, error), messages
+            return unforeseen(case, error), messages
         return exam, messages
 
     with ThreadPoolExecutor(1, "reading") as reader:
@@ -137,7 +138,7 @@ def _read_ahead(
                 except Exception as error:
                     if len(cases) == 1:
                         raise
-                    found = _unforeseen(case, error)
+                    found = unforeseen(case, error)
             else:
                 found, messages = coming.result()
                 for message in messages:

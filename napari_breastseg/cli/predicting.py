@@ -20,12 +20,14 @@ from ._choices import (
     model_folder,
     phase_list,
 )
+from ._cluster import Task, on_cluster, require_dask
 from ._console import AsJson, exit_if_failed, note, print_json, print_table, run, say, show_error
-from ._planning import Part, Planned, part_of, plan, print_plan, why_of
-from ._results import ShowPaths, done_row, failed_row, write_csv
+from ._finishing import Finishing
+from ._planning import Part, Planned, part_of, plan, print_plan
+from ._results import ShowPaths, failed_row, write_csv
 from ._resuming import Resuming
 from ._segmented import clicking, corrected_masks, redrafting, segmenting, slice_numbers
-from ._table import looking, require_writable, table_rows, write_table
+from ._table import require_writable, table_rows, write_table
 
 
 def predict(
@@ -117,6 +119,15 @@ def predict(
             "and settings; <case>.done.json beside each mask says of what it was made.",
         ),
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|local:N|ADDRESS",
+            help="Segment several exams at once with Dask: in N processes here, or on the workers "
+            "of a scheduler, which see the same folders. Needs the extra 'cluster'.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Only list the cases, their phases and why; write nothing."),
@@ -124,13 +135,12 @@ def predict(
     as_json: AsJson = False,
 ) -> None:
     """Segment exams and write one mask per case."""
-    from ..lesions import measure_lesions
     from ..model.checkpoint import load
     from ..predict.uncertainty import load_members
 
-    if (resume or part) and (like or click):
+    if (resume or part or scheduler) and (like or click):
         raise InputError(
-            "Expected --part and --resume without --like and --click",
+            "Expected --part, --resume and --scheduler without --like and --click",
             "found both",
             "Leave them out: what was corrected or clicked is done in one run, again each time",
         )
@@ -140,6 +150,9 @@ def predict(
             "found both",
             "Leave one out: a redraft has no estimate of its own",
         )
+    if scheduler is not None:
+        require_dask()
+        exams, output = [path.absolute() for path in exams], output.absolute()
     planned, bad_inputs = plan(
         exams,
         output,
@@ -163,6 +176,13 @@ def predict(
     settings = {**how, "uncertainty": uncertainty, "prob": prob, "phases": phases, "stack": stack}
     settings["table"] = table is not None
     resuming = Resuming(members, settings, wanted=resume)
+    finishing = Finishing(
+        prob=prob,
+        is_measured=as_json or resume or csv is not None or table is not None,
+        is_looked_at=table is not None,
+        breasts=breasts,
+        quiet=as_json,
+    )
     todo: list[Planned] = []
     for one in planned:
         kept = resuming.kept(one)
@@ -198,6 +218,11 @@ def predict(
             tumor=label_list(tumor_label),
             quiet=as_json,
         )
+    elif scheduler is not None:
+        made = iter(())
+        folder = model_folder(model).absolute()
+        task = Task(folder, how, uncertainty, finishing, resuming)
+        results += run(on_cluster(scheduler, todo, task), quiet=as_json)
     else:
         made = segmenting(members, cases, how, uncertainty=uncertainty, quiet=as_json)
     outputs = {one.case.case_id: one for one in todo}
@@ -206,41 +231,13 @@ def predict(
         try:
             if isinstance(outcome, InputError):
                 raise outcome
-            exam, prediction = outcome.exam, outcome.prediction
-            report = None
-            if prediction.findings is not None and (
-                as_json or resume or csv is not None or table is not None
-            ):
-                job = measure_lesions(
-                    exam,
-                    prediction.label_map,
-                    breasts=prediction.breasts,
-                    findings=prediction.findings,
-                )
-                report = run(job, quiet=as_json)
-            looked: dict[str, Any] = {}
-            if table is not None:
-                looked = run(looking(exam, prediction, report, breasts=breasts), quiet=as_json)
-                looked["why"] = why_of(files)
-            formats.write_label_map(case.mask, prediction.label_map)
-            if prob:
-                formats.write_volume(case.probability, prediction.probability)
+            row = finishing.row(case, outcome)
         except StorageError:
             raise
         except InputError as error:
             show_error(error)
             results.append(failed_row(case.case.case_id, case.source, error))
             continue
-        row = done_row(
-            case.case,
-            prediction,
-            source=case.source,
-            mask=case.mask,
-            probability=case.probability if prob else None,
-            times_s=exam.times_s,
-            report=report,
-        )
-        row |= outcome.told | looked
         resuming.keep(case, row)
         results.append(row)
     failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)

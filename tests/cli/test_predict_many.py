@@ -282,3 +282,11 @@ def test_a_fault_of_the_program_in_one_exam_stops_no_other(
     assert len(masks(tmp_path / "out")) == 7
     assert "TypeError" in stderr
     assert "DOE" not in stdout + stderr
+
+
+def test_without_dask_a_scheduler_is_refused_with_advice(run, slices, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    words = ("--output", tmp_path / "out", "--scheduler", "local")
+    code, _, stderr = run("predict", slices, *words)
+    assert code == 2
+    assert "napari-breastseg[cluster]" in stderr

@@ -1,0 +1,77 @@
+"""What is done with a case once it is segmented: measured, written, told in a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import formats
+from ._console import run
+from ._planning import Planned, why_of
+from ._results import done_row
+from ._table import looking
+
+if TYPE_CHECKING:
+    from ._segmented import Segmented
+
+__all__ = ["Finishing"]
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """What the run wants of each case beside its mask."""
+
+    prob: bool
+    """Write the probabilities too."""
+
+    is_measured: bool
+    """Say where each finding lies, its diameter and curve."""
+
+    is_looked_at: bool
+    """Say the view, the sides and what to look at first."""
+
+    breasts: bool | None
+    """What `predict` was asked."""
+
+    quiet: bool
+    """Show no progress."""
+
+    def row(self, one: Planned, outcome: Segmented) -> dict[str, Any]:
+        """Write a case's mask, and give its row.
+
+        Raises
+        ------
+        InputError
+            If it cannot be measured.
+        StorageError
+            If a file cannot be written.
+        """
+        from ..lesions import measure_lesions
+
+        exam, prediction = outcome.exam, outcome.prediction
+        report = None
+        if prediction.findings is not None and self.is_measured:
+            job = measure_lesions(
+                exam,
+                prediction.label_map,
+                breasts=prediction.breasts,
+                findings=prediction.findings,
+            )
+            report = run(job, quiet=self.quiet)
+        looked: dict[str, Any] = {}
+        if self.is_looked_at:
+            job_of_looking = looking(exam, prediction, report, breasts=self.breasts)
+            looked = run(job_of_looking, quiet=self.quiet) | {"why": why_of(one.case)}
+        formats.write_label_map(one.mask, prediction.label_map)
+        if self.prob:
+            formats.write_volume(one.probability, prediction.probability)
+        row = done_row(
+            one.case,
+            prediction,
+            source=one.source,
+            mask=one.mask,
+            probability=one.probability if self.prob else None,
+            times_s=exam.times_s,
+            report=report,
+        )
+        return row | outcome.told | looked
