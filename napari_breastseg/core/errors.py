@@ -7,7 +7,21 @@ Imports nothing of this package.
 
 from __future__ import annotations
 
-__all__ = ["InputError", "StorageError"]
+__all__ = ["InputError", "StorageError", "printable"]
+
+_LONGEST = 2000
+"""Characters of one part of a message; a longer one was made of what a file says."""
+
+
+def printable(text: str) -> str:
+    r"""Text with "_" for line breaks, escape codes and whatever else is no visible character.
+
+    Examples
+    --------
+    >>> printable("P1\n\x1b[31m")
+    'P1__[31m'
+    """
+    return "".join(one if one.isprintable() else "_" for one in text)
 
 
 class InputError(ValueError):
@@ -29,9 +43,10 @@ class InputError(ValueError):
     """
 
     def __init__(self, expected: str, found: str, fix: str) -> None:
-        self.expected = expected.rstrip(".")
-        self.found = found.rstrip(".")
-        self.fix = fix.rstrip(".")
+        self.expected, self.found, self.fix = (
+            printable(part.replace("\n", " "))[:_LONGEST].rstrip(".")
+            for part in (expected, found, fix)
+        )
         super().__init__(f"{self.expected}; {self.found}. {self.fix}.")
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:

@@ -145,7 +145,8 @@ class Cases:
         record = new_case.enter(
             self._store, exam, case_id=case_id, patient_id=patient_id, visit=visit
         )
-        self._store.rebuild()
+        with self._store.after_commit(case_id):
+            self._store.rebuild()
         return record
 
     def save_draft(

@@ -106,10 +106,8 @@ def accept(
         accepted = stage_mask(
             store, record, label_map, review, is_imported=source_sha256 is not None
         )
-        accepted = accepted.model_copy(update={"order": _next_order(store)})
         update: dict[str, Any] = {
             "history": store.archive(record),
-            "accepted": accepted,
             "status": Status.ACCEPTED,
             "goes_on_from": None,
             "work": None,
@@ -121,10 +119,13 @@ def accept(
             update["clicks"] = review.clicks
         if source_sha256 is not None:
             update["source_sha256"] = record.source_sha256 | {"mask": source_sha256}
-        record = store.commit(record.model_copy(update=update), staged=("labelsTr",))
+        with store.locks.folder():  # two programs that accept at once would give one number twice
+            accepted = accepted.model_copy(update={"order": _next_order(store)})
+            update["accepted"] = accepted
+            record = store.commit(record.model_copy(update=update), staged=("labelsTr",))
         store.accepted_labels[case_id] = accepted.sha256, _digest(label_map)
-        store.rebuild()
-        with storage_errors(layout.autosave(case_id)):
+        with store.after_commit(case_id):
+            store.rebuild()
             layout.autosave(case_id).unlink(missing_ok=True)
         return record
 
@@ -205,8 +206,8 @@ def withdraw(store: Store, case_id: str, update: dict[str, Any], owner: str) -> 
             update = {"goes_on_from": history[-1].history_file} | update
         update = update | {"history": history, "accepted": None}
         record = store.commit(record.model_copy(update=update))
-        store.rebuild()  # before the mask goes: no list may name a file that is not there
-        with storage_errors(label):
+        with store.after_commit(case_id):
+            store.rebuild()  # before the mask goes: no list may name a file that is not there
             label.unlink(missing_ok=True)
         return record
 

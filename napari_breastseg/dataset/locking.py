@@ -72,7 +72,7 @@ class Locks:
         if not self._layout.folder.is_dir():
             raise StorageError(
                 f"Expected the dataset folder at {self._layout.folder}",
-                "it is not there any more: it was moved, or its drive is not connected",
+                "found that it is not there any more: it was moved, or its drive is not connected",
                 "Connect the drive or move the folder back, then try again",
             )
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ from .records import AcceptedMask, CaseRecord
 from .unreadable import Unreadable, unreadable
 
 __all__ = ["Store"]
+
+_LEFTOVER_S = 86_400.0
 
 _Stamp = tuple[int, int, int]
 
@@ -182,9 +185,23 @@ class Store:
     def commit(self, record: CaseRecord, *, staged: tuple[str, ...] = ()) -> CaseRecord:
         """Write the record, which makes a change count, then move its staged files in place."""
         write_text(self.layout.record(record.case_id), record.model_dump_json(indent=2) + "\n")
-        for kind in staged:
-            self._place(kind, record.case_id)
+        with self.after_commit(record.case_id):
+            for kind in staged:
+                self._place(kind, record.case_id)
         return record
+
+    @contextmanager
+    def after_commit(self, case_id: str) -> Iterator[None]:
+        """Say of an error that the change to a case is kept all the same; opening finishes it."""
+        try:
+            yield
+        except (InputError, OSError) as error:
+            reason = getattr(error, "strerror", None) or getattr(error, "found", "")
+            raise StorageError(
+                f"Expected to finish what follows from the new record of case {case_id}",
+                f"found that the record is kept, and then: {str(reason).removeprefix('found ')}",
+                "Do not repeat it: free disk space, then open the dataset again, which finishes it",
+            ) from error
 
     def rebuild(self) -> list[Path]:
         """Write the derived files that differ from what the records say; their paths."""
@@ -231,6 +248,7 @@ class Store:
     def heal(self) -> None:
         """Finish or undo what a crash cut off; does nothing where the folder is read-only."""
         with suppress(StorageError, OSError):
+            self._sweep()
             records, left_out = self.read_all()
             for record in records:
                 if self._is_cut_off(record):
@@ -239,6 +257,15 @@ class Store:
                         self._heal_case(self.case(record.case_id))
             if not left_out and self.stale():
                 self.rebuild()
+
+    def _sweep(self) -> None:
+        """Remove temporary files that killed programs left more than a day ago."""
+        folders = [self.layout.folder, self.layout.cases]
+        folders += [self.layout.folder / part for part in ("imagesTr", "labelsTr", "drafts")]
+        for path in (one for folder in folders for one in folder.glob(".tmp-*")):
+            with suppress(OSError):
+                if path.is_file() and time.time() - path.stat().st_mtime > _LEFTOVER_S:
+                    path.unlink()
 
     def _is_cut_off(self, record: CaseRecord) -> bool:
         return (record.accepted is None and self.layout.label(record.case_id).exists()) or any(

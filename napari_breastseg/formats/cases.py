@@ -158,7 +158,9 @@ def finding_cases(
     exams: list[CaseFiles] = []
     if not path.exists():
         raise InputError(
-            "Expected an image file or a folder", f"found nothing at {path}", "Check the path"
+            "Expected an image file or a folder",
+            f"found nothing at {Path(*path.parts[-2:])}",
+            "Check the path",
         )
     if path.is_dir():
         yield Progress("Looking for exams", 0, 0)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import InputError
+from ..core.errors import InputError, printable
 from .dicom import DicomExam
 from .folders import DATASET_JSON, in_order
 from .kinds import NIFTI, NRRD, SLICE, ending_of, kind_of_name, stem_of
@@ -65,6 +65,10 @@ class CaseFiles:
     """What to ask before it can be read: a dataset's own names of its channels leave it open which
     phase each is."""
 
+    def __post_init__(self) -> None:
+        # File systems allow line breaks and escape codes in names; terminals obey them.
+        object.__setattr__(self, "case_id", printable(self.case_id))
+
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file of the case, in channel order."""
@@ -110,8 +114,8 @@ def case_name(path: Path) -> str:
     """
     stem, number = _split_phase(path)
     if number is not None and (number == 0 or kind_of_name(path) != SLICE):
-        return stem
-    return stem_of(path)
+        return printable(stem)
+    return printable(stem_of(path))
 
 
 def grouped(

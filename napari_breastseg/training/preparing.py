@@ -96,8 +96,12 @@ def is_running_in(output: Path) -> bool:
 def cases_folder(output: Path, ranks: Ranks) -> Iterator[Path]:
     """A temporary folder in `output`; those of runs that were killed are removed."""
     if ranks.is_first:
-        for leftover in output.glob(f"{_CACHE}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+        # Nobody else writes here, see `alone_in`.
+        for leftover in output.glob(".tmp-*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
     ranks.wait()
     with storage_errors(output):
         folder = Path(mkdtemp(dir=output, prefix=_CACHE))
