@@ -61,6 +61,11 @@ class ReadFiles:
                 ) from None
         return sorted(found, key=lambda r: (list(ReadKind).index(r.kind), r.reader))
 
+    def changed_s(self) -> float:
+        """When a read was kept last, in seconds since 1970; 0 without any."""
+        with storage_errors(self.folder):
+            return max((path.stat().st_mtime for path in self.folder.glob("*.json")), default=0.0)
+
     def path(self, read: ReadRecord) -> Path:
         """Where the outline of a read lies."""
         name = _MODEL_FILE if read.kind is ReadKind.MODEL else file_name(read.reader)

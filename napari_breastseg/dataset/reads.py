@@ -82,6 +82,11 @@ class Reads:
         """
         return ReadFiles(self._store, case_id).records()
 
+    def changed_s(self, record: CaseRecord) -> float:
+        """When a read of a case changed last, in seconds since 1970; 0 if none was asked for."""
+        files = ReadFiles(self._store, record.case_id)
+        return files.changed_s() if record.is_for_second_read else 0.0
+
     def label_map(self, read: ReadRecord) -> LabelMap:
         """The outline of a read, with `ignore` where its reader did not look."""
         return ReadFiles(self._store, read.case_id).label_map(read)

@@ -48,6 +48,9 @@ class WorklistRow:
     patient_id: str = ""
     held_by: str | None = None
     """Who else has it open now; None where nobody has, or where that must not be seen."""
+    reads_changed_s: float = 0.0
+    """When a reader's outline of a case that is read twice changed last, in seconds since 1970;
+    0 where none may be seen."""
 
 
 def worklist(store: Store, reader: str) -> list[WorklistRow]:
@@ -75,6 +78,7 @@ def row_of(store: Store, reads: Reads, record: CaseRecord, reader: str) -> Workl
         n_slices=record.grid.shape[0],
         patient_id=record.patient_id,
         held_by=None if holder is None else holder.owner,
+        reads_changed_s=0.0 if is_blinded else reads.changed_s(record),
     )
 
 

@@ -14,13 +14,14 @@ from qtpy.QtTest import QTest
 
 from napari_breastseg.dataset import Dataset, WorklistRow
 from napari_breastseg.widgets.review import thumbnails as _thumbnails
+from napari_breastseg.widgets.review.read_outlines import OTHER
 from napari_breastseg.widgets.review.thumbnails import OUTLINE, Thumbnail, Thumbnails, thumbnail
 
 
-def is_outlined(made: Thumbnail) -> bool:
+def is_outlined(made: Thumbnail, color: tuple[int, int, int] = OUTLINE) -> bool:
     picture = made.image
     places = ((x, y) for x in range(picture.width()) for y in range(picture.height()))
-    return any(picture.pixelColor(*place).getRgb()[:3] == OUTLINE for place in places)
+    return any(picture.pixelColor(*place).getRgb()[:3] == color for place in places)
 
 
 def row_of(dataset: Dataset, reader: str) -> WorklistRow:
@@ -107,3 +108,38 @@ def test_hiding_drafts_takes_them_out_of_the_pictures_in_sight(
     assert window.dock.session.drafts.hides
     window.dock.show_tab("Review")
     assert drawn() == [False, True, False, False]
+
+
+def test_a_case_read_twice_shows_both_outlines_and_their_dice(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+) -> None:
+    accept(folder)
+    folder.reads.ask("P001")
+    assert not is_outlined(thumbnail(folder, row_of(folder, "AB"), "AB"), OTHER)
+    opened.panel.refresh()
+    press(window, Qt.Key.Key_G)
+    settle()
+    pictures, grid = opened.panel.worklist.thumbnails, opened.panel.worklist.grid
+    window.qtbot.waitUntil(lambda: "P001" in pictures._kept, timeout=20_000)
+    # Another reader finishes the second read elsewhere, which changes no record.
+    half = folder.draft("P001")
+    half.data[:, :28] = 0
+    second = folder.reads.second_read("P001", "CD")
+    second.accept("P001", half, reviewed_slices=None, annotator="CD", seconds=1)
+    opened.panel.refresh()
+    settle()
+    window.qtbot.waitUntil(lambda: bool(pictures._kept["P001"].agreement), timeout=20_000)
+    made = pictures._kept["P001"]
+    overlap = 2 * half.tumor.sum() / (half.tumor.sum() + folder.label_map("P001").tumor.sum())
+    assert made.agreement == f"AB – CD: Dice {overlap:.2f}"
+    assert is_outlined(made)
+    assert is_outlined(made, OTHER)
+    assert made.agreement in grid.model().index(0, 0).data(Qt.ItemDataRole.ToolTipRole)
+    # Who is still to read it sees neither.
+    blind = thumbnail(folder, row_of(folder, "EF"), "EF")
+    assert blind.agreement == ""
+    assert not is_outlined(blind, OTHER)
+    assert not is_outlined(blind)

@@ -136,6 +136,10 @@ class _Pictures(QIdentityProxyModel):
         if role == Qt.ItemDataRole.DisplayRole and index.row() < len(self._worklist.rows):
             row = self._worklist.rows[index.row()]
             return f"{super().data(index, role)}\n{row.patient_id}".rstrip()
+        if role == Qt.ItemDataRole.ToolTipRole and index.row() < len(self._worklist.rows):
+            made = self._thumbnails.get(self._worklist.rows[index.row()])
+            if made is not None and made.agreement:
+                return f"{super().data(index, role)}\n{made.agreement} (orange, blue)"
         return super().data(index, role)
 
     def _icon(self, row: WorklistRow) -> QIcon:
@@ -184,9 +188,8 @@ def _draw(row: WorklistRow, made: Thumbnail | None) -> QPixmap:
     small = painter.font()
     small.setPointSizeF(8.0)
     painter.setFont(small)
-    words = painter.fontMetrics().elidedText(
-        status_words(row), Qt.TextElideMode.ElideRight, SIDE - 6
-    )
+    said = status_words(row) if made is None else made.agreement or status_words(row)
+    words = painter.fontMetrics().elidedText(said, Qt.TextElideMode.ElideRight, SIDE - 6)
     painter.drawText(QRectF(0, SIDE, SIDE, _BAND), words, center)
     painter.end()
     return pixmap

@@ -5,6 +5,7 @@ Made in a thread, a few at a time, the ones asked for last first.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,14 +21,12 @@ from ...imaging.intensity import intensity_window
 from ...imaging.pictures import shown_role
 from ..canvas.orientation import radiological_order, screen_orientation
 from ..parts.jobs import JobRunner
+from .read_outlines import OTHER, OUTLINE, draw_outline, read_outlines
 
-__all__ = ["SIDE", "Thumbnail", "Thumbnails", "thumbnail"]
+__all__ = ["OUTLINE", "SIDE", "Thumbnail", "Thumbnails", "thumbnail"]
 
 SIDE = 136
 """Longer side in pixels: two fit into a dock as wide as it opens."""
-
-OUTLINE = (255, 90, 54)
-"""The color of the tumor layer."""
 
 _AT_ONCE = 6
 _KEPT = 2000
@@ -48,6 +47,12 @@ class Thumbnail:
     z: int = 0
     is_blinded: bool = False
     """Whether it was made for a reader who may not see the first outline."""
+
+    agreement: str = ""
+    """Of a case read twice: who, and their Dice."""
+
+    reads_changed_s: float = 0.0
+    """When the readers' outlines changed last before it was made."""
 
 
 class Thumbnails(QObject):
@@ -82,8 +87,9 @@ class Thumbnails(QObject):
     def get(self, row: WorklistRow) -> Thumbnail | None:
         """A case's picture as it is now; one that is missing is made soon."""
         kept = self._kept.get(row.case_id)
-        made_of = None if kept is None else (kept.changed_s, kept.is_blinded)
-        if made_of == (row.changed_s, row.is_blinded):  # an own second read changes no record
+        made_of = None if kept is None else (kept.changed_s, kept.is_blinded, kept.reads_changed_s)
+        # A second read changes no record.
+        if made_of == (row.changed_s, row.is_blinded, row.reads_changed_s):
             return kept
         if row.case_id not in self._wanted:
             self._wanted[row.case_id] = row
@@ -131,7 +137,14 @@ def _making(
             made.append(thumbnail(dataset, row, annotator, hides_drafts))
         except InputError:
             made.append(
-                Thumbnail(row.case_id, row.changed_s, None, None, is_blinded=row.is_blinded)
+                Thumbnail(
+                    row.case_id,
+                    row.changed_s,
+                    None,
+                    None,
+                    is_blinded=row.is_blinded,
+                    reads_changed_s=row.reads_changed_s,
+                )
             )
     return made
 
@@ -146,22 +159,32 @@ def thumbnail(
     if mask is None and not (hides_drafts and workspace.case(row.case_id).kept_mask is None):
         mask = workspace.kept_map(row.case_id)
     order = radiological_order(exam.grid)
+    both = read_outlines(dataset, row)
     tumor = None if mask is None else mask.tumor
+    outlines = [] if tumor is None else [(tumor, OUTLINE)]
+    if both is not None:
+        tumor = both.first | both.second
+        outlines = [(both.first, OUTLINE), (both.second, OTHER)]
     z = exam.grid.shape[order[0]] // 2
     if tumor is not None and tumor.any():
         z = int(np.argmax(tumor.sum(axis=(order[1], order[2]))))
-    picture = _picture(exam, tumor, order, z)
+    picture = _picture(exam, outlines, order, z)
     height, width, _ = picture.shape
     image = QImage(picture.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888).copy()
     shown = mask if row.n_slices == 1 else None
-    return Thumbnail(row.case_id, row.changed_s, image, shown, z, row.is_blinded)
+    words = "" if both is None else both.words
+    return Thumbnail(
+        row.case_id, row.changed_s, image, shown, z, row.is_blinded, words, row.reads_changed_s
+    )
 
 
 def _picture(
-    exam: Exam, tumor: NDArray[np.bool_] | None, order: tuple[int, int, int], z: int
+    exam: Exam,
+    outlines: Sequence[tuple[NDArray[np.bool_], tuple[int, int, int]]],
+    order: tuple[int, int, int],
+    z: int,
 ) -> NDArray[np.uint8]:
     """Colors (Y, X, 3) of one slice, turned as the window turns it."""
-    from scipy import ndimage
     from skimage.transform import resize
 
     volume = exam.phases[shown_role(exam)]
@@ -172,10 +195,9 @@ def _picture(
     shape = tuple(int(max(8, round(SIDE * size / sizes.max()))) for size in sizes)
     grey = resize(grey, shape, order=1, anti_aliasing=True)
     colors = np.repeat((255 * grey).astype(np.uint8)[..., None], 3, axis=2)
-    if tumor is not None:
+    for tumor, color in outlines:
         marked = tumor.transpose(order)[z].astype(np.float32)
-        marked = resize(marked, shape, order=1) >= 0.5
-        colors[marked & ~ndimage.binary_erosion(marked)] = OUTLINE
+        draw_outline(colors, resize(marked, shape, order=1) >= 0.5, color)
     view = screen_orientation(exam.grid, order)
     if view is not None and view.vertical == "up":
         colors = colors[::-1]
