@@ -244,20 +244,13 @@ class ExamLearning(QWidget):
         learners = self._learners
 
         def job() -> Job[tuple[Redraft, int] | str | None]:
-            from ...training.corrections import Corrections
-
             if stage == "load":  # torch, which takes seconds
+                from ...training import corrections  # noqa: F401
+
                 return None
             try:
                 learner = learners.learner_of(folder, exam, draft, self.make_learner)
-                if stage == "prepare":
-                    yield from learner.prepare()
-                    return None
-                learn = learner.quick if stage == "features" else learner.adapt
-                redraft = (yield from learn([Corrections(labels, touched, finished)]))[0]
-                kept, spared = spare_findings(labels, touched, redraft.label_map.data)
-                label_map = replace(redraft.label_map, data=kept)
-                return replace(redraft, label_map=label_map), spared
+                return (yield from _drafted(learner, stage, labels, touched, finished))
             except InputError as error:
                 return str(error)
 
@@ -333,6 +326,25 @@ class _Learners:
         if self._kept is None or self._kept[0] != key:
             self._kept = key, make(folder, exam, None if draft is None else prediction_of(draft))
         return self._kept[1]
+
+
+def _drafted(
+    learner: Learner,
+    stage: str,
+    labels: NDArray[np.uint8],
+    touched: NDArray[np.bool_],
+    finished: NDArray[np.bool_],
+) -> Job[tuple[Redraft, int] | None]:
+    """In the worker's thread: the redraft, and how many findings it spares; None to prepare."""
+    from ...training.corrections import Corrections
+
+    if stage == "prepare":
+        yield from learner.prepare()
+        return None
+    learn = learner.quick if stage == "features" else learner.adapt
+    redraft = (yield from learn([Corrections(labels, touched, finished)]))[0]
+    kept, spared = spare_findings(labels, touched, redraft.label_map.data)
+    return replace(redraft, label_map=replace(redraft.label_map, data=kept)), spared
 
 
 def _make_learner(folder: Path, exam: Exam, draft: Prediction | None) -> Learner:
