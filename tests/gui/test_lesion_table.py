@@ -20,6 +20,7 @@ from napari_breastseg.lesions.report import write_report
 from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
 from napari_breastseg.widgets.canvas.layers import edit_labels, show_exam, show_labels
 from napari_breastseg.widgets.state.session import Draft
+from napari_breastseg.widgets.state.settings import recall
 
 
 @pytest.fixture(scope="module")
@@ -163,13 +164,14 @@ def test_the_table_leads_to_each_lesion(
     functional_ml = section.report.total.functional_ml
     prior = tmp_path / "prior.json"
     write_report(prior, drain(measure_lesions(phantom.exam, phantom.truth)))
-    section.prior.setValue(prior)
-    section.pe_threshold.setValue(300)
+    section.form.prior.value = prior
+    section.form.pe_threshold.value = 300
     dock.measure_lesions()
     idle(section.runner)
     assert ("index", "gone") in [(change.id, change.status) for change in section.changes]
     assert "Since the prior visit: index gone" in section.line.text()
     assert section.report.total.functional_ml < functional_ml
+    assert json.loads(recall("report.pe_threshold")) == 300  # for the next start
 
     # Another exam: nothing is left of this one
     other = Exam("P018", phantom.exam.phases)

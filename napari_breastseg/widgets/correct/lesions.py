@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.volume import Exam, LabelMap
-from ...lesions import PE_THRESHOLD_PERCENT, Change, Lesion, LesionReport
+from ...lesions import Change, Lesion, LesionReport
 from ...lesions.report import change_words, require_ending
 from ..canvas.layers import tumor_layer, volume_of
 from ..canvas.lesion_frame import frame_lesion, go_to_lesion, remove_frame
-from ..parts.fields import Fold, PathField, ask_where, button, form, heading, note, set_ready
+from ..parts.fields import Fold, ask_where, button, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown, show_info
 from ..state.case_rules import require_own_labels
@@ -32,6 +32,7 @@ from ..state.session import Draft, Session
 from ..state.sources import Source, exam_of
 from .finding_list import FindingList
 from .kinetic_chart import KineticChart
+from .report_form import ReportForm
 from .seg_export import SegExport
 
 if TYPE_CHECKING:
@@ -80,18 +81,11 @@ class LesionSection(QWidget):
             "Ctrl-Shift-W",
         )
         self.seg_export = SegExport(session, self.runner, self._exam_and_mask, self._why_no_measure)
-        self.pe_threshold = QSpinBox()
-        self.pe_threshold.setRange(10, 300)
-        self.pe_threshold.setValue(round(PE_THRESHOLD_PERCENT))
-        self.pe_threshold.setSuffix(" %")
-        self.pe_threshold.setToolTip(
-            "Early enhancement above which a voxel counts as functional tumor"
-        )
-        self.prior = PathField("Report (.json) of the prior visit", files=True, folders=False)
+        self.form = ReportForm()
         more = QWidget()
         inside = QVBoxLayout(more)
         inside.setContentsMargins(0, 0, 0, 0)
-        inside.addLayout(form(("FTV from", self.pe_threshold), ("Prior visit", self.prior)))
+        inside.addWidget(self.form.native)
         inside.addWidget(self.seg_export)
         self.more = Fold("Prior visit, FTV, DICOM SEG", more)
         self.list = FindingList(viewer, session, self.runner)
@@ -162,7 +156,7 @@ class LesionSection(QWidget):
         exam, label_map = self._exam_and_mask()
         previous = self.report if source.is_same_exam(self._source) else None
         workspace = None if session.record is None else session.workspace
-        settings = replace(self._settings(), prior=self.prior.value(), output=output)
+        settings = replace(self._settings(), prior=self.form.prior_report, output=output)
         findings = None if session.drafts.is_hidden else session.choices.findings
         self._follow(tumor_layer(self._viewer, source.case_id))
         self.runner.start(
@@ -198,7 +192,7 @@ class LesionSection(QWidget):
 
     def _settings(self) -> MeasureSettings:
         breasts = None if self._session.draft is None else self._session.draft.breasts
-        return MeasureSettings(float(self.pe_threshold.value()), breasts=breasts)
+        return MeasureSettings(float(self.form.pe_threshold.value), breasts=breasts)
 
     def _on_draft(self) -> None:
         self._soon.start()
