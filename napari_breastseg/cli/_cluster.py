@@ -163,9 +163,7 @@ def _rows(dask: Any, client: Any, todo: Sequence[Planned], task: Task) -> Job[li
         one = todo[number]
         try:
             rows[number] = future.result()
-        except (
-            Exception
-        ) as error:  # the model cannot be loaded there, or the worker was lost again and again
+        except Exception as error:  # no model there, or workers lost again and again
             rows[number] = failed_row(one.case.case_id, one.source, unforeseen(one.case, error))
         more = next_one()
         if more is not None:
