@@ -1,5 +1,5 @@
 # Two commands do everything, their own set-up included: `make demo` and `make test`.
-# The rest: test-portable, test-slow, test-pyqt6, coverage, conformance, lint, screenshots, film, benchmark, format, clean.
+# The rest: test-portable, test-slow, test-faults, test-pyqt6, coverage, conformance, lint, screenshots, film, benchmark, format, clean.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,7 +12,7 @@ IN_PARALLEL := -m "not slow" -n $(WORKERS) --dist worksteal
 # More threads than cores make all of them slower.
 PARALLEL_PYTEST := OMP_NUM_THREADS=1 $(PYTEST) $(IN_PARALLEL)
 
-.PHONY: demo test test-portable test-slow test-pyqt6 coverage conformance lint screenshots film benchmark format clean
+.PHONY: demo test test-portable test-slow test-faults test-pyqt6 coverage conformance lint screenshots film benchmark format clean
 
 demo: $(READY)
 	@$(BIN)/napari-breastseg demo
@@ -38,6 +38,11 @@ conformance: $(READY)
 
 test-slow: $(READY)
 	$(PYTEST) -m slow
+
+# Hostile input at length: FAULTS damaged files of each format (docs/reliability.md).
+FAULTS ?= 10000
+test-faults: $(READY)
+	BREASTSEG_FAULTS=$(FAULTS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist worksteal
 
 test-pyqt6: $(READY)
 	@echo "Installing PyQt6 (80 MB) ..."
