@@ -19,11 +19,13 @@ from .dicom_seg import WrittenSeg, read_seg, segments_of, write_seg
 from .exams import UnnamedChannelsError, open_exam, read_exam, reading_exam
 from .folders import natural_key
 from .masks import read_label_map, write_label_map, write_volume
+from .phase_read import PhaseRead
 
 __all__ = [
     "CaseFiles",
     "DicomError",
     "DicomExam",
+    "PhaseRead",
     "PhasesDoubted",
     "UnnamedChannelsError",
     "WrittenSeg",

@@ -20,6 +20,7 @@ from .grouping import role_of
 from .kinds import DICOM, NIFTI, NRRD, SLICE, require_content
 from .nifti import read_nifti
 from .nrrd import read_nrrd
+from .phase_read import PhaseRead
 from .rise import Doubt, doubt_of
 from .slices import read_slices
 
@@ -120,6 +121,7 @@ def reading_exam(case: CaseFiles) -> Job[Exam]:
     Yields
     ------
     Progress
+        As `PhaseRead` where a phase is read.
 
     Returns
     -------
@@ -142,7 +144,7 @@ def reading_exam(case: CaseFiles) -> Job[Exam]:
         roles = tuple(exam.phases)
     else:
         yield Progress("Reading", 0, 0)
-        volumes = _volumes(case)
+        volumes = yield from _volumes(case)
         roles = _roles(case, len(volumes))
     for role, volume in zip(roles, volumes, strict=True):
         _require_picture(case.case_id, role, volume)
@@ -164,9 +166,9 @@ def reading_exam(case: CaseFiles) -> Job[Exam]:
     return exam
 
 
-def _volumes(case: CaseFiles) -> list[Volume]:
+def _volumes(case: CaseFiles) -> Job[list[Volume]]:
     volumes: list[Volume] = []
-    for files in case.channels:
+    for number, files in enumerate(case.channels, start=1):
         channel = read_channel(case.kind, files)
         if len(case.channels) > 1 and len(channel) > 1:
             raise InputError(
@@ -175,6 +177,7 @@ def _volumes(case: CaseFiles) -> list[Volume]:
                 "Open that file by itself, or save its phases one by one",
             )
         volumes += channel
+        yield PhaseRead("Reading", number, len(case.channels), volume=channel[0])
     return volumes
 
 

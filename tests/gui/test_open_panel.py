@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,6 +63,70 @@ def test_an_exam_is_dropped_and_offered_again(
     click(again["first"])
     idle(panel.runner)
     assert window.dock.session.case_id == "first"
+
+
+@pytest.mark.parametrize("kind", ["nifti", "dicom"])
+def test_the_first_phase_is_seen_while_the_others_are_read(
+    window: SimpleNamespace,
+    idle: Callable[..., None],
+    tmp_path: Path,
+    kind: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer, panel, session = window.viewer, window.dock.open_panel, window.dock.session
+    folder = tmp_path / "P1"
+    if kind == "dicom":
+        write_exam(folder, size=(64, 60), count=8)
+    else:
+        folder.mkdir()
+        for number, volume in enumerate(two_phases("P1").phases.values()):
+            formats.write_volume(folder / f"P1_{number:04d}.nii.gz", volume)
+    may_go_on, reading = Event(), formats.reading_exam
+
+    def held_after_the_first(case: Any) -> Any:
+        """The job of reading, which waits after it has told of the first phase."""
+        job = reading(case)
+        try:
+            while True:
+                yield (progress := next(job))
+                if isinstance(progress, formats.PhaseRead):
+                    assert may_go_on.wait(30)
+        except StopIteration as stop:
+            return stop.value
+
+    monkeypatch.setattr(formats, "reading_exam", held_after_the_first)
+    drop(panel.drop, folder)
+    try:
+        window.qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=30_000)
+        (layer,) = viewer.layers
+        assert layer.visible
+        assert session.source is None  # no exam yet: nothing can be drafted or painted
+    finally:
+        may_go_on.set()
+    idle(panel.runner)
+    phases = session.source.layers
+    assert len(phases) > 1
+    assert len(viewer.layers) == len(phases)
+    assert layer in list(viewer.layers)  # it became the phase
+    assert layer.name == f"{session.case_id} pre"
+    assert [one.name for one in viewer.layers if one.visible] == [f"{session.case_id} post1"]
+
+
+def test_a_reading_that_fails_leaves_no_first_phase(
+    window: SimpleNamespace, idle: Callable[..., None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "P1"
+    folder.mkdir()
+    for number, volume in enumerate(two_phases("P1").phases.values()):
+        formats.write_volume(folder / f"P1_{number:04d}.nii.gz", volume)
+    inserted: list[str] = []
+    window.viewer.layers.events.inserted.connect(lambda event: inserted.append(event.value.name))
+    path = folder / "P1_0001.nii.gz"
+    path.write_bytes(path.read_bytes()[:-4000])
+    drop(window.dock.open_panel.drop, folder)
+    idle(window.dock.open_panel.runner)
+    assert len(inserted) == 1
+    assert len(window.viewer.layers) == 0
 
 
 def test_chips_say_the_times_and_show_their_pictures(

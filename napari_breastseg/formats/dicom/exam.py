@@ -11,6 +11,7 @@ from typing import Any
 from ...core.errors import InputError
 from ...core.progress import Job, Progress
 from ...core.volume import Exam, Volume, phase_order
+from ..phase_read import PhaseRead
 from ..rise import Doubt, change, doubt_of
 from .beside import OPENS_ALONE, beside_name, beside_words
 from .breasts import by_breast
@@ -407,6 +408,7 @@ def reading_dicom(exam: DicomExam) -> Job[Exam]:
     read: dict[str, tuple[Volume, Scales]] = {}
     for role, stack in exam.phases.items():
         read[role] = yield from reading_stack(stack, f"Reading {role}")
+        yield PhaseRead("Reading", len(read), len(exam.phases), volume=read[role][0])
     volumes, told = comparable(read)
     if told:
         yield Progress("Reading", 0, 0, message=f"{exam.case_id}: {told}")

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QHBoxLayout, QListWidget, QVBoxLayout, QWidget
 
 from ... import formats
 from ...core.errors import InputError
-from ...core.progress import Job, Progress
+from ...core.progress import Job, Progress, relay
 from ...core.volume import Exam
 from ...formats import CaseFiles, DicomExam, PhasesDoubted
 from ...imaging.intensity import grey_window
@@ -35,6 +35,7 @@ from ..state.sources import Source, exam_of, fingerprint
 from .case_import import CaseImport
 from .drop_area import DropArea, RecentExams
 from .enhancement import DceSection
+from .first_phase import FirstPhase, with_window
 from .series_table import SeriesTable
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class OpenPanel(QWidget):
         self._cases: list[CaseFiles] = []
         self._case: CaseFiles | None = None
         self.runner = JobRunner(self)
+        self.first = FirstPhase(viewer, self.runner)
         self.drop = DropArea()
         self.drop.chosen.connect(self.open_dropped)
         self.recent = RecentExams()
@@ -235,11 +237,15 @@ class OpenPanel(QWidget):
 
     def _read(self, case: CaseFiles) -> None:
         self.runner.start(
-            f"Reading {case.case_id}", lambda: _reading_case(case), on_result=self._on_read
+            f"Reading {case.case_id}",
+            lambda: _reading_case(case),
+            on_result=self._on_read,
+            on_progress=self.first.show,
         )
 
     def _on_read(self, read: _Read | DicomExam) -> None:
         if isinstance(read, DicomExam):
+            self.first.take_down()
             self._ask(read)
             return
         case, exam, limits, mark, patient = read
@@ -247,6 +253,7 @@ class OpenPanel(QWidget):
         source = self._session.source
         leaving = None if source is None or source.is_foreign else source.case_id
         self._session.keep_dicom(exam.case_id, case.dicom, patient)
+        self.first.hand_over(exam)
         show_exam(self._viewer, exam, instead_of=leaving, limits=limits, mark=mark)
         if (path := self.path.value()) is not None:
             keep_recent_exam(exam.case_id, path.absolute())
@@ -289,7 +296,7 @@ def _reading_case(case: CaseFiles) -> Job[_Read | DicomExam]:
     import scipy.ndimage  # noqa: F401
 
     try:
-        exam = yield from formats.reading_exam(case)
+        exam = yield from relay(formats.reading_exam(case), with_window)
     except PhasesDoubted as doubt:
         return doubt.exam
     yield Progress("Preparing the image", 0, 0)
