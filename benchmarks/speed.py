@@ -176,9 +176,17 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--times", type=int, default=3, help="times that each pair is measured")
-    times = parser.parse_args().times
-    load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    rows = [*starting(times), opening(times), sliding_window(times), small_cases(times)]
+    measures: dict[str, Callable[[int], list[dict[str, Any]]]] = {
+        "starting": starting,
+        "opening": lambda times: [opening(times)],
+        "sliding": lambda times: [sliding_window(times)],
+        "cases": lambda times: [small_cases(times)],
+    }
+    parser.add_argument("--only", nargs="+", choices=measures, default=list(measures))
+    given = parser.parse_args()
+    times = given.times
+    load_before = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+    rows = [one for name in given.only for one in measures[name](times)]
     result = {
         "date": today(),
         "machine": machine(),
