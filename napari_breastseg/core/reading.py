@@ -5,6 +5,7 @@ A pipe or a device never ends, and a few megabytes may unpack to gigabytes. Impo
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import time
@@ -37,6 +38,8 @@ MOST_PIXELS = 1 << 26
 
 MOST_VOXELS = 1 << 29
 """A phase with more voxels than this cannot be an MRI exam."""
+
+_LARGE_READ = 1 << 20
 
 _SHRINKS, _SMALL = 200, 1 << 28
 """No image shrinks to a smaller part than this, except an empty mask; up to 256 MB none matters."""
@@ -105,7 +108,17 @@ def open_regular(path: Path) -> BinaryIO:
             "found a folder, a pipe or a device in its place",
             "Give a file that holds an image or a table",
         )
-    return os.fdopen(descriptor, "rb")
+    return _Bounded(io.FileIO(descriptor, "rb"))
+
+
+class _Bounded(io.BufferedReader):
+    """A file that sets no more memory aside than it has bytes left, whatever is asked for."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Bytes from here on, at most `size`."""
+        if size is not None and size > _LARGE_READ:
+            size = min(size, max(0, os.fstat(self.fileno()).st_size - self.tell()))
+        return super().read(size)
 
 
 def read_bounded(path: Path, most: int) -> bytes:

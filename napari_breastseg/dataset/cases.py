@@ -17,7 +17,7 @@ from .reads import Reads
 from .records import CaseRecord, ClickRecord, FlagReason
 from .redraft_record import RedraftRecord
 from .staging import Review
-from .store import Store
+from .store import Store, after_commit
 from .workspace import Workspace
 
 __all__ = ["Cases"]
@@ -141,11 +141,9 @@ class Cases:
         """
         if visit is not None:
             require_word(visit, "a visit")
-        case_id = exam.case_id if case_id is None else case_id
-        record = new_case.enter(
-            self._store, exam, case_id=case_id, patient_id=patient_id, visit=visit
-        )
-        with self._store.after_commit(case_id):
+        name = exam.case_id if case_id is None else case_id
+        record = new_case.enter(self._store, exam, case_id=name, patient_id=patient_id, visit=visit)
+        with after_commit(name):
             self._store.rebuild()
         return record
 

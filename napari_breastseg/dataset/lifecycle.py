@@ -21,7 +21,7 @@ from ..lesions import Lesion
 from .masks import checked, read_label_map, unfinished_path
 from .records import CaseRecord, FlagReason, LesionRecord, Status, WorkRecord
 from .staging import Review, stage_draft, stage_mask
-from .store import Store
+from .store import Store, after_commit
 
 __all__ = [
     "accept",
@@ -124,7 +124,7 @@ def accept(
             update["accepted"] = accepted
             record = store.commit(record.model_copy(update=update), staged=("labelsTr",))
         store.accepted_labels[case_id] = accepted.sha256, _digest(label_map)
-        with store.after_commit(case_id):
+        with after_commit(case_id):
             store.rebuild()
             layout.autosave(case_id).unlink(missing_ok=True)
         return record
@@ -206,7 +206,7 @@ def withdraw(store: Store, case_id: str, update: dict[str, Any], owner: str) -> 
             update = {"goes_on_from": history[-1].history_file} | update
         update = update | {"history": history, "accepted": None}
         record = store.commit(record.model_copy(update=update))
-        with store.after_commit(case_id):
+        with after_commit(case_id):
             store.rebuild()  # before the mask goes: no list may name a file that is not there
             label.unlink(missing_ok=True)
         return record

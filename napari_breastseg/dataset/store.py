@@ -26,7 +26,7 @@ from .locking import Locks
 from .records import AcceptedMask, CaseRecord
 from .unreadable import Unreadable, unreadable
 
-__all__ = ["Store"]
+__all__ = ["Store", "after_commit"]
 
 _LEFTOVER_S = 86_400.0
 
@@ -185,23 +185,10 @@ class Store:
     def commit(self, record: CaseRecord, *, staged: tuple[str, ...] = ()) -> CaseRecord:
         """Write the record, which makes a change count, then move its staged files in place."""
         write_text(self.layout.record(record.case_id), record.model_dump_json(indent=2) + "\n")
-        with self.after_commit(record.case_id):
+        with after_commit(record.case_id):
             for kind in staged:
                 self._place(kind, record.case_id)
         return record
-
-    @contextmanager
-    def after_commit(self, case_id: str) -> Iterator[None]:
-        """Say of an error that the change to a case is kept all the same; opening finishes it."""
-        try:
-            yield
-        except (InputError, OSError) as error:
-            reason = getattr(error, "strerror", None) or getattr(error, "found", "")
-            raise StorageError(
-                f"Expected to finish what follows from the new record of case {case_id}",
-                f"found that the record is kept, and then: {str(reason).removeprefix('found ')}",
-                "Do not repeat it: free disk space, then open the dataset again, which finishes it",
-            ) from error
 
     def rebuild(self) -> list[Path]:
         """Write the derived files that differ from what the records say; their paths."""
@@ -248,7 +235,7 @@ class Store:
     def heal(self) -> None:
         """Finish or undo what a crash cut off; does nothing where the folder is read-only."""
         with suppress(StorageError, OSError):
-            self._sweep()
+            _sweep(self.layout)
             records, left_out = self.read_all()
             for record in records:
                 if self._is_cut_off(record):
@@ -257,15 +244,6 @@ class Store:
                         self._heal_case(self.case(record.case_id))
             if not left_out and self.stale():
                 self.rebuild()
-
-    def _sweep(self) -> None:
-        """Remove temporary files that killed programs left more than a day ago."""
-        folders = [self.layout.folder, self.layout.cases]
-        folders += [self.layout.folder / part for part in ("imagesTr", "labelsTr", "drafts")]
-        for path in (one for folder in folders for one in folder.glob(".tmp-*")):
-            with suppress(OSError):
-                if path.is_file() and time.time() - path.stat().st_mtime > _LEFTOVER_S:
-                    path.unlink()
 
     def _is_cut_off(self, record: CaseRecord) -> bool:
         return (record.accepted is None and self.layout.label(record.case_id).exists()) or any(
@@ -307,6 +285,30 @@ class Store:
         if record.case_id != case_id:
             raise ValueError("the record names another case")
         return record
+
+
+@contextmanager
+def after_commit(case_id: str) -> Iterator[None]:
+    """Say of an error that the change to a case is kept all the same; opening finishes it."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "found", "")
+        raise StorageError(
+            f"Expected to finish what follows from the new record of case {case_id}",
+            f"found that the record is kept, and then: {str(reason).removeprefix('found ')}",
+            "Do not repeat it: free disk space, then open the dataset again, which finishes it",
+        ) from error
+
+
+def _sweep(layout: Layout) -> None:
+    """Remove temporary files that killed programs left more than a day ago."""
+    folders = [layout.folder, layout.cases]
+    folders += [layout.folder / part for part in ("imagesTr", "labelsTr", "drafts")]
+    for path in (one for folder in folders for one in folder.glob(".tmp-*")):
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > _LEFTOVER_S:
+                path.unlink()
 
 
 def _stamp(path: Path) -> _Stamp:
