@@ -102,7 +102,7 @@ class Store:
                 stamp = _stamp(Path(entry.path))
                 cached = self._cache.get(case_id)
                 if cached is None or cached[0] != stamp:
-                    cached = (stamp, self._parse(case_id, Path(entry.path)))
+                    cached = (stamp, _parse(case_id, Path(entry.path)))
                 found[case_id] = cached
             except FileNotFoundError:
                 continue  # moved away meanwhile
@@ -280,12 +280,6 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self.layout.pending(kind, case_id), target)
 
-    def _parse(self, case_id: str, path: Path) -> CaseRecord:
-        record = CaseRecord.model_validate_json(path.read_bytes())
-        if record.case_id != case_id:
-            raise ValueError("the record names another case")
-        return record
-
 
 @contextmanager
 def after_commit(case_id: str) -> Iterator[None]:
@@ -309,6 +303,13 @@ def _sweep(layout: Layout) -> None:
         with suppress(OSError):
             if path.is_file() and time.time() - path.stat().st_mtime > _LEFTOVER_S:
                 path.unlink()
+
+
+def _parse(case_id: str, path: Path) -> CaseRecord:
+    record = CaseRecord.model_validate_json(path.read_bytes())
+    if record.case_id != case_id:
+        raise ValueError("the record names another case")
+    return record
 
 
 def _stamp(path: Path) -> _Stamp:
