@@ -12,6 +12,7 @@ import pytest
 from dicom_files import write_exam
 from hands import click
 from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton, QWidget
 
 from napari_breastseg.core.home import default_dataset_folder
@@ -115,10 +116,13 @@ def test_initials_are_asked_before_a_folder_is_made(
     write_exam(tmp_path / "P1", size=(64, 60), count=8)
     dock.open_panel.open_dropped(tmp_path / "P1")
     idle(dock.open_panel.runner)
-    dock.correct_panel.start()
+    dock.show_tab("Correct")
+    correct = dock.correct_panel
+    click(correct.start_button)  # leads to the field, with the cursor in it
     assert not default_dataset_folder().exists()
-    assert dock.correct_panel.annotator.isVisible()
-    dock.correct_panel.annotator.setText("AB")
-    dock.correct_panel.start()
+    assert correct.annotator.isVisible()
+    assert correct.window().focusWidget() is correct.annotator
+    QTest.keyClicks(correct.annotator, "AB")
+    click(correct.start_button)
     window.qtbot.waitUntil(lambda: dock.session.record is not None, timeout=30_000)
     assert recall("annotator") == "AB"

@@ -13,7 +13,7 @@ from ..canvas.difference import ADDED_COLOR, REMOVED_COLOR, Difference
 from ..canvas.view import current_slice
 from ..parts.fields import GivenField, button, note, set_ready
 from ..parts.jobs import JobRunner, errors_shown
-from ..state.case_rules import BUSY, why_no_start
+from ..state.case_rules import BUSY, NO_READER, why_no_start
 from ..state.casework import LoadedCase
 from ..state.session import Session
 from ..state.settings import recall, remember
@@ -168,6 +168,9 @@ class CorrectPanel(QWidget):
         with errors_shown():
             if why_not := self._why_no_start():
                 self.field_wanted.emit()
+                if why_not == NO_READER:  # asked for by its field, with the cursor in it
+                    self.annotator.setFocus()
+                    return
                 raise InputError("Expected an exam and a dataset to correct", why_not, "Then start")
             source, dataset = self._session.source, self._session.dataset
             assert source is not None  # `_why_no_start` said so
@@ -257,7 +260,7 @@ class CorrectPanel(QWidget):
         why_not = self._why_no_start()
         is_held, is_busy = self._session.record is not None, self.runner.is_running
         self.dataset_box.set_busy(BUSY if is_busy else "")
-        set_ready(self.start_button, why_not)
+        set_ready(self.start_button, "" if why_not == NO_READER else why_not)
         self.start_line.setText(why_not)
         self.start_line.setVisible(bool(why_not) and not is_busy)
         self.start_button.setText("Take the brush" if is_held else "Start correcting")

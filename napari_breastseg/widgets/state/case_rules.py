@@ -22,6 +22,7 @@ from .session import is_same
 
 __all__ = [
     "BUSY",
+    "NO_READER",
     "REST",
     "START_FIRST",
     "accepted_text",
@@ -39,6 +40,7 @@ __all__ = [
 
 BUSY = "Busy; wait a moment"
 REST = "The rest is reviewed"
+NO_READER = "Type your initials (Reader)"
 START_FIRST = "Press 'Start correcting' first"
 
 _LIKE_A_NAME = re.compile(r"\s|\d{4}-\d{2}-\d{2}")
@@ -71,7 +73,7 @@ def why_no_start(
     if not is_known and _LIKE_A_NAME.search(patient_id.strip()):
         return "An id with spaces or a date may identify the patient: use one such as P017"
     if not reader.strip():
-        return "Type your initials (Reader)"
+        return NO_READER
     return ""
 
 
