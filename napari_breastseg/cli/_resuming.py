@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.atomic import write_json
+from ..core.errors import InputError
 from ..core.version import __version__
 from ._planning import Planned
 
@@ -44,17 +45,28 @@ class Resuming:
     def kept(self, one: Planned) -> dict[str, Any] | None:
         """The row of a case that was done before; None if it has to be done.
 
-        A mask that was changed since counts as not done.
+        Raises
+        ------
+        InputError
+            If the mask was changed since: what somebody corrected is not made again.
         """
         if not self._is_wanted:
             return None
         try:
             kept = json.loads(_beside(one).read_text("utf-8"))
+            if one.mask.is_file() and kept["outputs"][:1] != _hashes([one.mask]):
+                raise InputError(
+                    f"Expected the mask of {one.case.case_id} as it was written here",
+                    "found that it was changed since",
+                    "It stays as it is; to segment the case again, move the mask away",
+                )
             if kept["outputs"] != _hashes(_outputs(one, kept["row"]["probability"])):
                 return None
             if kept["made_of"] != self._made_of(one):
                 return None
             row: dict[str, Any] = kept["row"]
+        except InputError:
+            raise
         except (OSError, ValueError, KeyError, TypeError):
             return None  # none there, cut off, or written by something else: it is done again
         probability = None if row["probability"] is None else str(one.probability)

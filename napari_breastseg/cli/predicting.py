@@ -185,13 +185,18 @@ def predict(
     )
     todo: list[Planned] = []
     for one in planned:
-        kept = resuming.kept(one)
+        try:
+            kept = resuming.kept(one)
+        except InputError as error:
+            show_error(error)
+            kept = failed_row(one.case.case_id, one.source, error)
         if kept is None:
             todo.append(one)
         else:
             results.append(kept)
-    if results:
-        note(f"{len(results)} of {len(planned)} cases were done before")
+    before = sum(row["status"] == "done" for row in results)
+    if before:
+        note(f"{before} of {len(planned)} cases were done before")
     cases = [one.case for one in todo]
     if click or not_click or only_enhancing:
         _require_clickable(cases, click, [like, uncertainty, breasts is not None])

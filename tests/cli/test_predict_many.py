@@ -110,11 +110,18 @@ def test_a_case_that_was_done_is_skipped_until_something_changes(run, model, sli
 
     iio.imwrite(slices / "S1.png", np.full((48, 40), 90, np.uint8) + np.eye(48, 40, dtype=np.uint8))
     (out / "S2.png").unlink()
-    (out / "S3.png").write_bytes(b"cut off")
     (out / "S4.done.json").write_text("{")
     code, _, stderr = run(*words)
     assert code == 0
-    assert "5 of 9 cases were done before" in stderr
+    assert "6 of 9 cases were done before" in stderr
+
+    corrected = np.full((48, 40), 255, np.uint8)
+    iio.imwrite(out / "S3.png", corrected)
+    code, _, stderr = run(*words)
+    assert code == 1
+    assert "Expected the mask of S3 as it was written here" in " ".join(stderr.split())
+    assert (iio.imread(out / "S3.png") == corrected).all()
+    (out / "S3.png").unlink()
 
     assert "done before" not in run(*words, "--threshold", "0.4")[2]
 
