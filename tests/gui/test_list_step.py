@@ -123,3 +123,17 @@ def test_drafting_all_says_what_it_lacks(qtbot: Any, folder: Dataset, lacks: str
     qtbot.addWidget(made.button)
     assert not made.button.isEnabled()
     assert lacks in made.button.toolTip()
+
+
+def test_the_list_opens_the_dataset_of_the_last_start(
+    window: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    panel = window.dock.review_panel
+    window.dock.show_tab("List")
+    assert not panel.last_button.isVisible()  # there is none yet
+    window.dock.correct_panel.folder.setValue(folder.folder)  # as a start remembers it
+    panel.reset_choices()
+    click(panel.last_button)
+    settle()
+    assert listed(panel) == ["P001", "P002", "P003", "P004"]
+    assert not panel.last_button.isVisible()

@@ -102,7 +102,13 @@ class ReviewPanel(QWidget):
         self.reopen_button = button(
             "Reopen", self.reopen, "Reopen the selected accepted or flagged cases", "Ctrl-Shift-E"
         )
+        self.last_button = button(
+            "Open the last dataset",
+            lambda: self._correct.dataset_box.open_dataset(),
+            "List the cases of the dataset that was open last; the header names another",
+        )
         column = QVBoxLayout(self)
+        column.addWidget(self.last_button)
         column.addWidget(self.worklist, 1)
         column.addWidget(self.draft_all.button)
         for left, right, shares in (
@@ -254,6 +260,9 @@ class ReviewPanel(QWidget):
         busy = "Busy; wait a moment" if self.runner.is_running else ""
         found = map(self.model.row_of, self._chosen())
         rows = [row for row in found if row is not None]
+        last = self._correct.dataset_box.folder.value()
+        can_open = self._session.dataset is None and last is not None and last.is_dir()
+        self.last_button.setVisible(can_open)
         set_ready(self.next_button, self.walk.why_not(1))
         set_ready(self.previous_button, self.walk.why_not(-1))
         set_ready(self.flag_button, busy or why_not_flag(rows))
