@@ -8,12 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hands import click, listed
+from hands import click, listed, open_row
 from qtpy.QtCore import Qt
 
 from napari_breastseg.core.progress import Progress
 from napari_breastseg.dataset import Dataset, FlagReason
 from napari_breastseg.predict.drafting import Drafting
+from napari_breastseg.widgets.parts import fields as _fields
 from napari_breastseg.widgets.parts.jobs import JobRunner
 from napari_breastseg.widgets.review.draft_all import DraftAll
 from napari_breastseg.widgets.review.listing import WorklistView
@@ -137,3 +138,29 @@ def test_the_list_opens_the_dataset_of_the_last_start(
     settle()
     assert listed(panel) == ["P001", "P002", "P003", "P004"]
     assert not panel.last_button.isVisible()
+
+
+def test_closing_while_recovered_work_is_asked_about_leaves_it_on_disk(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    work = folder.draft("P001")
+    work.data[4, 50:54, 20:40] = 1
+    folder.autosave("P001", work)
+    asked: list[str] = []
+
+    def close(parent: object, title: str, text: str, *answers: str) -> bool:
+        asked.append(title)
+        window.dock.correct_panel.autosave.save_now()  # as the closing window does
+        return False
+
+    monkeypatch.setattr(_fields, "ask", close)
+    open_row(opened.panel, 0)
+    settle()
+    assert asked == ["Recovered work found"]
+    kept = folder.recover("P001")
+    assert kept is not None
+    assert (kept.data == work.data).all()

@@ -260,6 +260,8 @@ class CaseOpening(QObject):
             return start.data
         # What was painted before the dataset held the case is newer than what it kept.
         if not is_newer and has_recovered_work(held, volume_of(layer)):
+            # Until it is answered nothing is written over that work, were the window closed now.
+            self._autosave.note_saved(volume_of(layer))
             if not _fields.ask(
                 self._parent,
                 "Recovered work found",
