@@ -168,9 +168,8 @@ class CorrectPanel(QWidget):
         with errors_shown():
             if why_not := self._why_no_start():
                 self.field_wanted.emit()
-                if why_not == NO_READER:  # asked for by its field, with the cursor in it
+                if why_not == NO_READER:
                     self.annotator.setFocus()
-                    return
                 raise InputError("Expected an exam and a dataset to correct", why_not, "Then start")
             source, dataset = self._session.source, self._session.dataset
             assert source is not None  # `_why_no_start` said so
