@@ -347,6 +347,10 @@ def test_layouts_show_the_other_directions_and_the_phases(
     press(reading, Qt.Key.Key_F3)
     QTest.qWait(100)
     views = dock.layouts._side_views
+    window = viewer.window._qt_window
+    left, below = (viewer.window._qt_viewer.dockLayerList, views.parent())
+    assert left.geometry().bottom() > below.geometry().top()  # beside it, not above: no taller
+    assert window.height() <= 800 or window.minimumSizeHint().height() <= 800
     assert views.isVisible()
     coronal, sagittal = views._models
     assert (coronal.dims.order, sagittal.dims.order) == ((1, 0, 2), (2, 0, 1))

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QMainWindow
 
 from ...core.volume import Grid
 from ..parts import colors as _colors
@@ -59,7 +61,15 @@ class Layouts:
             return
         views = SideViews(self._viewer, self._session, grid)
         self._side_views = views
-        self._viewer.window.add_dock_widget(views, name="Other planes", area="bottom")
+        added = self._viewer.window.add_dock_widget(views, name="Other planes", area="bottom")
+        window = added.parent()
+        if isinstance(window, QMainWindow):
+            # Below the canvas only: below napari's own lists it would make the window taller.
+            for corner, side in (("BottomLeft", "Left"), ("BottomRight", "Right")):
+                window.setCorner(
+                    getattr(Qt.Corner, f"{corner}Corner"),
+                    getattr(Qt.DockWidgetArea, f"{side}DockWidgetArea"),
+                )
 
     def show_phases(self) -> None:
         """Layout: up to four phases side by side."""
