@@ -61,6 +61,20 @@ def kept(mark: str) -> Any:
     return None if found is None else found.data
 
 
+def test_work_on_the_screen_is_not_offered_as_found(
+    window: SimpleNamespace, painted: SimpleNamespace, stroke: Callable[..., None]
+) -> None:
+    dock, layer = window.dock, window.viewer.layers["P001 tumor"]
+    window.qtbot.waitUntil(lambda: kept(painted.mark) is not None, timeout=20_000)
+    dock.correct_panel.unfinished._looked_at = None  # as when its layers went and came back
+    stroke(layer, (3, 20, 20), (3, 24, 24))  # newer than what was kept
+    dock.correct_panel.unfinished._look()
+    runner = dock.correct_panel.unfinished.runner
+    window.qtbot.waitUntil(lambda: not runner.is_running, timeout=20_000)
+    window.qtbot.wait(50)  # a question would fail the test
+    assert layer.data[3, 22, 22] == 1
+
+
 def close_and_cancel(window: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Close the window as its frame's button does, and cancel in napari's question."""
     get_settings().application.confirm_close_window = True

@@ -15,7 +15,7 @@ from ..parts import fields as _fields
 from ..parts.jobs import JobRunner, as_job
 from ..state.session import Session, is_same
 from ..state.sources import Source, exam_of
-from ..state.unfinished import has_unfinished, unfinished_map
+from ..state.unfinished import has_unfinished, unfinished_map, was_kept_here
 from .mask_places import Places
 
 if TYPE_CHECKING:
@@ -70,23 +70,24 @@ class UnfinishedWork(QObject):
         mark, viewer, session = self._places.mark_of(source), self._viewer, self._session
         title = "Looking for unfinished work"
 
-        def look() -> LabelMap | None:
+        def look() -> tuple[LabelMap | None, bool]:
             grid: Grid = exam_of(viewer, source, session.roles).grid
-            return unfinished_map(mark(), grid)
+            fingerprint = mark()
+            return unfinished_map(fingerprint, grid), was_kept_here(fingerprint)
 
         self.runner.start(
-            title, lambda: as_job(title, look), on_result=lambda kept: self._offer(source, kept)
+            title, lambda: as_job(title, look), on_result=lambda found: self._offer(source, *found)
         )
 
     @property
     def _is_free(self) -> bool:
         return self._session.record is None and not self._is_opening()
 
-    def _offer(self, source: Source, kept: LabelMap | None) -> None:
+    def _offer(self, source: Source, kept: LabelMap | None, is_own: bool) -> None:
         if kept is None or not self._is_free or not source.is_same_exam(self._session.source):
             return
         layer = tumor_layer(self._viewer, source.case_id)
-        if layer is not None and is_same(volume_of(layer), kept.data):
+        if layer is not None and (is_own or is_same(volume_of(layer), kept.data)):
             return
         if _fields.ask(
             self._parent,

@@ -21,7 +21,11 @@ __all__ = [
     "keep_unfinished",
     "unfinished_map",
     "unfinished_path",
+    "was_kept_here",
 ]
+
+_KEPT_HERE: set[str] = set()
+"""Fingerprints of the exams whose work this program kept since it started."""
 
 
 def unfinished_path(mark: str) -> Path:
@@ -45,6 +49,12 @@ def keep_unfinished(mark: str, label_map: LabelMap) -> None:
         If it cannot be written.
     """
     formats.write_label_map(unfinished_path(mark), label_map)
+    _KEPT_HERE.add(mark)
+
+
+def was_kept_here(mark: str) -> bool:
+    """Whether what is kept on an exam is this program's own: its layer, if there, is newer."""
+    return mark in _KEPT_HERE
 
 
 def unfinished_map(mark: str, grid: Grid) -> LabelMap | None:
@@ -61,3 +71,4 @@ def forget_unfinished(mark: str) -> None:
     path = unfinished_path(mark)
     with storage_errors(path):
         path.unlink(missing_ok=True)
+    _KEPT_HERE.discard(mark)
