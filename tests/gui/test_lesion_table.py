@@ -174,7 +174,11 @@ def test_the_table_leads_to_each_lesion(
     assert json.loads(recall("report.pe_threshold")) == 300  # for the next start
 
     # Another exam: nothing is left of this one
-    other = Exam("P018", phantom.exam.phases)
+    # ... of other pixels: work on the same ones would be offered under any name
+    other = Exam(
+        "P018",
+        {role: Volume(one.data + 1, one.grid) for role, one in phantom.exam.phases.items()},
+    )
     show_exam(viewer, other, instead_of="P017")
     window.qtbot.wait(50)
     assert section.report is None
