@@ -296,7 +296,9 @@ def fine_tuned(name: str, cases: list[Case], clicks: Checkpoint) -> list[Row]:
             learned = [one for one in sources if one.patient_id not in (patient, judge)]
             held_out = [one for one in sources if one.patient_id == judge]
             output = Path(folder) / patient
-            print(drain(tune_clicks(learned, held_out, clicks, output)).describe(), flush=True)
+            tuning = drain(tune_clicks(learned, held_out, clicks, output))
+            assert tuning is not None  # every slice of the clinic is reviewed and shows tumor
+            print(tuning.describe(), flush=True)
             begin = network_for(checkpoint.load(clicks_of(output)), only_enhancing=False)
             for number, (case_id, whose, exam, label_map) in enumerate(cases):
                 if whose == patient:

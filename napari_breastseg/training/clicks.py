@@ -24,6 +24,7 @@ from ..core.overlap import dice
 from ..core.progress import Job, Progress
 from ..core.volume import IGNORE, TUMOR
 from ..dataset import Decision
+from ..imaging.preprocessing import is_available
 from ..model import checkpoint as checkpoints
 from ..model.card import model_card
 from ..model.checkpoint import CARD_FILE, OWN_CLICKS, Checkpoint, TrainingRecord
@@ -84,11 +85,20 @@ class ClickTuning:
         return f"{line} fine-tuned{'.' if self.is_better else '; it stays as it was.'}"
 
 
-def can_tune_clicks(learned: Sequence[DatasetCase], held_out: Sequence[DatasetCase]) -> bool:
-    """Whether patients are left out to decide, and tumor was accepted of them and of others."""
+def can_tune_clicks(
+    base: Checkpoint, learned: Sequence[DatasetCase], held_out: Sequence[DatasetCase]
+) -> bool:
+    """Whether the click network of a model can be fine-tuned on these cases.
+
+    It takes their channels; patients are left out to decide, and tumor was accepted of them and of
+    others.
+    """
     patients = {case.patient_id for case in learned}
+    inputs = checkpoints.read_info(base.clicks).spec.inputs
+    datasets = {case.dataset.folder: case.dataset for case in (*learned, *held_out)}.values()
     return (
         rank_of_environment() == 0  # of several processes one does it
+        and all(any(is_available(i, one.channels) for i in inputs) for one in datasets)
         and all(case.patient_id not in patients for case in held_out)
         and all(any(_tumor_voxels(case) for case in cases) for cases in (learned, held_out))
     )
@@ -118,7 +128,7 @@ def tune_clicks(
     *,
     steps: int = MOST_STEPS,
     seed: int = 0,
-) -> Job[ClickTuning]:
+) -> Job[ClickTuning | None]:
     """Fine-tune a click network; write it beside the trained model if it got better.
 
     `can_tune_clicks` says whether these cases allow it.
@@ -140,7 +150,8 @@ def tune_clicks(
 
     Returns
     -------
-    ClickTuning
+    ClickTuning or None
+        None where no slice with tumor was reviewed as a whole, of those learned from or left out.
     """
     before = yield from _clicked(base, held_out)
     slices: dict[str, list[ExampleSlice]] = {}
@@ -148,6 +159,8 @@ def tune_clicks(
         yield Progress(_STAGE, number, len(learned))
         slices.setdefault(case.patient_id, []).extend(_slices_of(case, base))
     patients = [own for own in slices.values() if own]
+    if not before or not any(bool(one.truth.any()) for own in patients for one in own):
+        return None
     network = yield from _tuned(base, patients, steps, seed)
     cases, people = [case.case_id for case in learned], sorted(slices)
     record = TrainingRecord(
@@ -277,4 +290,6 @@ def _clicked(model: Checkpoint, cases: Sequence[DatasetCase]) -> Job[tuple[float
                     mask = reader.answer(z, prompts, mask).mask
                 row.append(dice(mask, truth))
             dices.setdefault(case.patient_id, []).append(row)
+    if not dices:
+        return ()
     return tuple(float(v) for v in np.mean([np.mean(rows, 0) for rows in dices.values()], 0))

@@ -79,7 +79,7 @@ def expected(
     pixels = sum(prod(grids[case.dataset.id, case.case_id]) for case in held_out)
     passes = 1 + -(-config.steps // config.validate_every)
     drawn_slices = drawn_count(spec, config)
-    tunes_clicks = base is not None and can_tune_clicks(learned, held_out)
+    tunes_clicks = base is not None and can_tune_clicks(base, learned, held_out)
     further = click_steps(config.steps) if tunes_clicks else 0
     seconds = (
         config.steps * config.batch_size * learning_s * BESIDE_THE_NETWORK

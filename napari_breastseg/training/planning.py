@@ -128,7 +128,7 @@ def train_dataset(
         resume=resume,
         finding_score=None if score is None else learned_score(score, learned),
     )
-    if base is None or not can_tune_clicks(learned, held_out):
+    if base is None or not can_tune_clicks(base, learned, held_out):
         return result
     base_clicks, steps = load(base.clicks), click_steps(config.steps)
     tuning = yield from tune_clicks(learned, held_out, base_clicks, output, steps=steps, seed=seed)

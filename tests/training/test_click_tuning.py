@@ -59,6 +59,7 @@ def test_it_learns_the_outline_of_its_readers_and_goes_with_the_model(
     model = tmp_path / "model"
     checkpoint.copy(checkpoint.STARTER, made(model))
     tuning = drain(tune_clicks(learned, held_out, base, model, steps=30))
+    assert tuning is not None
     assert tuning.after[0] > tuning.before[0] + 0.03
     assert tuning.is_better
     assert "fine-tuned." in tuning.describe()
@@ -79,6 +80,7 @@ def test_what_got_worse_is_not_kept(
     base = checkpoint.load(checkpoint.CLICKS)
     job = tune_clicks(cases_of(dataset, 0, 1), cases_of(dataset, 3), base, tmp_path, steps=6)
     tuning = drain(job)
+    assert tuning is not None
     assert not tuning.is_better
     assert "it stays as it was" in tuning.describe()
     assert not (tmp_path / "clicks").exists()
@@ -86,9 +88,35 @@ def test_what_got_worse_is_not_kept(
 
 
 def test_only_patients_left_out_may_decide(dataset: Dataset) -> None:
-    assert can_tune_clicks(cases_of(dataset, 0, 1), cases_of(dataset, 3))
-    assert not can_tune_clicks(cases_of(dataset, 0, 1), cases_of(dataset, 1))
-    assert not can_tune_clicks(cases_of(dataset, 0, 1), [])
+    base = checkpoint.load(checkpoint.STARTER)
+    assert can_tune_clicks(base, cases_of(dataset, 0, 1), cases_of(dataset, 3))
+    assert not can_tune_clicks(base, cases_of(dataset, 0, 1), cases_of(dataset, 1))
+    assert not can_tune_clicks(base, cases_of(dataset, 0, 1), [])
+
+
+def test_channels_that_the_click_network_does_not_take_are_left_alone(tmp_path: Path) -> None:
+    t2 = Dataset.create(tmp_path / "t2", ["t2"])
+    for number in range(2):
+        exam, labels = an_exam(number)
+        t2.add(Exam(exam.case_id, {"t2": exam.phases["pre"]}), patient_id=f"P{number}")
+        t2.accept(exam.case_id, labels, reviewed_slices=None, annotator="AB", seconds=1)
+    base = checkpoint.load(checkpoint.STARTER)
+    assert not can_tune_clicks(base, cases_of(t2, 0), cases_of(t2, 1))
+
+
+def test_without_a_slice_reviewed_as_a_whole_nothing_is_tuned(tmp_path: Path) -> None:
+    partly = Dataset.create(tmp_path / "partly", ["pre", "post1"])
+    for number in range(2):
+        exam, labels = an_exam(number)
+        data = labels.data.copy()
+        data[:, 0, 0] = IGNORE
+        partly.add(exam, patient_id=f"P{number}")
+        partly.accept(
+            exam.case_id, LabelMap(data, GRID), reviewed_slices=None, annotator="AB", seconds=1
+        )
+    base = checkpoint.load(checkpoint.CLICKS)
+    job = tune_clicks(cases_of(partly, 0), cases_of(partly, 1), base, tmp_path, steps=1)
+    assert drain(job) is None
 
 
 def test_train_says_what_became_of_it_and_counts_its_time(dataset: Dataset, tmp_path: Path) -> None:
