@@ -95,7 +95,7 @@ class Cases:
         return self
 
     def lock(self, case_id: str, owner: str) -> AbstractContextManager[None]:
-        """Hold a case while it is open for correction.
+        """Hold a case while it is open; work left unfinished in it is then its owner's.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class Cases:
             On entering, when somebody else holds it: with owner and time.
         """
         self.case(case_id)
-        return self._store.locks.case(case_id, require_word(owner, "an owner"))
+        return lifecycle.sitting(self._store, case_id, require_word(owner, "an owner"))
 
     def lock_holder(self, case_id: str) -> LockNote | None:
         """Who else holds a case now, None when nobody does."""

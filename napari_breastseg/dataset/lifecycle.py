@@ -6,8 +6,8 @@ Drafted, autosaved, accepted, flagged, reopened: each is one commit under the ca
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "reopen",
     "require_no_unfinished",
     "save_draft",
+    "sitting",
     "undo_accept",
     "withdraw",
 ]
@@ -75,7 +76,7 @@ def autosave(store: Store, case_id: str, label_map: LabelMap) -> CaseRecord:
             with storage_errors(path):
                 path.unlink(missing_ok=True)  # nothing is unfinished any more
             return record
-        update: dict[str, Any] = {"autosave_after": record.n_masks}
+        update: dict[str, Any] = {"autosave_after": record.n_masks, "left_by": None}
         if record.status in (Status.NEW, Status.DRAFTED):
             update["status"] = Status.IN_PROGRESS
         if any(getattr(record, name) != value for name, value in update.items()):
@@ -111,6 +112,7 @@ def accept(
             "status": Status.ACCEPTED,
             "goes_on_from": None,
             "work": None,
+            "left_by": None,
             "autosave_after": record.n_masks,  # whatever was autosaved until now is older
         }
         if review.findings:
@@ -210,6 +212,36 @@ def withdraw(store: Store, case_id: str, update: dict[str, Any], owner: str) -> 
             store.rebuild()  # before the mask goes: no list may name a file that is not there
             label.unlink(missing_ok=True)
         return record
+
+
+@contextmanager
+def sitting(store: Store, case_id: str, owner: str) -> Iterator[None]:
+    """Hold a case while it is open; work left unfinished in it is noted as its owner's.
+
+    A program that ends in between notes nothing: that work is found, not left.
+    """
+    with store.locks.case(case_id, owner):
+        before = _autosaved_at(store, case_id)
+        try:
+            yield
+        finally:
+            if _autosaved_at(store, case_id) != before:
+                with suppress(InputError, OSError):  # it must not keep anybody in the case
+                    _note_left(store, case_id, owner)
+
+
+def _note_left(store: Store, case_id: str, owner: str) -> None:
+    with store.writing(case_id, owner):
+        record = store.case(case_id)
+        if record.left_by != owner and unfinished_path(store, record) is not None:
+            store.commit(record.model_copy(update={"left_by": owner}))
+
+
+def _autosaved_at(store: Store, case_id: str) -> int:
+    """When the autosave of a case was written, in nanoseconds since 1970; 0 without one."""
+    with suppress(OSError):
+        return store.layout.autosave(case_id).stat().st_mtime_ns
+    return 0
 
 
 def note_work(store: Store, case_id: str, seconds: float, strokes: int) -> CaseRecord:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from ..core.errors import InputError
 from ..core.volume import LabelMap
 from .identifiers import require_word
@@ -86,6 +88,12 @@ class Reads:
         """When a read of a case changed last, in seconds since 1970; 0 if none was asked for."""
         files = ReadFiles(self._store, record.case_id)
         return files.changed_s() if record.is_for_second_read else 0.0
+
+    def unfinished_s(self, record: CaseRecord, reader: str) -> float | None:
+        """When this reader's unfinished second read was kept last, in seconds since 1970."""
+        with suppress(OSError):
+            return ReadFiles(self._store, record.case_id).unfinished(reader).stat().st_mtime
+        return None
 
     def label_map(self, read: ReadRecord) -> LabelMap:
         """The outline of a read, with `ignore` where its reader did not look."""

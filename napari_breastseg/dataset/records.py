@@ -242,6 +242,8 @@ class CaseRecord(_Record):
     autosave_after: int | None = None
     """How many masks of the case had been accepted when unfinished work was last kept; None where
     none was, or a version before this counter kept it."""
+    left_by: str | None = None
+    """Who closed the case with unfinished work in it; None where nobody did, as after a crash."""
     work: WorkRecord | None = None
     """What was done since the last accepted mask, in sittings that have ended."""
     lesions: tuple[LesionRecord, ...] = ()

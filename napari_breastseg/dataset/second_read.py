@@ -63,6 +63,7 @@ class SecondRead:
                 "history": (),
                 "goes_on_from": None,
                 "draft": None,
+                "left_by": self._reader,
                 "work": None,
             }
         )

@@ -1,15 +1,18 @@
 """The worklist: a row for each case, and the order and choice in which a reader takes them.
 
-Rows in, rows out. Imports `reads`, `records`, `store` of this package.
+Rows in, rows out. Imports `masks`, `reads`, `records`, `store` of this package.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .masks import unfinished_path
 from .reads import Reads
 from .records import CaseRecord, FlagReason, Status
 from .store import Store
@@ -48,6 +51,9 @@ class WorklistRow:
     patient_id: str = ""
     held_by: str | None = None
     """Who else has it open now; None where nobody has, or where that must not be seen."""
+    unfinished_s: float | None = None
+    """When unfinished work on it was kept last, in seconds since 1970; None without any. Of a case
+    to be read blind: this reader's own."""
     reads_changed_s: float = 0.0
     """When a reader's outline of a case that is read twice changed last, in seconds since 1970;
     0 where none may be seen."""
@@ -56,14 +62,22 @@ class WorklistRow:
 def worklist(store: Store, reader: str) -> list[WorklistRow]:
     """Rows of all cases, as `reader` may see them, in the order in which patients entered."""
     reads = Reads(store)
-    return [row_of(store, reads, record, reader) for record in store.cases()]
+    kept = _autosaves(store)
+    return [row_of(store, reads, record, reader, kept) for record in store.cases()]
 
 
-def row_of(store: Store, reads: Reads, record: CaseRecord, reader: str) -> WorklistRow:
-    """One case's row."""
+def row_of(
+    store: Store, reads: Reads, record: CaseRecord, reader: str, kept: Mapping[str, float]
+) -> WorklistRow:
+    """One case's row; `kept` says when autosaves were written, by file name."""
     is_blinded = reads.is_blinded(record, reader)
     mask = record.accepted
     model = mask.model if mask else record.draft.model if record.draft else None
+    unfinished_s = kept.get(store.layout.autosave(record.case_id).name)
+    if is_blinded:
+        unfinished_s = reads.unfinished_s(record, reader)
+    elif unfinished_s is not None and unfinished_path(store, record) is None:
+        unfinished_s = None  # older than the accepted mask
     holder = None if is_blinded else store.locks.holder(record.case_id)
     return WorklistRow(
         case_id=record.case_id,
@@ -78,8 +92,19 @@ def row_of(store: Store, reads: Reads, record: CaseRecord, reader: str) -> Workl
         n_slices=record.grid.shape[0],
         patient_id=record.patient_id,
         held_by=None if holder is None else holder.owner,
+        unfinished_s=unfinished_s,
         reads_changed_s=0.0 if is_blinded else reads.changed_s(record),
     )
+
+
+def _autosaves(store: Store) -> dict[str, float]:
+    """When each autosave was written, in seconds since 1970, by file name."""
+    times: dict[str, float] = {}
+    with suppress(OSError), os.scandir(store.layout.autosave("").parent) as entries:
+        for entry in entries:
+            with suppress(OSError):
+                times[entry.name] = entry.stat().st_mtime
+    return times
 
 
 def arranged(

@@ -270,27 +270,7 @@ class BreastMRI(Actions, QWidget):
                 AfterDock(self.viewer, source, window)
 
     def _runners(self) -> tuple[JobRunner, ...]:
-        correct = self.correct_panel
-        return (
-            self.open_panel.runner,
-            self.open_panel.dce.runner,
-            self.segment_panel.runner,
-            correct.runner,
-            correct.unfinished.runner,
-            correct.lesions.runner,
-            correct.tools.runner,
-            correct.tools.clicks.looking,
-            correct.learning.runner,
-            correct.learning.slices.runner,
-            self.review_panel.runner,
-            self.review_panel.chores,
-            self.review_panel.walk.prefetch.runner,
-            self.review_panel.worklist.thumbnails.runner,
-            self.review_panel.readers.runner,
-            self.train_panel.runner,
-            self.train_panel.chores,
-            self.train_panel.expecting.runner,
-        )
+        return runners_of(self)
 
     def _bind_keys(self) -> None:
         for key, action in KEYS.items():
@@ -309,6 +289,32 @@ class BreastMRI(Actions, QWidget):
     def _on_opened(self, exam: Exam) -> None:
         self.reset_choices()
         self.exam_picker.choose(exam.case_id)
+
+
+def runners_of(dock: BreastMRI) -> tuple[JobRunner, ...]:
+    """All that runs jobs for a dock."""
+    correct = dock.correct_panel
+    return (
+        dock.open_panel.runner,
+        dock.open_panel.dce.runner,
+        dock.segment_panel.runner,
+        correct.runner,
+        correct.unfinished.runner,
+        correct.dataset_box.reopening,
+        correct.lesions.runner,
+        correct.tools.runner,
+        correct.tools.clicks.looking,
+        correct.learning.runner,
+        correct.learning.slices.runner,
+        dock.review_panel.runner,
+        dock.review_panel.chores,
+        dock.review_panel.walk.prefetch.runner,
+        dock.review_panel.worklist.thumbnails.runner,
+        dock.review_panel.readers.runner,
+        dock.train_panel.runner,
+        dock.train_panel.chores,
+        dock.train_panel.expecting.runner,
+    )
 
 
 def _weakly(dock: BreastMRI, action: str) -> Callable[[object], None]:

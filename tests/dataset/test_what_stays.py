@@ -150,6 +150,23 @@ def test_an_autosave_kept_by_an_earlier_version_is_offered(dataset: Dataset, sph
     assert Dataset.open(dataset.folder).recover("P1") is not None
 
 
+def test_work_left_by_closing_a_case_is_its_readers_and_after_a_crash_nobodys(
+    dataset: Dataset, sphere_exam
+) -> None:
+    with dataset.lock("P1", "AB"):
+        dataset.autosave("P1", shifted(sphere_exam[1]))
+        assert dataset.case("P1").left_by is None  # as a crash would leave it
+    assert dataset.case("P1").left_by == "AB"
+    with dataset.lock("P1", "CD"):
+        pass  # looked at, and nothing done
+    assert dataset.case("P1").left_by == "AB"
+    with dataset.lock("P1", "CD"):
+        dataset.autosave("P1", shifted(sphere_exam[1], 3))
+    assert dataset.case("P1").left_by == "CD"
+    accept(dataset, "P1", shifted(sphere_exam[1], 3))
+    assert dataset.case("P1").left_by is None
+
+
 def test_importing_again_keeps_a_readers_unfinished_work(tmp_path: Path) -> None:
     image = np.resize(np.arange(200, dtype=np.uint8), (24, 20))
     mask = np.zeros((24, 20), np.uint8)

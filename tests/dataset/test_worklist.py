@@ -72,6 +72,28 @@ def test_rows_say_what_the_records_say(tmp_path: Path, sphere_exam: tuple[Exam, 
     assert after.changed_s >= before.changed_s > 0
 
 
+def test_a_row_says_when_unfinished_work_was_kept(
+    tmp_path: Path, sphere_exam: tuple[Exam, LabelMap]
+) -> None:
+    dataset = Dataset.create(tmp_path / "set", ["pre", "post1"])
+    dataset.add(sphere_exam[0], patient_id="1")
+    accept = {"reviewed_slices": None, "seconds": 1}
+    dataset.autosave("P001", sphere_exam[1])
+    (row,) = dataset.worklist("AB")
+    kept = dataset.folder / "autosave" / "P001.nii.gz"
+    assert row.unfinished_s == kept.stat().st_mtime
+    old = kept.read_bytes()
+    dataset.accept("P001", sphere_exam[1], annotator="AB", **accept)
+    kept.write_bytes(old)  # as if the power had failed before it was removed
+    assert dataset.worklist("AB")[0].unfinished_s is None
+    dataset.reads.ask("P001")
+    dataset.reads.second_read("P001", "CD").autosave("P001", sphere_exam[1])
+    (first,), (second,) = dataset.worklist("AB"), dataset.worklist("CD")
+    assert first.unfinished_s is None
+    assert second.is_blinded
+    assert second.unfinished_s is not None
+
+
 def test_a_blinded_row_shows_no_model_and_no_predicted_dice(
     tmp_path: Path, sphere_exam: tuple[Exam, LabelMap]
 ) -> None:

@@ -152,9 +152,7 @@ def test_a_case_opened_again_goes_on_as_it_was(
     folder: Dataset,
     settle: Callable[[], None],
     stroke: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_fields, "ask", lambda *_: True)
     open_row(opened.panel, 0)
     settle()
     stroke(window.viewer.layers["P001 tumor"], (4, 50, 20), (4, 50, 40))
@@ -164,6 +162,29 @@ def test_a_case_opened_again_goes_on_as_it_was(
     assert is_at_work(window, "P001"), messages(window)
     np.testing.assert_array_equal(window.viewer.layers["P001 tumor"].data, painted)
     assert Dataset.open(folder.folder).lock_holder("P001").owner == "AB"
+    assert "Your unfinished work on P001 goes on." in messages(window)  # and nothing was asked
+
+
+def test_what_another_reader_left_is_asked_about_and_named(
+    window: SimpleNamespace,
+    opened: SimpleNamespace,
+    folder: Dataset,
+    settle: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draft = folder.draft("P001")
+    work = LabelMap(np.roll(draft.data, 9, axis=1), draft.grid)
+    other = Dataset.open(folder.folder)
+    with other.lock("P001", "CD"):
+        other.autosave("P001", work)
+    asked: list[str] = []
+    monkeypatch.setattr(_fields, "ask", lambda *parts: asked.append(parts[1]) or True)
+    for row in (0, 1, 0):  # taken up once, it is this reader's own
+        open_row(opened.panel, row)
+        settle()
+    assert asked == ["Unfinished work of CD"]
+    np.testing.assert_array_equal(window.viewer.layers["P001 tumor"].data, work.data)
+    assert folder.case("P001").left_by == "AB"
 
 
 def test_declined_work_stays_on_the_disk_until_new_work_takes_its_place(
@@ -229,7 +250,6 @@ def test_a_case_that_is_closed_is_saved_given_back_and_off_the_canvas(
     folder: Dataset,
     settle: Callable[[], None],
     stroke: Callable[..., None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert window.dock.correct_panel.dataset_box.close_button.toolTip() == "No case is open"
     open_row(opened.panel, 0)
@@ -246,7 +266,6 @@ def test_a_case_that_is_closed_is_saved_given_back_and_off_the_canvas(
     np.testing.assert_array_equal(folder.recover("P001").data, painted)
     assert Dataset.open(folder.folder).lock_holder("P001") is None
 
-    monkeypatch.setattr(_fields, "ask", lambda *_: True)  # "Recovered work found": continue
     # Opened again it goes on as it was; the button in the header closes it, too.
     open_row(opened.panel, 0)
     settle()

@@ -140,6 +140,28 @@ def test_the_list_opens_the_dataset_of_the_last_start(
     assert not panel.last_button.isVisible()
 
 
+@pytest.fixture
+def last(folder: Dataset) -> Dataset:
+    """A dataset that was open at the last start, with unfinished work."""
+    folder.autosave("P003", folder.draft("P003"))
+    remember("dataset", str(folder.folder))
+    return folder
+
+
+def test_the_last_dataset_is_open_again_and_says_what_is_unfinished(
+    last: Dataset, window: SimpleNamespace, settle: Callable[[], None]
+) -> None:
+    review, box = window.dock.review_panel, window.dock.correct_panel.dataset_box
+    window.qtbot.waitUntil(lambda: review.model.total == 4, timeout=20_000)
+    settle()
+    assert window.dock.session.dataset.folder == last.folder
+    assert window.dock.notices.news.text.text().startswith("Unfinished work: P003 (")
+    assert review.model.data(review.model.index(2, 1)).startswith("unfinished, ")
+    window.dock.header.open()
+    box.at_start.setChecked(False)
+    assert recall("opens_last_dataset") == "no"
+
+
 def test_closing_while_recovered_work_is_asked_about_leaves_it_on_disk(
     window: SimpleNamespace,
     opened: SimpleNamespace,

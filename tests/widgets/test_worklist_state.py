@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 from rows import NOW_S, row
 
@@ -12,12 +14,14 @@ from napari_breastseg.widgets.state.worklist import (
     FOR_SECOND_READ,
     TO_DO,
     cell_text,
+    clock_words,
     count_words,
     neighbor,
     row_words,
     sorted_rows,
     status_choice,
     status_words,
+    unfinished_words,
 )
 
 
@@ -51,6 +55,21 @@ def test_a_flagged_case_says_why() -> None:
     flagged = row("P001", status=Status.FLAGGED, flag_reason=FlagReason.MOTION)
     assert status_words(flagged) == "flagged: motion"
     assert status_words(row("P002", status=Status.IN_PROGRESS)) == "in progress"
+
+
+def test_unfinished_work_is_named_with_its_time() -> None:
+    noon = datetime(2026, 3, 4, 12, 5).timestamp()
+    assert clock_words(noon, noon + 60) == "12:05"
+    assert clock_words(noon, noon + 86_400) == "4 Mar"
+    rows = [row(f"P00{n}", unfinished_s=noon - n) for n in range(5)]
+    assert status_words(rows[0]) == "unfinished, 4 Mar"
+    assert status_words(row("P001", unfinished_s=noon, held_by="CD")) == "open: CD"
+    assert unfinished_words(rows) == (
+        "Unfinished work: P000 (4 Mar), P001 (4 Mar), P002 (4 Mar), 2 more."
+    )
+    assert unfinished_words([row("P001"), row("P002", unfinished_s=noon, held_by="CD")]) == ""
+    blind = row("P001", is_for_second_read=True, is_blinded=True, unfinished_s=noon)
+    assert status_words(blind) == "second read: unfinished, 4 Mar"
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from ...core.errors import InputError
 from ...core.home import default_dataset_folder
@@ -18,6 +19,9 @@ from ..state.settings import recall, remember
 from .autosave import Autosave
 
 __all__ = ["DatasetBox"]
+
+_AT_START = "opens_last_dataset"
+"""The setting: "no" where the last dataset is not opened at the start."""
 
 
 class DatasetBox(QWidget):
@@ -47,6 +51,10 @@ class DatasetBox(QWidget):
         self.folder.setValue(Path(last) if (last := recall("dataset")) else None)
         self.folder.valueChanged.connect(lambda _: self.open_dataset())
         self.open_button = button("Open or create", self.open_dataset, "Open this dataset folder")
+        self.at_start = QCheckBox("Open it at the next start")
+        self.at_start.setToolTip("Open the dataset that was open last when the window opens")
+        self.at_start.setChecked(recall(_AT_START) != "no")
+        self.at_start.toggled.connect(lambda is_on: remember(_AT_START, "" if is_on else "no"))
         self.line = note(
             f"No dataset open. The first case goes into {default_dataset_folder().name}."
         )
@@ -71,11 +79,16 @@ class DatasetBox(QWidget):
         first.addWidget(self.folder, 1)
         first.addWidget(self.open_button)
         column.addLayout(first)
+        column.addWidget(self.at_start)
         column.addWidget(self.line)
         column.addLayout(row)
         self._patients: dict[str | None, str] = {}
         session.dataset_changed.connect(self.show_dataset)
         self.show_dataset(None)
+        self.reopening = JobRunner(self)
+        self._start = QTimer(self, singleShot=True, interval=0)
+        self._start.timeout.connect(self._reopen)
+        self._start.start()
 
     def open_dataset(self) -> None:
         """Open the dataset folder typed in, or make one where there is nothing yet."""
@@ -159,6 +172,20 @@ class DatasetBox(QWidget):
             on_result=enter,
         )
 
+    def _reopen(self) -> None:
+        """Open the last dataset again where it is still there; the reader is not kept waiting."""
+        folder, session = self.folder.value(), self._session
+        if folder is None or not self.at_start.isChecked() or session.dataset is not None:
+            return
+
+        def enter(dataset: Dataset | None) -> None:
+            is_wanted = session.dataset is None and not session.is_at_work
+            if dataset is not None and is_wanted and self.folder.value() == folder:
+                session.dataset = dataset
+
+        title = "Opening the last dataset"
+        self.reopening.start(title, lambda: as_job(title, lambda: _found(folder)), on_result=enter)
+
     def _refresh_close(self) -> None:
         set_ready(self.close_button, "" if self._session.source else "No case is open")
 
@@ -166,6 +193,15 @@ class DatasetBox(QWidget):
         remember("dataset", str(dataset.folder))
         self._autosave.close_case()  # with what was painted while the folder was read
         self._session.dataset = dataset
+
+
+def _found(folder: Path) -> Dataset | None:
+    """The dataset in a folder; None where there is none, or none that can be opened."""
+    with suppress(InputError, OSError):
+        dataset = Dataset.open(folder)
+        dataset.notes()
+        return dataset
+    return None
 
 
 def _opened(folder: Path) -> Dataset:

@@ -260,18 +260,27 @@ class CaseOpening(QObject):
             return start.data
         # What was painted before the dataset held the case is newer than what it kept.
         if not is_newer and has_recovered_work(held, volume_of(layer)):
+            case_id, left_by = held.record.case_id, held.record.left_by
+            if held.is_own_work:
+                edit_labels(layer, recovered.data)
+                show_info(
+                    f"Your unfinished work on {case_id} goes on. "
+                    "Ctrl+Z goes back to the mask without it."
+                )
+                return recovered.data
             # Until it is answered nothing is written over that work, were the window closed now.
             self._autosave.note_saved(volume_of(layer))
             if not _fields.ask(
                 self._parent,
-                "Recovered work found",
-                f"Case {held.record.case_id} has autosaved changes that were never accepted.\n"
+                "Recovered work found" if left_by is None else f"Unfinished work of {left_by}",
+                f"Case {case_id} has autosaved changes that were never accepted.\n"
                 "Continue with them? (Ctrl+Z goes back to the mask as it is now.)",
                 "Continue with them",
                 "Leave them",
             ):
                 return start.data  # what was declined stays on disk until there is new work
             edit_labels(layer, recovered.data)
+            return start.data  # it is written again: from now on it is this reader's
         return recovered.data
 
     def _starting_mask(self, held: HeldCase) -> LabelMap:

@@ -21,10 +21,10 @@ from ...dataset import CaseRecord, Dataset, Effort, FlagReason, WorklistRow, eff
 from ..correct.panel import CorrectPanel
 from ..parts.fields import Fold, button, set_ready
 from ..parts.job_bar import JobBar
-from ..parts.jobs import JobRunner
+from ..parts.jobs import JobRunner, show_info
 from ..state.decisions import why_not_flag, why_not_reopen, why_not_undo
 from ..state.session import Session
-from ..state.worklist import decided_on
+from ..state.worklist import decided_on, unfinished_words
 from .decisions import CaseDecisions
 from .draft_all import DraftAll
 from .effort_chart import EffortChart
@@ -53,7 +53,7 @@ class ReviewPanel(QWidget):
         super().__init__()
         self._session = session
         self._correct = correct
-        self._is_stale = False
+        self._is_stale = self._tells_unfinished = False
         self._accepting = ""
         self.chores = JobRunner(self)
         self.worklist = WorklistView()
@@ -163,6 +163,9 @@ class ReviewPanel(QWidget):
         self.model.set_rows(rows)
         self.effort.set_rows(costs)
         self.worklist.show_count()
+        if self._tells_unfinished and (words := unfinished_words(rows)):
+            show_info(words)
+        self._tells_unfinished = False
         if self._is_stale:
             self.refresh()
         else:
@@ -196,6 +199,7 @@ class ReviewPanel(QWidget):
 
     def _on_dataset(self, dataset: Dataset | None) -> None:
         self.walk.forget()
+        self._tells_unfinished = dataset is not None
         self.refresh()
 
     def _on_record(self, record: CaseRecord | None) -> None:

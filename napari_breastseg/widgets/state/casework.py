@@ -59,6 +59,9 @@ class HeldCase:
     loaded: LoadedCase | None = None
     """The case as it was read from disk; None for an exam that is shown already."""
 
+    is_own_work: bool = False
+    """Whether `recovered` was left by the reader who holds the case now, by closing it."""
+
     is_changed_outside: bool = False
     """Whether another program changed the accepted mask, which nobody has looked at since."""
 
@@ -122,6 +125,7 @@ def hold_exam(
             recovered=dataset.recover(case_id),
             draft=_draft_of(dataset, record) if draft is None else draft,
             workspace=dataset,
+            is_own_work=record.left_by == annotator,
             is_changed_outside=case_id in dataset.changed_masks(),
             lock=stack.pop_all(),
         )
@@ -154,6 +158,7 @@ def hold_case(
             draft=loaded.draft,
             workspace=workspace,
             loaded=loaded,
+            is_own_work=record.left_by == annotator,
             is_changed_outside=is_changed,
             lock=stack.pop_all(),
         )

@@ -6,6 +6,8 @@ The rows themselves, their choice and their arrangement are the dataset's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from time import time
 from typing import Any
 
 from ...dataset import Status, WorklistRow
@@ -19,6 +21,7 @@ __all__ = [
     "TO_DO",
     "ago",
     "cell_text",
+    "clock_words",
     "count_words",
     "decided_on",
     "neighbor",
@@ -26,6 +29,7 @@ __all__ = [
     "sorted_rows",
     "status_choice",
     "status_words",
+    "unfinished_words",
 ]
 
 COLUMNS = (
@@ -48,6 +52,7 @@ CHIPS = {
 """Buttons above the list, and what each lists."""
 
 ALL, TO_DO, FOR_SECOND_READ = "all cases", "still to do", "for a second read"
+_NAMED = 3
 _NO_DICE = 2.0  # sorts behind every Dice
 
 
@@ -80,15 +85,44 @@ def ago(seconds: float) -> str:
     return "now"
 
 
+def clock_words(then_s: float, now_s: float | None = None) -> str:
+    """Time of day of a moment of today, else its day and month.
+
+    Parameters
+    ----------
+    then_s, now_s : float
+        Seconds since 1970; now when not given.
+    """
+    then, now = (datetime.fromtimestamp(s) for s in (then_s, time() if now_s is None else now_s))
+    if then.date() == now.date():
+        return f"{then:%H:%M}"
+    return f"{then.day} {then:%b}"
+
+
 def status_words(row: WorklistRow) -> str:
-    """Status as a reader says it; a case to be read blind says nothing more."""
+    """Status as a reader says it; a case to be read blind says of its reader's own work only."""
+    left = "" if row.unfinished_s is None else f"unfinished, {clock_words(row.unfinished_s)}"
     if row.is_blinded:
-        return "second read"
+        return f"second read: {left}" if left else "second read"
     if row.held_by is not None:
         return f"open: {row.held_by}"
+    if left:
+        return left
     if row.flag_reason is not None:
         return f"flagged: {row.flag_reason.value.replace('_', ' ')}"
     return row.status.value.replace("_", " ")
+
+
+def unfinished_words(rows: Iterable[WorklistRow]) -> str:
+    """Which cases hold unfinished work, and since when; empty where none does."""
+    left = sorted(
+        (row for row in rows if row.unfinished_s is not None and row.held_by is None),
+        key=lambda row: -(row.unfinished_s or 0.0),
+    )
+    named = [f"{row.case_id} ({clock_words(row.unfinished_s or 0.0)})" for row in left[:_NAMED]]
+    if len(left) > _NAMED:
+        named.append(f"{len(left) - _NAMED:,} more")
+    return f"Unfinished work: {', '.join(named)}." if named else ""
 
 
 def row_words(row: WorklistRow) -> str:
