@@ -21,6 +21,7 @@ from ..core.reading import MOST_PIXELS, Deadline, open_regular, require_room
 from ..core.volume import Grid, Volume
 from .kinds import ending_of
 from .nifti import require_phases_fit, stored
+from .tiff_pages import open_tiff, require_packed_once
 
 __all__ = ["read_slices", "write_slices"]
 
@@ -232,7 +233,7 @@ def _png_bits(path: Path) -> int:
 def _read_tiff(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     import tifffile
 
-    with tifffile.TiffFile(path) as tiff:
+    with open_tiff(path) as tiff:
         if len(tiff.series) != 1:
             sizes = ", ".join(" x ".join(str(n) for n in series.shape) for series in tiff.series)
             raise InputError(
@@ -256,6 +257,8 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
             )
         is_rgb = page.photometric == tifffile.PHOTOMETRIC.RGB
         is_inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        if is_packed:
+            require_packed_once(series.pages, size, path.name)
         pixels = series.asarray()
         alphas = len(page.extrasamples or ())
     if is_inverted and pixels.dtype.kind in "ub":

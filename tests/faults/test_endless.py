@@ -152,3 +152,67 @@ def test_a_model_card_that_is_a_link_is_neither_shown_nor_copied(tmp_path):
     (tmp_path / "copy").mkdir()
     with pytest.raises(InputError, match="a link to another file"):
         checkpoint.copy(model, tmp_path / "copy")
+
+
+def tiff(folder, name="P1.tif"):
+    """A TIFF file of four pages, and where its second and third page begin."""
+    path = folder / name
+    data = np.random.default_rng(1).integers(0, 200, (4, 8, 9)).astype(np.int16)
+    formats.write_volume(path, Volume(data, Grid(data.shape)))
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        return path, [page.offset for page in file.pages]
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+def test_a_tiff_file_whose_pages_lead_in_a_circle_is_refused(tmp_path, target):
+    path, pages = tiff(tmp_path)
+    content = bytearray(path.read_bytes())
+    n_tags = int.from_bytes(content[pages[2] : pages[2] + 2], "little")
+    link = pages[2] + 2 + 12 * n_tags
+    content[link : link + 4] = pages[target].to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="pages lead in a circle"):
+        within_reason(lambda: formats.open_exam(path))
+
+
+@pytest.mark.parametrize("count", [1 << 20, (1 << 32) - 1])
+def test_a_tiff_tag_that_is_larger_than_the_file_is_refused(tmp_path, count):
+    path, pages = tiff(tmp_path)
+    content = bytearray(path.read_bytes())
+    # The count of values is the second half of a tag's head.
+    content[pages[1] + 2 + 4 : pages[1] + 2 + 8] = count.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="a tag that is larger than the file"):
+        formats.open_exam(path)
+
+
+def test_a_tiff_file_that_names_another_one_opens_that_never(tmp_path):
+    import tifffile
+
+    for name in ("outside.ome.tif", "in/P1.ome.tif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        data = np.random.default_rng(1).integers(0, 200, (2, 8, 9)).astype(np.int16)
+        tifffile.imwrite(tmp_path / name, data, metadata={"axes": "ZYX"})
+    path = tmp_path / "in" / "P1.ome.tif"
+    with tifffile.TiffFile(path) as file:
+        described = file.ome_metadata
+    there = '<UUID FileName="../outside.ome.tif">urn:uuid:1</UUID>'
+    plane = '<TiffData IFD="0" FirstZ="{}" PlaneCount="1">{}</TiffData>'
+    start, end = described.index("<TiffData"), described.index("</Pixels>")
+    described = (
+        described[:start] + plane.format(0, there) + plane.format(1, there) + described[end:]
+    )
+    tifffile.imwrite(path, data[:1], description=described, metadata=None)
+    opened = []
+
+    def watched(name, *args, **kwargs):
+        opened.append(str(name))
+        return open(name, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tifffile.tifffile, "open", watched, raising=False)
+        exam = formats.open_exam(path)
+    assert opened == []
+    np.testing.assert_array_equal(exam.phases["post1"].data, data[:1])
