@@ -88,6 +88,7 @@ class BreastMRI(Actions, QWidget):
         self.layer_rows = LayerRows(napari_viewer, self)
         self.numbers = SliceNumbers(napari_viewer, self)
         self.correct_panel.learning.redrafted.connect(self.marks.refresh)
+        self.correct_panel.learning.watch.redraft_undone.connect(self.marks.refresh)
         self.display = Display(napari_viewer, self.session)
         self.caption = Caption(napari_viewer, self.session, self.display)
         self.mouse = ReadingMouse(napari_viewer, self.display, self)

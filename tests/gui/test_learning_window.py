@@ -157,6 +157,12 @@ def test_a_corrected_slice_that_is_left_drafts_the_others_again_as_one_undo_step
     np.testing.assert_array_equal(layer.data[4], painted)
     for z in (0, 3, 5, 8):
         np.testing.assert_array_equal(layer.data[z], before[z])
+    learning.qtbot.waitUntil(lambda: section.line.text().startswith("Undone: "), timeout=5_000)
+    assert "redrafted" not in marks.states
+    press(learning, Qt.Key.Key_Z, CTRL | SHIFT)
+    learning.qtbot.waitUntil(lambda: section.line.text().startswith("Drafted 8 "), timeout=5_000)
+    press(learning, Qt.Key.Key_Z, CTRL)
+    learning.qtbot.waitUntil(lambda: section.line.text().startswith("Undone: "), timeout=5_000)
     # What the reader took back does not come again.
     correct_slice(6)
     assert stand_in.asked[-1] == ("adapted", [4, 6])

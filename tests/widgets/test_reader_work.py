@@ -133,6 +133,37 @@ def test_slices_given_back_by_undoing_a_redraft_have_not_been_seen(work, mask) -
     assert work.own_slices == {2, 3}
 
 
+def test_a_redraft_undone_after_later_strokes_is_told_from_the_readers_own(work, mask) -> None:
+    work.go_to(0)
+    before = mask.copy()
+    wanted = mask.copy()
+    wanted[2:4] = 0
+    edit = work.edit_to(mask, wanted)
+    mask[:] = edit.applied(mask)
+    work.note_redraft(mask, edit, 1)
+    redraft = mask.copy()
+    work.forget_last()  # a stroke
+    paint(work, mask, 1)
+    mask[:] = redraft  # is undone
+    work.note_edit(mask, None)
+    assert not work.is_redraft_undone
+    mask[:] = before  # and the redraft, too
+    work.note_edit(mask, None)
+    assert work.is_redraft_undone
+    assert not work.own_slices & {2, 3}
+    assert work.to_look_at == frozenset()
+    assert work.edit_to(mask, wanted).count == 0  # it does not come again
+    mask[:] = redraft  # redo
+    work.note_edit(mask, None)
+    assert not work.is_redraft_undone
+    assert work.to_look_at == {2, 3}
+    assert not work.touched[edit.voxels].any()
+    mask[:] = before
+    work.note_edit(mask, None)
+    work.forget_last()  # another stroke: no redo any more
+    assert not work.is_redraft_undone
+
+
 def test_a_better_redraft_takes_the_place_of_the_one_before(work, mask) -> None:
     before = mask.copy()
     first = work.edit_to(mask, redrafted(mask))

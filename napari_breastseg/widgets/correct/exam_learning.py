@@ -97,17 +97,12 @@ class ExamLearning(QWidget):
         self._stage: str | None = None
         self._is_wanted_again = False
         self._told: Told | None = None
+        self._undone: Told | None = None
         self._problem = ""
         self._held_back: list[tuple[Redraft, int, int, int]] = []
         self._soon = QTimer(self, singleShot=True, interval=_SOON_MS)
         self._soon.timeout.connect(lambda: self._put(*self._held_back.pop()))
-        self.switch = QCheckBox("Learn from this exam")
-        self.switch.setToolTip(
-            "When you leave a slice that you corrected, or keep or drop a finding, the rest of\n"
-            "the exam is drafted again from it: never over what you painted, nor in slices that\n"
-            "you corrected or looked at. It is one undo step, and serves this exam only."
-        )
-        self.switch.setChecked(recall("learns_from_exam") != "no")
+        self.switch = _switch()
         self.line = note()
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -118,6 +113,7 @@ class ExamLearning(QWidget):
         self.runner.ended.connect(self._on_ended)
         self.watch.begun.connect(self._prepare)
         self.watch.corrected.connect(self._learn)
+        self.watch.redraft_undone.connect(self._on_undone)
         self.slices.redrafted.connect(self.refresh)
         self.slices.redrafted.connect(self.redrafted)
         self.slices.runner.ended.connect(lambda _: self.refresh())
@@ -145,7 +141,7 @@ class ExamLearning(QWidget):
     def stop(self) -> None:
         """Follow no mask any longer, and forget what was learned from it."""
         self.watch.stop()
-        self._told = None
+        self._told = self._undone = None
         self._forget_learner()
 
     def cancel(self) -> None:
@@ -202,6 +198,7 @@ class ExamLearning(QWidget):
                     self.watch.grid,
                     learns_from=work.learns_from,
                     stage=self._stage if self.runner.is_running else None,
+                    is_undone=work.is_redraft_undone,
                     why_not=self.why_not() if self.switch.isChecked() else "",
                 )
             )
@@ -273,7 +270,7 @@ class ExamLearning(QWidget):
             self._soon.start()
             return
         told = self.watch.put(redraft.label_map.data, learned_from)
-        self._told = None if told is None else replace(told, spared=spared)
+        self._told, self._undone = (told and replace(told, spared=spared)), None
         if redraft.stage == "features":
             self._start("adapted")
         self.refresh()
@@ -295,6 +292,11 @@ class ExamLearning(QWidget):
         self.slices.cancel()
         if is_on:
             self._learn()
+        self.refresh()
+
+    def _on_undone(self, is_undone: bool) -> None:
+        """Tell no more of a redraft that was taken back, until redo puts it back."""
+        self._told, self._undone = None if is_undone else self._undone, self._told
         self.refresh()
 
     def _on_ended(self, outcome: str) -> None:
@@ -345,6 +347,17 @@ def _drafted(
     redraft = (yield from learn([Corrections(labels, touched, finished)]))[0]
     kept, spared = spare_findings(labels, touched, redraft.label_map.data)
     return replace(redraft, label_map=replace(redraft.label_map, data=kept)), spared
+
+
+def _switch() -> QCheckBox:
+    switch = QCheckBox("Learn from this exam")
+    switch.setToolTip(
+        "When you leave a slice that you corrected, or keep or drop a finding, the rest of\n"
+        "the exam is drafted again from it: never over what you painted, nor in slices that\n"
+        "you corrected or looked at. It is one undo step, and serves this exam only."
+    )
+    switch.setChecked(recall("learns_from_exam") != "no")
+    return switch
 
 
 def _make_learner(folder: Path, exam: Exam, draft: Prediction | None) -> Learner:

@@ -42,6 +42,9 @@ class ReaderWatch(QObject):
     corrected = Signal()
     """A slice that was corrected has been left, or a finding was kept or dropped."""
 
+    redraft_undone = Signal(bool)
+    """The newest redraft was taken back by undo (True), or put back by redo (False)."""
+
     begun = Signal()
     """The mask was edited for the first time."""
 
@@ -129,8 +132,11 @@ class ReaderWatch(QObject):
         if slices == ():
             return
         draft = self.draft if self._is_draft_new else None
+        was_undone = work.is_redraft_undone
         work.note_edit(self.labels, slices, draft=None if draft is None else draft.label_map.data)
         self._session.note_marked(work.own_slices)
+        if work.is_redraft_undone != was_undone:
+            self.redraft_undone.emit(not was_undone)
 
     def put(self, redrafted: NDArray[np.uint8], learned_from: int) -> Told | None:
         """Put a redraft (Z, Y, X) into the mask as one undo step, in place of one just before it.

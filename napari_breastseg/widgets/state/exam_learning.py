@@ -108,6 +108,7 @@ def learning_line(
     *,
     learns_from: int,
     stage: str | None = None,
+    is_undone: bool = False,
     why_not: str = "",
 ) -> str:
     """What is said under the switch.
@@ -122,6 +123,8 @@ def learning_line(
         Slices that the reader has corrected so far.
     stage : str, optional
         What is being done now: "features" is the quick redraft, "adapted" the better one after it.
+    is_undone : bool
+        Whether the newest redraft was taken back by undo.
     why_not : str
         Why nothing more is drafted again.
 
@@ -138,6 +141,8 @@ def learning_line(
     if stage == "features":
         return f"Learning from your {_slices(learns_from)}…"
     words = "" if told is None else _redraft_words(told, grid)
+    if is_undone:
+        words = "Undone: those slices are as they were, and stay so."
     refining = "Refining…" if stage == "adapted" else ""
     return " ".join(part for part in (words, refining, why_not) if part)
 

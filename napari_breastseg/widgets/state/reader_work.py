@@ -16,6 +16,7 @@ from ...core.region import Region
 from ...core.volume import TUMOR
 from ...dataset import RedraftRecord
 from ...imaging.correction import Edit
+from .redraft_steps import RedraftSteps, slices_of_edit
 
 __all__ = ["LOOKED_AT_S", "ReaderWork", "copy_of"]
 
@@ -82,7 +83,7 @@ class ReaderWork:
         self._since = clock()
         self._redrafts: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
         self._learned_from = 0
-        self._last: Edit | None = None
+        self._steps = RedraftSteps()
         self.to_look_at: frozenset[int] = frozenset()
         """Slices that a redraft changed and the reader has not seen since."""
 
@@ -108,7 +109,12 @@ class ReaderWork:
     @property
     def is_redraft_last(self) -> bool:
         """Whether the last change of the mask was a redraft: it may be replaced by a better one."""
-        return self._last is not None
+        return self._steps.last is not None
+
+    @property
+    def is_redraft_undone(self) -> bool:
+        """Whether the newest redraft was taken back by undo."""
+        return self._steps.is_undone
 
     def note_edit(
         self,
@@ -137,8 +143,6 @@ class ReaderWork:
             self._labels[z] = labels[z]
             self._taken_back[z][differs] = False
             if draft is None:
-                if slices is None:
-                    self._note_taken_back(z, differs)
                 self.touched[z] |= differs
             else:
                 self.touched[z][differs] = (labels[z] != draft[z])[differs]
@@ -148,19 +152,24 @@ class ReaderWork:
                 self._unfinished.add(z)
                 self._looked_at.discard(z)
         if is_changed:
-            self._last = None
+            self._steps.note_change()
+            if slices is None and draft is None:
+                self._follow_redrafts()
         return is_changed
 
-    def _note_taken_back(self, z: int, differs: NDArray[np.bool_]) -> None:
-        """Tell voxels that an undo gave back what a redraft had taken from a reader's own."""
-        if self._last is None:
-            return
-        of_slice = self._last.voxels[0] == z
-        rows, columns = self._last.voxels[1][of_slice], self._last.voxels[2][of_slice]
-        is_back = differs[rows, columns] & (
-            self._labels[z][rows, columns] == self._last.before[of_slice]
-        )
-        self._taken_back[z][rows[is_back], columns[is_back]] = True
+    def _follow_redrafts(self) -> None:
+        """Tell what an undo gave back, or a redo took, of redrafts from what is the reader's."""
+        taken, given = self._steps.follow(self._labels)
+        for edit, is_back in [(edit, True) for edit in taken] + [(edit, False) for edit in given]:
+            self._taken_back[edit.voxels] = is_back  # nobody has seen it for that
+            self.touched[edit.voxels] &= is_back
+            slices = slices_of_edit(edit)
+            for z in slices:
+                self._follow(z)
+            if not is_back:
+                self.to_look_at |= slices - {self._at}
+        if taken:
+            self.to_look_at &= self._steps.slices()
 
     def note_decided(self, box: Region, inside: NDArray[np.bool_]) -> None:
         """Note that the reader decided about a finding, though it stays as it is in the mask."""
@@ -205,7 +214,7 @@ class ReaderWork:
 
     def forget_last(self) -> None:
         """Note another undo step: the last redraft is not the last step any longer."""
-        self._last = None
+        self._steps.note_step()
 
     # What was drafted again
 
@@ -239,8 +248,9 @@ class ReaderWork:
         if self._redrafts is None:
             self._redrafts = copy_of(self._labels), copy_of(self._labels)
         self._redrafts[1][edit.voxels] = edit.after
-        self._learned_from, self._last = learned_from, edit
-        slices = {int(z) for z in np.unique(edit.voxels[0])}
+        self._learned_from = learned_from
+        self._steps.add(edit)
+        slices = slices_of_edit(edit)
         for z in slices:
             self._labels[z] = labels[z]
         self.to_look_at |= slices - {self._at}
@@ -249,12 +259,13 @@ class ReaderWork:
 
     def take_redraft_back(self, labels: NDArray[np.uint8]) -> None:
         """Note that the last redraft was undone, to make room for a better one."""
-        assert self._last is not None  # asked by `is_redraft_last`
+        last = self._steps.last
+        assert last is not None  # asked by `is_redraft_last`
         assert self._redrafts is not None
-        self._redrafts[1][self._last.voxels] = self._last.before
-        for z in np.unique(self._last.voxels[0]):
+        self._redrafts[1][last.voxels] = last.before
+        for z in slices_of_edit(last):
             self._labels[z] = labels[z]
-        self._last = None
+        self._steps.drop_last()
 
     def record(
         self, labels: NDArray[np.uint8], reviewed: Iterable[int] | None
