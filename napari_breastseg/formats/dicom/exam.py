@@ -15,7 +15,7 @@ from ..phase_read import PhaseRead
 from ..rise import Doubt, change, doubt_of
 from .beside import OPENS_ALONE, beside_name, beside_words
 from .breasts import by_breast
-from .headers import read_header
+from .headers import HeaderReader
 from .identity import Identity
 from .order import times_of
 from .phases import Decision
@@ -289,9 +289,10 @@ def finding_exams(
     identity = Identity()
     unread = 0
     files = [file for file in files if file.name.upper() != "DICOMDIR"]  # a list of the others
+    headers_of = HeaderReader()
     yield Progress("Reading headers", 0, len(files))
     for done, file in enumerate(files, start=1):
-        header = read_header(file)
+        header = headers_of.read(file)
         if header is None:
             unread += 1
         else:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,15 +24,17 @@ from .elements import (
     quiet,
     read_dataset,
     text_of,
-    words_of,
 )
 from .identity import IDENTITY_KEYWORDS, Identity, identity_of
+from .plain import Known, PlainPixels, plain_header
+from .traits import Traits, traits_of
+from .walk import OddError
 
 __all__ = [
     "DAY_S",
     "Frame",
     "Header",
-    "Traits",
+    "HeaderReader",
     "frame_of",
     "groups_of",
     "has_dicom_head",
@@ -48,6 +52,8 @@ _SEGS = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[457]")
 _IMAGES = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.[24](\.\d+)?")
 """Classes of MR and CT images."""
 
+_MOST_SERIES = 64
+"""Of so many series the shared part of the headers is kept."""
 _MOST_FRAMES = 20_000
 """A file with more frames than this cannot be an MRI exam."""
 
@@ -104,30 +110,6 @@ _WANTED = [
 
 
 @dataclass(frozen=True, slots=True)
-class Traits:
-    """The kind of image a frame is, as needed to decide whether it can be a DCE phase."""
-
-    modality: str
-    species: str
-    """Special kind by image type, or else by description: "subtraction", ...; "" for a plain
-    image."""
-
-    is_worded: bool
-    """Whether only the description, written by people, tells the species."""
-
-    is_derived: bool
-    sequence: str
-    """"gradient echo", "spin echo", "echo planar", or "" if the header does not say."""
-
-    repetition_ms: float | None
-    echo_ms: float | None
-    flip_deg: float | None
-    is_color: bool = False
-    beside: str = ""
-    """What it is if it is no MR image, such as "mammogram"; see `beside_kind`."""
-
-
-@dataclass(frozen=True, slots=True)
 class Frame:
     """One slice as its header describes it, and where its pixels are."""
 
@@ -167,6 +149,9 @@ class Frame:
     acquisition_number: int | None = None
     dimension: tuple[int, ...] = ()
     """Indices of a multi-frame file's frame along its dimensions, of which one may be time."""
+
+    pixels: PlainPixels | None = field(default=None, repr=False, compare=False)
+    """Where its pixels lie, if they need no decoding."""
 
     reference: str = field(default="", repr=False)
     """Frame of reference: positions of two can only be compared where it is the same."""
@@ -226,13 +211,51 @@ def has_dicom_head(head: bytes) -> bool:
 
 def read_header(path: Path) -> Header | None:
     """Header of a DICOM file; None if it cannot be read."""
-    with quiet():
-        try:
-            data = read_dataset(path, stop_before_pixels=True, specific_tags=_WANTED)
-            return _header(path, data)
-        # On a damaged byte pydicom may raise anything: EOFError, KeyError, struct.error, ...
-        except Exception:
-            return None
+    return HeaderReader().read(path)
+
+
+class HeaderReader:
+    """Reads the headers of one exam after another; what a series shares is decoded once."""
+
+    def __init__(self) -> None:
+        self._known: Known = {}
+        self._series: dict[Hashable, Header] = {}
+
+    def read(self, path: Path) -> Header | None:
+        """Header of a DICOM file; None if it cannot be read."""
+        # What cannot be decoded in a plain file either is left to pydicom too.
+        with suppress(Exception):
+            return self._plain(path)
+        with quiet():
+            try:
+                data = read_dataset(path, stop_before_pixels=True, specific_tags=_WANTED)
+                return _header(path, data)
+            # On a damaged byte pydicom may raise anything: EOFError, KeyError, struct.error, ...
+            except Exception:
+                return None
+
+    def _plain(self, path: Path) -> Header | None:
+        with open_regular(path) as file:
+            data = plain_header(file, _WANTED, self._known)
+        key = data.shared
+        like = self._series.get(key)
+        if like is not None:
+            frame = like.frames[0]
+            own = _own_to_slice(data, groups_of(data, 0))
+            if (own["position_mm"] is None) == (frame.position_mm is None):
+                pixels = data.plain_pixels(frame.rows, frame.columns)
+                return replace(like, frames=(replace(frame, file=path, pixels=pixels, **own),))
+        if (number_of(data, "NumberOfFrames") or 1) > 1:
+            raise OddError  # a few such files; their frames are told apart by nested elements
+        header = _header(path, data)
+        if header is not None and header.frames:
+            if len(self._series) > _MOST_SERIES:
+                self._series.clear()
+            self._series[key] = header
+            (frame,) = header.frames
+            pixels = data.plain_pixels(frame.rows, frame.columns)
+            header = replace(header, frames=(replace(frame, pixels=pixels),))
+        return header
 
 
 def _header(path: Path, data: Any) -> Header | None:
@@ -298,6 +321,30 @@ def frame_of(path: Path, data: Any, index: int, rows: int, columns: int) -> Fram
     groups = groups_of(data, index)
     pixel = groups("PixelMeasuresSequence")
     content = groups("FrameContentSequence")
+    agents = data.get("ContrastBolusAgentSequence") or []
+    spacing = numbers_of(pixel, "PixelSpacing", 2)
+    orientation = numbers_of(groups("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
+    thickness = number_of(data, "SpacingBetweenSlices") or number_of(pixel, "SpacingBetweenSlices")
+    return Frame(
+        file=path,
+        index=index,
+        traits=traits_of(data, groups),
+        rows=rows,
+        columns=columns,
+        orientation=orientation if _is_orientation(orientation) else None,
+        spacing_mm=None if spacing is None or min(spacing) <= 0 else (spacing[0], spacing[1]),
+        thickness_mm=abs(thickness or number_of(pixel, "SliceThickness") or 0.0) or None,
+        has_agent=bool(text_of(data, "ContrastBolusAgent")) or len(agents) > 0,
+        injection_s=clock_of(data, "ContrastBolusStartTime"),
+        dimension=_wholes(content, "DimensionIndexValues"),
+        reference=text_of(data, "FrameOfReferenceUID"),
+        **_own_to_slice(data, groups),
+    )
+
+
+def _own_to_slice(data: Any, groups: Any) -> dict[str, Any]:
+    """Those of a frame's fields that usually differ from slice to slice of a series."""
+    content = groups("FrameContentSequence")
     acquired = clock_of(content, "FrameAcquisitionDateTime")
     temporal = number_of(content, "TemporalPositionIndex")
     trigger_ms = number_of(
@@ -314,117 +361,38 @@ def frame_of(path: Path, data: Any, index: int, rows: int, columns: int) -> Fram
         acquired = clock_of(data, "AcquisitionTime")
     if acquired is None:
         acquired = clock_of(data, "AcquisitionDateTime")
-    agents = getattr(data, "ContrastBolusAgentSequence", None) or []
-    spacing = numbers_of(pixel, "PixelSpacing", 2)
     position = numbers_of(groups("PlanePositionSequence"), "ImagePositionPatient", 3)
-    orientation = numbers_of(groups("PlaneOrientationSequence"), "ImageOrientationPatient", 6)
-    thickness = number_of(data, "SpacingBetweenSlices") or number_of(pixel, "SpacingBetweenSlices")
-    return Frame(
-        file=path,
-        index=index,
-        traits=_traits(data, groups),
-        rows=rows,
-        columns=columns,
-        position_mm=None if position is None else (position[0], position[1], position[2]),
-        orientation=orientation if _is_orientation(orientation) else None,
-        spacing_mm=None if spacing is None or min(spacing) <= 0 else (spacing[0], spacing[1]),
-        thickness_mm=abs(thickness or number_of(pixel, "SliceThickness") or 0.0) or None,
-        has_agent=bool(text_of(data, "ContrastBolusAgent")) or len(agents) > 0,
-        injection_s=clock_of(data, "ContrastBolusStartTime"),
-        temporal_position=_whole(temporal),
-        trigger_s=None if trigger_ms is None else trigger_ms / 1000.0,
-        acquired_s=acquired,
-        content_s=clock_of(data, "ContentTime"),
-        instance=text_of(data, "SOPInstanceUID"),
-        instance_number=_whole(number_of(data, "InstanceNumber")),
-        acquisition_number=_whole(
+    return {
+        "position_mm": None if position is None else (position[0], position[1], position[2]),
+        "temporal_position": _whole(temporal),
+        "trigger_s": None if trigger_ms is None else trigger_ms / 1000.0,
+        "acquired_s": acquired,
+        "content_s": clock_of(data, "ContentTime"),
+        "instance": text_of(data, "SOPInstanceUID"),
+        "instance_number": _whole(number_of(data, "InstanceNumber")),
+        "acquisition_number": _whole(
             number_of(content, "FrameAcquisitionNumber")
             if content is not data
             else number_of(data, "AcquisitionNumber")
         ),
-        dimension=_wholes(content, "DimensionIndexValues"),
-        reference=text_of(data, "FrameOfReferenceUID"),
-    )
+    }
 
 
 def groups_of(data: Any, index: int) -> Any:
     """Function from a functional group's keyword to its item for a frame, else the data set."""
-    of_frames = getattr(data, "PerFrameFunctionalGroupsSequence", None) or []
-    shared = getattr(data, "SharedFunctionalGroupsSequence", None) or []
+    of_frames = data.get("PerFrameFunctionalGroupsSequence") or []
+    shared = data.get("SharedFunctionalGroupsSequence") or []
     places = [of_frames[index]] if index < len(of_frames) else []
     places += [shared[0]] if len(shared) else []
 
     def find(keyword: str) -> Any:
         for place in places:
-            items = getattr(place, keyword, None)
+            items = place.get(keyword)
             if items:
                 return items[0]
         return data
 
     return find
-
-
-# Image types, and words in descriptions, of images that are not phases of a dynamic series.
-_SPECIES_OF_TYPE = {
-    "mosaic": {"MOSAIC"},
-    "localizer": {"LOCALIZER", "SCOUT"},
-    "subtraction": {"SUB", "SUBTRACT", "SUBTRACTION"},
-    "projection or reformat": {
-        *("MIP", "MINIP", "MPR", "CSA MIP", "CSA MPR", "PROJECTION IMAGE", "REFORMATTED", "MIN IP")
-    },
-    "diffusion": {"DIFFUSION", "ADC", "TRACEW", "DWI"},
-    "computed map": {"T1 MAP", "T2 MAP", "PERFUSION", "MAP", "B0 MAP", "FIELD_MAP", "PE", "WASHIN"},
-    "phase image": {"P", "PHASE", "PHASE MAP", "PHASE_MAP", "B0"},
-    "real or imaginary part": {"R", "I", "REAL", "IMAGINARY"},
-    "Dixon fat image": {"F", "FAT", "FAT_FRACTION"},
-    "Dixon opposed-phase image": {"OP", "OPP", "OPP_PHASE", "OUT_PHASE", "OUTPHASE"},
-    "Dixon in-phase image": {"IP", "IN_PHASE", "INPHASE"},
-}
-_SPECIES_OF_WORDS = {
-    "localizer": re.compile(r"\b(loc|localiser|localizer|scout|survey)\b"),
-    "subtraction": re.compile(r"\b(sub|subs|subtract\w*)\d*\b"),
-    "projection or reformat": re.compile(r"\b(mip|mpr)\b"),
-    "diffusion": re.compile(r"\b(dwi|adc|diff)\b"),
-}
-
-
-def _traits(data: Any, groups: Any) -> Traits:
-    types = words_of(groups("MRImageFrameTypeSequence"), "FrameType") or words_of(data, "ImageType")
-    # The first two words are ORIGINAL or DERIVED, PRIMARY or SECONDARY.
-    found = [name for name, words in _SPECIES_OF_TYPE.items() if words & set(types[2:])]
-    words = re.sub(r"[_\W]+", " ", text_of(data, "SeriesDescription").lower())
-    if number_of(groups("MRDiffusionSequence"), "DiffusionBValue"):
-        found.append("diffusion")
-    is_worded = not found
-    found += [name for name, pattern in _SPECIES_OF_WORDS.items() if pattern.search(words)]
-    timing = groups("MRTimingAndRelatedParametersSequence")
-    echo = groups("MREchoSequence")
-    echo_ms = number_of(echo, "EffectiveEchoTime" if echo is not data else "EchoTime")
-    return Traits(
-        modality=text_of(data, "Modality").upper(),
-        species=found[0] if found else "",
-        is_worded=is_worded and bool(found),
-        is_derived="DERIVED" in types[:1],
-        sequence=_sequence(data),
-        repetition_ms=_rounded(number_of(timing, "RepetitionTime")),
-        echo_ms=_rounded(echo_ms),
-        flip_deg=_rounded(number_of(timing, "FlipAngle")),
-        is_color=(number_of(data, "SamplesPerPixel") or 1) > 1,
-    )
-
-
-def _sequence(data: Any) -> str:
-    scanning = words_of(data, "ScanningSequence")
-    pulse = text_of(data, "EchoPulseSequence").upper()
-    names = text_of(data, "PulseSequenceName") + " " + text_of(data, "SequenceName")
-    is_planar = text_of(data, "EchoPlanarPulseSequence").upper() == "YES"
-    if "EP" in scanning or is_planar or re.search(r"(^|[\s*])ep_?", names.lower()):
-        return "echo planar"
-    if "GR" in scanning or pulse == "GRADIENT":
-        return "gradient echo"
-    if "SE" in scanning or pulse in ("SPIN", "BOTH"):
-        return "spin echo"
-    return ""
 
 
 def _is_orientation(cosines: tuple[float, ...] | None) -> bool:
@@ -470,7 +438,3 @@ def _wholes(data: Any, keyword: str) -> tuple[int, ...]:
         return tuple(int(number) for number in ([value] if isinstance(value, int) else value or ()))
     except Exception:
         return ()
-
-
-def _rounded(number: float | None) -> float | None:
-    return None if number is None else round(number, 2)

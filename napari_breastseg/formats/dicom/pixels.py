@@ -17,6 +17,7 @@ from ...core.reading import MOST_VOXELS, Deadline, require_room
 from ...core.volume import Volume
 from .elements import quiet, read_dataset
 from .headers import Frame, rescale_of, scale_slope_of
+from .plain import plane_of
 from .stacks import Stack
 
 __all__ = ["Scales", "comparable", "reading_stack"]
@@ -118,7 +119,8 @@ def reading_stack(stack: Stack, stage: str) -> Job[tuple[Volume, Scales]]:
     slopes, per_signal = np.ones(len(stack.frames)), np.full(len(stack.frames), np.nan)
     total, told, done = len(stack.frames), 0, 0
     for _, members in groupby(stack.frames, key=lambda frame: frame.file):
-        for plane, slope, intercept, scale in _planes(stack, list(members), done):
+        into = None if data is None else data[done]
+        for plane, slope, intercept, scale in _planes(stack, list(members), done, into):
             if not (abs(intercept) <= _MOST_INTERCEPT and abs(slope) <= _MOST_INTERCEPT):
                 raise InputError(
                     f"Expected a rescale slope and intercept of an MR image in series "
@@ -135,7 +137,8 @@ def reading_stack(stack: Stack, stage: str) -> Job[tuple[Volume, Scales]]:
                 data = np.empty(stack.grid.shape, plane.dtype)
             elif data.dtype != plane.dtype:
                 data = data.astype(np.result_type(data, plane))
-            data[done] = plane
+            if plane is not into:  # else it was read there
+                data[done] = plane
             done += 1
         deadline.check()
         if done - told >= _TOLD_EVERY or done == total:
@@ -146,9 +149,25 @@ def reading_stack(stack: Stack, stage: str) -> Job[tuple[Volume, Scales]]:
 
 
 def _planes(
+    stack: Stack, frames: Sequence[Frame], done: int, into: NDArray[Any] | None
+) -> Iterator[tuple[NDArray[Any], float, float, float]]:
+    """Slices of one file, (Y, X) each, with rescale slope and intercept, and scale slope.
+
+    The only slice of a plain file is read right into the memory given.
+    """
+    plain = frames[0].pixels
+    if plain is not None and len(frames) == 1:
+        plane = plane_of(frames[0].file, plain, into)
+        if plane is not None:
+            yield plane, plain.slope, plain.intercept, plain.scale_slope
+            return
+    yield from _decoded(stack, frames, done)
+
+
+def _decoded(
     stack: Stack, frames: Sequence[Frame], done: int
 ) -> Iterator[tuple[NDArray[Any], float, float, float]]:
-    """Slices of one file, (Y, X) each, with rescale slope and intercept, and scale slope."""
+    """Slices of one file, decoded by pydicom."""
     from pydicom.pixels import iter_pixels
 
     from . import jpeg  # noqa: F401  registers its decoder

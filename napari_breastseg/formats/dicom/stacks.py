@@ -22,8 +22,9 @@ from ...core.errors import InputError
 from ...core.volume import Grid
 from ..straight import straightened
 from .copies import without_copies
-from .headers import Frame, Header, Traits
+from .headers import Frame, Header
 from .times import Basis, at_times, first_of_day
+from .traits import Traits
 
 __all__ = [
     "LPS_TO_RAS",
