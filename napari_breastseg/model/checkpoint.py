@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -346,13 +346,19 @@ def read_info(folder: Path) -> ModelInfo:
             "Give the folder that train wrote, or a name that 'models list' shows",
         )
     try:
-        return ModelInfo.model_validate_json(read_bounded(folder / MODEL_FILE, _MOST_TEXT))
+        return _parse_info(read_bounded(folder / MODEL_FILE, _MOST_TEXT)).model_copy()
     except (ValidationError, UnicodeDecodeError) as error:
         raise InputError(
             f"Expected a valid {MODEL_FILE} in {folder}",
             f"found {_first_problem(error)}",
             "Copy the checkpoint again, or train the model again",
         ) from error
+
+
+# The window asks for the same few descriptions at every change of layers.
+@lru_cache(maxsize=32)
+def _parse_info(text: bytes) -> ModelInfo:
+    return ModelInfo.model_validate_json(text)
 
 
 def load(folder: Path) -> Checkpoint:

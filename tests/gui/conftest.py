@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -44,6 +44,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.path.is_relative_to(Path(__file__).parent):
             for warning in EXPECTED_WARNINGS:
                 item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let fixtures know that their test failed."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
 
 
 class SliceCase:
@@ -153,7 +167,7 @@ def window(
 ) -> Iterator[SimpleNamespace]:
     """A shown viewer with the dock, as the Plugins menu opens it, and what it told the user.
 
-    How it looked at the end is kept in screenshots/<test>.png of the repository.
+    How it looked at the end of a test that failed is kept in screenshots/<test>.png.
     """
     from napari.utils.notifications import notification_manager
 
@@ -170,7 +184,8 @@ def window(
     space = SimpleNamespace(viewer=viewer, dock=dock, told=told, qtbot=qtbot)
     del viewer  # pytest holds on to `space`; napari checks that nobody holds the viewer
     yield space
-    if not dock._is_over:  # a test may have closed the window itself
+    has_failed = request.node.stash.get(FAILED, False)
+    if has_failed and not dock._is_over:  # a test may have closed the window itself
         folder = Path(__file__).resolve().parents[2] / "screenshots"
         folder.mkdir(exist_ok=True)
         picture = space.viewer.window.screenshot(canvas_only=False, flash=False)

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 from hands import NO_KEYS, click, press
@@ -106,22 +105,6 @@ def look(window: SimpleNamespace, row: int) -> tuple[bool, bool]:
     return item.font().strikeOut(), item.foreground().color() != usual
 
 
-def pictures(window: SimpleNamespace, name: str) -> None:
-    """Keep how the window looks at 1280 x 800 in both themes, for a person to see."""
-    folder = Path(__file__).resolve().parents[2] / "screenshots"
-    folder.mkdir(exist_ok=True)
-    window.viewer.window.resize(1280, 800)
-    section = window.dock.correct_panel.lesions
-    area = window.dock.tabs.currentWidget()
-    area.ensureWidgetVisible(section.plot)
-    area.ensureWidgetVisible(section.list)
-    for theme in ("light", "dark"):
-        window.viewer.theme = theme
-        window.qtbot.wait(150)
-        picture = window.viewer.window.screenshot(canvas_only=False, flash=False)
-        iio.imwrite(folder / f"{name}-{theme}.png", picture)
-
-
 def test_findings_are_kept_and_dropped_by_keys_and_go_into_the_record(
     drafted: SimpleNamespace,
     idle: Callable[..., None],
@@ -192,7 +175,6 @@ def test_findings_are_kept_and_dropped_by_keys_and_go_into_the_record(
         press(window, Qt.Key.Key_Z, CTRL)
         assert not has(3)
     press(window, Qt.Key.Key_K, CTRL)
-    pictures(window, "findings")
 
     # Measured again: the lesions of the mask, and what was dropped
     dock.measure_lesions()

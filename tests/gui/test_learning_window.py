@@ -8,7 +8,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 import pytest
 from hands import NO_KEYS, SHIFT, click, messages, open_row, press
@@ -117,20 +116,6 @@ def correct_slice(
     return act
 
 
-def pictures(window: SimpleNamespace, name: str) -> None:
-    """Keep how the window looks at 1280 x 800 in both themes, for a person to see."""
-    folder = Path(__file__).resolve().parents[2] / "screenshots"
-    folder.mkdir(exist_ok=True)
-    window.viewer.window.resize(1280, 800)
-    area = window.dock.tabs.currentWidget()
-    area.ensureWidgetVisible(window.dock.correct_panel.learning)
-    for theme in ("light", "dark"):
-        window.viewer.theme = theme
-        window.qtbot.wait(150)
-        picture = window.viewer.window.screenshot(canvas_only=False, flash=False)
-        iio.imwrite(folder / f"{name}-{theme}.png", picture)
-
-
 def test_a_corrected_slice_that_is_left_drafts_the_others_again_as_one_undo_step(
     learning: SimpleNamespace,
     correct_slice: Callable[..., None],
@@ -151,7 +136,6 @@ def test_a_corrected_slice_that_is_left_drafts_the_others_again_as_one_undo_step
     assert section.line.text().startswith("Drafted 8 slices again from your slice: ")
     marks: SliceMarks = learning.dock.marks
     assert marks.states == ["redrafted"] * 4 + ["reviewed"] * 2 + ["redrafted"] * 3
-    pictures(learning, "exam-learning")
 
     press(learning, Qt.Key.Key_Z, CTRL)
     np.testing.assert_array_equal(layer.data[4], painted)

@@ -40,19 +40,6 @@ def told(window: SimpleNamespace, text: str) -> bool:
     return any(text in note.message for note in window.told)
 
 
-def theme_pictures(window: SimpleNamespace, name: str) -> None:
-    """Keep how the window looks in both themes, for a person to see."""
-    import imageio.v3 as iio
-
-    folder = Path(__file__).resolve().parents[2] / "screenshots"
-    folder.mkdir(exist_ok=True)
-    for theme in ("light", "dark"):
-        window.viewer.theme = theme
-        window.qtbot.wait(150)
-        picture = window.viewer.window.screenshot(canvas_only=False, flash=False)
-        iio.imwrite(folder / f"{name}-{theme}.png", picture)
-
-
 def test_the_breasts_alone_are_segmented(
     window: SimpleNamespace,
     idle: Callable[..., None],
@@ -130,7 +117,6 @@ def test_the_table_leads_to_each_lesion(
         assert viewer.scene.camera.center[1:] == pytest.approx(world[1:])
         assert len(viewer.layers["P017 lesion"].data) == np.diff(lesion.box[0])[0] + 1
         assert viewer.layers.selection.active == mask
-    theme_pictures(window, "lesions")
 
     # The index erased and a third lesion painted: it is new, the other keeps its id
     labels = phantom.truth.data * (phantom.lesion_labels.data != 1)
@@ -215,7 +201,6 @@ def test_maps_are_layers_and_alignment_keeps_the_mask_and_its_draft(
     assert list(dock.session.source.layers) == ["pre", "post1", "post2", "post3"]
     assert viewer.layers.selection.active == mask
     window.qtbot.wait(100)
-    theme_pictures(window, "maps")
 
     before = dock.session.source
     dock.align()
