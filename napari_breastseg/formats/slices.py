@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from ..core.atomic import atomic_path
 from ..core.errors import InputError
 from ..core.reading import MOST_PIXELS, Deadline, open_regular, require_room
+from ..core.silence import silent
 from ..core.volume import Grid, Volume
 from .kinds import ending_of
 from .nifti import require_phases_fit, stored
@@ -151,8 +152,10 @@ def _read_pixels(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Array (Z, Y, X, channels) of one file, and its alpha (Z, Y, X) where it has one."""
     with open_regular(path) as file:
         is_tiff = file.read(2) in (b"II", b"MM")
+    read = _read_tiff if is_tiff else _read_with_pillow
     try:
-        pixels, alpha = _read_tiff(path) if is_tiff else _read_with_pillow(path)
+        with silent("PIL", "tifffile"):
+            pixels, alpha = read(path)
     except InputError:
         raise
     # On a damaged byte both libraries may raise anything: struct.error, KeyError, ...

@@ -126,27 +126,6 @@ def test_a_planted_exam_opens_under_a_keyed_pseudonym(planted: Path, heard: list
     assert formats.open_exam(plain).case_id == "reader_study_12"
 
 
-def test_predict_and_the_dataset_say_nothing(
-    planted: Path, model: Path, run: Any, heard: list[str], tmp_path: Path
-) -> None:
-    masks, dataset = tmp_path / "masks", tmp_path / "Dataset501_Test"
-    common = ("--output", masks, "--model", model, "--device", "cpu")
-    code, said = run("predict", planted, *common, "--prob", "--json")
-    assert code == 0
-    assert '"exam-' in said
-    code, more = run("predict", planted, *common, "--csv", masks / "cases.csv")
-    assert code == 0
-    code, added = run("dataset", "add", dataset, planted, "--patient-id", "P1", "--json")
-    assert code == 0, added
-    assert_silent(said + more + added + " ".join(heard))
-    written = [p for folder in (masks, dataset) for p in folder.rglob("*") if p.is_file()]
-    assert len(written) > 6
-    for path in [*written, *Path(os.environ["BREASTSEG_HOME"]).rglob("*")]:
-        assert_silent(str(path.relative_to(tmp_path)) if tmp_path in path.parents else path.name)
-        if path.is_file():
-            assert_silent(contents(path))
-
-
 def contents(path: Path) -> str:
     import gzip
 

@@ -5,10 +5,8 @@ Loads pydicom late.
 
 from __future__ import annotations
 
-import logging
 import math
 import re
-import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...core.reading import most_unpacked, open_regular
+from ...core.silence import silent
 
 __all__ = [
     "clock_of",
@@ -32,21 +31,11 @@ __all__ = [
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence warnings and logs of pydicom and, once imported, highdicom: they quote headers."""
-    # Their modules log under their own names; a filter on the package's logger does not reach them.
-    names = [n for n in logging.root.manager.loggerDict if n.startswith(("pydicom", "highdicom"))]
-    loggers = [logging.getLogger(name) for name in names]
-    silence = logging.Filter()
-    silence.filter = lambda record: False  # type: ignore[method-assign]
-    for logger in loggers:
-        logger.addFilter(silence)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(silence)
+    """Silence warnings and logs of pydicom and highdicom: they quote headers."""
+    import pydicom  # noqa: F401  # it sets its logger's level as it is imported
+
+    with silent("pydicom", "highdicom"):
+        yield
 
 
 _DEFLATED = b"1.2.840.10008.1.2.1.99"

@@ -26,7 +26,7 @@ from ...core.errors import InputError, StorageError
 from ...core.version import __version__
 from ...core.volume import Grid, LabelMap
 from ..dicom import DicomExam, Stack
-from ..dicom.elements import quiet, read_dataset
+from ..dicom.elements import quiet, read_dataset, text_of
 from .codes import BREAST, CATEGORY, SIDES, TYPES, Coded
 
 __all__ = ["ALGORITHMS", "WrittenSeg", "write_seg"]
@@ -54,6 +54,18 @@ _ASKED_FOR = (
     *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber"),
     *("StudyID", "StudyDate", "StudyTime", "ReferringPhysicianName"),
 )
+
+# By these an archive files the SEG with its images. What else the headers say of the patient, such
+# as history, allergies, comments and other ids, is not repeated.
+_CARRIED = (
+    *("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "StudyDescription"),
+    *("AccessionNumber", "ReferringPhysicianName"),
+)
+_DEIDENTIFIED = (
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+)
+"""Carried, too, where a file says that its patient was given a pseudonym."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +163,7 @@ def write_seg(
             seg = _segmentation(bare, tumor, kind, chosen, algorithm, made_with)
             if "NumberOfFrames" in bare[0]:
                 _number_as_in_file(seg, stack)
-            seg.copy_patient_and_study_information(sources[0])
+            _file_with(seg, sources[0])
             with atomic_path(path) as temporary:
                 seg.save_as(temporary, enforce_file_format=True)
     except StorageError:
@@ -321,6 +333,14 @@ def _anonymous(source: Any, stack: Stack, grid: Grid) -> Any:
     elif not bare.get("SliceThickness"):
         bare.SliceThickness = f"{grid.voxel_size[0]:.6g}"
     return bare
+
+
+def _file_with(seg: Any, source: Any) -> None:
+    """Put a SEG into the patient's study that its source belongs to."""
+    is_deidentified = text_of(source, "PatientIdentityRemoved").upper() == "YES"
+    for keyword in (*_CARRIED, *(_DEIDENTIFIED if is_deidentified else ())):
+        if keyword in source:
+            seg[keyword] = source[keyword]
 
 
 def _number_as_in_file(seg: Any, stack: Stack) -> None:
