@@ -250,9 +250,8 @@ class BreastMRI(Actions, QWidget):
             AfterDock.hand_over(self._window, self.correct_panel.autosave)
             self.end.asked.connect(self.correct_panel.autosave.save_now)
             self.end.over.connect(self.shut_down)
-            self.marks.add_to(self._window)
-            self.numbers.add_to(self._window)
-            self.layer_rows.add_to(self._window)
+            for part in (self.marks, self.numbers, self.layer_rows, self.layouts):
+                part.add_to(self._window)
             self.manners.follow_canvas()
             self.mouse.follow(self._window)
             if (canvas := canvas_of(self._window)) is not None:

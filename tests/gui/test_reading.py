@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QToolButton
+from qtpy.QtWidgets import QApplication, QToolButton, QWidget
 
 from napari_breastseg.core.progress import Progress
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
@@ -19,6 +21,7 @@ from napari_breastseg.predict.prediction import Prediction
 from napari_breastseg.widgets.canvas.layers import show_exam, show_labels, tumor_layer
 from napari_breastseg.widgets.keys import KEYS
 from napari_breastseg.widgets.parts import fields as _fields
+from napari_breastseg.widgets.parts.manners import canvas_of
 from napari_breastseg.widgets.parts.shortcuts import key_words
 from napari_breastseg.widgets.segment.panel import SegmentTumor
 from napari_breastseg.widgets.state.settings import recall, remember
@@ -339,80 +342,144 @@ def test_outline_opacity_crosshair_and_the_next_lesion(
 def test_layouts_show_the_other_directions_and_the_phases(
     reading: SimpleNamespace, stroke: Callable[..., None]
 ) -> None:
-    dock, viewer = reading.dock, reading.viewer
+    dock, viewer, layouts = reading.dock, reading.viewer, reading.dock.layouts
     mask = LabelMap((reading.probability.data >= 0.5).astype(np.uint8), reading.exam.grid)
     layer = show_labels(viewer, dock.session.source, mask)
     names = [one.name for one in viewer.layers]
+    window, canvas = viewer.window._qt_window, canvas_of(viewer.window._qt_window)
+    alone, zoom = canvas.size(), viewer.scene.camera.zoom
 
     press(reading, Qt.Key.Key_F3)
-    QTest.qWait(100)
-    views = dock.layouts._side_views
-    window = viewer.window._qt_window
-    left, below = (viewer.window._qt_viewer.dockLayerList, views.parent())
-    assert left.geometry().bottom() > below.geometry().top()  # beside it, not above: no taller
+    coronal, sagittal = layouts.pictures
+    QTest.qWait(50)
+    assert canvas.height() < alone.height()
+    assert (
+        coronal.mapTo(window, QPoint()).y() > canvas.mapTo(window, canvas.rect().bottomLeft()).y()
+    )
     assert window.height() <= 800 or window.minimumSizeHint().height() <= 800
-    assert views.isVisible()
-    coronal, sagittal = views._models
-    assert (coronal.dims.order, sagittal.dims.order) == ((1, 0, 2), (2, 0, 1))
-    edges = [
-        [model.canvas.overlays[f"breastseg_{edge}"].text for edge in ("left", "right", "top")]
-        for model in (coronal, sagittal)
-    ]
-    assert edges == [["R", "L", "H"], ["A", "P", "H"]]
-    assert coronal.layers["P001 post1"].data is viewer.layers["P001 post1"].data
+    assert [one.plane.order for one in (coronal, sagittal)] == [(1, 0, 2), (2, 0, 1)]
+    assert coronal.plane.letters == ("R", "L", "H", "F")
+    assert sagittal.plane.letters == ("A", "P", "H", "F")
+    # Nothing is copied, and no layer is made: both would hold the window.
+    assert coronal.plane.data is viewer.layers["P001 post1"].data
+    assert coronal.plane.mask is layer.data
     viewer.dims.set_current_step(0, 3)
-    assert coronal.dims.current_step[0] == 3
-    sagittal.dims.set_current_step(2, 33)
-    assert viewer.dims.current_step[2] == 33
+    QTest.qWait(50)
+    assert coronal.plane.cross[0] == sagittal.plane.cross[0] == 3
+    before = sagittal.plane.index
+    turn_wheel(sagittal, -2)
+    assert viewer.dims.current_step[2] == sagittal.plane.index == before + 2
+    # A click moves all views there; a press held goes on
+    at = coronal.position_of(7, 33).toPoint()
+    QTest.mouseClick(coronal, Qt.MouseButton.LeftButton, NONE, at)
+    QTest.qWait(50)
+    assert (viewer.dims.current_step[0], viewer.dims.current_step[2]) == (7, 33)
+    assert sagittal.plane.index == 33
+    # Zoomed by itself
+    turn_wheel(coronal, 3, Qt.KeyboardModifier.ControlModifier)
+    assert coronal.plane.zoom > 1.2 * sagittal.plane.zoom
+    # The colors are those of the slice, upside down as head is up
     press(reading, Qt.Key.Key_W)
-    assert not coronal.layers["P001 post1"].visible
-    assert coronal.layers["P001 post2"].visible
+    assert coronal.plane.data is viewer.layers["P001 post2"].data
+    viewer.dims.set_current_step(0, 3)
     viewer.layers.selection.active = layer
     layer.mode, layer.brush_size = "paint", 5
     stroke(layer, (3, 30, 40), (3, 30, 44))
-    assert coronal.layers["P001 tumor"].data[3, 30, 42] == 1
-    assert views._canvases[0].isVisible()
-    press(reading, Qt.Key.Key_F2)
+    viewer.dims.set_current_step(1, 30)
     QTest.qWait(50)
-    assert dock.layouts._side_views is None
-    assert "Other planes" not in viewer.window.dock_widgets
+    red, green, _, _ = (
+        coronal.grab().toImage().pixelColor(coronal.position_of(3, 42).toPoint()).getRgb()
+    )
+    assert red > green + 30
 
     press(reading, Qt.Key.Key_F4)
     QTest.qWait(50)
-    grid = viewer.canvas.grid
-    assert grid.enabled
-    assert grid.actual_shape(viewer.layers) == (2, 2)
-    cells = {}
-    for place, index in grid.iter_viewboxes(viewer.layers):
-        cells[place] = [viewer.layers[i].name for i in index]
-    assert cells == {
-        (0, 0): ["P001 pre", "P001 tumor on pre", "P001 pre caption"],
-        (0, 1): ["P001 post1", "P001 tumor", "P001 post1 caption"],
-        (1, 0): ["P001 post2", "P001 tumor on post2", "P001 post2 caption"],
-        (1, 1): ["P001 sub1", "P001 tumor on sub1", "P001 sub1 caption"],
-    }
-    assert viewer.layers["P001 tumor on pre"].data is layer.data
-    # The layer list is not filled with copies and captions.
-    assert rows_shown(reading) == [
-        "P001 sub1",
-        "P001 post2",
-        "P001 tumor",
-        "P001 post1",
-        "P001 pre",
-    ]
-    press(reading, Qt.Key.Key_F2)
-    assert not grid.enabled
-    assert [one.name for one in viewer.layers if one.name in names] == names
-    assert "P001 tumor on pre" not in viewer.layers
+    assert [one.plane.caption for one in layouts.pictures] == ["pre", "post1", "sub1"]
+    sizes = [one.size() for one in layouts.pictures]
+    assert max(size.height() for size in sizes) - min(size.height() for size in sizes) < 40
+    number = next(iter(dock.numbers._fields.values()))[0]
+    assert number.width() > number.fontMetrics().horizontalAdvance("888")
+    pre, _, subtraction = layouts.pictures
+    assert pre.plane.mask is layer.data
+    assert subtraction.plane.slice_of(subtraction.plane.data).max() <= 80 + 1
+    assert np.isclose(pre.plane.zoom, layouts._present.zoom(viewer.layers["P001 post2"]))
+    press(reading, Qt.Key.Key_W)  # the subtraction gets a layer and the canvas
     QTest.qWait(50)
-    assert rows_shown(reading) == [one.name for one in reversed(viewer.layers)]
+    assert [one.plane.caption for one in layouts.pictures] == ["pre", "post1", "post2"]
+    here = viewer.dims.current_step[0]
+    turn_wheel(pre, -1)
+    assert viewer.dims.current_step[0] == here + 1
+    turn_wheel(pre, 2, Qt.KeyboardModifier.ControlModifier)
+    assert pre.plane.zoom > 1.1 * 0.95
+    window_before = viewer.layers["P001 sub1"].contrast_limits
+    drag_on(pre, QPoint(40, 40), QPoint(90, 70), Qt.MouseButton.RightButton)
+    assert viewer.layers["P001 sub1"].contrast_limits != window_before
+
+    press(reading, Qt.Key.Key_F2)
+    viewer.reset_view()
+    assert layouts.pictures == ()
+    assert canvas.size() == alone
+    assert np.isclose(viewer.scene.camera.zoom, zoom)
+    assert [one.name for one in viewer.layers if one.name != "P001 sub1"] == names
 
 
-def rows_shown(reading: SimpleNamespace) -> list[str]:
-    """Names in napari's layer list, from above."""
-    (rows,) = reading.dock.layer_rows._lists()
-    names = [one.name for one in reversed(reading.viewer.layers)]
-    return [name for row, name in enumerate(names) if not rows.isRowHidden(row)]
+def test_switching_layouts_leaves_nothing_behind(reading: SimpleNamespace) -> None:
+    viewer, dock = reading.viewer, reading.dock
+    window = viewer.window._qt_window
+    seen = []
+    for number in range(3):
+        exam, probability = exam_of_two_lesions(f"Q{number}")
+        show_exam(viewer, exam, instead_of=dock.session.case_id)
+        labels = LabelMap((probability.data >= 0.5).astype(np.uint8), exam.grid)
+        show_labels(viewer, dock.session.source, labels)
+        for key in (Qt.Key.Key_F3, Qt.Key.Key_F4, Qt.Key.Key_F3, Qt.Key.Key_F2):
+            press(reading, key)
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        kinds = Counter(type(one).__name__ for one in window.findChildren(QWidget))
+        seen.append((len(viewer.layers), kinds["SlicePicture"], kinds["QtViewer"]))
+    assert seen == [(4, 0, 1)] * 3
+    # An exam that goes takes its layout along
+    press(reading, Qt.Key.Key_F4)
+    assert len(dock.layouts.pictures) == 3
+    doubled = {role: Volume(2 * phase.data, phase.grid) for role, phase in exam.phases.items()}
+    show_exam(viewer, Exam("R", doubled), instead_of=dock.session.case_id)
+    reading.qtbot.waitUntil(lambda: dock.layouts.pictures == ())
+
+
+def turn_wheel(widget: QWidget, notches: int, held: Qt.KeyboardModifier = NONE) -> None:
+    """The wheel, turned away from the reader by notches."""
+    middle = QPointF(widget.rect().center())
+    QApplication.sendEvent(
+        widget,
+        QWheelEvent(
+            middle,
+            QPointF(widget.mapToGlobal(widget.rect().center())),
+            QPoint(),
+            QPoint(0, 120 * notches),
+            Qt.MouseButton.NoButton,
+            held,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        ),
+    )
+    QTest.qWait(50)
+
+
+def drag_on(widget: QWidget, start: QPoint, end: QPoint, button: Qt.MouseButton) -> None:
+    """A drag with a button, over a widget."""
+    QTest.mousePress(widget, button, NONE, start)
+    for place in (start + (end - start) / 2, end):
+        move = QMouseEvent(
+            QEvent.Type.MouseMove,
+            QPointF(place),
+            QPointF(widget.mapToGlobal(place)),
+            Qt.MouseButton.NoButton,
+            button,
+            NONE,
+        )
+        QApplication.sendEvent(widget, move)
+    QTest.mouseRelease(widget, button, NONE, end)
+    QTest.qWait(50)
 
 
 def test_the_sheet_of_keys_is_the_docks_own_list(reading: SimpleNamespace) -> None:

@@ -63,12 +63,19 @@ class Display:
         source = self._session.source
         if source is None:
             return []
-        keys = dict.fromkeys((self._session.roles or source.layers).values())
-        phases = [layer_of(self._viewer, key) for key in keys]
         subtraction = None
         with errors_shown():
             subtraction = subtraction_layer(self._viewer, source, self._session.roles)
-        return [layer for layer in (*phases, subtraction) if layer is not None]
+        return [*self.phases(), *([] if subtraction is None else [subtraction])]
+
+    def phases(self) -> list[Any]:
+        """Image layers of the phases in time order."""
+        source = self._session.source
+        if source is None:
+            return []
+        keys = dict.fromkeys((self._session.roles or source.layers).values())
+        found = [layer_of(self._viewer, key) for key in keys]
+        return [layer for layer in found if layer is not None]
 
     def next_picture(self) -> None:
         """Next image: pre-contrast, post-contrast phases, subtraction."""
@@ -148,7 +155,6 @@ class Display:
         for layer in reversed(self._viewer.layers):
             note = note_of(layer)
             is_map = note.get("map") is not None and note.get("case_id") == case_id
-            is_map = is_map and note.get("role") != "mirror"  # a caption of that map
             if layer.visible and (is_map or key_of(layer) in keys):
                 return layer
         return None

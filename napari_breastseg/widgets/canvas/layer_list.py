@@ -1,4 +1,4 @@
-"""napari's layer list without what we lay over the image for a moment: captions, copies, frames."""
+"""napari's layer list without what we lay over the image for a moment: previews, frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LayerRows"]
 
-_PASSING = ("mirror", "preview", "lesion")
+_PASSING = ("preview", "lesion")
 """Roles of layers that come and go with a view or a tool."""
 
 

@@ -1,31 +1,49 @@
 """Layouts: axial alone, with the two other planes below it, or the phases side by side.
 
-Side by side is napari's grid, in which each phase lies under its own view of the mask.
+The pictures around the canvas are drawn by Qt from the arrays of its layers. No layer and no
+canvas is made for them: both take a second each, and again as long to remove.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 from ...core.volume import Grid
-from ..parts import colors as _colors
-from ..parts.jobs import show_info
+from ..parts.jobs import errors_shown, show_info
+from ..state.opening import phase_time_words
 from ..state.session import Session
-from ..state.sources import first_layer, grid_noted, key_of, layer_of, note_of, shape_of
+from ..state.sources import first_layer, grid_noted, key_of, layer_of, note_of
 from .display import Display
-from .layers import placement, tumor_layer
-from .side_views import SideViews
+from .maps import subtraction_map
+from .neighbors import Cell, Neighbors, arranged
+from .planes import Plane, grey_table
+from .present import Present
+from .slice_picture import SlicePicture
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 __all__ = ["Layouts"]
 
+Look = Callable[[], Plane | None]
+
 MOST_PHASES = 4
+_PLANES: tuple[Cell, ...] = ((0, 0, 1, 2), (1, 0, 1, 1), (1, 1, 1, 1))
+_LOOKS = ("visible", "contrast_limits", "colormap", "gamma", "opacity", "contour", "set_data")
+"""Events of a layer that change how it is drawn; those that it does not have are left out."""
+
+
+@dataclass
+class _Enlarged:
+    """How much larger a plane is drawn than fits, and the row and column in its middle."""
+
+    zoom: float = 1.0
+    center: tuple[float, float] | None = None
 
 
 class Layouts:
@@ -42,11 +60,25 @@ class Layouts:
         self._viewer = viewer
         self._session = session
         self._display = display
-        self._side_views: SideViews | None = None
-        self._before_grid: dict[str, bool] | None = None
-        """Which layers were seen, in their order, before the phases stood side by side."""
+        self._present = Present(viewer, session, display)
+        self._window: QMainWindow | None = None
+        self._neighbors: Neighbors | None = None
+        self._followed: set[str] = set()
+        self.pictures: tuple[SlicePicture, ...] = ()
+        """What stands around the canvas now."""
 
         session.source_changed.connect(self._leave)
+        dims, camera = viewer.dims.events, viewer.scene.camera.events
+        for event in (dims.point, dims.order, viewer.layers.events.inserted):
+            event.connect(self._renew)
+        viewer.layers.events.removed.connect(self._renew)
+        for event in (camera.center, camera.zoom, viewer.cursor.events.position):
+            event.connect(self._follow)
+
+    def add_to(self, window: QWidget) -> None:
+        """Take the window whose canvas gets neighbors."""
+        if isinstance(window, QMainWindow):
+            self._window = window
 
     def show_axial(self) -> None:
         """Layout: one view."""
@@ -54,133 +86,207 @@ class Layouts:
 
     def show_orthogonal(self) -> None:
         """Layout: axial and the two other planes."""
-        self._leave()
         source, grid = self._session.source, self._grid()
         if source is None or grid is None or 1 in grid.shape:
+            self._leave()
             show_info("This layout needs a volume of several slices.")
             return
-        views = SideViews(self._viewer, self._session, grid)
-        self._side_views = views
-        added = self._viewer.window.add_dock_widget(views, name="Other planes", area="bottom")
-        window = added.parent()
-        if isinstance(window, QMainWindow):
-            # Below the canvas only: below napari's own lists it would make the window taller.
-            for corner, side in (("BottomLeft", "Left"), ("BottomRight", "Right")):
-                window.setCorner(
-                    getattr(Qt.Corner, f"{corner}Corner"),
-                    getattr(Qt.DockWidgetArea, f"{side}DockWidgetArea"),
-                )
+        through = self._present.order(first_layer(self._viewer, source))[0]
+        pictures = [self._plane_across(axis) for axis in range(3) if axis != through]
+        self._show(pictures, _PLANES)
 
     def show_phases(self) -> None:
         """Layout: up to four phases side by side."""
-        self._leave()
-        pictures = self._display.pictures()
-        if len(pictures) > MOST_PHASES:  # pre, first and last post-contrast, subtraction
-            pictures = [*pictures[:2], *pictures[-2:]]
-        if len(pictures) < 2:
+        phases = [one for one in self._display.phases() if one.ndim in (2, 3)]
+        looks = [self._look_of(key_of(one)) for one in phases]
+        with errors_shown():
+            if (subtraction := self._look_of_subtraction()) is not None:
+                looks.append(subtraction)
+        if len(looks) > MOST_PHASES:  # pre, first and last post-contrast, subtraction
+            looks = [*looks[:2], *looks[-2:]]
+        if len(looks) < 2:
+            self._leave()
             show_info("This layout needs an exam of several phases.")
             return
-        viewer, layers = self._viewer, self._viewer.layers
-        mask = tumor_layer(viewer, self._session.case_id)
-        active = layers.selection.active
-        self._before_grid = {key_of(layer): layer.visible for layer in layers}
-        for layer in layers:
-            layer.visible = layer in pictures or (mask is not None and layer == mask)
-        cells = []
-        for picture in pictures:
-            cells.append(picture)
-            if mask is not None:
-                # One cell holds the mask itself; the brush works there.
-                is_first_post = picture == pictures[min(1, len(pictures) - 1)]
-                cells.append(mask if is_first_post else self._mirror(mask, picture))
-            cells.append(self._caption(picture))
-        for place, layer in enumerate(cells):
-            layers.move(_index(layers, layer), place)
-        layers.selection.active = active
-        grid = viewer.canvas.grid
-        grid.stride, grid.shape = len(cells) // len(pictures), (-1, -1)
-        grid.enabled = True
-        viewer.reset_view()
+        if self._display.picture is None:
+            self._display.show_picture(phases[min(1, len(phases) - 1)])
+        self._show(
+            [self._phase(place, looks) for place in range(len(looks) - 1)],
+            arranged(len(looks), self.room, self._present.fitted(phases[0])),
+        )
+
+    def show_beside(self, picture: SlicePicture, shape: tuple[float, float]) -> None:
+        """Show another picture beside the canvas, of slices of a height and width."""
+        self._show([picture], arranged(2, self.room, shape))
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """Height and width of the canvas and its neighbors together."""
+        around = self._around()
+        return (1, 1) if around is None else around.room
 
     def refresh_masks(self) -> None:
-        """Refresh the copies of the mask after an edit."""
-        if self._side_views is not None:
-            self._side_views.refresh_masks()
-        if self._before_grid is not None:
-            for layer in self._mirrors():
-                layer.refresh()
+        """Draw the masks again after an edit."""
+        self._renew()
 
     def take_down(self) -> None:
-        """Close the layout: the window is closing."""
-        self._leave()
+        """Give the window back as it was: it, or the dock, is closing."""
+        if self._neighbors is not None:
+            self._neighbors.take_down()
+        self._neighbors, self._window, self.pictures = None, None, ()
+        dims, camera = self._viewer.dims.events, self._viewer.scene.camera.events
+        layers = self._viewer.layers.events
+        for event in (dims.point, dims.order, layers.inserted, layers.removed):
+            event.disconnect(self._renew)
+        for event in (camera.center, camera.zoom, self._viewer.cursor.events.position):
+            event.disconnect(self._follow)
+
+    def _around(self) -> Neighbors | None:
+        if self._neighbors is None and self._window is not None:
+            self._neighbors = Neighbors(self._window)
+        return self._neighbors
+
+    def _show(self, pictures: Sequence[SlicePicture], cells: Sequence[Cell]) -> None:
+        around = self._around()
+        if around is None:
+            return
+        with self._view_kept():
+            leaving, self.pictures = self.pictures, tuple(pictures)
+            self._follow_layers()
+            around.show(pictures, cells)
+            _remove(leaving)
 
     def _leave(self, event: object = None) -> None:
-        if self._side_views is not None:
-            views, self._side_views = self._side_views, None
-            views.close_views()
-            self._viewer.window.remove_dock_widget(views)
-            views.deleteLater()
-        if self._before_grid is not None:
-            was_visible, self._before_grid = self._before_grid, None
-            layers = self._viewer.layers
-            self._viewer.canvas.grid.enabled = False
-            self._viewer.canvas.grid.stride = 1
-            for layer in self._mirrors():
-                layers.remove(layer.name)
-            found = [layer_of(self._viewer, key) for key in was_visible]
-            for place, layer in enumerate(layer for layer in found if layer is not None):
-                layers.move(_index(layers, layer), place)
-                layer.visible = was_visible[key_of(layer)]
-            self._viewer.reset_view()
+        if self.pictures:
+            assert self._neighbors is not None  # it shows them
+            with self._view_kept():
+                leaving, self.pictures = self.pictures, ()
+                self._neighbors.clear()
+                _remove(leaving)
 
-    def _mirror(self, mask: Any, picture: Any) -> Any:
-        """Another layer of the mask's array, to lie on a phase."""
-        name = f"{mask.name} on {self._role(picture)}"
-        layer = self._viewer.add_labels(
-            mask.data,
-            name=name,
-            opacity=mask.opacity,
-            colormap=mask.colormap,
-            metadata={"breastseg": {**note_of(mask), "role": "mirror"}},
-            **placement(mask),
-        )
-        layer.contour = mask.contour
-        layer.editable = False
-        return layer
+    @contextmanager
+    def _view_kept(self) -> Iterator[None]:
+        """Show as much of the slice as before, though the canvas gets another size."""
+        layer = self._shown()
+        zoom = None if layer is None else self._present.zoom(layer)
+        yield
+        if layer is not None and zoom is not None:
+            self._present.zoom_to(layer, zoom)
 
-    def _caption(self, under: Any) -> Any:
-        """The phase's name in the upper left corner of its image, in every slice."""
-        order = [axis - (self._viewer.dims.ndim - under.ndim) for axis in self._viewer.dims.order]
-        vertical, horizontal = (str(part) for part in self._viewer.scene.camera.orientation[1:])
-        shape = shape_of(under)
-        places = np.zeros((shape[order[-3]] if under.ndim > 2 else 1, under.ndim))
-        if under.ndim > 2:
-            places[:, order[-3]] = np.arange(len(places))
-        for axis, is_upside_down in ((-2, vertical == "up"), (-1, horizontal == "left")):
-            size = shape[order[axis]]
-            places[:, order[axis]] = size - 1 if is_upside_down else 0
-        layer = self._viewer.add_points(
-            places,
-            size=0.01,
-            name=f"{under.name} caption",
-            features={"phase": [self._role(under)] * len(places)},
-            text={
-                "string": "{phase}",
-                "anchor": "upper_left",
-                "color": _colors.FRAME,
-                "size": 11,
-            },
-            metadata={"breastseg": {**note_of(under), "role": "mirror"}},
-            **placement(under),
-        )
-        return layer
+    # The two other planes
 
-    def _role(self, picture: Any) -> str:
-        note = note_of(picture)
-        return str(note.get("role") or note.get("map") or picture.name)
+    def _plane_across(self, through: int) -> SlicePicture:
+        """A picture of the image on the canvas along another axis; it is zoomed by itself."""
+        present, at = self._present, _Enlarged()
 
-    def _mirrors(self) -> list[Any]:
-        return [one for one in self._viewer.layers if note_of(one).get("role") == "mirror"]
+        def look() -> Plane | None:
+            layer = self._shown()
+            return None if layer is None else present.across(layer, through, at.zoom, at.center)
+
+        def place(row: float, column: float) -> None:
+            layer, plane = self._shown(), picture.plane
+            if layer is not None and plane is not None:
+                voxel = present.voxel(layer)
+                voxel[list(plane.order[1:])] = row, column
+                present.go_to(layer, voxel)
+
+        def zoom(factor: float) -> None:
+            if picture.plane is not None:
+                at.zoom = max(1.0, at.zoom * factor)
+                at.center = picture.plane.cross if at.zoom > 1 else None
+                picture.follow()
+
+        picture = SlicePicture(look)
+        picture.placed.connect(place)
+        picture.zoomed.connect(zoom)
+        picture.scrolled.connect(lambda steps, _: self._scroll(through, steps))
+        picture.windowed.connect(self._display.drag_window)
+        return picture
+
+    # Phases
+
+    def _phase(self, place: int, looks: Sequence[Look]) -> SlicePicture:
+        """A picture of one of several images: those that are not on the canvas, in their order."""
+
+        def look() -> Plane | None:
+            planes = [plane for look in looks if (plane := look()) is not None]
+            return planes[place] if place < len(planes) else None
+
+        picture = SlicePicture(look)
+        picture.dragged.connect(self._present.pan)
+        picture.zoomed.connect(self._present.zoom_by)
+        picture.scrolled.connect(lambda steps, _: self.scroll(steps))
+        picture.windowed.connect(self._display.drag_window)
+        return picture
+
+    def _look_of(self, key: str) -> Look:
+        """How a phase looks; None while it is on the canvas, or gone."""
+
+        def look() -> Plane | None:
+            layer, on_canvas = layer_of(self._viewer, key), self._display.picture
+            if layer is None or (on_canvas is not None and key_of(on_canvas) == key):
+                return None
+            return self._present.beside(layer, _caption(layer))
+
+        return look
+
+    def _look_of_subtraction(self) -> Look | None:
+        """How the subtraction looks; no layer is made of it, which would take a second."""
+        source = self._session.source
+        assert source is not None  # its phases were found
+        found = subtraction_map(self._viewer, source, self._session.roles)
+        if found is None:
+            return None
+        values, limits, _ = found
+        under = key_of(self._display.phases()[0])
+
+        def look() -> Plane | None:
+            on_canvas, layer = self._display.picture, layer_of(self._viewer, under)
+            if layer is None or (on_canvas is not None and note_of(on_canvas).get("map") == "sub1"):
+                return None
+            plane = self._present.beside(layer, "sub1")
+            return replace(plane, data=values, limits=limits, table=grey_table())
+
+        return look
+
+    def scroll(self, steps: int) -> None:
+        """Go on by slices on the canvas."""
+        layer = self._shown()
+        if layer is not None:
+            self._scroll(self._present.order(layer)[0], steps)
+
+    def _scroll(self, through: int, steps: int) -> None:
+        layer = self._shown()
+        if layer is not None:
+            self._present.scroll(layer, through, steps)
+
+    # What is followed
+
+    def _shown(self) -> Any:
+        """The image on the canvas, or the exam's first."""
+        source = self._session.source
+        if source is None:
+            return None
+        picture = self._display.picture
+        return first_layer(self._viewer, source) if picture is None else picture
+
+    def _follow_layers(self) -> None:
+        for layer in self._viewer.layers:
+            if note_of(layer) and key_of(layer) not in self._followed:
+                self._followed.add(key_of(layer))
+                for name in _LOOKS:
+                    if (emitter := getattr(layer.events, name, None)) is not None:
+                        emitter.connect(self._renew)
+
+    def _renew(self, event: object = None) -> None:
+        if self.pictures:
+            self._follow_layers()
+        for picture in self.pictures:
+            picture.renew()
+
+    def _follow(self, event: object = None) -> None:
+        for picture in self.pictures:
+            picture.follow()
 
     def _grid(self) -> Grid | None:
         source = self._session.source
@@ -190,6 +296,14 @@ class Layouts:
         return grid_noted(layer) if layer.ndim == 3 else None
 
 
-def _index(layers: Any, layer: Any) -> int:
-    """Where a layer stands in the list; it may be hidden behind a proxy of napari's."""
-    return next(place for place, one in enumerate(layers) if one == layer)
+def _remove(pictures: Sequence[SlicePicture]) -> None:
+    for picture in pictures:
+        picture.deleteLater()
+
+
+def _caption(layer: Any) -> str:
+    """The phase and its time, or the map."""
+    note = note_of(layer)
+    name = str(note.get("role") or note.get("map") or layer.name)
+    time_s = note.get("time_s")
+    return name if time_s is None else f"{name} {phase_time_words(time_s)}"

@@ -17,7 +17,15 @@ from .layers import placement
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["MAP_CHIPS", "Maps", "compute_maps", "map_layer", "show_map", "subtraction_layer"]
+__all__ = [
+    "MAP_CHIPS",
+    "Maps",
+    "compute_maps",
+    "map_layer",
+    "show_map",
+    "subtraction_layer",
+    "subtraction_map",
+]
 
 MAP_CHIPS = {
     "sub": ("sub1", "First post-contrast phase minus pre"),
@@ -98,12 +106,23 @@ def map_layer(viewer: Viewer, source: Source, name: str) -> Any:
 def subtraction_layer(viewer: Viewer, source: Source, roles: Mapping[str, str] | None) -> Any:
     """The layer first post-contrast minus pre, added if missing; None without both phases."""
     layer = map_layer(viewer, source, "sub1")
-    if layer is None and {"pre", "post1"} <= set(roles or source.layers):
-        exam = exam_of(viewer, source, roles)
-        values = dce.enhancement_maps(exam)["sub1"]
-        show_map(viewer, source, exam.grid, "sub1", values, _limits(values), False)
+    if layer is None and (found := subtraction_map(viewer, source, roles)) is not None:
+        values, limits, grid = found
+        show_map(viewer, source, grid, "sub1", values, limits, False)
         layer = map_layer(viewer, source, "sub1")
     return layer
+
+
+def subtraction_map(
+    viewer: Viewer, source: Source, roles: Mapping[str, str] | None
+) -> tuple[dce.LazyMap, tuple[float, float], Grid] | None:
+    """First post-contrast minus pre, with its window and grid; None without both phases."""
+    if not {"pre", "post1"} <= set(roles or source.layers):
+        return None
+    exam = exam_of(viewer, source, roles)
+    pre, post = exam.phases["pre"].data, exam.phases["post1"].data
+    values = dce.LazyMap(exam.grid.shape, lambda part: dce.subtraction(pre[part], post[part]))
+    return values, _limits(values), exam.grid
 
 
 def compute_maps(exam: Exam) -> Job[Maps]:

@@ -18,7 +18,13 @@ from ..state.sources import grid_noted
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-__all__ = ["ScreenOrientation", "radiological_order", "screen_orientation", "show_radiologically"]
+__all__ = [
+    "UNKNOWN",
+    "ScreenOrientation",
+    "radiological_order",
+    "screen_orientation",
+    "show_radiologically",
+]
 
 _FIRST = "RAH"
 """Letters at the left and upper edges of an image, as radiologists hang it."""
@@ -31,7 +37,8 @@ _EDGES = {
     "breastseg_top": "top_center",
     "breastseg_bottom": "bottom_center",
 }
-_UNKNOWN = "left/right unknown"
+UNKNOWN = "left/right unknown"
+"""In place of the letters."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +197,7 @@ class _Follower:
         if view is not None and viewer.dims.ndisplay == 2:
             letters = view.letters
         else:
-            letters = ("", "", "", _UNKNOWN if grid is not None and view is None else "")
+            letters = ("", "", "", UNKNOWN if grid is not None and view is None else "")
         _write_letters(viewer, letters)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QPushButton, QSizePolicy, QWidget
 
 from ..parts.fields import set_ready
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PictureChips"]
 
-_MOST_IN_ROW, _MARGIN = 6, 6
+_MOST_IN_ROW, _MARGIN, _LETTER = 6, 6, 20
 _CHIP = "QPushButton { font-size: 11px; padding: 2px; }"
 _ON_CANVAS = (
     "QPushButton { font-size: 11px; padding: 1px 5px; color: #ddd; background: #2b2b2b; }"
@@ -88,18 +88,40 @@ class PictureChips(QWidget):
         for chip_name, (name, tip) in MAP_CHIPS.items() if roles else ():
             chip = self._add(name, chip_name, tip)
             chip.clicked.connect(lambda _, name=name: self.map_wanted.emit(name))
-        rows = len(self.chips) if self._is_on_canvas else -(-len(self.chips) // _MOST_IN_ROW)
-        columns = -(-len(self.chips) // max(rows, 1))
-        for place, chip in enumerate(self.chips.values()):
-            self._grid.addWidget(chip, place // columns, place % columns)
-            chip.show()  # at once: what is hidden has no size
+        self._lay_out()
         self.setVisible(bool(roles) and not (self._is_on_canvas and self.parent() is None))
         self.adjustSize()
         self.refresh()
 
+    def _lay_out(self) -> None:
+        rows = -(-len(self.chips) // _MOST_IN_ROW)
+        if self._is_on_canvas:
+            rows = self._rows_on_canvas()
+        columns = -(-len(self.chips) // max(rows, 1))
+        for place, chip in enumerate(self.chips.values()):
+            self._grid.addWidget(chip, place // columns, place % columns)
+            chip.show()  # at once: what is hidden has no size
+
+    def _rows_on_canvas(self) -> int:
+        """As many as end above the letter in the middle of the edge, which they would cover."""
+        canvas = self.parentWidget()
+        if canvas is None or not self.chips:
+            return len(self.chips)
+        height = next(iter(self.chips.values())).sizeHint().height() + self._grid.spacing()
+        above = canvas.height() // 2 - 2 * _MARGIN - _LETTER
+        return min(max(above // height, 1), len(self.chips))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stand in more columns where the canvas becomes lower."""
+        if event.type() == QEvent.Type.Resize and watched is self.parentWidget():
+            self._lay_out()
+            self.adjustSize()
+        return False
+
     def stand_on(self, canvas: QWidget) -> None:
         """Stand in the canvas's upper left corner."""
         self.setParent(canvas)
+        canvas.installEventFilter(self)
         self.move(_MARGIN, _MARGIN)
         self.reset_choices(self._session.source)
 

@@ -96,6 +96,8 @@ class SliceNumbers(QObject):
         number.setAlignment(Qt.AlignmentFlag.AlignRight)
         number.setFrame(False)
         number.setMaximumWidth(44)
+        # A canvas beside others is narrow; napari's style would let "81" become "31".
+        number.setStyleSheet("min-width: 36px;")
         number.setToolTip("Slice, counted from 1; type a number to go there")
         number.editingFinished.connect(lambda: self._go_to(axis, number))
         layout.insertWidget(layout.indexOf(naparis), number)

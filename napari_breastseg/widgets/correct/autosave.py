@@ -41,7 +41,7 @@ PATIENCE_S = 1.0
 
 _SOON_MS = 200
 
-PASSING = ("difference", "box", "preview", "crosshair", "mirror", "first look")
+PASSING = ("difference", "box", "preview", "crosshair", "first look")
 """Roles of layers that come and go while a mask is corrected."""
 
 
