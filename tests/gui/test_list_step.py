@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from hands import click, listed, open_row
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 
 from napari_breastseg.core.progress import Progress
 from napari_breastseg.dataset import Dataset, FlagReason
@@ -51,6 +51,43 @@ def test_two_pictures_stand_side_by_side_in_the_narrow_dock(
     assert second.right() <= grid.viewport().width()
     words = grid.model().data(grid.model().index(0, 0), Qt.ItemDataRole.DisplayRole)
     assert words == "P001\npatient-P001"
+
+
+def test_what_is_told_leaves_a_row_of_pictures_and_all_buttons_in_sight(
+    window: SimpleNamespace, opened: SimpleNamespace, settle: Callable[[], None]
+) -> None:
+    window.viewer.window.resize(1280, 800)
+    review, dock = opened.panel, window.dock
+    review.worklist.pictures.setChecked(True)
+    settle()
+    dock.notices.tell("Expected a folder; found a pipe that nobody feeds. Choose. " * 2)
+    dock.notices.tell("Expected one case; found 20,000 files in it. Give it. " * 3, is_error=True)
+    window.qtbot.wait(100)
+    area = dock.tabs.currentWidget()
+    assert area.verticalScrollBar().maximum() == 0  # no scroll bar around a scroll bar
+    grid = review.worklist.grid
+    assert grid.viewport().height() >= grid.visualRect(grid.model().index(0, 0)).height()
+    for made in (review.undo_button, review.reopen_button, review.flag_button):
+        assert area.viewport().rect().contains(made.geometry())
+
+    asked: list[int] = []
+
+    def look() -> None:
+        asked.append(area.verticalScrollBar().maximum())
+        click(dock.notices.question.buttons[0])
+
+    QTimer.singleShot(100, look)
+    dock.notices.ask("Recovered work found", "Case P001 has changes. Continue? " * 2, "Yes", "No")
+    assert asked == [0]
+    assert not dock.notices.news.isVisible()
+
+    review.worklist.pictures.setChecked(False)
+    table = review.worklist.table
+    for width in (1280, 1180):
+        window.viewer.window.resize(width, 800)
+        window.qtbot.wait(50)
+        assert table.horizontalHeader().length() <= table.viewport().width()
+        assert not table.isColumnHidden(1)
 
 
 def test_chips_list_what_they_say(

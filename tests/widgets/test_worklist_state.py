@@ -33,7 +33,7 @@ def test_a_row_says_what_its_columns_mean() -> None:
     one = row("P001", predicted_dice=0.876, changed_s=NOW_S - 7200, reader="AB")
     assert texts(one) == ["P001", "drafted", "0.88", "2 h", "AB", "m@1"]
     assert texts(row("P002", model=None)) == ["P002", "drafted", "", "now", "", ""]
-    assert row_words(one) == "P001: drafted; m@1"
+    assert row_words(one) == "P001: drafted; reader AB; m@1"
 
 
 def test_a_blinded_row_says_nothing_of_the_first_read() -> None:

@@ -66,6 +66,7 @@ class Notices(QWidget):
 
         Escape and closing the window mean no.
         """
+        self.news.hide()  # it would only take room from what is asked about
         loop = QEventLoop()
         answers: list[bool] = []
 

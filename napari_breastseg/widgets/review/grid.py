@@ -66,7 +66,6 @@ class GridView(QListView):
         self._fit(SIDE)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setMinimumHeight(SIDE + _BAND + _CAPTION)
         self.doubleClicked.connect(lambda index: self.open_asked.emit(model.rows[index.row()]))
 
     def resizeEvent(self, event: QResizeEvent) -> None:

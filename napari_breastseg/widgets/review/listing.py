@@ -37,6 +37,8 @@ __all__ = ["WorklistView"]
 _VIEW = "list_view"
 """The setting: pictures or table."""
 
+_LEAST_HEIGHT_PX = 96
+
 _ORDERS = (
     (Order.ENTERED, "as entered"),
     (Order.UNCERTAIN, "least certain first"),
@@ -96,6 +98,9 @@ class WorklistView(QWidget):
         self.grid = GridView(self.model, self.thumbnails)
         self.grid.open_asked.connect(self.open_asked)
         self.views = QStackedWidget()
+        # It takes the room there is, and asks for no more, or the step would scroll around it.
+        self.views.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        self.views.setMinimumHeight(_LEAST_HEIGHT_PX)
         self.views.addWidget(self.table)
         self.views.addWidget(self.grid)
         self.pictures = QCheckBox("Pictures")
@@ -117,7 +122,11 @@ class WorklistView(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(chips)
         column.addLayout(choice)
-        column.addWidget(self.line)
+        self.line_row = QHBoxLayout()
+        """How many cases are listed, and room beside it."""
+
+        self.line_row.addWidget(self.line, 1)
+        column.addLayout(self.line_row)
         column.addWidget(self.views, 1)
         for signal in (
             self.status.currentIndexChanged,

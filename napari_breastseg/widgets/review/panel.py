@@ -110,15 +110,15 @@ class ReviewPanel(QWidget):
         column = QVBoxLayout(self)
         column.addWidget(self.last_button)
         column.addWidget(self.worklist, 1)
-        column.addWidget(self.draft_all.button)
-        for left, right, shares in (
-            (self.flag_button, self.reason, (0, 1)),
-            (self.undo_button, self.reopen_button, (0, 0)),
-        ):
-            row = QHBoxLayout()
-            row.addWidget(left, shares[0])
-            row.addWidget(right, shares[1])
-            column.addLayout(row)
+        self.worklist.line_row.addWidget(self.draft_all.button)
+        # One row, however narrow the dock is: what stands above it is the list.
+        row = QHBoxLayout()
+        row.setSpacing(3)
+        row.addWidget(self.flag_button)
+        row.addWidget(self.reason, 1)
+        row.addWidget(self.undo_button)
+        row.addWidget(self.reopen_button)
+        column.addLayout(row)
         column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(Fold("Second readers", self.readers))
         column.addWidget(Fold("Correction effort by model", self.effort))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QFont, QKeyEvent
+from qtpy.QtGui import QFont, QKeyEvent, QResizeEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from ...dataset import Order, Status, WorklistRow, arranged
@@ -23,7 +23,9 @@ __all__ = ["WorklistModel", "WorklistTable"]
 _NO_PARENT = QModelIndex()
 _FLAGS = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _RIGHT = _FLAGS.value if hasattr(_FLAGS, "value") else int(_FLAGS)  # PyQt6, PyQt5
-_WIDTHS_PX = (92, 78, 46, 46, 54)
+_WIDTHS_PX = (80, 112, 46, 46, 50, 88)
+_BY_WEIGHT = (0, 1, 3, 2, 4, 5)
+"""Columns in the order in which they may take room."""
 
 
 class WorklistModel(QAbstractTableModel):
@@ -195,18 +197,26 @@ class WorklistTable(QTableView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setShowGrid(False)
         self.setWordWrap(False)
-        self.setMinimumHeight(200)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.verticalHeader().setVisible(False)
         self.verticalHeader().setDefaultSectionSize(20)
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setStretchLastSection(True)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
         for column, width in enumerate(_WIDTHS_PX):
             self.setColumnWidth(column, width)
         self.leave_arranged()
         self.setSortingEnabled(True)
         self.doubleClicked.connect(self._open)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show the columns that fit, the most telling first; the tooltip of a row says the rest."""
+        super().resizeEvent(event)
+        room = self.viewport().width()
+        for column in _BY_WEIGHT:
+            room -= _WIDTHS_PX[column]
+            self.setColumnHidden(column, room < 0)
 
     def leave_arranged(self) -> None:
         """Sort by no column."""

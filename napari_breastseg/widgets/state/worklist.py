@@ -128,9 +128,11 @@ def unfinished_words(rows: Iterable[WorklistRow]) -> str:
 def row_words(row: WorklistRow) -> str:
     """A row in a sentence, for its tooltip."""
     if row.is_blinded:
-        return "Your second read: the first outline stays hidden. Opening the case starts the read"
+        words = "Your second read: the first outline stays hidden. Opening the case "
+        return words + ("starts the read" if row.unfinished_s is None else "goes on with it")
     patient = f" (patient {row.patient_id})" if row.patient_id else ""
-    return f"{row.case_id}{patient}: {status_words(row)}" + (f"; {row.model}" if row.model else "")
+    known = (status_words(row), row.reader and f"reader {row.reader}", row.model)
+    return f"{row.case_id}{patient}: {'; '.join(part for part in known if part)}"
 
 
 def cell_text(row: WorklistRow, column: int, now_s: float) -> str:
