@@ -57,3 +57,16 @@ def test_napari_has_its_own_numbers_back_without_the_dock(window: SimpleNamespac
     window.qtbot.waitUntil(lambda: shown_numbers(window)[:1] == ["3"])
     window.dock.shut_down()
     assert shown_numbers(window) == ["2", "8"]
+
+
+def test_the_slider_names_the_plane_of_its_slices(window: SimpleNamespace) -> None:
+    viewer = window.viewer
+    head_back_left = np.array([[0, 0, -1, 0], [0, -1, 0, 0], [3.0, 0, 0, 0], [0, 0, 0, 1]])
+    show_exam(viewer, Exam("P001", {"post1": Volume(DATA, Grid(GRID.shape, head_back_left))}))
+    assert viewer.dims.axis_labels == ("axial", "coronal", "sagittal")
+    sagittal = head_back_left[:, [2, 0, 1, 3]]  # the next exam comes in the same layers
+    show_exam(viewer, Exam("P001", {"post1": Volume(DATA, Grid(GRID.shape, sagittal))}))
+    assert viewer.dims.axis_labels == ("sagittal", "axial", "coronal")
+    unknown = Grid(GRID.shape, np.eye(4), has_spacing=False, has_orientation=False)
+    show_exam(viewer, Exam("P001", {"post1": Volume(DATA, unknown)}))
+    assert viewer.dims.axis_labels == ("slice", "row", "column")

@@ -53,7 +53,8 @@ LayerTuple = tuple[NDArray[Any], dict[str, Any], str]
 
 _LEAVING = "leaving"
 _COLORS = {TUMOR: _colors.TUMOR, IGNORE: _colors.IGNORED}
-_PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units")
+_PLACEMENT = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+_PLANES = {"H": "axial", "F": "axial", "A": "coronal", "P": "coronal"}
 
 
 def image_tuples(
@@ -85,8 +86,18 @@ def placement_of_grid(grid: Grid) -> dict[str, Any]:
     return {
         "scale": grid.spacing_mm or grid.voxel_size,
         "units": ("mm" if grid.has_spacing else "pixel",) * 3,
+        "axis_labels": _axis_labels(grid),
         **_unmoved(3),
     }
+
+
+def _axis_labels(grid: Grid) -> tuple[str, str, str]:
+    """The plane of the slices that follow each other along each array axis."""
+    ends = grid.end_letters
+    if ends is None:
+        return ("slice", "row", "column")
+    first, second, third = (_PLANES.get(start, "sagittal") for start, _ in ends)
+    return (first, second, third)
 
 
 def _unmoved(ndim: int) -> dict[str, Any]:
@@ -154,6 +165,7 @@ def show_exam(
         layer.metadata = attributes["metadata"]
         layer.data = data
         layer.scale = attributes["scale"]
+        layer.axis_labels = attributes["axis_labels"]
         if role == first:
             _set_window(layer, data, attributes)
             for other in reused.values():
@@ -338,6 +350,7 @@ def placement_on(under: Any, ndim: int) -> dict[str, Any]:
         "scale": tuple(where["scale"])[-ndim:],
         "translate": tuple(where["translate"])[-ndim:],
         "units": tuple(where["units"])[-ndim:],
+        "axis_labels": tuple(where["axis_labels"])[-ndim:],
     }
 
 
