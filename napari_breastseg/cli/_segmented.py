@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import formats
 from ..core.errors import InputError
 from ..core.progress import drain
-from ..core.volume import Exam, LabelMap
 from ._console import note, run, say
 
 if TYPE_CHECKING:
     from ..clicks.prompts import Click
+    from ..core.volume import Exam, LabelMap
     from ..model.checkpoint import Checkpoint
     from ..predict.prediction import Prediction
     from ..training.corrections import Corrections
@@ -48,7 +46,7 @@ class Segmented:
     """What the row of the case says beside what every row says."""
 
 
-Made = Iterator[tuple[formats.CaseFiles, Segmented | InputError]]
+Made = Iterator[tuple["formats.CaseFiles", Segmented | InputError]]
 """Each case with what became of it."""
 
 
@@ -157,6 +155,8 @@ def clicks_of(text: Sequence[str], exam: Exam, *, is_lesion: bool = True) -> lis
     InputError
         If they cannot be read, or are in mm where the exam has no place in space.
     """
+    import numpy as np
+
     from ..clicks.prompts import Click
 
     found = []
@@ -210,8 +210,10 @@ def clicking(
     """
     import time
 
+    import numpy as np
+
     from ..clicks.asking import outlined
-    from ..core.volume import Volume
+    from ..core.volume import LabelMap, Volume
     from ..predict.prediction import Prediction
 
     try:

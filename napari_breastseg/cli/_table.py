@@ -12,8 +12,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..core.atomic import atomic_path, write_text
 from ..core.errors import InputError
 from ..core.progress import Job
@@ -57,6 +55,8 @@ def view_of(grid: Grid) -> str | None:
     """Axial, coronal or sagittal, whichever the slices are nearest to; None if not known."""
     if not grid.has_orientation:
         return None
+    import numpy as np
+
     across = np.abs(np.cross(grid.affine[:3, 1], grid.affine[:3, 2]))
     return ("sagittal", "coronal", "axial")[int(across.argmax())]
 

@@ -9,8 +9,6 @@ import typer
 
 from .. import formats
 from ..core.errors import InputError, StorageError
-from ..dataset import Dataset, import_csv
-from ..dataset.nnunet_folder import PATIENTS_FILE, is_nnunet_folder
 from . import reading
 from ._choices import (
     Case,
@@ -42,6 +40,8 @@ def init(
     as_json: AsJson = False,
 ) -> None:
     """Create a new, empty dataset folder."""
+    from ..dataset import Dataset
+
     made = Dataset.create(dataset, phase_list(channels) or ())
     if as_json:
         print_json(made.status())
@@ -72,6 +72,9 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Import images with their masks; run it again to continue after an interruption."""
+    from ..dataset import import_csv
+    from ..dataset.nnunet_folder import PATIENTS_FILE, is_nnunet_folder
+
     roles = phase_list(phases)
     job = import_csv(csv, dataset, tumor=label_list(tumor_label), phases=roles)
     result = run(job, quiet=as_json)
@@ -196,6 +199,8 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Find missing, changed and inconsistent files."""
+    from ..dataset import Dataset
+
     opened = Dataset.open(dataset)
     if accept_changed is not None:
         for case_id in opened.accept_changed(accept_changed):
@@ -220,6 +225,8 @@ def check(
 @app.command()
 def status(dataset: Folder, as_json: AsJson = False) -> None:
     """Count cases, patients and folds."""
+    from ..dataset import Dataset
+
     found = Dataset.open(dataset).status()
     if as_json:
         print_json(found)

@@ -13,13 +13,12 @@ from .. import formats
 from ..core.atomic import write_text
 from ..core.errors import InputError
 from ..core.home import SAMPLE, sample_folder
-from ..core.volume import Exam, LabelMap
 from ._choices import model_folder
 from ._console import AsJson, print_json, print_table, run, say
-from ._demo_loop import demo_loop
 from .doctor import screen_problem
 
 if TYPE_CHECKING:
+    from ..core.volume import Exam, LabelMap
     from ..model.checkpoint import Checkpoint
 
 
@@ -34,6 +33,7 @@ def demo(
 ) -> None:
     """Segment, correct, learn from it at once, accept and train, on synthetic exams."""
     from ..model.checkpoint import load
+    from ._demo_loop import demo_loop
 
     problem = None if headless else screen_problem()
     if problem is not None:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..registry.models import Registry
-from ..registry.promotion import promote as promote_judged
 from ._choices import Device, Phases, model_folder, open_dataset, phase_list
 from ._console import AsJson, print_json, print_table, run
 
@@ -25,6 +23,7 @@ Name = Annotated[str, typer.Argument(help="A registered model.")]
 def list_(as_json: AsJson = False) -> None:
     """List the starter and the registered models, oldest first."""
     from ..model.checkpoint import STARTER, read_info
+    from ..registry.models import Registry
 
     entries = Registry().list()
     if as_json:
@@ -64,6 +63,7 @@ def show(
 ) -> None:
     """Show what a model takes, how it was trained, and its model card."""
     from ..model.checkpoint import CARD_FILE, read_info
+    from ..registry.models import Registry
 
     folder = model_folder(name)
     info = read_info(folder)
@@ -112,6 +112,7 @@ def import_(
 ) -> None:
     """Register a copy of a model; a MONAI bundle or nnU-Net model is converted."""
     from ..model.importing import import_model
+    from ..registry.models import Registry
 
     with TemporaryDirectory() as work:
         made = import_model(folder, Path(work) / "model", phases=phase_list(phases))
@@ -139,6 +140,9 @@ def promote(
 
     Exit code 1 if it does not pass.
     """
+    from ..registry.models import Registry
+    from ..registry.promotion import promote as promote_judged
+
     if not dataset:
         entry = Registry().promote(name, force=force)
         if as_json:
@@ -162,6 +166,8 @@ def promote(
 @app.command()
 def rollback(as_json: AsJson = False) -> None:
     """Go back to the previous default model."""
+    from ..registry.models import Registry
+
     folder = Registry().rollback()
     name = "starter" if folder is None else folder.name
     if as_json:

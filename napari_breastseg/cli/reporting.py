@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import formats
 from ..core.errors import InputError
-from ..lesions import PE_THRESHOLD_PERCENT, Change, compare_visits
-from ..lesions.report import (
-    NOT_A_DEVICE,
-    change_words,
-    lesion_report,
-    lesion_words,
-    read_report,
-    report_json,
-    require_ending,
-    write_report,
-)
 from ._choices import Case, Phases, TumorLabels, label_list, phase_list
 from ._console import AsJson, note, print_json, print_table, run, say
 from ._results import ShowPaths, source_of
+
+if TYPE_CHECKING:
+    from ..lesions import Change
+
+
+_PE_PERCENT = 70.0
+"""`lesions.PE_THRESHOLD_PERCENT`, known before the lesions' room is loaded."""
 
 
 def report(
@@ -45,10 +41,22 @@ def report(
     ] = None,
     pe_threshold: Annotated[
         float, typer.Option(help="Lowest early enhancement, in %, of functional tumor.")
-    ] = PE_THRESHOLD_PERCENT,
+    ] = _PE_PERCENT,
     as_json: AsJson = False,
 ) -> None:
     """Measure each lesion: volume, diameters, side, enhancement curve and its type."""
+    from ..lesions import compare_visits
+    from ..lesions.report import (
+        NOT_A_DEVICE,
+        change_words,
+        lesion_report,
+        lesion_words,
+        read_report,
+        report_json,
+        require_ending,
+        write_report,
+    )
+
     if output is not None:
         require_ending(output)
         _require_no_input(output, exam, mask, prior)

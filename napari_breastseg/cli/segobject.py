@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from ..core.errors import InputError
-from ..lesions.seg import exporting_seg
 from ._choices import Case, Phases, TumorLabels, label_list, phase_list
 from ._console import AsJson, print_json, run, say
 
@@ -54,6 +53,8 @@ def export_seg(
 
     SNOMED codes say what it shows, and each frame refers to the image it was drawn on.
     """
+    from ..lesions.seg import exporting_seg
+
     options: dict[str, Any] = {}
     if made_with is not None:
         name, _, version = made_with.partition("=")

@@ -6,18 +6,17 @@ import os
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..core.errors import InputError
 from ..core.home import new_training_folder
-from ..dataset import Dataset
-from ..registry.models import Registry
-from ..registry.promotion import lone_training, new_cases, registered
-from ..registry.promotion import promote as promote_judged
 from ._choices import Device, load_model, open_dataset
 from ._console import AsJson, print_json, run
+
+if TYPE_CHECKING:
+    from ..dataset import Dataset
 
 
 def train(
@@ -81,6 +80,9 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train on the accepted cases; patients locked for testing are never used."""
+    from ..registry.models import Registry
+    from ..registry.promotion import new_cases, registered
+    from ..registry.promotion import promote as promote_judged
     from ..training import expected, train_dataset
     from ..training.ranks import rank_of_environment
 
@@ -158,6 +160,9 @@ def train(
 
 def _why_not_due(context: typer.Context, datasets: list[Dataset], wanted: int) -> str:
     """Why a nightly training has to wait; else the lock is held until the command ends."""
+    from ..registry.models import Registry
+    from ..registry.promotion import lone_training, new_cases
+
     if "TORCHELASTIC_RUN_ID" in os.environ:
         raise InputError(
             "Expected a single process for --if-new",

@@ -615,6 +615,30 @@ def test_help_imports_neither_arrays_nor_records():
     assert "export-seg" in done.stdout
 
 
+def test_the_help_of_no_command_imports_what_its_work_needs():
+    code = """
+import contextlib, io, sys
+from napari_breastseg.cli import app
+from napari_breastseg.cli._verbs import VERBS, load
+
+with contextlib.redirect_stdout(io.StringIO()):
+    for name in VERBS:
+        for sub in getattr(load(name), "commands", None) or [None]:
+            app([name, *([sub] if sub else []), "--help"], standalone_mode=False)
+heavy = {"numpy", "scipy", "skimage", "nibabel", "pydicom", "highdicom", "matplotlib", "torch"}
+print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr.split()
+
+
+def test_the_help_of_report_names_the_usual_threshold(run):
+    from napari_breastseg.lesions import PE_THRESHOLD_PERCENT
+
+    assert f"[default: {PE_THRESHOLD_PERCENT}]" in run("report", "--help")[1]
+
+
 def test_help_says_of_each_command_what_the_command_says():
     from napari_breastseg.cli._verbs import VERBS, load
 
