@@ -95,7 +95,7 @@ class BreastMRI(Actions, QWidget):
         self.curve = PointerCurve(napari_viewer, self.session, self)
         self.layouts = Layouts(napari_viewer, self.session, self.display)
         self.correct_panel.autosave.edited.connect(self.layouts.refresh_masks)
-        self.tour = Tour(self.show_tab)
+        self.tour = Tour(self.show_tab, self.shown_step)
         self._sheet: ShortcutSheet | None = None
         self.canvas_chips = PictureChips(
             napari_viewer, self.session, self.open_panel.dce.why_no_maps, is_on_canvas=True
@@ -157,6 +157,7 @@ class BreastMRI(Actions, QWidget):
             menus=menus(self),
         )
         correct.field_wanted.connect(self.header.open)
+        correct.opening.held.connect(lambda: self.header.set_open(False))
         correct.opening.closed.connect(lambda: self.show_tab("List"))
         box = correct.accept_box
         self.bar = ActionBar(
@@ -215,6 +216,10 @@ class BreastMRI(Actions, QWidget):
         name = _EARLIER_NAMES.get(title, title)
         if name in STEPS:
             self.tabs.setCurrentIndex(STEPS.index(name))
+
+    def shown_step(self) -> str:
+        """Name of the step in front."""
+        return STEPS[self.tabs.currentIndex()]
 
     def shut_down(self) -> None:
         """Save unsaved work, give the case back, cancel all jobs; nothing happens twice."""

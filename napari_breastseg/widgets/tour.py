@@ -1,4 +1,4 @@
-"""A guided tour of the five tabs, offered once and remembered."""
+"""A guided tour of the five steps, offered once and remembered."""
 
 from __future__ import annotations
 
@@ -46,23 +46,27 @@ STEPS = (
         "all keyboard shortcuts. This is research software, not a medical device.",
     ),
 )
-"""Tab, title and words of each step."""
+"""The dock's step, title and words of each card."""
 
 _SETTING = "tour"
 
 
 class Tour(QFrame):
-    """A card above the tabs that walks through them.
+    """A card above the dock's steps that walks through them, and goes back to where it began.
 
     Parameters
     ----------
-    show_tab : callable
-        Brings a tab to the front by the start of its title.
+    show_step : callable
+        Brings a step to the front by its name.
+    shown : callable
+        Gives the name of the step in front.
     """
 
-    def __init__(self, show_tab: Callable[[str], object]) -> None:
+    def __init__(self, show_step: Callable[[str], object], shown: Callable[[], str]) -> None:
         super().__init__()
-        self._show_tab = show_tab
+        self._show_step = show_step
+        self._shown = shown
+        self._began_at = ""
         self._step = 0
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.title = QLabel()
@@ -94,20 +98,23 @@ class Tour(QFrame):
     def start(self) -> None:
         """Start the tour at its first step."""
         self.setVisible(True)
+        self._began_at = self._shown()
         self._go(0)
 
     def end(self) -> None:
         """Close the card; it is not offered again."""
         remember(_SETTING, "seen")
         self.setVisible(False)
+        if self._shown() == STEPS[self._step][0]:  # else the reader has gone elsewhere
+            self._show_step(self._began_at)
 
     def _go(self, step: int) -> None:
         if step >= len(STEPS):
             self.end()
             return
         self._step = step
-        tab, title, words = STEPS[step]
-        self._show_tab(tab)
+        name, title, words = STEPS[step]
+        self._show_step(name)
         self.title.setText(f"{step + 1} of {len(STEPS)}: {title}")
         self.words.setText(words)
         self.back_button.setEnabled(step > 0)

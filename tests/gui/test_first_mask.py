@@ -126,3 +126,4 @@ def test_initials_are_asked_before_a_folder_is_made(
     click(correct.start_button)
     window.qtbot.waitUntil(lambda: dock.session.record is not None, timeout=30_000)
     assert recall("annotator") == "AB"
+    assert not correct.annotator.isVisible()  # the findings have its room again

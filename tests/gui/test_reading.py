@@ -519,7 +519,17 @@ def test_the_tour_is_offered_once(window: SimpleNamespace) -> None:
     assert not dock.tour.isVisible()
     dock.tour.offer()
     assert not dock.tour.isVisible()
-    dock.tour.start()
-    QTest.mouseClick(dock.tour.skip_button, Qt.MouseButton.LeftButton)
-    assert not dock.tour.isVisible()
     assert recall("tour") == "seen"
+
+
+def test_skipping_the_tour_goes_back_to_where_it_began(window: SimpleNamespace) -> None:
+    dock = window.dock
+    for chosen, expected in (("", "Open"), ("List", "List")):
+        dock.show_tab("Open")
+        dock.tour.start()
+        QTest.mouseClick(dock.tour.next_button, Qt.MouseButton.LeftButton)
+        assert dock.tabs.currentIndex() == 1
+        dock.show_tab(chosen)  # the reader goes elsewhere, or nowhere
+        QTest.mouseClick(dock.tour.skip_button, Qt.MouseButton.LeftButton)
+        assert not dock.tour.isVisible()
+        assert dock.tabs.tabText(dock.tabs.currentIndex()) == expected
