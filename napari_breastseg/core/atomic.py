@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ __all__ = [
     "write_bytes",
     "write_json",
     "write_text",
+    "write_texts",
 ]
 
 
@@ -43,13 +45,16 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, outlasts_power: bool = True) -> Iterator[Path]:
     """Path of a temporary file that replaces `path` when the block ends without error.
 
     Parameters
     ----------
     path : Path
         The file to make or replace. Its folder is made when missing.
+    outlasts_power : bool
+        Wait until the disk has it. Not needed for a note that means nothing once the machine
+        is off.
 
     Yields
     ------
@@ -64,20 +69,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ending = "".join(path.suffixes[-2:])
-        temporary = path.parent / f".tmp-{secrets.token_hex(8)}{ending}"
-        # Unlike mkstemp's, this mode leaves it to the umask who may read it: datasets are shared.
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+        temporary = _temporary(path)
         try:
             yield temporary
-            fsync(temporary)
+            if outlasts_power:
+                fsync(temporary)
             os.replace(temporary, path)
-            fsync(path.parent)
+            if outlasts_power:
+                fsync(path.parent)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
+
+
+def _temporary(path: Path) -> Path:
+    """A new, empty file beside `path`, with the same endings."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".tmp-{secrets.token_hex(8)}{''.join(path.suffixes[-2:])}"
+    # Unlike mkstemp's, this mode leaves it to the umask who may read it: datasets are shared.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+    return temporary
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -91,9 +103,41 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write files, each atomically, and wait for the disk once for all of them.
+
+    A program that dies in between leaves some of them as they were.
+    """
+    if not texts:
+        return
+    made: dict[Path, Path] = {}
+    try:
+        for path, text in texts.items():
+            with storage_errors(path):
+                made[path] = _temporary(path)
+                made[path].write_bytes(text.encode("utf-8"))
+        # At the same time: a file system brings what it has to several files to the disk at once.
+        with ThreadPoolExecutor(len(made)) as pool:
+            for path, synced in [(path, pool.submit(fsync, made[path])) for path in made]:
+                with storage_errors(path):
+                    synced.result()
+        for path, temporary in made.items():
+            with storage_errors(path):
+                os.replace(temporary, path)
+        for folder in {path.parent for path in made}:
+            with storage_errors(folder):
+                fsync(folder)
+    except BaseException:
+        for temporary in made.values():
+            with suppress(OSError):
+                temporary.unlink()
+        raise
+
+
+def write_json(path: Path, value: Any, *, outlasts_power: bool = True) -> None:
     """Write `value` to `path` as indented JSON, atomically; NaN is refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    with atomic_path(path, outlasts_power=outlasts_power) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", "utf-8")
 
 
 def temporary_folder(parent: Path, prefix: str) -> Path:

@@ -24,6 +24,7 @@ from .layout import Layout
 
 __all__ = ["LockNote", "Locks"]
 
+_NOTE = ".owner.json"
 _FOLDER_WAIT_S = 30.0
 _CASE_WAIT_S = 0.2  # rides out a `holder` that only looks
 
@@ -100,7 +101,8 @@ class Locks:
                 host=socket.gethostname(),
                 pid=os.getpid(),
             )
-            write_json(self._note_path(case_id), note.model_dump())
+            # After a power cut nobody holds it: the note need not outlast one.
+            write_json(self._note_path(case_id), note.model_dump(), outlasts_power=False)
         except BaseException:
             self._leave(case_id)
             raise
@@ -146,6 +148,19 @@ class Locks:
             finally:
                 lock.release()
 
+    def holders(self) -> dict[str, LockNote]:
+        """Who holds which lock now, by its name, apart from this `Dataset`.
+
+        Only locks with a note are looked at: who holds one writes it, who leaves removes it.
+        """
+        try:
+            names = os.listdir(self._layout.locks / "cases")
+        except OSError:
+            return {}
+        noted = (n.removesuffix(_NOTE) for n in names if n.endswith(_NOTE) and n[0] != ".")
+        found = ((name, self.holder(name)) for name in sorted(noted))
+        return {name: note for name, note in found if note is not None}
+
     def holder(self, case_id: str) -> LockNote | None:
         """Who holds the lock of a case now; None when it is free or held by this `Dataset`."""
         path = self._path(case_id)
@@ -171,7 +186,7 @@ class Locks:
         return self._layout.locks / "cases" / f"{case_id}.lock"
 
     def _note_path(self, case_id: str) -> Path:
-        return self._layout.locks / "cases" / f"{case_id}.owner.json"
+        return self._layout.locks / "cases" / f"{case_id}{_NOTE}"
 
     def _refusal(self, case_id: str) -> InputError:
         note = self.note(case_id)

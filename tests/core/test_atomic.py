@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 
 import pytest
 
-from napari_breastseg.core.atomic import atomic_path, temporary_folder, write_json, write_text
+from napari_breastseg.core.atomic import (
+    atomic_path,
+    temporary_folder,
+    write_json,
+    write_text,
+    write_texts,
+)
 from napari_breastseg.core.errors import StorageError
 
 
@@ -99,3 +106,51 @@ def test_the_umask_counts_and_is_never_changed_for_the_whole_program(tmp_path, m
         os.umask(umask)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o640
     assert stat.S_IMODE(folder.stat().st_mode) == 0o750
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot open a folder for fsync")
+def test_several_files_are_all_on_the_disk_before_one_is_renamed(tmp_path, monkeypatch):
+    steps = []
+    fsync, replace = os.fsync, os.replace
+
+    def seen_fsync(descriptor):
+        steps.append(("fsync", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def seen_replace(source, target):
+        steps.append(("rename", os.stat(source).st_ino))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", seen_fsync)
+    monkeypatch.setattr(os, "replace", seen_replace)
+    texts = {tmp_path / "a.json": "1", tmp_path / "b.json": "2\u00e4"}
+    write_texts(texts)
+    assert {path: path.read_text("utf-8") for path in texts} == texts
+    files = {path.stat().st_ino for path in texts}
+    assert [what for what, _ in steps] == ["fsync", "fsync", "rename", "rename", "fsync"]
+    assert {file for _, file in steps[:2]} == {file for _, file in steps[2:4]} == files
+    assert steps[4][1] == tmp_path.stat().st_ino
+
+
+def test_a_disk_that_fills_up_changes_none_of_several_files(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_text(path, "old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        write_texts({path: "new", tmp_path / "b.json": "new"})
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a.json", "old")]
+
+
+def test_nothing_to_write_is_no_error(tmp_path):
+    write_texts({})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_note_that_need_not_outlast_a_power_cut_does_not_wait(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: pytest.fail("the disk was waited for"))
+    write_json(tmp_path / "note.json", {"since": "now"}, outlasts_power=False)
+    assert json.loads((tmp_path / "note.json").read_text()) == {"since": "now"}
