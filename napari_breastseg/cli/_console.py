@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -72,8 +72,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     console.print(table)
 
 
-def run(job: Job[T], *, quiet: bool = False) -> T:
-    """Run a job with a progress bar on stderr; without a terminal only its messages are shown."""
+def run(job: Job[T], *, quiet: bool = False, tell: Callable[[str], None] = say) -> T:
+    """Run a job with a progress bar on stderr; without a terminal only its messages are shown.
+
+    Parameters
+    ----------
+    job : generator of Progress
+    quiet : bool
+        Without the bar.
+    tell : callable
+        Shows its messages.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -95,7 +104,7 @@ def run(job: Job[T], *, quiet: bool = False) -> T:
         def show(progress: Progress) -> None:
             if progress.message:
                 bars.stop()
-                say(progress.message)
+                tell(progress.message)
                 bars.start()
             shown = {k: v for k, v in progress.metrics.items() if k != "seconds_left"}
             if "val_dice" in shown and not console.is_terminal and not quiet:

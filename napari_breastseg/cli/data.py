@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -205,19 +206,14 @@ def check(
     if accept_changed is not None:
         for case_id in opened.accept_changed(accept_changed):
             say(f"Accepted the changed mask of case {case_id}")
-    findings = opened.check(repair=repair)
     if as_json:
+        findings = opened.check(repair=repair)
         print_json({"findings": [vars(finding) for finding in findings]})
-    elif not findings:
-        typer.echo("No problems found")
     else:
-        print_table(
-            ["severity", "case", "what", ""],
-            [
-                [f.severity, f.case_id, f.message, "repaired" if f.is_repaired else ""]
-                for f in findings
-            ],
-        )
+        findings = run(opened.checking(repair=repair), tell=typer.echo)
+        counts = Counter(finding.severity.value for finding in findings)
+        said = ", ".join(f"{n} {word}{'s' * (n > 1)}" for word, n in sorted(counts.items()))
+        typer.echo(said or "No problems found")
     if any(f.severity == "error" and not f.is_repaired for f in findings):
         raise typer.Exit(1)
 

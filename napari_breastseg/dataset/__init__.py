@@ -29,6 +29,7 @@ from .records import (
 )
 from .redraft_record import RedraftRecord
 from .second_read import SecondRead
+from .summaries import CaseSummary
 from .worklist import Order, WorklistRow, arranged
 from .workspace import Workspace
 
@@ -36,6 +37,7 @@ __all__ = [
     "LABELS",
     "AcceptedMask",
     "CaseRecord",
+    "CaseSummary",
     "ClickRecord",
     "Dataset",
     "Decision",

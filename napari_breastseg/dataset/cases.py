@@ -26,7 +26,7 @@ __all__ = ["Cases"]
 class Cases:
     """The cases of a dataset folder; a `Workspace` for the reader who reads a case first.
 
-    Holds none in memory: every call reads the disk, so that two programs may work on one folder.
+    Every call looks at the disk, so that two programs may work on one folder.
     """
 
     is_second_read = False

@@ -10,27 +10,32 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from .. import formats
 from ..core.errors import InputError
+from ..core.progress import Job, Progress
 from ..core.volume import BACKGROUND, TUMOR
 from .derived import LABELS, splits, test_cases, training_cases
-from .effort import effort, effort_by_model
+from .effort import effort_by_model
 from .layout import FILE_ENDING, sha256
-from .masks import CHANGED_FIX, on_grid, require_labels, unfinished_path
+from .masks import CHANGED_FIX, on_grid, require_labels, unfinished_cases
 from .read_files import read_findings
 from .records import FOLDS, CaseRecord, Status
 from .store import Store
+from .summaries import CaseSummary, efforts
 from .unreadable import Unreadable
 
-__all__ = ["Finding", "Severity", "check", "status", "store_notes"]
+__all__ = ["Checked", "Finding", "Severity", "checking", "status", "store_notes"]
 
 ENOUGH_LOCKED = 5
 """Locked patients below which a model cannot be judged."""
+_OTHER_PARTS = 5
+"""Parts of the folder that are no case."""
 _LEFTOVER_S = 3600.0
 """Age at which a temporary file belongs to nobody any more."""
 
@@ -54,28 +59,69 @@ class Finding:
     is_repaired: bool = False
 
 
-def check(store: Store, repair: bool) -> list[Finding]:
-    """Everything wrong with the folder, errors first; see `Dataset.check`."""
-    findings = list(_leftover_findings(store, repair))
-    records, unreadable = store.read_all()
-    for one in unreadable:
-        findings.append(_error("unreadable_record", one.case_id, f"its record was {one.reason}"))
-    for record in records:
-        findings.extend(_case_findings(store, record))
-    findings.extend(_orphan_findings(store, records, unreadable))
-    findings.extend(_patient_findings(store, records))
-    if not unreadable:
-        stale = list(store.stale())
-        if repair and stale:
-            store.rebuild()
-        for path in stale:
-            message = (
-                f"{path.name} is not what the records say; `dataset check --repair` rebuilds it"
-            )
-            findings.append(Finding(Severity.WARNING, "stale_derived", None, message, repair))
-    return sorted(
-        findings, key=lambda f: (f.severity is not Severity.ERROR, f.case_id or "", f.what)
-    )
+@dataclass(frozen=True)
+class Checked(Progress):
+    """What was looked at, and what is wrong with it."""
+
+    findings: tuple[Finding, ...] = ()
+
+
+def checking(store: Store, repair: bool) -> Job[list[Finding]]:
+    """Look at everything in the folder, a case at a time; see `Dataset.checking`."""
+    found: list[Finding] = []
+    begun = list(_index_findings(store))  # from here on nothing but the files counts
+    cases = store.summaries()
+    left_out = store.left_out()
+    # Opening may have made the lists by what the index said.
+    parts = chain([begun], _parts(store, cases, left_out, repair or bool(begun)))
+    for done, findings in enumerate(parts, start=1):
+        found += findings
+        message = "\n".join(map(_line, findings))
+        total = max(done, len(cases) + _OTHER_PARTS)
+        yield Checked("Checking", done, total, message=message, findings=tuple(findings))
+    return sorted(found, key=lambda f: (f.severity is not Severity.ERROR, f.case_id or "", f.what))
+
+
+def _parts(
+    store: Store, cases: list[CaseSummary], left_out: list[Unreadable], repair: bool
+) -> Iterator[list[Finding]]:
+    """Findings of the folder's parts, each looked at when it is asked for; no record is kept."""
+    yield [_error("unreadable_record", u.case_id, f"its record was {u.reason}") for u in left_out]
+    history: set[str] = set()
+    for one in cases:
+        record = store.catalog.read(one.case_id)
+        if not isinstance(record, CaseRecord):
+            continue  # taken away meanwhile
+        yield list(_case_findings(store, record))
+        history.update(f"{one.case_id}/{mask.history_file}" for mask in record.history)
+    yield list(_leftover_findings(store, repair))
+    yield list(_orphan_findings(store, cases, left_out, history))
+    yield [*_patient_findings(store, cases), *_stale_findings(store, left_out, repair)]
+
+
+def _index_findings(store: Store) -> Iterator[Finding]:
+    for case_id in store.catalog.read_again():
+        message = (
+            f"Case {case_id}: {store.layout.index.name} said other things of it than its record; "
+            "it was removed and is made anew"
+        )
+        yield Finding(Severity.WARNING, "wrong_index", case_id, message, is_repaired=True)
+
+
+def _line(finding: Finding) -> str:
+    repaired = " (repaired)" if finding.is_repaired else ""
+    return f"{finding.severity.value:8} {finding.message}{repaired}"
+
+
+def _stale_findings(store: Store, left_out: list[Unreadable], repair: bool) -> Iterator[Finding]:
+    if left_out:
+        return
+    stale = list(store.stale())
+    if repair and stale:
+        store.rebuild()
+    for path in stale:
+        message = f"{path.name} is not what the records say; `dataset check --repair` rebuilds it"
+        yield Finding(Severity.WARNING, "stale_derived", None, message, repair)
 
 
 def _case_findings(store: Store, record: CaseRecord) -> Iterator[Finding]:
@@ -170,35 +216,37 @@ def _mask_findings(
 
 
 def _orphan_findings(
-    store: Store, records: list[CaseRecord], unreadable: list[Unreadable]
+    store: Store, cases: list[CaseSummary], left_out: list[Unreadable], history: set[str]
 ) -> Iterator[Finding]:
-    layout, folder = store.layout, store.layout.folder
-    known: set[Path] = set()
-    for record in records:
-        known.update(layout.image(record.case_id, index) for index in range(len(record.channels)))
-        known.add(layout.autosave(record.case_id))
-        if record.accepted is not None:
-            known.add(layout.label(record.case_id))
-        if record.draft is not None:
-            known.add(layout.draft(record.case_id))
-        known.update(
-            layout.history(record.case_id) / (m.history_file or "") for m in record.history
-        )
-    for part in ("imagesTr", "labelsTr", "drafts", "autosave", "history"):
+    folder, drafted = store.layout.folder, {one.case_id for one in cases if one.has_draft}
+    images = {
+        store.layout.image(one.case_id, index).name
+        for one in cases
+        for index in range(len(one.channels))
+    }
+    accepted = {one.case_id for one in cases if one.mask_sha256 is not None}
+    named = {
+        "imagesTr": images,
+        "labelsTr": {case_id + FILE_ENDING for case_id in accepted},
+        "drafts": {case_id + FILE_ENDING for case_id in drafted},
+        "autosave": {one.case_id + FILE_ENDING for one in cases},
+        "history": history,
+    }
+    for part, known in named.items():
         for path in sorted((folder / part).rglob(f"*{FILE_ENDING}")):
-            if path in known or path.name.startswith(".tmp-"):
+            name = path.relative_to(folder / part).as_posix()
+            if name in known or path.name.startswith(".tmp-"):
                 continue
             if any(
                 path.name.startswith(one.case_id) or path.parent.name == one.case_id
-                for one in unreadable
+                for one in left_out
             ):
                 continue
-            where = path.relative_to(folder).as_posix()
-            message = f"{where} belongs to no record: left by an interruption, or put there"
+            message = f"{part}/{name} belongs to no record: left by an interruption, or put there"
             yield Finding(Severity.WARNING, "orphan_file", None, message)
 
 
-def _patient_findings(store: Store, records: list[CaseRecord]) -> Iterator[Finding]:
+def _patient_findings(store: Store, records: list[CaseSummary]) -> Iterator[Finding]:
     roles: dict[str, Any] = {}
     for record in records:
         first = roles.setdefault(record.patient_id, record)
@@ -248,29 +296,29 @@ def _error(what: str, case_id: str | None, message: str) -> Finding:
 
 def store_notes(store: Store) -> list[str]:
     """What to know before a dataset is used: cases left out, masks another program changed."""
-    records, left_out = store.read_all()
-    notes = [f"{one.describe()}." for one in left_out]
-    changed = [record.case_id for record in records if store.is_mask_changed(record)]
+    notes = [f"{one.describe()}." for one in store.left_out()]
     notes += [
-        f"Another program changed the mask of case {case_id}. {CHANGED_FIX}." for case_id in changed
+        f"Another program changed the mask of case {case_id}. {CHANGED_FIX}."
+        for case_id in store.changed_masks()
     ]
     return notes
 
 
 def status(store: Store) -> dict[str, Any]:
     """Counts, folds, locks and what to know, ready for JSON; see `Dataset.status`."""
-    records = store.cases()
+    with store.catalog.read_once():
+        return _status(store)
+
+
+def _status(store: Store) -> dict[str, Any]:
+    records = store.summaries()
     all_splits = splits(records)
     roles = {record.patient_id: record.role for record in records}
     locked_patients = sum(role.is_locked for role in roles.values())
     testable = len({record.patient_id for record in test_cases(records)})
     trainable = {record.patient_id for record in training_cases(records)}
-    costs = effort(records)
-    locks = []
-    for record in records:
-        note = store.locks.holder(record.case_id)
-        if note is not None:
-            locks.append({"case_id": record.case_id, "owner": note.owner, "since": note.since})
+    costs = efforts(records)
+    holders = store.locks.holders()
     notes = store_notes(store)
     if len(trainable) == 1:
         notes.append("Only one patient to train on: training and validation use the same cases.")
@@ -295,11 +343,15 @@ def status(store: Store) -> dict[str, Any]:
         },
         "splits": [{"train": len(split.train), "val": len(split.val)} for split in all_splits],
         "test_cases": len(test_cases(records)),
-        "autosaved": [r.case_id for r in records if unfinished_path(store, r) is not None],
-        "locks": locks,
+        "autosaved": unfinished_cases(store),
+        "locks": [
+            {"case_id": one.case_id, "owner": note.owner, "since": note.since}
+            for one in records
+            if (note := holders.get(one.case_id)) is not None
+        ],
         "effort": {
-            "by_model": [asdict(row) for row in effort_by_model(costs)],
-            "cases": [asdict(row) for row in costs],
+            "by_model": [dict(vars(row)) for row in effort_by_model(costs)],
+            "cases": [dict(vars(row)) for row in costs],
         },
         "notes": notes,
     }

@@ -32,10 +32,9 @@ def enter_exam(dataset: Dataset, exam: Exam, *, patient_id: str = "") -> CaseRec
         If the dataset knows the case with another grid, patient or voxels, or a channel is
         missing.
     """
-    known = {record.case_id: record for record in dataset.cases()}
-    record = known.get(exam.case_id)
-    if record is None:
+    if all(one.case_id != exam.case_id for one in dataset.summaries()):
         return dataset.add(exam, patient_id=patient_id)
+    record = dataset.case(exam.case_id)
     if not record.grid.grid.matches(exam.grid):
         raise InputError(
             f"Expected exam {exam.case_id} on the grid dataset {dataset.name} has for it, "

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from ..core.progress import Job
+from ..core.progress import Job, drain
 from . import case_folder, checking, exporting, importing, lifecycle, nnunet_folder, opening
 from .cases import Cases
 from .derived import LABELS, Split, splits, test_cases
+from .effort import Effort
+from .summaries import CaseSummary, efforts
 from .worklist import WorklistRow, worklist
 
 __all__ = ["Dataset", "import_csv"]
@@ -73,6 +75,14 @@ class Dataset(Cases):
         """Label names and their values: background 0, tumor 1, ignore 2."""
         return dict(LABELS)
 
+    def summaries(self) -> list[CaseSummary]:
+        """`cases` in short: for thousands of them a fraction of the time."""
+        return self._store.summaries()
+
+    def efforts(self) -> list[Effort]:
+        """What each accepted case cost, in the order in which they were accepted."""
+        return efforts(self.summaries())
+
     def worklist(self, reader: str = "") -> list[WorklistRow]:
         """A row for each case as `reader` may see it, in the order in which patients entered."""
         return worklist(self._store, reader)
@@ -121,7 +131,17 @@ class Dataset(Cases):
         repair : bool
             Also rebuild derived files and remove leftover temporary files.
         """
-        return checking.check(self._store, repair)
+        return drain(self.checking(repair))
+
+    def checking(self, repair: bool = False) -> Job[list[checking.Finding]]:
+        """`check` as a job, which tells what it finds at once.
+
+        Yields
+        ------
+        Checked
+            One per case, with its findings.
+        """
+        return (yield from checking.checking(self._store, repair))
 
     def rebuild(self) -> list[Path]:
         """Write dataset.json, splits_final.json and datalist.json anew where they differ."""
@@ -140,7 +160,11 @@ class Dataset(Cases):
 
         Such a mask teaches nothing until a reader has accepted it.
         """
-        return frozenset(r.case_id for r in self.cases() if self._store.is_mask_changed(r))
+        return frozenset(self._store.changed_masks())
+
+    def is_mask_changed(self, case_id: str) -> bool:
+        """Whether another program has changed the accepted mask of one case."""
+        return self._store.is_mask_changed(self._store.case(case_id))
 
     def accept_changed(self, reader: str) -> list[str]:
         """Accept the masks that another program changed, as those of `reader`; their case ids."""
@@ -151,7 +175,7 @@ class Dataset(Cases):
 
     def splits(self) -> list[Split]:
         """Folds by patient over the accepted, unlocked cases, as in splits_final.json."""
-        return splits(self.cases())
+        return splits(self.summaries())
 
     def split(self, fold: int) -> Split:
         """Training and validation cases of one fold.
@@ -183,7 +207,7 @@ class Dataset(Cases):
 
     def locked(self) -> tuple[str, ...]:
         """Ids of the accepted cases of patients locked for testing."""
-        return tuple(record.case_id for record in test_cases(self.cases()))
+        return tuple(record.case_id for record in test_cases(self.summaries()))
 
     def export(self, dest: Path, format: str = "nnunet") -> Job[Path]:
         """Copy the accepted cases into a new folder for other tools.

@@ -53,6 +53,11 @@ class Layout:
         """Folder of the lock files."""
         return self.folder / "locks"
 
+    @property
+    def index(self) -> Path:
+        """What was read from the records last; see `index_file`."""
+        return self.folder / ".index.json"
+
     def record(self, case_id: str) -> Path:
         """The commit point of a case."""
         return self.cases / f"{case_id}.json"

@@ -121,13 +121,14 @@ def accept(
             update["clicks"] = review.clicks
         if source_sha256 is not None:
             update["source_sha256"] = record.source_sha256 | {"mask": source_sha256}
-        with store.locks.folder():  # two programs that accept at once would give one number twice
+        with store.writing_lists():  # two programs at once would give one number twice
             accepted = accepted.model_copy(update={"order": _next_order(store)})
             update["accepted"] = accepted
             record = store.commit(record.model_copy(update=update), staged=("labelsTr",))
-        store.accepted_labels[case_id] = accepted.sha256, _digest(label_map)
+            store.accepted_labels[case_id] = accepted.sha256, _digest(label_map)
+            with after_commit(case_id):
+                store.rebuild()
         with after_commit(case_id):
-            store.rebuild()
             layout.autosave(case_id).unlink(missing_ok=True)
         return record
 
@@ -268,8 +269,7 @@ def note_lesions(store: Store, case_id: str, lesions: Sequence[Lesion]) -> CaseR
 
 
 def _next_order(store: Store) -> int:
-    masks = (m for r in store.cases() for m in (*r.history, r.accepted) if m is not None)
-    return 1 + max((mask.order or 0 for mask in masks), default=0)
+    return 1 + max((one.last_order for one in store.summaries()), default=0)
 
 
 def _is_accepted_as(store: Store, record: CaseRecord, label_map: LabelMap) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ from .. import formats
 from ..core.errors import InputError
 from ..core.volume import Grid, LabelMap
 from .derived import LABELS
+from .layout import FILE_ENDING
 from .records import CaseRecord
 from .store import Store
+from .summaries import CaseSummary
 
 __all__ = [
     "CHANGED_FIX",
@@ -25,6 +28,7 @@ __all__ = [
     "read_label_map",
     "read_unfinished",
     "require_labels",
+    "unfinished_cases",
     "unfinished_path",
 ]
 
@@ -62,7 +66,7 @@ def read_accepted(store: Store, record: CaseRecord) -> LabelMap:
     return read_label_map(store.layout.label(record.case_id), record)
 
 
-def unfinished_path(store: Store, record: CaseRecord) -> Path | None:
+def unfinished_path(store: Store, record: CaseRecord | CaseSummary) -> Path | None:
     """Autosave of a case if it is newer than the mask accepted last, else None."""
     path = store.layout.autosave(record.case_id)
     if not path.exists():
@@ -73,6 +77,19 @@ def unfinished_path(store: Store, record: CaseRecord) -> Path | None:
     label = store.layout.label(record.case_id)
     is_older = label.exists() and path.stat().st_mtime_ns <= label.stat().st_mtime_ns
     return None if record.is_accepted and is_older else path
+
+
+def unfinished_cases(store: Store) -> list[str]:
+    """Cases with an `unfinished_path`."""
+    try:
+        kept = frozenset(os.listdir(store.layout.autosave("").parent))
+    except OSError:
+        return []
+    return [
+        one.case_id
+        for one in store.summaries()
+        if one.case_id + FILE_ENDING in kept and unfinished_path(store, store.case(one.case_id))
+    ]
 
 
 def read_unfinished(store: Store, record: CaseRecord) -> LabelMap | None:

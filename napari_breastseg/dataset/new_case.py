@@ -62,13 +62,13 @@ def enter(
                     Review(IMPORTED, imported_mask.reviewed_slices),
                     is_imported=True,
                 )
-            with store.locks.folder():
+            with store.writing_lists():
                 _require_unused(store, case_id, patient_id)
                 if store.channels not in ((), channels):  # another program's case came first
                     _require_channels(store, exam, store.channels, case_id, written=channels)
-                records, left_out = store.read_all()
+                left_out = store.left_out()
                 roles = {one.patient_id: one.role for one in left_out if one.role is not None}
-                roles |= {r.patient_id: r.role for r in records}
+                roles |= {one.patient_id: one.role for one in store.summaries()}
                 unknown = sum(one.role is None for one in left_out)
                 update["role"] = roles.get(patient_id) or next_role(roles.values(), unknown)
                 staged = () if imported_mask is None else ("labelsTr",)
@@ -82,8 +82,8 @@ def enter(
 
 
 def _require_unused(store: Store, case_id: str, patient_id: str) -> None:
-    records, left_out = store.read_all()
-    if any(one.case_id.lower() == case_id.lower() for one in left_out):
+    records = store.summaries()
+    if any(one.case_id.lower() == case_id.lower() for one in store.left_out()):
         raise InputError(
             f"Expected a case id that dataset {store.name} does not have yet",
             f"found a record of case {case_id} that cannot be read",

@@ -70,7 +70,7 @@ def open_store(folder: Path) -> Store:
     head = _read_head(Layout(folder))
     if head is None:
         # dataset.json follows from the records, so it may be lost as long as they are there.
-        records, _ = Store(folder, folder.name, ()).read_all()
+        records = Store(folder, folder.name, ()).summaries()
         if not records:
             raise InputError(
                 f"Expected a dataset folder at {folder}",

@@ -13,6 +13,7 @@ from .read_files import ReadFiles, file_name
 from .records import CaseRecord, ReadKind, ReadRecord, Status
 from .second_read import SecondRead
 from .store import Store
+from .summaries import CaseSummary
 
 __all__ = ["Reads"]
 
@@ -84,12 +85,13 @@ class Reads:
         """
         return ReadFiles(self._store, case_id).records()
 
-    def changed_s(self, record: CaseRecord) -> float:
+    def changed_s(self, record: CaseRecord | CaseSummary) -> float:
         """When a read of a case changed last, in seconds since 1970; 0 if none was asked for."""
-        files = ReadFiles(self._store, record.case_id)
-        return files.changed_s() if record.is_for_second_read else 0.0
+        if not record.is_for_second_read:
+            return 0.0
+        return ReadFiles(self._store, record.case_id).changed_s()
 
-    def unfinished_s(self, record: CaseRecord, reader: str) -> float | None:
+    def unfinished_s(self, record: CaseRecord | CaseSummary, reader: str) -> float | None:
         """When this reader's unfinished second read was kept last, in seconds since 1970."""
         with suppress(OSError):
             return ReadFiles(self._store, record.case_id).unfinished(reader).stat().st_mtime
@@ -99,7 +101,7 @@ class Reads:
         """The outline of a read, with `ignore` where its reader did not look."""
         return ReadFiles(self._store, read.case_id).label_map(read)
 
-    def is_blinded(self, record: CaseRecord, reader: str) -> bool:
+    def is_blinded(self, record: CaseRecord | CaseSummary, reader: str) -> bool:
         """Whether a case must show `reader` neither its mask nor its annotator.
 
         So it is while a second read is asked for, unless this reader made the first read, or has

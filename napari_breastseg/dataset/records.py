@@ -277,6 +277,16 @@ class CaseRecord(_Record):
         return self
 
     @property
+    def entry(self) -> int:
+        """1 for a case of the first patient that entered the folder, and so on."""
+        return self.role.entry
+
+    @property
+    def fold(self) -> int | None:
+        """Validation fold, 0 to 4; None for a patient locked for testing."""
+        return self.role.fold
+
+    @property
     def is_accepted(self) -> bool:
         """Whether the folder holds an accepted mask of this case."""
         return self.status is Status.ACCEPTED

@@ -1,6 +1,7 @@
 """The worklist: a row for each case, and the order and choice in which a reader takes them.
 
-Rows in, rows out. Imports `masks`, `reads`, `records`, `store` of this package.
+Rows in, rows out. Imports `locking`, `masks`, `reads`, `records`, `store`, `summaries` of this
+package.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .layout import FILE_ENDING
+from .locking import LockNote
 from .masks import unfinished_path
 from .reads import Reads
-from .records import CaseRecord, FlagReason, Status
+from .records import FlagReason, Status
 from .store import Store
+from .summaries import CaseSummary
 
 __all__ = ["Order", "WorklistRow", "arranged", "worklist"]
 
@@ -62,36 +66,41 @@ class WorklistRow:
 def worklist(store: Store, reader: str) -> list[WorklistRow]:
     """Rows of all cases, as `reader` may see them, in the order in which patients entered."""
     reads = Reads(store)
-    kept = _autosaves(store)
-    return [row_of(store, reads, record, reader, kept) for record in store.cases()]
+    kept, holders = _autosaves(store), store.locks.holders()
+    return [
+        _row_of(store, reads, one, reader, kept, holders.get(one.case_id))
+        for one in store.summaries()
+    ]
 
 
-def row_of(
-    store: Store, reads: Reads, record: CaseRecord, reader: str, kept: Mapping[str, float]
+def _row_of(
+    store: Store,
+    reads: Reads,
+    record: CaseSummary,
+    reader: str,
+    kept: Mapping[str, float],
+    holder: LockNote | None,
 ) -> WorklistRow:
     """One case's row; `kept` says when autosaves were written, by file name."""
     is_blinded = reads.is_blinded(record, reader)
-    mask = record.accepted
-    model = mask.model if mask else record.draft.model if record.draft else None
-    unfinished_s = kept.get(store.layout.autosave(record.case_id).name)
+    unfinished_s = kept.get(record.case_id + FILE_ENDING)
     if is_blinded:
         unfinished_s = reads.unfinished_s(record, reader)
     elif unfinished_s is not None and unfinished_path(store, record) is None:
         unfinished_s = None  # older than the accepted mask
-    holder = None if is_blinded else store.locks.holder(record.case_id)
     return WorklistRow(
         case_id=record.case_id,
         status=record.status,
         flag_reason=record.flag_reason,
-        model=None if is_blinded else model,
+        model=None if is_blinded else record.model,
         predicted_dice=None if is_blinded else record.predicted_dice,
-        changed_s=store.changed_s(record.case_id),
+        changed_s=store.catalog.changed_s(record.case_id),
         reader=None if is_blinded else record.annotator,
         is_for_second_read=record.is_for_second_read,
         is_blinded=is_blinded,
-        n_slices=record.grid.shape[0],
+        n_slices=record.n_slices,
         patient_id=record.patient_id,
-        held_by=None if holder is None else holder.owner,
+        held_by=None if is_blinded or holder is None else holder.owner,
         unfinished_s=unfinished_s,
         reads_changed_s=0.0 if is_blinded else reads.changed_s(record),
     )

@@ -113,12 +113,12 @@ def new_cases(registry: Registry, datasets: Sequence[Dataset]) -> list[str]:
     """
     records = [read_info(entry.path).training for entry in registry.list() if not entry.problem]
     found = []
-    locked = {r.patient_id for dataset in datasets for r in dataset.cases() if r.is_locked}
+    locked = {r.patient_id for dataset in datasets for r in dataset.summaries() if r.is_locked}
     for dataset in datasets:
         read = {case for training in records for case in training.read_of(dataset.id, dataset.name)}
         found += [
             record.case_id
-            for record in dataset.cases()
+            for record in dataset.summaries()
             if record.is_accepted and record.patient_id not in locked and record.case_id not in read
         ]
     return found

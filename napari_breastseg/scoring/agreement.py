@@ -109,7 +109,7 @@ def agreement(dataset: Dataset) -> Job[Agreement]:
         When no case has two reads.
     """
     reads = dataset.reads
-    patients = {record.case_id: record.patient_id for record in dataset.cases()}
+    patients = {record.case_id: record.patient_id for record in dataset.summaries()}
     of_case: dict[str, list[ReadRecord]] = {}
     for case_id in patients:
         try:

@@ -60,7 +60,7 @@ def evaluate_dataset(
         not set.
     """
     case_ids = _case_ids(dataset, split, model.training)
-    patient_of = {record.case_id: record.patient_id for record in dataset.cases()}
+    patient_of = {record.case_id: record.patient_id for record in dataset.summaries()}
     trained_on = model.training.learned_from(patient_of.items()).intersection(case_ids)
     if trained_on and not include_trained:
         raise InputError(
@@ -84,9 +84,9 @@ def evaluate_dataset(
 
 def _case_ids(dataset: Dataset, split: SplitName, training: TrainingRecord) -> tuple[str, ...]:
     if split == "all":
-        return tuple(record.case_id for record in dataset.cases() if record.is_accepted)
+        return tuple(record.case_id for record in dataset.summaries() if record.is_accepted)
     if split == "val":
-        accepted = {record.case_id for record in dataset.cases() if record.is_accepted}
+        accepted = {record.case_id for record in dataset.summaries() if record.is_accepted}
         held_out = [case for case in training.validation_cases if case in accepted]
         # The fold's number can mean other patients once more have entered; the names cannot.
         read = training.read_of(dataset.id, dataset.name)

@@ -29,9 +29,9 @@ def slices_of(
 ) -> tuple[tuple[CaseRecord, ...], tuple[CaseRecord, ...]]:
     """A patient's accepted single slices, and those with a draft that nobody has worked on."""
     own = [
-        record
-        for record in dataset.cases()
-        if record.patient_id == patient_id and record.grid.shape[0] == 1
+        dataset.case(one.case_id)
+        for one in dataset.summaries()
+        if one.patient_id == patient_id and one.n_slices == 1
     ]
     waiting = tuple(record for record in own if record.status is Status.DRAFTED)
     return tuple(record for record in own if record.is_accepted), waiting[:MOST_SLICES]

@@ -122,6 +122,15 @@ def test_every_list_names_the_accepted_unlocked_cases_and_no_other(
     assert ("test" in datalist) == bool(locked)
 
 
+@given(ENTRIES, st.sampled_from(["", "4f"]))
+def test_lists_are_spelled_as_json_indents_them(
+    entries: list[tuple[int, bool]], dataset_id: str
+) -> None:
+    records = records_of(entries)
+    for text in derived_texts(Path("d"), 'd "1"', ["post1"], records, dataset_id).values():
+        assert json.dumps(json.loads(text), indent=2) + "\n" == text
+
+
 def test_a_removed_record_gives_no_entry_twice() -> None:
     roles: list[PatientRole] = []
     for _ in range(11):
