@@ -132,7 +132,7 @@ class BreastMRI(Actions, QWidget):
             situation=self._situation,
         )
         rows, jobs = self.review_panel.model, (self.segment_panel.runner, self.train_panel.runner)
-        self.following.follow(rows.modelReset, rows.dataChanged, rows.layoutChanged)
+        self.following.follow(rows.taken)
         self.following.follow(*(signal for job in jobs for signal in (job.started, job.ended)))
         self.following.follow(self.correct_panel.autosave.saved)
         self.manners = DockManners(self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -223,3 +224,23 @@ def test_closing_while_recovered_work_is_asked_about_leaves_it_on_disk(
     kept = folder.recover("P001")
     assert kept is not None
     assert (kept.data == work.data).all()
+
+
+def test_of_thousands_of_rows_only_those_that_changed_are_drawn_again(
+    qtbot: Any, folder: Dataset
+) -> None:
+    listing = WorklistView()
+    qtbot.addWidget(listing)
+    (first, *_) = folder.worklist("AB")
+    rows = [replace(first, case_id=f"C{number:05d}") for number in range(3000)]
+    listing.model.set_rows(rows)
+    drawn: list[tuple[int, int]] = []
+    listing.model.dataChanged.connect(lambda top, last, *_: drawn.append((top.row(), last.row())))
+    listing.table.selectAll()
+    listing.pictures.setChecked(False)
+    assert len(listing.chosen) == 3000
+    listing.model.set_rows([*rows[:2000], replace(rows[2000], model="other@2"), *rows[2001:]])
+    assert drawn == [(2000, 2000)]
+    assert len(listing.chosen) == 3000
+    assert listing.model.row_of("C02000").model == "other@2"
+    assert listing.model.row_of("C09999") is None

@@ -139,7 +139,7 @@ class DatasetBox(QWidget):
         self._patients = {}
         if dataset is not None:
             self.folder.setValue(dataset.folder)
-            records = dataset.cases()
+            records = dataset.summaries()
             accepted = sum(record.is_accepted for record in records)
             channels = ", ".join(dataset.channels) or "phases of the first case"
             text = (

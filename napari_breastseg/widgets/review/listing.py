@@ -153,7 +153,8 @@ class WorklistView(QWidget):
     @property
     def chosen(self) -> list[str]:
         """Case ids selected, in the order of the list."""
-        places = {index.row() for index in self._view.selectionModel().selectedIndexes()}
+        ranges = self._view.selectionModel().selection()  # a handful, however many rows they hold
+        places = {row for one in ranges for row in range(one.top(), one.bottom() + 1)}
         rows = self.model.rows
         return [rows[place].case_id for place in sorted(places) if place < len(rows)]
 

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...core.progress import Job, Progress
-from ...dataset import CaseRecord, Dataset, Effort, FlagReason, WorklistRow, effort
+from ...dataset import CaseRecord, Dataset, Effort, FlagReason, WorklistRow
 from ..correct.panel import CorrectPanel
 from ..parts.fields import Fold, button, set_ready
 from ..parts.job_bar import JobBar
@@ -280,4 +280,4 @@ def _listing(dataset: Dataset, reader: str) -> Job[tuple[list[WorklistRow], list
     yield Progress("Reading the worklist", 0, 0)
     rows = dataset.worklist(reader)
     yield Progress("Reading the worklist", 0, 0)
-    return rows, effort(dataset.cases())
+    return rows, dataset.efforts()

@@ -37,10 +37,14 @@ class WorklistModel(QAbstractTableModel):
         Seconds since 1970; tests give their own.
     """
 
+    taken = Signal()
+    """The dataset's rows are known anew, shown or not."""
+
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
         self._clock = clock
         self._all: list[WorklistRow] = []
+        self._by_id: dict[str, WorklistRow] = {}
         self._rows: list[WorklistRow] = []
         self._place: dict[str, int] = {}
         self._choice: dict[str, Any] = {}
@@ -65,7 +69,7 @@ class WorklistModel(QAbstractTableModel):
 
     def row_of(self, case_id: str | None) -> WorklistRow | None:
         """The row of a case, shown or not; None where the dataset has no such case."""
-        return next((row for row in self._all if row.case_id == case_id), None)
+        return self._by_id.get(case_id or "")
 
     def place(self, case_id: str | None) -> int | None:
         """Row of a case, None where it is not shown."""
@@ -74,7 +78,9 @@ class WorklistModel(QAbstractTableModel):
     def set_rows(self, rows: Iterable[WorklistRow]) -> None:
         """Take the dataset's rows as they are now; what is unchanged stays where it is."""
         self._all = list(rows)
+        self._by_id = {row.case_id: row for row in self._all}
         self._arrange()
+        self.taken.emit()
 
     def choose(
         self,
@@ -115,9 +121,12 @@ class WorklistModel(QAbstractTableModel):
             column, is_falling = self._sorted
             rows = sorted_rows(rows, column, is_falling=is_falling)
         if [row.case_id for row in rows] == [row.case_id for row in self._rows]:
-            self._rows = rows  # selection and place in the list stay
-            if rows:
-                self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, len(COLUMNS) - 1))
+            before, self._rows = self._rows, rows  # selection and place in the list stay
+            # All thousands at once would make a view measure each of them again.
+            for place, (old, new) in enumerate(zip(before, rows, strict=True)):
+                if old != new:
+                    last = self.index(place, len(COLUMNS) - 1)
+                    self.dataChanged.emit(self.index(place, 0), last)
             return
         if (
             rows

@@ -126,7 +126,7 @@ def hold_exam(
             draft=_draft_of(dataset, record) if draft is None else draft,
             workspace=dataset,
             is_own_work=record.left_by == annotator,
-            is_changed_outside=case_id in dataset.changed_masks(),
+            is_changed_outside=dataset.is_mask_changed(case_id),
             lock=stack.pop_all(),
         )
 
@@ -147,7 +147,7 @@ def hold_case(
     with ExitStack() as stack:
         stack.enter_context(workspace.lock(case_id, annotator))
         record = workspace.case(case_id)
-        is_changed = not workspace.is_second_read and case_id in dataset.changed_masks()
+        is_changed = not workspace.is_second_read and dataset.is_mask_changed(case_id)
         if loaded is None or loaded.record != record or is_changed:
             loaded = load(dataset, case_id, annotator)
         return HeldCase(

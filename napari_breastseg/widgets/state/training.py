@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...dataset import CaseRecord
+from ...dataset import CaseSummary
 
 if TYPE_CHECKING:
     from ...training import TrainResult
@@ -53,7 +53,7 @@ class Learnable:
     """Accepted cases that are locked for testing."""
 
     @classmethod
-    def of(cls, records: Iterable[CaseRecord]) -> Learnable:
+    def of(cls, records: Iterable[CaseSummary]) -> Learnable:
         """Count the accepted cases of a dataset."""
         accepted = [record for record in records if record.is_accepted]
         usable = [record for record in accepted if not record.is_locked]
