@@ -23,6 +23,7 @@ from .canvas.layouts import Layouts
 from .canvas.orientation import show_radiologically
 from .canvas.picture_chips import PictureChips
 from .canvas.places import Places
+from .canvas.prior_beside import PriorBeside
 from .canvas.reading_mouse import ReadingMouse
 from .canvas.slice_marks import SliceMarks
 from .canvas.slice_numbers import SliceNumbers
@@ -94,7 +95,9 @@ class BreastMRI(Actions, QWidget):
         self.mouse = ReadingMouse(napari_viewer, self.display, self)
         self.curve = PointerCurve(napari_viewer, self.session, self)
         self.layouts = Layouts(napari_viewer, self.session, self.display)
-        self.correct_panel.autosave.edited.connect(self.layouts.refresh_masks)
+        self.prior = PriorBeside(napari_viewer, self.session, self.layouts, self)
+        for follow in (self.layouts.refresh_masks, self.prior.measure_soon):
+            self.correct_panel.autosave.edited.connect(follow)
         self.tour = Tour(self.show_tab, self.shown_step)
         self._sheet: ShortcutSheet | None = None
         self.canvas_chips = PictureChips(
@@ -135,6 +138,7 @@ class BreastMRI(Actions, QWidget):
         self.following.follow(rows.taken)
         self.following.follow(*(signal for job in jobs for signal in (job.started, job.ended)))
         self.following.follow(self.correct_panel.autosave.saved)
+        self.prior.reader = self.correct_panel.annotator.text
         self.manners = DockManners(self)
         show_radiologically(napari_viewer)
         self._bind_keys()
@@ -305,6 +309,7 @@ def runners_of(dock: BreastMRI) -> tuple[JobRunner, ...]:
         dock.segment_panel.runner,
         correct.runner,
         correct.unfinished.runner,
+        dock.prior.runner,
         correct.dataset_box.reopening,
         correct.lesions.runner,
         correct.tools.runner,

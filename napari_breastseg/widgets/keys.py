@@ -7,7 +7,14 @@ from typing import Any
 from qtpy.QtWidgets import QWidget
 
 from .correct.tool_actions import ToolActions
-from .parts.shortcuts import MOUSE_ONLY, ShortcutSheet, action_of, menu_button, title_of
+from .parts.shortcuts import (
+    MOUSE_ONLY,
+    ShortcutSheet,
+    action_of,
+    flat_button,
+    menu_button,
+    title_of,
+)
 
 __all__ = ["KEYS", "SHEET_KEY", "Actions", "menus"]
 
@@ -66,6 +73,7 @@ KEYS = {
     "F2": "layouts.show_axial",
     "F3": "layouts.show_orthogonal",
     "F4": "layouts.show_phases",
+    "Shift-F4": "prior.toggle",
     "F6": "display.next_preset",
     "F7": "display.crosshair.toggle",
     "Shift-C": "curve.toggle",
@@ -246,8 +254,12 @@ def menus(dock: Any) -> list[QWidget]:
         for key, action in KEYS.items()
         if action.startswith(MOUSE_ONLY)
     }
+    prior = flat_button("Prior ▾", "Another exam of this patient, beside this one (Shift-F4)")
+    prior.setObjectName("prior_button")
+    prior.clicked.connect(lambda: dock.prior.choose())
     helps = {"Keys": (SHEET_KEY, dock.show_keys), "Guided tour": ("", dock.tour.start)}
     return [
+        prior,
         menu_button("View ▾", "Images, window presets, layouts, outline or fill", views),
         menu_button("?", "Keyboard shortcuts, and a guided tour of the steps", helps),
     ]

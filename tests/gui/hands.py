@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 
@@ -59,3 +61,39 @@ def open_row(panel: Any, row: int) -> None:
 def messages(window: SimpleNamespace) -> str:
     """All that the window told."""
     return "\n".join(str(note.message) for note in window.told)
+
+
+def turn_wheel(widget: QWidget, notches: int, held: Qt.KeyboardModifier = NO_KEYS) -> None:
+    """The wheel, turned away from the reader by notches."""
+    middle = QPointF(widget.rect().center())
+    QApplication.sendEvent(
+        widget,
+        QWheelEvent(
+            middle,
+            QPointF(widget.mapToGlobal(widget.rect().center())),
+            QPoint(),
+            QPoint(0, 120 * notches),
+            Qt.MouseButton.NoButton,
+            held,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        ),
+    )
+    QTest.qWait(50)
+
+
+def drag_on(widget: QWidget, start: QPoint, end: QPoint, button: Qt.MouseButton) -> None:
+    """A drag with a button, over a widget."""
+    QTest.mousePress(widget, button, NO_KEYS, start)
+    for place in (start + (end - start) / 2, end):
+        move = QMouseEvent(
+            QEvent.Type.MouseMove,
+            QPointF(place),
+            QPointF(widget.mapToGlobal(place)),
+            Qt.MouseButton.NoButton,
+            button,
+            NO_KEYS,
+        )
+        QApplication.sendEvent(widget, move)
+    QTest.mouseRelease(widget, button, NO_KEYS, end)
+    QTest.qWait(50)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
-from qtpy.QtGui import QMouseEvent, QWheelEvent
+from hands import drag_on, turn_wheel
+from qtpy.QtCore import QEvent, QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QToolButton, QWidget
 
@@ -402,7 +402,7 @@ def test_layouts_show_the_other_directions_and_the_phases(
     pre, _, subtraction = layouts.pictures
     assert pre.plane.mask is layer.data
     assert subtraction.plane.slice_of(subtraction.plane.data).max() <= 80 + 1
-    assert np.isclose(pre.plane.zoom, layouts._present.zoom(viewer.layers["P001 post2"]))
+    assert np.isclose(pre.plane.zoom, layouts.present.zoom(viewer.layers["P001 post2"]))
     press(reading, Qt.Key.Key_W)  # the subtraction gets a layer and the canvas
     QTest.qWait(50)
     assert [one.plane.caption for one in layouts.pictures] == ["pre", "post1", "post2"]
@@ -444,42 +444,6 @@ def test_switching_layouts_leaves_nothing_behind(reading: SimpleNamespace) -> No
     doubled = {role: Volume(2 * phase.data, phase.grid) for role, phase in exam.phases.items()}
     show_exam(viewer, Exam("R", doubled), instead_of=dock.session.case_id)
     reading.qtbot.waitUntil(lambda: dock.layouts.pictures == ())
-
-
-def turn_wheel(widget: QWidget, notches: int, held: Qt.KeyboardModifier = NONE) -> None:
-    """The wheel, turned away from the reader by notches."""
-    middle = QPointF(widget.rect().center())
-    QApplication.sendEvent(
-        widget,
-        QWheelEvent(
-            middle,
-            QPointF(widget.mapToGlobal(widget.rect().center())),
-            QPoint(),
-            QPoint(0, 120 * notches),
-            Qt.MouseButton.NoButton,
-            held,
-            Qt.ScrollPhase.NoScrollPhase,
-            False,
-        ),
-    )
-    QTest.qWait(50)
-
-
-def drag_on(widget: QWidget, start: QPoint, end: QPoint, button: Qt.MouseButton) -> None:
-    """A drag with a button, over a widget."""
-    QTest.mousePress(widget, button, NONE, start)
-    for place in (start + (end - start) / 2, end):
-        move = QMouseEvent(
-            QEvent.Type.MouseMove,
-            QPointF(place),
-            QPointF(widget.mapToGlobal(place)),
-            Qt.MouseButton.NoButton,
-            button,
-            NONE,
-        )
-        QApplication.sendEvent(widget, move)
-    QTest.mouseRelease(widget, button, NONE, end)
-    QTest.qWait(50)
 
 
 def test_the_sheet_of_keys_is_the_docks_own_list(reading: SimpleNamespace) -> None:

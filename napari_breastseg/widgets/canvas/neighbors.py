@@ -82,8 +82,8 @@ class Neighbors:
     @property
     def room(self) -> tuple[int, int]:
         """Height and width of all."""
-        area = self._row.geometry()
-        return area.height(), area.width()
+        middle = self._row.parentWidget()
+        return middle.height(), middle.width()
 
     def show(self, widgets: Sequence[QWidget], cells: Sequence[Cell]) -> None:
         """Show widgets, instead of those shown before.

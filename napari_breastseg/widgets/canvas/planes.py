@@ -57,7 +57,7 @@ class Plane:
     pointer : tuple of float, optional
         Row and column of a small mark.
     caption : str
-        In the lower left corner.
+        In the lower left corner, in one line or several.
     title : str
         Across the upper edge, on a bar of its own: for what must not be mistaken.
     """
@@ -80,6 +80,8 @@ class Plane:
     pointer: tuple[float, float] | None = None
     caption: str = ""
     title: str = ""
+    is_blank: bool = False
+    """The place looked at lies outside of the volume."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..parts import colors as _colors
 from ..state.session import Session
-from ..state.sources import grid_noted
+from ..state.sources import first_layer, grid_noted
 from .display import Display
 from .layers import tumor_layer
 from .planes import LEVELS, Plane, hung, plane_order
@@ -36,11 +36,17 @@ class Present:
         self._viewer = viewer
         self._session = session
         self._display = display
+        self.has_pointer = False
+        """Whether the mouse was ever over the canvas: napari begins with it at the origin."""
 
     @property
-    def picture(self) -> Any:
-        """The image on the canvas; None without one."""
-        return self._display.picture
+    def shown(self) -> Any:
+        """The image on the canvas, or the exam's first; None without an exam."""
+        source = self._session.source
+        if source is None:
+            return None
+        picture = self._display.picture
+        return first_layer(self._viewer, source) if picture is None else picture
 
     @property
     def mask(self) -> Any:
@@ -100,7 +106,7 @@ class Present:
             index=round(float(voxel[order[0]])),
             center=(float(center[order[1]]), float(center[order[2]])),
             zoom=self.zoom(layer),
-            pointer=self._pointer(layer, order),
+            pointer=self._pointer_on(layer, order),
             caption=caption,
         )
 
@@ -144,10 +150,15 @@ class Present:
         first = self._viewer.dims.ndim - layer.ndim
         self._viewer.dims.set_point(range(first, first + layer.ndim), world)
 
-    def scroll(self, layer: Any, through: int, steps: int) -> None:
+    def scroll_on(self, steps: int) -> None:
+        """Go on by slices on the canvas."""
+        if self.shown is not None:
+            self.scroll(self.order(self.shown)[0], steps)
+
+    def scroll(self, through: int, steps: int) -> None:
         """Move the viewer's point by slices along an array axis (of Z, Y, X)."""
-        axis = through + self._viewer.dims.ndim - 3
-        if layer.ndim == 3 and axis >= 0:
+        layer, axis = self.shown, through + self._viewer.dims.ndim - 3
+        if layer is not None and layer.ndim == 3 and axis >= 0:
             here = self._viewer.dims.current_step[axis]
             self._viewer.dims.set_current_step(axis, here + steps)
 
@@ -161,12 +172,15 @@ class Present:
         """Enlarge what the canvas shows."""
         self._viewer.scene.camera.zoom *= factor
 
-    def _pointer(self, layer: Any, order: tuple[int, int, int]) -> tuple[float, float] | None:
-        """Where the mouse is, on another image; None while it is not over the canvas."""
-        if not self._viewer.mouse_over_canvas:
+    def pointer(self, layer: Any) -> NDArray[np.float64] | None:
+        """The voxel (Z, Y, X) under the mouse; None while it is not over the canvas."""
+        if not (self.has_pointer and self._viewer.mouse_over_canvas):
             return None
-        at = _of_three(layer.world_to_data(self._viewer.cursor.position))
-        return float(at[order[1]]), float(at[order[2]])
+        return _of_three(layer.world_to_data(self._viewer.cursor.position))
+
+    def _pointer_on(self, layer: Any, order: tuple[int, int, int]) -> tuple[float, float] | None:
+        at = self.pointer(layer)
+        return None if at is None else (float(at[order[1]]), float(at[order[2]]))
 
     def _plane(self, layer: Any, order: tuple[int, int, int], *, index: int, **where: Any) -> Plane:
         volume, mask = _volume(layer), self.mask

@@ -62,6 +62,9 @@ class SlicePicture(QWidget):
         self._plane: Plane | None = None
         self._image: QImage | None = None
         self._lines: list[QLineF] = []
+        self.waits_for = ""
+        """What is said while there is no plane."""
+
         self._turned = 0
         self._last: QPointF | None = None
         self.setMinimumSize(60, 60)
@@ -115,6 +118,8 @@ class SlicePicture(QWidget):
         painter = QPainter(self)
         painter.fillRect(self.rect(), Qt.GlobalColor.black)
         if plane is None:
+            painter.setPen(_TEXT)
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.waits_for)
             painter.end()
             return
         is_other = before is None or (before.index, before.order) != (plane.index, plane.order)
@@ -127,8 +132,9 @@ class SlicePicture(QWidget):
         is_smaller = abs(turned.m11()) < 1 or abs(turned.m22()) < 1
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, is_smaller)
         rows, columns = plane.shape
-        painter.drawImage(QRectF(-0.5, -0.5, columns, rows), self._image)
-        if self._lines:
+        if not plane.is_blank:
+            painter.drawImage(QRectF(-0.5, -0.5, columns, rows), self._image)
+        if self._lines and not plane.is_blank:
             self._pen(painter, QColor(plane.mask_color), 2)
             painter.drawLines(self._lines)
         if plane.cross is not None:
@@ -184,7 +190,8 @@ class SlicePicture(QWidget):
             self._text(painter, inside, where, letter)
         font.setPixelSize(11)
         painter.setFont(font)
-        if 2 * painter.fontMetrics().horizontalAdvance(plane.caption) > inside.width() - 20:
+        wide = painter.boundingRect(inside, bottom | left, plane.caption).width()
+        if 2 * wide > inside.width() - 20:
             inside.setBottom(inside.bottom() - 16)  # above the letter
         self._text(painter, inside, bottom | left, plane.caption)
 
@@ -195,7 +202,7 @@ class SlicePicture(QWidget):
             box = painter.boundingRect(room, where, text).adjusted(-3, 0, 3, 0)
             painter.fillRect(box, _GROUND)
             painter.setPen(_TEXT)
-            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+            painter.drawText(box.adjusted(3, 0, 0, 0), Qt.AlignmentFlag.AlignLeft, text)
 
     # The mouse
 

@@ -23,9 +23,17 @@ from qtpy.QtWidgets import (
 
 from .fields import scrolled
 
-__all__ = ["MOUSE_ONLY", "ShortcutSheet", "action_of", "key_words", "menu_button", "title_of"]
+__all__ = [
+    "MOUSE_ONLY",
+    "ShortcutSheet",
+    "action_of",
+    "flat_button",
+    "key_words",
+    "menu_button",
+    "title_of",
+]
 
-MOUSE_ONLY = ("layouts.", "display.", "curve.")
+MOUSE_ONLY = ("layouts.", "prior.", "display.", "curve.")
 """Actions without a button in a tab; the View menu shows them."""
 
 
@@ -86,6 +94,19 @@ class ShortcutSheet(QDialog):
             what.setVisible(is_wanted)
 
 
+def flat_button(title: str, tooltip: str) -> QToolButton:
+    """A button of words alone."""
+    button = QToolButton()
+    button.setText(title)
+    button.setToolTip(tooltip)
+    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+    # The style's own arrow would cover the text.
+    button.setStyleSheet(
+        "QToolButton { padding: 3px 6px; } QToolButton::menu-indicator { image: none; }"
+    )
+    return button
+
+
 def menu_button(
     title: str, tooltip: str, rows: Mapping[str, tuple[str, Callable[[], object]]]
 ) -> QToolButton:
@@ -97,15 +118,8 @@ def menu_button(
     rows : mapping of str to (str, callable)
         Text of each entry to its key, "" for none, and its function.
     """
-    button = QToolButton()
-    button.setText(title)
-    button.setToolTip(tooltip)
+    button = flat_button(title, tooltip)
     button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-    button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-    # The style's own arrow would cover the text.
-    button.setStyleSheet(
-        "QToolButton { padding: 3px 6px; } QToolButton::menu-indicator { image: none; }"
-    )
     menu = QMenu(button)
     for words, (key, act) in rows.items():
         # Qt shows what follows a tab as the key; the key itself is the viewer's.
