@@ -287,6 +287,21 @@ def export(
         typer.echo(f"Wrote {made}")
 
 
+@app.command()
+def rename(
+    dataset: Folder,
+    case: Annotated[str, typer.Argument(metavar="CASE", help="The case as it is called.")],
+    new_id: Annotated[str, typer.Argument(metavar="NEW", help="Its new id; never a name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give a case another id; its images, masks, history and reads keep together."""
+    record = open_dataset(dataset).rename(case, new_id)
+    if as_json:
+        print_json({"case_id": record.case_id, "former_ids": record.former_ids})
+    else:
+        typer.echo(f"Renamed {case} to {record.case_id}")
+
+
 def _number(value: float | None, digits: int = 0) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 

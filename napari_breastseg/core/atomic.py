@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from .errors import StorageError
 __all__ = [
     "atomic_path",
     "fsync",
+    "link_or_copy",
     "storage_errors",
     "temporary_folder",
     "write_bytes",
@@ -138,6 +140,26 @@ def write_json(path: Path, value: Any, *, outlasts_power: bool = True) -> None:
     """Write `value` to `path` as indented JSON, atomically; NaN is refused."""
     with atomic_path(path, outlasts_power=outlasts_power) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", "utf-8")
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file a second name, or a copy of that name where the disk knows no hard links.
+
+    Raises
+    ------
+    StorageError
+        When it cannot be written; FileExistsError when there is a file of that name.
+    """
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, target)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            with atomic_path(target) as temporary:
+                shutil.copyfile(source, temporary)
+        fsync(target.parent)
 
 
 def temporary_folder(parent: Path, prefix: str) -> Path:

@@ -223,6 +223,8 @@ def _is_name(case_id: str) -> bool:
 def _parse(case_id: str, path: str | Path) -> CaseRecord:
     with open(path, "rb") as stream:
         record = CaseRecord.model_validate_json(stream.read())
+    if record.renamed_to == case_id:  # a rename that was not finished, but counts
+        record = record.model_copy(update={"case_id": case_id})
     if record.case_id != case_id:
         raise ValueError("the record names another case")
     return record

@@ -8,10 +8,20 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.progress import Job, drain
-from . import case_folder, checking, exporting, importing, lifecycle, nnunet_folder, opening
+from . import (
+    case_folder,
+    checking,
+    exporting,
+    importing,
+    lifecycle,
+    nnunet_folder,
+    opening,
+    renaming,
+)
 from .cases import Cases
 from .derived import LABELS, Split, splits, test_cases
 from .effort import Effort
+from .records import CaseRecord
 from .summaries import CaseSummary, efforts
 from .worklist import WorklistRow, worklist
 
@@ -86,6 +96,22 @@ class Dataset(Cases):
     def worklist(self, reader: str = "") -> list[WorklistRow]:
         """A row for each case as `reader` may see it, in the order in which patients entered."""
         return worklist(self._store, reader)
+
+    def rename(self, case_id: str, new_id: str) -> CaseRecord:
+        """Give a case another id: record, images, masks, history and reads, or nothing of them.
+
+        Parameters
+        ----------
+        case_id, new_id : str
+            As it is called, and as it will be.
+
+        Raises
+        ------
+        InputError
+            When the new id is taken or no file name on every system, or somebody has the case
+            open; nothing is changed then.
+        """
+        return renaming.rename(self._store, case_id, new_id)
 
     def import_csv(
         self,

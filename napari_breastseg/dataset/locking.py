@@ -176,6 +176,11 @@ class Locks:
         probe.release()
         return None
 
+    def require_free(self, case_id: str) -> None:
+        """Raise InputError while somebody, this program too, holds the lock of a case."""
+        if case_id in self._held or self.holder(case_id) is not None:
+            raise self._refusal(case_id)
+
     def note(self, case_id: str) -> LockNote | None:
         """The note beside the lock: of its holder, or of one that ended without releasing it."""
         with suppress(OSError, ValueError, ValidationError):

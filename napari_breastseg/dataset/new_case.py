@@ -13,7 +13,7 @@ from .records import CaseRecord, GridRecord, PatientRole, Status, next_role
 from .staging import Review, stage_mask
 from .store import Store
 
-__all__ = ["IMPORTED", "enter"]
+__all__ = ["IMPORTED", "enter", "require_unused"]
 
 IMPORTED = "imported"
 """Annotator of a mask that an import brought."""
@@ -34,7 +34,7 @@ def enter(
     require_pseudonym(patient_id)
     layout = store.layout
     with store.writing(case_id, "import"):
-        _require_unused(store, case_id, patient_id)
+        require_unused(store, case_id, patient_id)
         channels = store.channels or tuple(exam.phases)
         _require_channels(store, exam, channels, case_id)
         try:
@@ -63,7 +63,7 @@ def enter(
                     is_imported=True,
                 )
             with store.writing_lists():
-                _require_unused(store, case_id, patient_id)
+                require_unused(store, case_id, patient_id)
                 if store.channels not in ((), channels):  # another program's case came first
                     _require_channels(store, exam, store.channels, case_id, written=channels)
                 left_out = store.left_out()
@@ -81,7 +81,8 @@ def enter(
             raise
 
 
-def _require_unused(store: Store, case_id: str, patient_id: str) -> None:
+def require_unused(store: Store, case_id: str, patient_id: str, *, besides: str = "") -> None:
+    """Raise InputError where a dataset has a case of this id, or is about to; `besides` one."""
     records = store.summaries()
     if any(one.case_id.lower() == case_id.lower() for one in store.left_out()):
         raise InputError(
@@ -90,7 +91,8 @@ def _require_unused(store: Store, case_id: str, patient_id: str) -> None:
             "Restore that record, or give the exam another case id",
         )
     for record in records:
-        if record.case_id.lower() == case_id.lower():
+        names = {record.case_id.lower(), (record.renamed_to or record.case_id).lower()}
+        if case_id.lower() in names and record.case_id != besides:
             raise InputError(
                 f"Expected a case id that dataset {store.name} does not have yet",
                 f"found case {record.case_id}",

@@ -19,6 +19,7 @@ from ..core.reading import read_bounded
 from .derived import OWN_KEY, derived_texts
 from .identifiers import require_word
 from .layout import Layout
+from .renaming import heal_renames
 from .store import Store
 
 __all__ = ["create_store", "open_or_create_store", "open_store"]
@@ -79,7 +80,10 @@ def open_store(folder: Path) -> Store:
             )
         head = (folder.resolve().name, records[0].channels, records[0].dataset_id)
     store = Store(folder, *head)
-    store.heal()
+    with store.catalog.read_once():
+        store.heal()
+        cut_off = [one.case_id for one in store.summaries() if one.renamed_to is not None]
+    heal_renames(store, cut_off)
     return store
 
 

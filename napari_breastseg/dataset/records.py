@@ -242,6 +242,10 @@ class CaseRecord(_Record):
     autosave_after: int | None = None
     """How many masks of the case had been accepted when unfinished work was last kept; None where
     none was, or a version before this counter kept it."""
+    renamed_to: str | None = None
+    """The id that it is about to get, or has got already where its file is called so."""
+    former_ids: tuple[str, ...] = ()
+    """Ids that it had before, oldest first: models made then know it by them."""
     left_by: str | None = None
     """Who closed the case with unfinished work in it; None where nobody did, as after a crash."""
     work: WorkRecord | None = None
@@ -290,6 +294,11 @@ class CaseRecord(_Record):
     def is_accepted(self) -> bool:
         """Whether the folder holds an accepted mask of this case."""
         return self.status is Status.ACCEPTED
+
+    @property
+    def all_ids(self) -> tuple[str, ...]:
+        """Its id, and those that it had before."""
+        return (self.case_id, *self.former_ids)
 
     @property
     def n_masks(self) -> int:

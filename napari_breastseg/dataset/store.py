@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..core.atomic import atomic_path, fsync, storage_errors, write_text, write_texts
+from ..core.atomic import fsync, link_or_copy, storage_errors, write_text, write_texts
 from ..core.errors import InputError, StorageError
 from .catalog import Catalog
 from .derived import derived_texts
@@ -201,17 +200,9 @@ class Store:
         folder = self.layout.history(record.case_id)
         # Microseconds, so that no two masks of a case meet; should they, `link` refuses.
         name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ") + FILE_ENDING
-        with storage_errors(folder / name):
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(source, folder / name)
-            except FileExistsError:
-                raise
-            except OSError:  # a file system without hard links
-                with atomic_path(folder / name) as temporary:
-                    shutil.copyfile(source, temporary)
-            fsync(folder)  # before the mask is replaced, or a power cut could take both
-            fsync(folder.parent)
+        link_or_copy(source, folder / name)
+        with storage_errors(folder):
+            fsync(folder.parent)  # before the mask is replaced, or a power cut could take both
         return (*record.history, accepted.model_copy(update={"history_file": name}))
 
     def heal(self) -> None:

@@ -40,6 +40,8 @@ class CaseSummary(NamedTuple):
     autosave_after: int | None
     last_order: int
     """Highest number among its accepted masks; 0 without any."""
+    renamed_to: str | None
+    former_ids: tuple[str, ...]
     costs: tuple[Any, ...] | None
     """Fields of `effort`."""
 
@@ -52,6 +54,11 @@ class CaseSummary(NamedTuple):
     def role(self) -> PatientRole:
         """The patient's part in training and testing."""
         return PatientRole(entry=self.entry, fold=self.fold)
+
+    @property
+    def all_ids(self) -> tuple[str, ...]:
+        """Its id, and those that it had before."""
+        return (self.case_id, *self.former_ids)
 
     @property
     def is_accepted(self) -> bool:
@@ -89,6 +96,8 @@ def summary_of(record: CaseRecord) -> CaseSummary:
         n_masks=record.n_masks,
         autosave_after=record.autosave_after,
         last_order=max((one.order or 0 for one in masks), default=0),
+        renamed_to=record.renamed_to,
+        former_ids=record.former_ids,
         costs=None if cost is None else astuple(cost),
     )
 
@@ -122,6 +131,7 @@ def from_columns(columns: dict[str, list[Any]]) -> Iterator[CaseSummary]:
     made["status"] = map(_STATUSES.__getitem__, columns["status"])
     made["flag_reason"] = (None if one is None else FlagReason(one) for one in made["flag_reason"])
     made["channels"] = (sets[one] for one in columns["channels"])
+    made["former_ids"] = map(tuple, columns["former_ids"])
     made["costs"] = (None if one[0] is None else one for one in zip(*costs, strict=True))
     return map(CaseSummary._make, zip(*made.values(), strict=True))
 

@@ -73,7 +73,7 @@ def judge(
     datasets = list({dataset.folder.resolve(): dataset for dataset in datasets}.values())
     for dataset in datasets:
         records = {record.case_id: record for record in dataset.cases()}
-        pairs = [(record.case_id, record.patient_id) for record in records.values()]
+        pairs = [(name, one.patient_id) for one in records.values() for name in one.all_ids]
         known = {
             case
             for model in (candidate, reference)

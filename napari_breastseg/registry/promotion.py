@@ -119,7 +119,9 @@ def new_cases(registry: Registry, datasets: Sequence[Dataset]) -> list[str]:
         found += [
             record.case_id
             for record in dataset.summaries()
-            if record.is_accepted and record.patient_id not in locked and record.case_id not in read
+            if record.is_accepted
+            and record.patient_id not in locked
+            and read.isdisjoint(record.all_ids)
         ]
     return found
 

@@ -61,7 +61,8 @@ def evaluate_dataset(
     """
     case_ids = _case_ids(dataset, split, model.training)
     patient_of = {record.case_id: record.patient_id for record in dataset.summaries()}
-    trained_on = model.training.learned_from(patient_of.items()).intersection(case_ids)
+    pairs = [(name, one.patient_id) for one in dataset.summaries() for name in one.all_ids]
+    trained_on = model.training.learned_from(pairs).intersection(case_ids)
     if trained_on and not include_trained:
         raise InputError(
             f"Expected cases of patients that {model.name} and the models it was made from were "
@@ -86,11 +87,15 @@ def _case_ids(dataset: Dataset, split: SplitName, training: TrainingRecord) -> t
     if split == "all":
         return tuple(record.case_id for record in dataset.summaries() if record.is_accepted)
     if split == "val":
-        accepted = {record.case_id for record in dataset.summaries() if record.is_accepted}
-        held_out = [case for case in training.validation_cases if case in accepted]
+        # A case that was renamed since is known to the model by its former id.
+        accepted = [one for one in dataset.summaries() if one.is_accepted]
+        id_of = {name: one.case_id for one in accepted for name in one.all_ids}
         # The fold's number can mean other patients once more have entered; the names cannot.
         read = training.read_of(dataset.id, dataset.name)
-        if held_out := [case for case in held_out if case in read]:
+        held_out = [
+            id_of[case] for case in training.validation_cases if case in id_of and case in read
+        ]
+        if held_out:
             return tuple(held_out)
         return dataset.split(training.fold or 0).val
     locked = dataset.locked()

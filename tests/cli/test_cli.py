@@ -376,6 +376,14 @@ def test_evaluating_on_training_cases_is_refused_and_when_told_marked(run, slice
     assert "4 of 5 cases that they were trained on" in stderr
     assert "--include-trained" in stderr
     assert not (tmp_path / "ev").exists()
+    # Another id makes no case of a patient that was trained on a new one.
+    code, stdout, _ = run("dataset", "rename", tmp_path / "data", "S0", "K0")
+    assert (code, stdout.strip()) == (0, "Renamed S0 to K0")
+    code, _, stderr = run(*words, "--output", tmp_path / "ev")
+    assert "4 of 5 cases that they were trained on" in stderr
+    code, _, stderr = run("dataset", "rename", tmp_path / "data", "K0", "S1")
+    assert code == 2
+    assert "case S1" in stderr
     code, stdout, _ = run(*words, "--include-trained")
     assert code == 0
     assert stdout.count("trained on") == 5  # four rows and the line below

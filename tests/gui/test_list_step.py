@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hands import click, listed, open_row
+from hands import click, click_row, listed, open_row
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtTest import QTest
 
 from napari_breastseg.core.progress import Progress
 from napari_breastseg.dataset import Dataset, FlagReason
@@ -126,6 +127,39 @@ def test_a_case_says_who_has_it_open(
     review.refresh()
     settle()
     assert review.model.data(review.model.index(1, 1)) == "drafted"
+
+
+def test_a_case_is_renamed_in_the_list_unless_it_is_open_or_the_id_taken(
+    window: SimpleNamespace, opened: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
+) -> None:
+    review, box = opened.panel, opened.panel.renaming
+    open_row(review, 0)
+    settle()
+    window.dock.show_tab("List")
+    assert box.open_button.toolTip() == "Close the case first (Ctrl-Shift-Q)"
+    click_row(review, 1)
+    click(box.open_button)
+    assert box.window().focusWidget() is box.field
+    QTest.keyClicks(box.field, "P003")  # in place of the id that is selected
+    QTest.keyClick(box.field, Qt.Key.Key_Return)
+    settle()
+    assert "found case P003" in window.dock.notices.error.text.text()
+    assert box.isVisible()  # to be typed again
+    box.field.setText("K-17")
+    click(box.rename_button)
+    settle()
+    assert not box.isVisible()
+    assert listed(review) == ["P001", "K-17", "P003", "P004"]
+    assert folder.draft("K-17") is not None
+    with Dataset.open(folder.folder).lock("P004", "CD"):
+        review.refresh()
+        settle()
+        click_row(review, 3)
+        assert box.open_button.toolTip() == "CD has the case open"
+    click_row(review, 2)
+    click(box.open_button)
+    QTest.keyClick(box.field, Qt.Key.Key_Escape)
+    assert not box.isVisible()
 
 
 def test_all_to_do_is_drafted_by_one_click(

@@ -30,6 +30,7 @@ from .draft_all import DraftAll
 from .effort_chart import EffortChart
 from .listing import WorklistView
 from .readers import ReadersSection
+from .renaming import RenameBox
 from .walk import CaseWalk
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class ReviewPanel(QWidget):
         )
         self.runner = self.decisions.runner
         self.draft_all = DraftAll(session, self.runner, self.refresh)
+        self.renaming = RenameBox(session, self.runner, self._chosen_rows, self.refresh)
         self.effort = EffortChart()
         self.readers = ReadersSection(session, self._chosen, self.refresh)
         self._lay_out()
@@ -118,7 +120,9 @@ class ReviewPanel(QWidget):
         row.addWidget(self.reason, 1)
         row.addWidget(self.undo_button)
         row.addWidget(self.reopen_button)
+        row.addWidget(self.renaming.open_button)
         column.addLayout(row)
+        column.addWidget(self.renaming)
         column.addWidget(JobBar(self.runner, "Ctrl-Shift-X"))
         column.addWidget(Fold("Second readers", self.readers))
         column.addWidget(Fold("Correction effort by model", self.effort))
@@ -260,10 +264,13 @@ class ReviewPanel(QWidget):
             on_canvas=None if shown is None else shown.case_id,
         )
 
+    def _chosen_rows(self) -> list[WorklistRow]:
+        found = map(self.model.row_of, self._chosen())
+        return [row for row in found if row is not None]
+
     def _refresh_buttons(self, *_: object) -> None:
         busy = "Busy; wait a moment" if self.runner.is_running else ""
-        found = map(self.model.row_of, self._chosen())
-        rows = [row for row in found if row is not None]
+        rows = self._chosen_rows()
         last = self._correct.dataset_box.folder.value()
         can_open = self._session.dataset is None and last is not None and last.is_dir()
         self.last_button.setVisible(can_open)
@@ -273,6 +280,7 @@ class ReviewPanel(QWidget):
         set_ready(self.undo_button, busy or why_not_undo(rows))
         set_ready(self.reopen_button, busy or why_not_reopen(rows))
         self.draft_all.refresh()
+        self.renaming.refresh(busy)
         self.readers.set_busy(busy or why_not_flag(rows))
 
 

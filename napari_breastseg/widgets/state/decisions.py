@@ -18,6 +18,7 @@ __all__ = [
     "is_of_second_read",
     "why_not_accept_picture",
     "why_not_flag",
+    "why_not_rename",
     "why_not_reopen",
     "why_not_undo",
 ]
@@ -41,6 +42,25 @@ def why_not_reopen(rows: Collection[WorklistRow]) -> str:
     """Why none of the selected cases can be reopened."""
     closed = {Status.ACCEPTED, Status.FLAGGED}
     return why_not_flag(rows) or _without(rows, closed, "Neither accepted nor flagged")
+
+
+def why_not_rename(rows: Sequence[WorklistRow], *, on_canvas: str | None) -> str:
+    """Why the selected case cannot get another id.
+
+    Parameters
+    ----------
+    rows : sequence of WorklistRow
+        Those selected.
+    on_canvas : str, optional
+        Case id of the exam that is shown.
+    """
+    if len(rows) != 1:
+        return "Select one case"
+    if rows[0].held_by is not None:
+        return f"{rows[0].held_by} has the case open"
+    if rows[0].case_id == on_canvas:
+        return "Close the case first (Ctrl-Shift-Q)"
+    return why_not_flag(rows)
 
 
 def _without(rows: Collection[WorklistRow], statuses: set[Status], reason: str) -> str:
