@@ -45,10 +45,14 @@ def show_error(error: InputError) -> None:
     say(f"  Fix       {error.fix}")
 
 
-def exit_if_failed(failed: int, total: int) -> None:
-    """End with exit code 2 when all of `total` failed, 1 when some did."""
+def exit_if_failed(failed: int, total: int, *, is_part: bool = False) -> None:
+    """End with exit code 2 when all of `total` failed, 1 when some did.
+
+    A part ends with 1 also when all of its cases failed: of the whole they may be some, and who
+    runs the parts goes on either way.
+    """
     if failed:
-        raise typer.Exit(2 if failed == total else 1)
+        raise typer.Exit(2 if failed == total and not is_part else 1)
 
 
 def print_json(value: Any) -> None:

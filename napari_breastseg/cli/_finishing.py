@@ -60,7 +60,9 @@ class Finishing:
             report = run(job, quiet=self.quiet)
         looked: dict[str, Any] = {}
         if self.is_looked_at:
-            job_of_looking = looking(exam, prediction, report, breasts=self.breasts)
+            is_searched = prediction.findings is not None and self.breasts is None
+            is_trusted = not is_searched or prediction.breasts is not None
+            job_of_looking = looking(exam, report, is_region_trusted=is_trusted)
             looked = run(job_of_looking, quiet=self.quiet) | {"why": why_of(one.case)}
         formats.write_label_map(one.mask, prediction.label_map)
         if self.prob:

@@ -1,4 +1,4 @@
-"""The cases of a `predict` run, or of one part of it, and the files that they will become."""
+"""The cases of a run, or of one part of it, and the files that they will become."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ class Planned:
     source: str | list[str]
     mask: Path
     probability: Path
+    other_files: tuple[Path, ...] = ()
+    """What is read beside the exam."""
 
 
 def part_of(text: str | None) -> tuple[int, int] | None:
@@ -172,8 +174,10 @@ def plan(
     return list(planned.values()), bad_inputs
 
 
-def print_plan(planned: Sequence[Planned], bad: Sequence[BadInput], *, as_json: bool) -> None:
-    """List the cases with their phases and why, and what could not be read."""
+def print_plan(
+    planned: Sequence[Planned], bad: Sequence[BadInput], *, as_json: bool, made: str = "mask"
+) -> None:
+    """List the cases with their phases and why, what is `made` of each, and what is not to do."""
     rows: list[dict[str, Any]] = [
         {
             "case_id": one.case.case_id,
@@ -181,7 +185,7 @@ def print_plan(planned: Sequence[Planned], bad: Sequence[BadInput], *, as_json: 
             "source": one.source,
             "phases": phases_of(one.case),
             "why": why_of(one.case),
-            "mask": str(one.mask),
+            made: str(one.mask),
         }
         for one in planned
     ]
@@ -193,13 +197,13 @@ def print_plan(planned: Sequence[Planned], bad: Sequence[BadInput], *, as_json: 
         print_json({"cases": rows})
         return
     print_table(
-        ["case", "phases", "why", "mask"],
+        ["case", "phases", "why", made],
         [
             [
                 row["case_id"],
                 ", ".join(row["phases"] or ["as its content says"]),
                 row["why"],
-                row["mask"],
+                row[made],
             ]
             for row in rows
             if row["status"] == "planned"

@@ -1,4 +1,4 @@
-"""What `predict --resume` keeps beside each mask: of what the mask was made, and its row."""
+"""What `--resume` keeps beside what was made of a case: of what it was made, and its row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ._planning import Planned
 if TYPE_CHECKING:
     from ..model.checkpoint import Checkpoint
 
-__all__ = ["Resuming"]
+__all__ = ["Resuming", "made_by", "made_of"]
 
 _PATHS = ("source", "mask", "probability")
 """What the row of this run says anew: a path may name a patient, and folders move."""
@@ -33,14 +33,21 @@ class Resuming:
         Whatever else changes a mask or its row.
     wanted : bool
         Without it nothing counts as done before, and nothing is kept.
+    ending : str
+        Of the file's name after that of the case.
     """
 
     def __init__(
-        self, members: Sequence[Checkpoint], settings: Mapping[str, Any], *, wanted: bool
+        self,
+        members: Sequence[Checkpoint],
+        settings: Mapping[str, Any],
+        *,
+        wanted: bool,
+        ending: str = ".done.json",
     ) -> None:
         self._is_wanted = wanted
-        models = [one.info.model_dump_json() for one in members] if wanted else []
-        self._how = json.dumps([__version__, models, dict(settings)], sort_keys=True, default=str)
+        self._how = made_by(members, settings) if wanted else ""
+        self._ending = ending
 
     def kept(self, one: Planned) -> dict[str, Any] | None:
         """The row of a case that was done before; None if it has to be done.
@@ -53,7 +60,7 @@ class Resuming:
         if not self._is_wanted:
             return None
         try:
-            kept = json.loads(_beside(one).read_text("utf-8"))
+            kept = json.loads(self._beside(one).read_text("utf-8"))
             if one.mask.is_file() and kept["outputs"][:1] != _hashes([one.mask]):
                 raise InputError(
                     f"Expected the mask of {one.case.case_id} as it was written here",
@@ -85,17 +92,30 @@ class Resuming:
         told = {key: value for key, value in row.items() if key not in _PATHS}
         told["probability"] = None if row["probability"] is None else one.probability.name
         outputs = _hashes(_outputs(one, told["probability"]))
-        write_json(_beside(one), {"made_of": self._made_of(one), "outputs": outputs, "row": told})
+        write_json(
+            self._beside(one), {"made_of": self._made_of(one), "outputs": outputs, "row": told}
+        )
 
     def _made_of(self, one: Planned) -> str:
-        """SHA-256 of the case's files, in their order, with the model and the settings."""
         case = one.case
-        read = json.dumps([case.kind, case.roles, case.spacing_mm, _hashes(case.files)])
-        return hashlib.sha256(f"{self._how}\n{read}".encode()).hexdigest()
+        return made_of(
+            self._how, [*case.files, *one.other_files], [case.kind, case.roles, case.spacing_mm]
+        )
+
+    def _beside(self, one: Planned) -> Path:
+        return one.mask.with_name(f"{one.case.case_id}{self._ending}")
 
 
-def _beside(one: Planned) -> Path:
-    return one.mask.with_name(f"{one.case.case_id}.done.json")
+def made_by(members: Sequence[Checkpoint], settings: Mapping[str, Any]) -> str:
+    """Version of the program, models and settings as one text."""
+    models = [one.info.model_dump_json() for one in members]
+    return json.dumps([__version__, models, dict(settings)], sort_keys=True, default=str)
+
+
+def made_of(how: str, files: Iterable[Path], read_as: Sequence[Any] = ()) -> str:
+    """SHA-256 of a case's files, in their order, of how they are read and of `made_by`."""
+    read = json.dumps([*read_as, _hashes(files)])
+    return hashlib.sha256(f"{how}\n{read}".encode()).hexdigest()
 
 
 def _outputs(one: Planned, probability: str | None) -> list[Path]:

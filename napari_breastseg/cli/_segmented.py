@@ -28,6 +28,7 @@ __all__ = [
     "clicking",
     "clicks_of",
     "corrected_masks",
+    "reading_ahead",
     "redrafting",
     "segmenting",
     "slice_numbers",
@@ -75,7 +76,7 @@ def segmenting(
     from ..predict.prediction import predict
     from ..predict.uncertainty import predict_uncertain
 
-    for case, exam in _read_ahead(cases, quiet=quiet):
+    for case, exam in reading_ahead(cases, quiet=quiet):
         try:
             if isinstance(exam, InputError):
                 raise exam
@@ -93,17 +94,17 @@ def segmenting(
             yield case, unforeseen(case, error)
 
 
-def unforeseen(case: formats.CaseFiles, error: Exception) -> InputError:
+def unforeseen(case: formats.CaseFiles, error: Exception, doing: str = "segment") -> InputError:
     """What the row of a case says on which the program failed: it stops no other."""
     return InputError(
-        f"Expected to segment case {case.case_id}",
+        f"Expected to {doing} case {case.case_id}",
         # Its text may hold a header's value; its kind does not.
         f"found a fault of the program ({type(error).__name__})",
         "Run the command on this exam alone, and report what it then says",
     )
 
 
-def _read_ahead(
+def reading_ahead(
     cases: Sequence[formats.CaseFiles], *, quiet: bool
 ) -> Iterator[tuple[formats.CaseFiles, Exam | InputError]]:
     """Each case as read, or why it could not be; the next is read while one is worked on.

@@ -1,4 +1,4 @@
-"""`predict --table`: one row for each case of many, with what to look at first.
+"""`--table`: one row for each case of many, with what to look at first.
 
 A row names no patient: a path that would is replaced as in every other output.
 """
@@ -19,7 +19,6 @@ from ..core.progress import Job
 if TYPE_CHECKING:
     from ..core.volume import Exam, Grid
     from ..lesions import LesionReport
-    from ..predict.prediction import Prediction
 
 __all__ = ["TABLE_COLUMNS", "looking", "require_writable", "table_rows", "view_of", "write_table"]
 
@@ -62,25 +61,23 @@ def view_of(grid: Grid) -> str | None:
 
 
 def looking(
-    exam: Exam, prediction: Prediction, report: LesionReport | None, *, breasts: bool | None
+    exam: Exam, report: LesionReport | None, *, is_region_trusted: bool
 ) -> Job[dict[str, Any]]:
     """What a row says beside the results: view, sides, and flags.
 
     Parameters
     ----------
     exam : Exam
-    prediction : Prediction
     report : LesionReport or None
-    breasts : bool or None
-        What `predict` was asked.
+    is_region_trusted : bool
+        Whether the breasts were found, where they were looked for.
     """
     from ..imaging.dce.motion import estimate_shifts
 
     flags = []
     if "pre" not in exam.phases:
         flags.append("no pre")
-    is_whole = prediction.findings is not None
-    if is_whole and breasts is None and prediction.breasts is None:
+    if not is_region_trusted:
         flags.append("region not trusted")
     if len(exam.phases) > 1 and exam.grid.has_spacing and exam.grid.shape[0] > 1:
         shifts = yield from estimate_shifts(exam)
@@ -93,7 +90,7 @@ def looking(
     }
 
 
-def table_rows(results: Sequence[Mapping[str, Any]], model: str) -> list[dict[str, Any]]:
+def table_rows(results: Sequence[Mapping[str, Any]], model: str | None) -> list[dict[str, Any]]:
     """Rows of `TABLE_COLUMNS` of the rows of a run."""
     rows = []
     for one in results:

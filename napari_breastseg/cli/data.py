@@ -23,6 +23,7 @@ from ._choices import (
     phase_list,
 )
 from ._console import AsJson, exit_if_failed, note, print_json, print_table, run, say, show_error
+from ._planning import Part, is_in_part, part_of
 
 app = typer.Typer(help="Create, fill and check a dataset folder.", no_args_is_help=True)
 for command in (reading.ask, reading.agreement, reading.consensus):
@@ -324,15 +325,44 @@ def _redrafted(row: dict[str, Any]) -> str:
 def draft(
     dataset: Folder,
     model: Model = None,
+    part: Part = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list the cases and why; draft nothing.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Skip what this model has drafted; a dataset knows, so it is always so.",
+        ),
+    ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Draft the cases not worked on yet, with the Dice that the model expects for each draft."""
-    from ..predict.drafting import draft_cases
+    """Draft the cases not worked on yet, with the Dice that the model expects for each draft.
+
+    What this model has drafted is not drafted again: run again, it goes on where it was.
+    """
+    from ..predict.drafting import draft_cases, waiting_cases
     from ..predict.uncertainty import load_members
 
     members = load_members(model_folder(model))
-    result = run(draft_cases(open_dataset(dataset), members, device=device), quiet=as_json)
+    opened, own_part = open_dataset(dataset), part_of(part)
+
+    def is_wanted(case_id: str) -> bool:
+        return own_part is None or is_in_part(case_id, own_part)
+
+    if dry_run:
+        waiting = waiting_cases(opened, members[0].info.identity, is_wanted)
+        if as_json:
+            planned = [
+                {"case_id": c, "status": "planned", "why": why} for c, why in waiting.items()
+            ]
+            print_json({"model": members[0].info.identity, "cases": planned})
+        else:
+            print_table(["case", "why"], list(waiting.items()))
+        return
+    result = run(draft_cases(opened, members, device=device, is_wanted=is_wanted), quiet=as_json)
     rows = sorted(result.predicted_dice.items(), key=lambda row: row[1])
     if as_json:
         print_json(

@@ -167,7 +167,7 @@ def predict(
         require_writable(table)
     if dry_run:
         print_plan(planned, bad_inputs, as_json=as_json)
-        exit_if_failed(len(bad_inputs), len(planned) + len(bad_inputs))
+        exit_if_failed(len(bad_inputs), len(planned) + len(bad_inputs), is_part=part is not None)
         return
     members = load_members(model_folder(model)) if uncertainty else [load_model(model)]
     checkpoint = members[0]
@@ -279,7 +279,7 @@ def predict(
             )
     if failed:
         say(f"{failed} of {len(results)} failed")
-    exit_if_failed(failed, len(results))
+    exit_if_failed(failed, len(results), is_part=part is not None)
 
 
 def _require_clickable(

@@ -11,6 +11,8 @@ from .. import formats
 from ..core.errors import InputError
 from ._choices import Case, Phases, TumorLabels, label_list, phase_list
 from ._console import AsJson, note, print_json, print_table, run, say
+from ._planning import Part
+from ._reports import Measuring, report_many
 from ._results import ShowPaths, source_of
 
 if TYPE_CHECKING:
@@ -22,10 +24,24 @@ _PE_PERCENT = 70.0
 
 
 def report(
-    exam: Annotated[Path, typer.Argument(metavar="EXAM", help="File or folder of one exam.")],
-    mask: Annotated[Path, typer.Option(help="Its mask: 1 is tumor.")],
+    exams: Annotated[
+        list[Path],
+        typer.Argument(metavar="EXAM...", help="File or folder of one exam; several with --masks."),
+    ],
+    mask: Annotated[Path | None, typer.Option(help="Its mask: 1 is tumor.")] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="For many exams, instead of --mask: folder of masks called after the cases, as "
+            "predict writes them.",
+        ),
+    ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="File to write: .csv, .json or .pdf (one page).")
+        Path | None,
+        typer.Option(
+            help="File to write: .csv, .json or .pdf (one page); with --masks a folder for "
+            "<case>.report.json.",
+        ),
     ] = None,
     prior: Annotated[
         Path | None,
@@ -42,9 +58,42 @@ def report(
     pe_threshold: Annotated[
         float, typer.Option(help="Lowest early enhancement, in %, of functional tumor.")
     ] = _PE_PERCENT,
+    table: Annotated[
+        Path | None,
+        typer.Option(help="With --masks: file (.csv or .parquet) for one row a case."),
+    ] = None,
+    part: Part = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="With --masks: skip a case whose report is there, made from the same exam, mask "
+            "and settings.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --masks: only list the cases and their phases.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure each lesion: volume, diameters, side, enhancement curve and its type."""
+    _require_one_way(mask, masks, output, exams, [table, part, resume, dry_run], [prior, case])
+    if masks is not None and output is not None:
+        how = Measuring(phase_list(phases), label_list(tumor_label), injection, pe_threshold)
+        report_many(
+            exams,
+            masks,
+            output,
+            how,
+            part=part,
+            resume=resume,
+            dry_run=dry_run,
+            table=table,
+            show_paths=show_paths,
+            as_json=as_json,
+        )
+        return
+    exam, mask = exams[0], Path(mask or "")
     from ..lesions import compare_visits
     from ..lesions.report import (
         NOT_A_DEVICE,
@@ -89,6 +138,35 @@ def report(
     if output is not None:
         typer.echo(f"Wrote {output}")
     say(NOT_A_DEVICE)
+
+
+def _require_one_way(
+    mask: Path | None,
+    masks: Path | None,
+    output: Path | None,
+    exams: list[Path],
+    of_many: list[object],
+    of_one: list[object],
+) -> None:
+    """Raise InputError where options of one exam and of many go together."""
+    if (mask is None) == (masks is None):
+        raise InputError(
+            "Expected --mask of one exam, or --masks of many",
+            "found both" if mask is not None else "found neither",
+            "Give the mask's file, or the folder of masks",
+        )
+    if masks is None and (len(exams) > 1 or any(of_many)):
+        raise InputError(
+            "Expected one EXAM with --mask, without --table, --part, --resume and --dry-run",
+            "found several exams, or one of these options",
+            "Give --masks FOLDER and --output FOLDER for many exams",
+        )
+    if masks is not None and (output is None or any(of_one)):
+        raise InputError(
+            "Expected --output FOLDER with --masks, without --prior and --case",
+            "found no folder" if output is None else "found one of these options",
+            "Report on an exam with its prior visit alone, with --mask",
+        )
 
 
 def _require_no_input(output: Path, *inputs: Path | None) -> None:

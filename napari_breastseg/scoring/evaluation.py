@@ -39,6 +39,7 @@ from .bootstrap import (
     paired_bootstrap,
 )
 from .curves import Curves, ProbabilityHistogram, Reliability
+from .kept_scores import KeptScores
 from .scores import SURFACE_TOLERANCE_MM, SURFACE_TOLERANCE_PX, CaseScores, score_case
 from .summary import PatientScores, count, patient_rows, summarize
 
@@ -48,10 +49,13 @@ __all__ = [
     "PairedDifference",
     "PatientScores",
     "Predicted",
+    "Scored",
     "bootstrap_ci95",
     "evaluate",
+    "file_name",
     "paired_bootstrap",
     "score_case",
+    "scoring_cases",
 ]
 
 T = TypeVar("T")
@@ -153,6 +157,7 @@ def evaluate(
     trained_on: Collection[str] = (),
     surface_tolerance_mm: float = SURFACE_TOLERANCE_MM,
     surface_tolerance_px: float = SURFACE_TOLERANCE_PX,
+    kept: KeptScores | None = None,
 ) -> Job[Evaluation]:
     """Predict and score cases, one after the other; a generator of `Progress`.
 
@@ -170,6 +175,8 @@ def evaluate(
         Ids of the cases whose patients the model learned from: rows, summary and pictures say so.
     surface_tolerance_mm, surface_tolerance_px : float
         Tolerance of surface Dice.
+    kept : KeptScores, optional
+        Scores of cases that were scored before, which are taken, and where new ones go.
 
     Returns
     -------
@@ -195,6 +202,61 @@ def evaluate(
     >>> drain(evaluate([("P001_v1", "P001", exam, truth)], perfect)).describe()
     'Dice 1.000, pixel F1 1.000, 1 patient, 1 case'
     """
+    scored = yield from scoring_cases(
+        cases,
+        predict,
+        output=output,
+        trained_on=trained_on,
+        surface_tolerance_mm=surface_tolerance_mm,
+        surface_tolerance_px=surface_tolerance_px,
+        kept=kept,
+    )
+    rows, failed, pooled = scored.rows, scored.failed, scored.pooled
+    if not rows:
+        raise InputError(
+            "Expected at least one case to score",
+            f"found that all {len(failed)} failed, the first with '{next(iter(failed.values()))}'"
+            if failed
+            else "found none",
+            "Fix the cases named" if failed else "Accept or import cases with a mask first",
+        )
+    curves = None if pooled is None else pooled.curves()
+    reliability = None if pooled is None else pooled.reliability()
+    settings: dict[str, Any] = {
+        "surface_tolerance_mm": surface_tolerance_mm,
+        "surface_tolerance_px": surface_tolerance_px,
+        "bootstrap_resamples": RESAMPLES,
+        "bootstrap_seed": SEED,
+    }
+    result = replace(_evaluation(rows.values(), curves, failed, settings), reliability=reliability)
+    if output is not None:
+        result.write(output)
+    return result
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Cases scored one by one, before anything is said of all of them."""
+
+    rows: dict[str, CaseScores]
+    failed: dict[str, str]
+    """Why a case could not be scored, by case id."""
+
+    pooled: ProbabilityHistogram | None
+    """Of all scored pixels; None where a prediction came without probability."""
+
+
+def scoring_cases(
+    cases: Iterable[tuple[str, str, Exam | Reader[Exam], LabelMap | Reader[LabelMap]]],
+    predict: Callable[[Exam], Predicted | Job[Predicted]],
+    *,
+    output: Path | None = None,
+    trained_on: Collection[str] = (),
+    surface_tolerance_mm: float = SURFACE_TOLERANCE_MM,
+    surface_tolerance_px: float = SURFACE_TOLERANCE_PX,
+    kept: KeptScores | None = None,
+) -> Job[Scored]:
+    """Predict and score cases as `evaluate` does, without figures over all of them."""
     total = len(cases) if isinstance(cases, Sized) else 0
     if output is not None:
         with storage_errors(output):
@@ -210,6 +272,13 @@ def evaluate(
                 f"found {case_id} twice",
                 "Give each case its own id",
             )
+        before = None if kept is None else kept.get(case_id)
+        if before is not None:
+            row, histogram = before
+            rows[case_id] = replace(row, is_trained_on=case_id in trained_on)
+            pooled = _merged(pooled, histogram)
+            yield Progress("Evaluating", done + 1, total)
+            continue
         try:
             exam, reference = _read(exam_or_reader), _read(reference_or_reader)
             reference.require_grid(exam.grid, case_id)
@@ -240,33 +309,22 @@ def evaluate(
             yield Progress("Evaluating", done + 1, total, message=f"{case_id}: {error}")
             continue
         rows[case_id] = row
-        if histogram is None:
-            pooled = None  # curves over some of the cases would stand beside scores over all
-        elif pooled is not None:
-            pooled.merge(histogram)
+        pooled = _merged(pooled, histogram)
         if output is not None:
             _write_case_picture(output, exam, reference, mask, row)
+        if kept is not None:
+            kept.keep(row, histogram)
         yield Progress("Evaluating", done + 1, total, {"dice": row.dice})
-    if not rows:
-        raise InputError(
-            "Expected at least one case to score",
-            f"found that all {len(failed)} failed, the first with '{next(iter(failed.values()))}'"
-            if failed
-            else "found none",
-            "Fix the cases named" if failed else "Accept or import cases with a mask first",
-        )
-    curves = None if pooled is None else pooled.curves()
-    reliability = None if pooled is None else pooled.reliability()
-    settings: dict[str, Any] = {
-        "surface_tolerance_mm": surface_tolerance_mm,
-        "surface_tolerance_px": surface_tolerance_px,
-        "bootstrap_resamples": RESAMPLES,
-        "bootstrap_seed": SEED,
-    }
-    result = replace(_evaluation(rows.values(), curves, failed, settings), reliability=reliability)
-    if output is not None:
-        result.write(output)
-    return result
+    return Scored(rows, failed, pooled)
+
+
+def _merged(
+    pooled: ProbabilityHistogram | None, histogram: ProbabilityHistogram | None
+) -> ProbabilityHistogram | None:
+    if pooled is None or histogram is None:
+        return None  # curves over some of the cases would stand beside scores over all
+    pooled.merge(histogram)
+    return pooled
 
 
 def _read(value: T | Reader[T]) -> T:
@@ -304,12 +362,12 @@ def _write_case_picture(
 
     role = next((name for name in exam.phases if name != "pre"), "pre")  # first after contrast
     image = exam.phases[role]
-    path = output / "pictures" / f"{_file_name(row.case_id)}.png"
+    path = output / "pictures" / f"{file_name(row.case_id)}.png"
     remark = "trained on" if row.is_trained_on else ""
     case_picture(path, image, reference, mask, case_id=row.case_id, dice=row.dice, remark=remark)
 
 
-def _file_name(case_id: str) -> str:
+def file_name(case_id: str) -> str:
     """A case id as a file name; one that had to be changed carries a few letters of its hash."""
     name = re.sub(r"[^\w.-]+", "_", case_id).lstrip(".")[:100]
     if name == case_id:

@@ -9,12 +9,16 @@ from typing import Literal
 
 from ..core.errors import InputError
 from ..core.progress import Job
-from ..core.volume import Exam
+from ..core.volume import Exam, LabelMap
 from ..dataset import Dataset
 from ..model.checkpoint import ModelInfo, TrainingRecord
 from .evaluation import Evaluation, Predicted, evaluate
+from .kept_scores import KeptScores
 
-__all__ = ["SplitName", "evaluate_dataset"]
+__all__ = ["CaseToScore", "SplitName", "cases_to_score", "evaluate_dataset"]
+
+CaseToScore = tuple[str, str, Callable[[], Exam], Callable[[], LabelMap]]
+"""Case id, patient id, and what reads exam and mask."""
 
 SplitName = Literal["val", "test", "all"]
 """val: the fold the model held out; test: patients locked for testing; all: every accepted case."""
@@ -28,6 +32,7 @@ def evaluate_dataset(
     split: SplitName = "val",
     include_trained: bool = False,
     output: Path | None = None,
+    kept: KeptScores | None = None,
 ) -> Job[Evaluation]:
     """Score a model on accepted cases of a dataset.
 
@@ -44,6 +49,8 @@ def evaluate_dataset(
         Score patients the model learned from, too, and mark them.
     output : Path, optional
         Folder for tables, curves and pictures.
+    kept : KeptScores, optional
+        As in `evaluate`.
 
     Yields
     ------
@@ -59,6 +66,17 @@ def evaluate_dataset(
         If there is no such case, or the model learned from some of them and `include_trained` is
         not set.
     """
+    cases, trained_on = cases_to_score(dataset, model, split=split, include_trained=include_trained)
+    return (yield from evaluate(cases, predict, output=output, trained_on=trained_on, kept=kept))
+
+
+def cases_to_score(
+    dataset: Dataset, model: ModelInfo, *, split: SplitName, include_trained: bool
+) -> tuple[list[CaseToScore], frozenset[str]]:
+    """The cases of a split, and the ids of those whose patients the model learned from.
+
+    Parameters and errors are those of `evaluate_dataset`.
+    """
     case_ids = _case_ids(dataset, split, model.training)
     patient_of = {record.case_id: record.patient_id for record in dataset.summaries()}
     pairs = [(name, one.patient_id) for one in dataset.summaries() for name in one.all_ids]
@@ -71,7 +89,7 @@ def evaluate_dataset(
             "Use --split test, or --split val with a model that held them out; "
             "--include-trained scores them anyway and marks them",
         )
-    cases = [
+    cases: list[CaseToScore] = [
         (
             case_id,
             patient_of[case_id],
@@ -80,7 +98,7 @@ def evaluate_dataset(
         )
         for case_id in case_ids
     ]
-    return (yield from evaluate(cases, predict, output=output, trained_on=trained_on))
+    return cases, frozenset(trained_on)
 
 
 def _case_ids(dataset: Dataset, split: SplitName, training: TrainingRecord) -> tuple[str, ...]:

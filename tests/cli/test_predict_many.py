@@ -165,7 +165,7 @@ def test_the_next_case_is_read_while_one_is_worked_on(slices, monkeypatch):
 
     monkeypatch.setattr(formats, "reading_exam", seen)
     order = []
-    for case, exam in _segmented._read_ahead(cases, quiet=True):
+    for case, exam in _segmented.reading_ahead(cases, quiet=True):
         order.append(case.case_id)
         assert exam.case_id == case.case_id
         if len(order) == 1:
