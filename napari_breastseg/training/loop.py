@@ -104,6 +104,7 @@ def train(
     fold: int | None = None,
     resume: bool = False,
     finding_score: FindingScore | None = None,
+    beside: Callable[[], Job[ClickTuning | None]] | None = None,
 ) -> Job[TrainResult]:
     """Train a model on annotated cases.
 
@@ -130,6 +131,9 @@ def train(
         Go on from the state in `output` where an earlier run with the same arguments stopped.
     finding_score : FindingScore, optional
         What orders the model's findings; by default the base's.
+    beside : callable, optional
+        Gives the job that makes the click network that goes with the model. It runs after the last
+        step and before the model is written, so that a run killed in it goes on, too.
 
     Yields
     ------
@@ -212,6 +216,9 @@ def train(
                 yield Progress("Training", run.step, config.steps, message=events.problem)
             yield from _steps(learner, run, batches, tests, output, events, describe)
 
+        clicks = None
+        if beside is not None and ranks.is_first:
+            clicks = yield from beside()
         written = describe(run.best_dice, run.best_step)
         if ranks.is_first:
             learner.save_last(output, describe(run.last_dice, run.step))
@@ -220,7 +227,9 @@ def train(
             )
             card = model_card(written, "" if base is None else base.card)
             write_text(output / CARD_FILE, card)
-    return TrainResult(output, written, run.best_step, run.best_dice, run.seconds, run.dice_before)
+    return TrainResult(
+        output, written, run.best_step, run.best_dice, run.seconds, run.dice_before, clicks
+    )
 
 
 def _steps(

@@ -6,7 +6,7 @@ Imports no Qt.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..core.errors import InputError
@@ -16,7 +16,7 @@ from ..model.checkpoint import Checkpoint, load
 from ..model.unet import ModelSpec
 from ..predict.prediction import score_of
 from .cases import DatasetCase
-from .clicks import can_tune_clicks, click_steps, tune_clicks
+from .clicks import ClickTuning, can_tune_clicks, click_steps, tune_clicks
 from .config import TrainConfig
 from .decisions import learned_score
 from .likening import can_keep_base
@@ -114,25 +114,41 @@ def train_dataset(
     config = plan_config_for(
         base, cases=len(learned), steps=steps, seed=seed, device=device, base_share=base_share
     )
-    result = yield from train(
-        learned,
-        output,
-        base=base,
-        spec=spec,
-        config=config,
-        validation=held_out,
-        name=name,
-        datasets=[dataset.name for dataset in datasets],
-        dataset_cases=_by_dataset([*learned, *held_out]),
-        fold=fold,
-        resume=resume,
-        finding_score=None if score is None else learned_score(score, learned),
+    beside = None
+    if base is not None and can_tune_clicks(base, learned, held_out):
+        beside = partial(
+            _tuning_clicks, base, learned, held_out, output, click_steps(config.steps), seed
+        )
+    return (
+        yield from train(
+            learned,
+            output,
+            base=base,
+            spec=spec,
+            config=config,
+            validation=held_out,
+            name=name,
+            datasets=[dataset.name for dataset in datasets],
+            dataset_cases=_by_dataset([*learned, *held_out]),
+            fold=fold,
+            resume=resume,
+            finding_score=None if score is None else learned_score(score, learned),
+            beside=beside,
+        )
     )
-    if base is None or not can_tune_clicks(base, learned, held_out):
-        return result
-    base_clicks, steps = load(base.clicks), click_steps(config.steps)
-    tuning = yield from tune_clicks(learned, held_out, base_clicks, output, steps=steps, seed=seed)
-    return replace(result, clicks=tuning)
+
+
+def _tuning_clicks(
+    base: Checkpoint,
+    learned: list[DatasetCase],
+    held_out: list[DatasetCase],
+    output: Path,
+    steps: int,
+    seed: int,
+) -> Job[ClickTuning | None]:
+    """Fine-tune the click network of a model."""
+    clicks = load(base.clicks)
+    return (yield from tune_clicks(learned, held_out, clicks, output, steps=steps, seed=seed))
 
 
 def _by_dataset(cases: Sequence[DatasetCase]) -> dict[str, list[str]]:

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from napari_breastseg.core.errors import InputError
-from napari_breastseg.core.progress import drain
+from napari_breastseg.core.progress import Progress, drain
 from napari_breastseg.core.volume import IGNORE, TUMOR, Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.model import checkpoint
@@ -26,6 +26,7 @@ from napari_breastseg.training import DatasetCase, TrainConfig, plan_spec, train
 from napari_breastseg.training.augmentation import RANGES, Augmentation
 from napari_breastseg.training.batches import BatchMaker, batches_from
 from napari_breastseg.training.cases import TrainingCase
+from napari_breastseg.training.clicks import ClickTuning
 from napari_breastseg.training.config import learning_rate
 from napari_breastseg.training.loss import segmentation_loss
 from napari_breastseg.training.patches import PatchSource, make_batch
@@ -210,6 +211,26 @@ def test_canceling_in_the_midst_of_a_validation_loses_no_step(tmp_path):
     require_same_weights(tmp_path / "whole", tmp_path / "cut")
     assert len(history_of(tmp_path / "cut")) == 4
     assert not list((tmp_path / "cut").glob(".tmp-*"))
+
+
+def test_a_run_cut_off_in_what_goes_beside_its_model_goes_on(tmp_path):
+    tuning = ClickTuning((0.1, 0.1, 0.1), (0.2, 0.2, 0.2))
+
+    def beside():
+        yield Progress("Fine-tuning the smart click", 1, 2)
+        return tuning
+
+    how = {"spec": SPEC, "config": config(steps=2), "beside": beside}
+    whole = drain(train(CASES, tmp_path / "whole", **how))
+    assert whole.clicks == tuning
+    job = train(CASES, tmp_path / "cut", **how)
+    for progress in job:
+        if progress.stage == "Fine-tuning the smart click":
+            break
+    assert not checkpoint.is_checkpoint(tmp_path / "cut")
+    del job  # as a killed program leaves it
+    assert drain(train(CASES, tmp_path / "cut", resume=True, **how)).clicks == tuning
+    require_same_weights(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_resuming_with_other_settings_is_refused(tmp_path):
