@@ -167,6 +167,19 @@ def test_closing_napari_closes_the_job(qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not runner.is_running)
 
 
+def test_what_ended_is_on_naparis_list_of_tasks_no_more(
+    make_napari_viewer: Any, qtbot: Any
+) -> None:
+    tasks = make_napari_viewer().window._task_status_manager
+    runner, done = JobRunner(), []
+    for work in (lambda: 42, lambda: 1 // 0):  # napari would keep each worker for good
+        runner.start("Job", lambda work=work: as_job("Job", work), on_result=done.append)
+        assert tasks.is_busy()
+        qtbot.waitUntil(lambda: not runner.is_running)
+    assert done == [42]
+    assert tasks._tasks == {}
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(0.2, "0 s"), (59.6, "1 min 0 s"), (605, "10 min"), (7300, "2 h 1 min")]
 )

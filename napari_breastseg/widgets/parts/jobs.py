@@ -19,6 +19,7 @@ from napari.utils.notifications import (
     NotificationSeverity,
     notification_manager,
 )
+from napari.viewer import current_viewer
 from qtpy.QtCore import QObject, Qt, Signal
 
 from ...core.errors import InputError
@@ -133,6 +134,7 @@ class JobRunner(QObject):
             return False
         run = self._run = _Run(self, title, make_job, on_result, on_progress)
         worker = create_worker(run.pump, _start_thread=False, _ignore_errors=True)
+        run.listed = _listing_of(worker)
         worker.yielded.connect(run.take_progress)
         worker.returned.connect(run.take_result)
         worker.errored.connect(run.take_error)
@@ -163,8 +165,8 @@ class JobRunner(QObject):
 class _Run:
     """One job on its way through a worker.
 
-    napari's task list keeps every worker for good, and a worker keeps what its signals are
-    connected to: `finish` lets go of exam, result and panel.
+    A worker keeps what its signals are connected to, and napari's task list keeps every worker for
+    good: `finish` lets go of exam, result and panel, and takes the worker off the list.
     """
 
     def __init__(
@@ -183,6 +185,8 @@ class _Run:
         self._generator: Any = _drive(title, make_job, self.cancel_asked)
         self._outcome = "canceled"
         self._result: Any = None
+        self.listed: tuple[dict[Any, Any], Any] | None = None
+        """Where napari lists the worker, and under which key."""
 
     def pump(self) -> Generator[Progress, None, Any]:
         """What the worker steps through."""
@@ -209,6 +213,10 @@ class _Run:
     def finish(self) -> None:
         runner, on_result, result = self._runner, self._on_result, self._result
         self.let_go()
+        if self.listed is not None:
+            tasks, key = self.listed
+            tasks.pop(key, None)
+            self.listed = None
         self._generator = None
         if runner is None or on_result is None:
             return
@@ -234,6 +242,16 @@ class _Run:
 
 
 _CANCELED = object()
+
+
+def _listing_of(worker: Any) -> tuple[dict[Any, Any], Any] | None:
+    """Napari's list of tasks, and the worker's key in it; None where napari has none."""
+    window = getattr(current_viewer(), "window", None)
+    tasks = getattr(getattr(window, "_task_status_manager", None), "_tasks", {})
+    for key in reversed(tasks):  # it was the last to be listed
+        if getattr(tasks[key]._cancel_callback, "__self__", None) is worker:
+            return tasks, key
+    return None
 
 
 def _drive(
