@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_breastseg.dataset import Dataset, WorklistRow
+from napari_breastseg.widgets.review import grid as _grid
 from napari_breastseg.widgets.review import thumbnails as _thumbnails
 from napari_breastseg.widgets.review.read_outlines import OTHER
 from napari_breastseg.widgets.review.thumbnails import OUTLINE, Thumbnail, Thumbnails, thumbnail
@@ -143,3 +144,19 @@ def test_a_case_read_twice_shows_both_outlines_and_their_dice(
     assert blind.agreement == ""
     assert not is_outlined(blind, OTHER)
     assert not is_outlined(blind)
+
+
+def test_pictures_scrolled_past_are_let_go(
+    opened: SimpleNamespace, settle: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_grid, "_DRAWN", 2)
+    monkeypatch.setattr(_thumbnails, "_KEPT", 3)
+    model = opened.panel.worklist.grid._pictures
+    for _ in range(2):
+        for place in range(4):
+            assert not model.data(model.index(place, 0), Qt.ItemDataRole.DecorationRole).isNull()
+        settle()
+    assert list(model._drawn) == ["P003", "P004"]
+    assert len(opened.panel.worklist.thumbnails._kept) == 3
+    monkeypatch.undo()  # what is in sight is made again without end where less is kept
+    settle()

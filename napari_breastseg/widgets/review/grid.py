@@ -26,6 +26,8 @@ _GAP, _CAPTION = 8, 40
 _BANDS = {Status.ACCEPTED: "#009e73", Status.FLAGGED: "#d55e00"}
 _OTHER = "#56606b"
 _FRAME = "#f0e442"
+_DRAWN = 60
+"""Pictures kept as they are drawn, 10 MB; a large screen draws more of them anew."""
 
 
 class GridView(QListView):
@@ -150,7 +152,10 @@ class _Pictures(QIdentityProxyModel):
             # A frame instead of Qt's tint, which would lie over what is being judged.
             icon.addPixmap(_framed(pixmap), QIcon.Mode.Selected)
             drawn = made, row, icon
-            self._drawn[row.case_id] = drawn
+        self._drawn.pop(row.case_id, None)  # the last one asked for goes last
+        self._drawn[row.case_id] = drawn
+        while len(self._drawn) > _DRAWN:
+            del self._drawn[next(iter(self._drawn))]
         return drawn[2]
 
     def _on_made(self, case_ids: list[str]) -> None:

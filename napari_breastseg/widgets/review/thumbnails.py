@@ -29,7 +29,8 @@ SIDE = 136
 """Longer side in pixels: two fit into a dock as wide as it opens."""
 
 _AT_ONCE = 6
-_KEPT = 2000
+_KEPT = 400
+"""More than fit on a screen, 22 MB."""
 
 
 @dataclass(frozen=True, eq=False)
