@@ -1,11 +1,14 @@
-"""Trainings killed at random moments: does each go on to the weights of one that was not?
+"""Trainings killed at random moments: does each go on to what one that was not killed gives?
 
     python benchmarks/kill_training.py
 
-A small network learns real slices: once without interruption, then as often as asked with SIGKILL
-after a random step and a random moment more, so that steps, validations and writes are cut off in
-their midst. Every killed run is resumed to its end; its best and its last weights must equal the
-uninterrupted ones to the last bit. Needs the test data folder (BREASTSEG_TEST_DATA) and POSIX.
+What `train` does, with small networks on synthetic exams: a model is trained, the click network
+that goes with it is fine-tuned, the model is registered and promoted. Once without interruption,
+then as often as asked with SIGKILL a random moment after a random sign of life, so that reading,
+steps, validations, writes, fine-tuning and registering are cut off in their midst. After each kill
+all that lies there as a model is loaded: it must load, or be refused in words. Then the command
+runs again to its end: models, click network, history and what is registered must equal the
+uninterrupted run's, to the last bit. Some 10 minutes for 50 kills on a quiet machine; needs POSIX.
 """
 
 from __future__ import annotations
@@ -15,27 +18,79 @@ import csv
 import multiprocessing
 import os
 import random
-import shutil
 import signal
+import sys
+import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from _common import RESULTS, machine, test_data, today
+import numpy as np
+from _common import RESULTS, machine, today
 
-STEPS = 24
-SAVE_EVERY = 2
-VALIDATE_EVERY = 6
+STEPS, CLICK_STEPS = 16, 12
+SAVE_EVERY, VALIDATE_EVERY = 2, 4
+NAME = "site"
+SHAPE = (3, 96, 96)
+PHASES = ("training", "smart click", "registering")
+SHARES = (0.6, 0.24, 0.16)
+"""Of the kills, for each phase."""
+
+Tell = Callable[[str], object]
 
 
-def trained(dataset_folder: Path, output: Path, steps_done: Connection | None = None) -> float:
-    """Train to the end, going on from the state there; tell each step through the pipe."""
+def make_dataset(folder: Path) -> None:
+    """Five patients with a ball that enhances; the reader draws wide around it."""
+    from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
     from napari_breastseg.dataset import Dataset
-    from napari_breastseg.model.unet import ModelSpec
-    from napari_breastseg.training import DatasetCase, TrainConfig, train
 
-    dataset = Dataset.open(dataset_folder)
+    grid = Grid(SHAPE, np.diag([3.0, 0.8, 0.8, 1.0]))
+    dataset = Dataset.create(folder, ["pre", "post1"])
+    for number in range(5):
+        rng = np.random.default_rng(number)
+        _, y, x = np.indices(SHAPE)
+        far = np.hypot(y - rng.uniform(35, 60), x - rng.uniform(35, 60))
+        radius = rng.uniform(6, 11)
+        pre = rng.normal(100, 4, SHAPE)
+        post = pre + 120 * (far < radius) + rng.normal(0, 4, SHAPE)
+        images = (Volume(data.astype(np.float32), grid) for data in (pre, post))
+        exam = Exam(f"C{number}", dict(zip(("pre", "post1"), images, strict=True)))
+        dataset.add(exam, patient_id=f"P{number}")
+        mask = LabelMap((far < 1.3 * radius).astype(np.uint8), grid)
+        dataset.accept(exam.case_id, mask, reviewed_slices=None, annotator="AB", seconds=1)
+
+
+def make_clicks(folder: Path) -> None:
+    """A small click network that has learned nothing."""
+    import torch
+
+    from napari_breastseg.clicks.prompts import CHANNELS, SIDE
+    from napari_breastseg.model import checkpoint
+    from napari_breastseg.model.unet import ModelSpec, build
+
+    torch.manual_seed(3)
+    inputs = ("pre", "post1", "post1-pre")
+    spec = ModelSpec(
+        inputs=inputs, missing="zero", prompts=CHANNELS, patch_size=(SIDE, SIDE), features=(4, 8)
+    )
+    info = checkpoint.ModelInfo(name="clicks", spec=spec)
+    checkpoint.save(folder, build(spec).state_dict(), info)
+
+
+def whole_job(place: Path, output: Path, home: Path, tell: Tell) -> None:
+    """Train, fine-tune the click network, register: from where an earlier call got to."""
+    from napari_breastseg.core.progress import Job
+    from napari_breastseg.dataset import Dataset
+    from napari_breastseg.model import checkpoint
+    from napari_breastseg.model.unet import ModelSpec
+    from napari_breastseg.registry.models import Registry
+    from napari_breastseg.training import DatasetCase, TrainConfig, clicks, train
+    from napari_breastseg.training.clicks import ClickTuning
+
+    dataset = Dataset.open(place / "set")
     cases = [DatasetCase(dataset, r.case_id, r.patient_id) for r in dataset.cases()]
     config = TrainConfig(
         steps=STEPS,
@@ -45,62 +100,138 @@ def trained(dataset_folder: Path, output: Path, steps_done: Connection | None = 
         device="cpu",
         seed=7,
     )
-    spec = ModelSpec(features=(4, 8, 16), patch_size=(96, 96))
-    job = train(cases[:6], output, spec=spec, config=config, validation=cases[6:8], resume=True)
-    while True:
-        try:
-            progress = next(job)
-        except StopIteration as stop:
-            return float(stop.value.seconds)
-        if steps_done is not None:
-            steps_done.send(progress.done if progress.stage == "Training" else 0)
+    spec = ModelSpec(inputs=("pre", "post1"), features=(4, 8, 16), patch_size=(96, 96))
+    clicks.RATE, clicks.BASE_SHARE = 3e-2, 0.0  # it has to get better in few steps to be kept
+
+    def beside() -> Job[ClickTuning | None]:
+        base = checkpoint.load(place / "clicks")
+        return clicks.tune_clicks(
+            cases[:3], cases[3:], base, output, steps=CLICK_STEPS, seed=config.seed
+        )
+
+    if not checkpoint.is_checkpoint(output):
+        job = train(
+            cases[:3],
+            output,
+            spec=spec,
+            config=config,
+            validation=cases[3:],
+            resume=True,
+            beside=beside,
+        )
+        for progress in job:
+            tell("smart click" if "smart click" in progress.stage else "training")
+    registry = Registry(home)
+    tell("registering")
+    if NAME not in [entry.name for entry in registry.list()]:
+        registry.register(output, NAME)
+    tell("registering")
+    if registry.promoted() is None:
+        registry.promote(NAME, force=True)  # logs, too, what a killed register did not come to
+    tell("done")
 
 
-def killed(context: Any, dataset: Path, output: Path, step: int, delay_s: float) -> int:
-    """Start a training, kill it so many seconds after a step, and give the last step it told."""
+def child(place: Path, output: Path, home: Path, pipe: Connection) -> None:
+    whole_job(place, output, home, lambda phase: pipe.send((phase, time.perf_counter())))
+
+
+def run(context: Any, place: Path, output: Path, home: Path) -> list[tuple[str, float]]:
+    """Run it to its end; what it told, and when."""
+    return killed(context, place, output, home, None, 0.0)[0]
+
+
+def killed(
+    context: Any, place: Path, output: Path, home: Path, after: int | None, delay_s: float
+) -> tuple[list[tuple[str, float]], bool]:
+    """Run it, killed so many seconds after it has told so often; what it told, if it was killed."""
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=trained, args=(dataset, output, sender))
+    process = context.Process(target=child, args=(place, output, home, sender))
     process.start()
     sender.close()
-    last = 0
+    told: list[tuple[str, float]] = []
     try:
-        while last < step or step == 0:
-            last = max(last, receiver.recv())
-            if step == 0:
-                break
+        while after is None or len(told) < after:
+            told.append(receiver.recv())
         time.sleep(delay_s)
         os.kill(process.pid, signal.SIGKILL)
     except EOFError:
         pass
     process.join()
-    while receiver.poll():
+    try:
+        while receiver.poll():
+            told.append(receiver.recv())
+    except EOFError:
+        pass
+    if process.exitcode not in (0, -signal.SIGKILL):
+        raise SystemExit(f"{output} ended with {process.exitcode}")
+    return told, process.exitcode != 0
+
+
+def problems_after(output: Path, home: Path) -> tuple[list[str], int]:
+    """What of the models that lie there neither loads nor is refused in words; how many load."""
+    from napari_breastseg.core.errors import InputError
+    from napari_breastseg.model import checkpoint
+    from napari_breastseg.registry.models import Registry
+
+    problems, loaded = [], 0
+    try:
+        entries = Registry(home).list()
+        problems += [f"registered, but {one.problem}" for one in entries if one.problem]
+    except Exception as error:
+        problems.append(f"the registry cannot be read: {error!r}")
+    folders = {path.parent for place in (output, home) for path in place.rglob("*.safetensors")}
+    for folder in folders:
+        if not checkpoint.is_checkpoint(folder):
+            continue
         try:
-            last = max(last, receiver.recv())
-        except EOFError:
-            break
-    return last if process.exitcode == -signal.SIGKILL else STEPS + 1
+            checkpoint.load(folder)
+            loaded += 1
+        except InputError:
+            pass
+        except Exception as error:
+            problems.append(f"{folder.name} cannot be loaded: {error!r}")
+    return problems, loaded
 
 
-def same(one: Path, other: Path) -> bool:
-    """Whether two finished trainings have the same weights and history."""
+def different_weights(one: Path, other: Path, parts: tuple[str, ...]) -> list[str]:
+    """Which checkpoints in two folders do not have the same weights, to the last bit."""
     from safetensors.torch import load_file
 
-    for part in ("", "last"):
-        a, b = (load_file(folder / part / "weights.safetensors") for folder in (one, other))
-        if list(a) != list(b) or not all(bool((a[key] == b[key]).all()) for key in a):
-            return False
-    tables = []
-    for folder in (one, other):
-        rows = list(csv.DictReader((folder / "history.csv").read_text().splitlines()))
-        tables.append([{k: v for k, v in row.items() if k != "seconds"} for row in rows])
-    return tables[0] == tables[1]
+    found = []
+    for part in parts:
+        files = [folder / part / "weights.safetensors" for folder in (one, other)]
+        a, b = (load_file(file) if file.is_file() else {} for file in files)
+        if not a or list(a) != list(b) or not all(bool((a[key] == b[key]).all()) for key in a):
+            found.append(f"weights of {part or 'the model'} in {other.name}")
+    return found
 
 
-def main() -> None:
+def history(folder: Path) -> list[dict[str, str]]:
+    """What a run noted of its steps, without how long they took."""
+    rows = csv.DictReader((folder / "history.csv").read_text().splitlines())
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def registered(home: Path) -> list[str]:
+    """What is not as it should be after a model was registered and promoted."""
+    from napari_breastseg.registry.models import Registry
+
+    registry = Registry(home)
+    names = [entry.name for entry in registry.list()]
+    events = [event["action"] for event in registry.log()]
+    leftovers = [path.name for path in registry.folder.glob(".tmp-*")]
+    problems = [] if names == [NAME] else [f"registered: {names}"]
+    if events != ["register", "promote"] or registry.promoted() is None:
+        problems.append(f"the log says {events}")
+    return problems + [f"left behind: {name}" for name in leftovers]
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--work", type=Path, default=Path("benchmark-work/kill-training"))
     parser.add_argument("--kills", type=int, default=50)
-    arguments = parser.parse_args()
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, default=RESULTS / "kill_training.md")
+    args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded; threads do not outlive a fork
 
     import torch
@@ -109,71 +240,99 @@ def main() -> None:
 
     from napari_breastseg import training
     from napari_breastseg.core.atomic import write_json, write_text
-    from napari_breastseg.core.progress import drain
-    from napari_breastseg.dataset import import_csv
-    from napari_breastseg.training.state import STATE_FILE
 
     # Loaded once and handed on to the forks, which would otherwise spend most of the time on it.
     assert all((torch, DiceLoss, SummaryWriter, training))
-    work = arguments.work.resolve()
-    shutil.rmtree(work, ignore_errors=True)
-    dataset = work / "dataset"
-    drain(import_csv(test_data() / "clinic_slices" / "cases.csv", dataset))
+    torch.set_num_threads(1)
     context = multiprocessing.get_context("fork")
+    began = time.perf_counter()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="breastseg-kill-training-") as scratch:
+        place = Path(scratch)
+        for make, name in ((make_dataset, "set"), (make_clicks, "clicks")):
+            process = context.Process(target=make, args=(place / name,))
+            process.start()
+            process.join()
+        told = run(context, place, place / "whole" / "model", place / "whole" / "home")
+        chance = random.Random(args.seed)
+        aims = [
+            phase
+            for phase, share in zip(PHASES, SHARES, strict=True)
+            for _ in range(round(share * args.kills))
+        ]
+        while len(rows) < len(aims):
+            aim = aims[len(rows)]
+            places = [n for n, (phase, _) in enumerate(told[:-1]) if phase == aim]
+            after = chance.choice(places)
+            gap_s = told[after + 1][1] - told[after][1]
+            rows.append(one_kill(context, place, len(rows), after + 1, chance.random() * gap_s))
+            if not rows[-1].pop("was_killed"):  # it was done before the signal came
+                rows.pop()
+                continue
+            print(len(rows), rows[-1], flush=True)
+    text = table(rows, time.perf_counter() - began)
+    write_text(args.output, text)
+    write_json(args.output.with_suffix(".json"), {"date": today(), "rows": rows})
+    print(text)
+    return 1 if any(row["problems"] for row in rows) else 0
 
-    def in_a_fork(output: Path) -> None:
-        process = context.Process(target=trained, args=(dataset, output))
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise SystemExit(f"{output} ended with {process.exitcode}")
 
-    started = time.perf_counter()
-    whole = work / "whole"
-    in_a_fork(whole)
-    pace_s = (time.perf_counter() - started) / STEPS
-    chance = random.Random(0)
-    rows = []
-    while len(rows) < arguments.kills:
-        output = work / f"killed-{len(rows):02d}"
-        last = killed(context, dataset, output, chance.randrange(STEPS), chance.random() * pace_s)
-        if last > STEPS:  # it was done before the signal came: no kill
-            shutil.rmtree(output)
-            continue
-        torn = sum(path.is_file() for path in output.rglob(".tmp-*")) if output.is_dir() else 0
-        is_saved = (output / STATE_FILE).is_file()
-        in_a_fork(output)
-        row = {"killed_after_step": last, "had_state": is_saved, "torn_files": torn}
-        rows.append(row | {"is_equal": same(whole, output)})
-        print(len(rows), rows[-1], flush=True)
-        shutil.rmtree(output)
-    seconds = time.perf_counter() - started
-    equal = sum(row["is_equal"] for row in rows)
-    steps = [int(row["killed_after_step"]) for row in rows]
+def one_kill(context: Any, place: Path, number: int, after: int, delay_s: float) -> dict[str, Any]:
+    """Kill a run, look at what lies there, run it again to its end, compare."""
+    folder = place / f"killed-{number:02d}"
+    output, home = folder / "model", folder / "home"
+    told, was_killed = killed(context, place, output, home, after, delay_s)
+    row: dict[str, Any] = {"phase": told[-1][0], "told": len(told), "was_killed": was_killed}
+    if was_killed:
+        row["torn_files"] = sum(path.is_file() for path in folder.rglob(".tmp-*"))
+        problems, row["models_loaded"] = problems_after(output, home)
+        run(context, place, output, home)
+        whole, kept = place / "whole" / "model", Path("models", NAME)
+        problems += different_weights(whole, output, ("", "last", "clicks"))
+        problems += different_weights(place / "whole" / "home" / kept, home / kept, ("", "clicks"))
+        if history(whole) != history(output):
+            problems.append("another history")
+        row["problems"] = problems + registered(home)
+    remove(folder)
+    return row
+
+
+def remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder)
+
+
+def table(rows: list[dict[str, Any]], seconds: float) -> str:
+    """The results as Markdown."""
+    count = Counter(row["phase"] for row in rows)
     lines = [
         "# Trainings killed at random moments",
         "",
-        f"{today()}, {machine()}, one core, {seconds:.0f} s. "
-        "Command: `python benchmarks/kill_training.py`.",
+        f"{today()}, {machine()}, one core, load {os.getloadavg()[0]:.1f}, {seconds:.0f} s.",
+        "Made by `python benchmarks/kill_training.py`, which says what is done and compared.",
         "",
-        f"{STEPS} steps on 6 real slices, 2 held out, state written every {SAVE_EVERY} steps, "
-        f"validated every {VALIDATE_EVERY}; SIGKILL after a random step and a random moment more, "
-        "then resumed once. Equal: best weights, last weights and history, to the last bit.",
+        f"{STEPS} steps of a small model, state written every {SAVE_EVERY}, validated every "
+        f"{VALIDATE_EVERY}; {CLICK_STEPS} of its click network; then it is registered and made the",
+        "default model.",
         "",
-        "| kills | after steps | before any state was written | with a torn file left | "
-        "equal to the uninterrupted run |",
-        "|---|---|---|---|---|",
-        f"| {len(rows)} | {min(steps)} to {max(steps)}, {len(set(steps))} different | "
-        f"{sum(not row['had_state'] for row in rows)} | "
-        f"{sum(row['torn_files'] > 0 for row in rows)} | {equal} |",
-        "",
+        "| killed while | kills | with a torn file left | models that lay there and loaded | "
+        "equal to the uninterrupted run | problems |",
+        "|---|---|---|---|---|---|",
     ]
-    write_text(RESULTS / "kill_training.md", "\n".join(lines))
-    write_json(RESULTS / "kill_training.json", {"date": today(), "rows": rows})
-    print("\n".join(lines))
-    if equal < len(rows):
-        raise SystemExit(f"{len(rows) - equal} differ")
+    for phase in (*PHASES, "done"):
+        own = [row for row in rows if row["phase"] == phase]
+        if not own:
+            continue
+        found = sorted({problem for row in own for problem in row["problems"]})
+        lines.append(
+            f"| {'just done' if phase == 'done' else phase} | {count[phase]} | "
+            f"{sum(row['torn_files'] > 0 for row in own)} | "
+            f"{sum(row['models_loaded'] for row in own)} | "
+            f"{sum(not row['problems'] for row in own)} | {'; '.join(found) or 'none'} |"
+        )
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
