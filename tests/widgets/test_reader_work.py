@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -179,6 +181,23 @@ def test_a_better_redraft_takes_the_place_of_the_one_before(work, mask) -> None:
     work.note_redraft(mask, second, 1)
     found = work.record(mask, None)
     assert (found.slices, found.voxels, found.voxels_accepted) == (1, 1, 1)
+
+
+def test_only_the_slices_that_a_redraft_changes_are_copied() -> None:
+    mask = np.full((60, 100, 100), 2, np.uint8)  # nothing is reviewed: no slice is empty
+    work = ReaderWork(mask, mask.copy(), lambda: 0.0)
+    wanted = mask.copy()
+    wanted[20:23, 40:50, 40:50] = 1
+    edit = work.edit_to(mask, wanted)
+    mask[:] = wanted
+    tracemalloc.start()
+    work.note_redraft(mask, edit, 1)
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert held < 8 * mask[0].nbytes  # two planes of each
+    mask[21] = 0
+    found = work.record(mask, {20, 21})
+    assert (found.slices, found.voxels, found.voxels_accepted) == (2, 200, 100)
 
 
 def test_slices_that_a_redraft_changed_are_to_be_looked_at_until_they_are_shown(work, mask) -> None:

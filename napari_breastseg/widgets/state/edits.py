@@ -161,7 +161,7 @@ class SliceStates:
             self.is_unsaved = np.zeros(len(labels), bool)
         for z in slices:
             # Slice by slice: an array of Booleans as large as the exam is slow to make.
-            self.has_tumor[z] = (labels[z] == TUMOR).any()
+            self.has_tumor[z] = labels[z].any() and (labels[z] == TUMOR).any()
             self.is_unsaved[z] = saved is not None and not (
                 saved.shape == labels.shape and np.array_equal(labels[z], saved[z])
             )

@@ -16,7 +16,7 @@ from ...core.region import Region
 from ...core.volume import TUMOR
 from ...dataset import RedraftRecord
 from ...imaging.correction import Edit
-from .redraft_steps import RedraftSteps, slices_of_edit
+from .redraft_steps import RedraftPlanes, RedraftSteps, slices_of_edit
 
 __all__ = ["LOOKED_AT_S", "ReaderWork", "copy_of"]
 
@@ -62,7 +62,7 @@ class ReaderWork:
         clock: Callable[[], float],
     ) -> None:
         self._clock = clock
-        self._labels = labels.astype(np.uint8)
+        self._labels = copy_of(labels.astype(np.uint8, copy=False))
         self.touched: NDArray[np.bool_] = np.zeros(labels.shape, bool)
         """Voxels that the reader painted, erased, kept or dropped."""
 
@@ -70,9 +70,12 @@ class ReaderWork:
         """Touched by nothing but taking a redraft back, which says nothing of having seen them."""
 
         self._has_draft = draft is not None
+        self._is_touched = [False] * len(labels)
         if draft is not None and draft.shape == labels.shape:
-            np.not_equal(self._labels, draft, out=self.touched)
-        self._is_touched = [bool(plane.any()) for plane in self.touched]
+            for z, (plane, drafted) in enumerate(zip(labels, draft, strict=True)):
+                if not np.array_equal(plane, drafted):
+                    np.not_equal(plane, drafted, out=self.touched[z])
+                    self._is_touched[z] = True
         self._own = [self._has_own_tumor(z) for z in range(len(labels))]
         self.finished: NDArray[np.bool_] = np.zeros(len(labels), bool)
         """Slices that the reader corrected and left: all of such a slice is right."""
@@ -81,7 +84,7 @@ class ReaderWork:
         self._looked_at: set[int] = set()
         self._at: int | None = None
         self._since = clock()
-        self._redrafts: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
+        self._redrafts = RedraftPlanes()
         self._learned_from = 0
         self._steps = RedraftSteps()
         self.to_look_at: frozenset[int] = frozenset()
@@ -102,6 +105,8 @@ class ReaderWork:
         return frozenset(z for z, has_own in enumerate(self._own) if has_own)
 
     def _has_own_tumor(self, z: int) -> bool:
+        if self._has_draft and not self._is_touched[z]:
+            return False
         is_tumor = self._labels[z] == TUMOR
         is_own = self.touched[z] & ~self._taken_back[z]
         return bool((is_tumor & is_own if self._has_draft else is_tumor).any())
@@ -245,9 +250,7 @@ class ReaderWork:
         """Note an edit of `edit_to` that was made: `labels` (Z, Y, X) is the mask after it."""
         if not edit.count:
             return
-        if self._redrafts is None:
-            self._redrafts = copy_of(self._labels), copy_of(self._labels)
-        self._redrafts[1][edit.voxels] = edit.after
+        self._redrafts.put(self._labels, edit)
         self._learned_from = learned_from
         self._steps.add(edit)
         slices = slices_of_edit(edit)
@@ -261,8 +264,7 @@ class ReaderWork:
         """Note that the last redraft was undone, to make room for a better one."""
         last = self._steps.last
         assert last is not None  # asked by `is_redraft_last`
-        assert self._redrafts is not None
-        self._redrafts[1][last.voxels] = last.before
+        self._redrafts.take_back(last)
         for z in slices_of_edit(last):
             self._labels[z] = labels[z]
         self._steps.drop_last()
@@ -270,19 +272,8 @@ class ReaderWork:
     def record(
         self, labels: NDArray[np.uint8], reviewed: Iterable[int] | None
     ) -> RedraftRecord | None:
-        """What became of redrafts in a mask (Z, Y, X) that is accepted; None without any.
-
-        Parameters
-        ----------
-        labels : ndarray, shape (Z, Y, X)
-        reviewed : iterable of int, optional
-            Slices along z that were reviewed; all when not given.
-        """
-        if self._redrafts is None:
-            return None
-        is_reviewed = np.full(len(labels), reviewed is None)
-        is_reviewed[list(reviewed or ())] = True
-        return RedraftRecord.of(*self._redrafts, labels, is_reviewed, self._learned_from)
+        """What became of redrafts in a mask that is accepted, as `RedraftPlanes.record`."""
+        return self._redrafts.record(labels, reviewed, self._learned_from)
 
     @staticmethod
     def tumor_voxels(labels: NDArray[np.uint8]) -> int:

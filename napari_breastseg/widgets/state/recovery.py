@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from ...core.errors import InputError
 from ...core.volume import Grid, LabelMap
 from ...dataset import CaseRecord, Workspace
+from .reader_work import copy_of
 from .unfinished import forget_unfinished, keep_unfinished, unfinished_path
 
 __all__ = ["InDataset", "OnThisComputer", "PendingSave", "Place", "RecoveryCopy"]
-
-_NO_LABEL = 255
 
 
 class Place(Protocol):
@@ -164,14 +163,13 @@ class RecoveryCopy:
             What is to be written; None when the disk has it all.
         """
         slices = range(len(labels)) if self._edited is None else sorted(self._edited)
-        if self._labels is None or self._labels.shape != labels.shape:
-            self._labels, self._is_shared = np.full(labels.shape, _NO_LABEL, labels.dtype), False
-            slices = range(len(labels))
-        is_new = False
+        is_new = self._labels is None or self._labels.shape != labels.shape
+        if self._labels is None or is_new:
+            self._labels, self._is_shared, slices = copy_of(labels), False, range(0)
         for z in slices:
             if not np.array_equal(self._labels[z], labels[z]):
                 if self._is_shared:
-                    self._labels, self._is_shared = self._labels.copy(), False
+                    self._labels, self._is_shared = copy_of(self._labels), False
                 self._labels[z] = labels[z]
                 is_new = True
         self._edited = set()
