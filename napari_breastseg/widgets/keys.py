@@ -196,7 +196,7 @@ class Actions(ToolActions):
     def export_seg(self) -> None:
         """Export the mask as a DICOM SEG."""
         self.show_tab("Correct")
-        self.correct_panel.lesions.seg_export.export()
+        self.correct_panel.lesions.exports.export_seg()
 
     def train(self) -> None:
         """Train with the settings of the Train tab."""

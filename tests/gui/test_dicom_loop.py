@@ -14,6 +14,7 @@ from dicom_files import write_exam
 from napari_breastseg import formats
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.widgets.canvas.layers import edit_labels, show_labels
+from napari_breastseg.widgets.correct import export_form
 
 NEEDED = {"FrameOfReferenceUID": "1.2.826.0.1.3680043.8.498.77"}
 
@@ -24,6 +25,7 @@ def test_a_dropped_dicom_folder_ends_as_a_seg_of_its_corrected_mask(
     stroke: Callable[..., None],
     two_phase_model: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = write_exam(tmp_path / "P1", size=(48, 40), **NEEDED)
     viewer, dock = window.viewer, window.dock
@@ -31,7 +33,7 @@ def test_a_dropped_dicom_folder_ends_as_a_seg_of_its_corrected_mask(
     viewer.open(str(folder), plugin="napari-breastseg")  # what a drop calls
     idle(dock.open_panel.runner)
     assert dock.session.case_id == "P1"
-    assert lesions.seg_export.button.toolTip().endswith("there is no mask yet")
+    assert lesions.exports.seg_button.native.toolTip().endswith("there is no mask yet")
     segment.model.value = two_phase_model
     segment.device.value = "cpu"
     dock.segment()
@@ -62,8 +64,8 @@ def test_a_dropped_dicom_folder_ends_as_a_seg_of_its_corrected_mask(
     assert (lesion.id, lesion.voxels) == ("index", np.count_nonzero(accepted.tumor))
 
     target = tmp_path / "tumor.dcm"
-    lesions.seg_export._ask_path = lambda: target
-    assert lesions.seg_export.button.isEnabled()
+    monkeypatch.setattr(export_form, "ask_where", lambda *_: target)
+    assert lesions.exports.seg_button.enabled
     dock.export_seg()
     idle(lesions.runner)
     assert any("Wrote tumor.dcm: 1 frames on post1" in note.message for note in window.told)
@@ -82,6 +84,7 @@ def test_a_real_exam_goes_from_its_folder_to_a_seg(
     stroke: Callable[..., None],
     test_data: Path,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = test_data / "duke_dicom"
     viewer, dock = window.viewer, window.dock
@@ -124,7 +127,7 @@ def test_a_real_exam_goes_from_its_folder_to_a_seg(
     assert np.array_equal(accepted.tumor, layer.data == 1)
 
     target = tmp_path / "tumor.dcm"
-    lesions.seg_export._ask_path = lambda: target
+    monkeypatch.setattr(export_form, "ask_where", lambda *_: target)
     dock.export_seg()
     idle(lesions.runner)
     grid = formats.open_exam(folder).grid
@@ -141,7 +144,7 @@ def test_a_seg_needs_an_exam_that_came_from_dicom(
     idle(dock.open_panel.runner)
     show_labels(window.viewer, dock.session.source, slice_case.label_map())
     dock.reset_choices()
-    button = dock.correct_panel.lesions.seg_export.button
+    button = dock.correct_panel.lesions.exports.seg_button.native
     assert not button.isEnabled()
     assert button.toolTip().startswith("The exam was not opened from DICOM here")
     dock.export_seg()

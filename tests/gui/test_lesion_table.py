@@ -19,6 +19,7 @@ from napari_breastseg.lesions import measure_lesions
 from napari_breastseg.lesions.report import write_report
 from napari_breastseg.phantom import LesionSpec, PhantomExam, breast_phantom
 from napari_breastseg.widgets.canvas.layers import edit_labels, show_exam, show_labels
+from napari_breastseg.widgets.correct import export_form
 from napari_breastseg.widgets.state.session import Draft
 from napari_breastseg.widgets.state.settings import recall
 
@@ -79,6 +80,7 @@ def test_the_table_leads_to_each_lesion(
     idle: Callable[..., None],
     phantom: PhantomExam,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     viewer, dock = window.viewer, window.dock
     section = dock.correct_panel.lesions
@@ -133,7 +135,7 @@ def test_the_table_leads_to_each_lesion(
 
     # The export is of the mask as it is now
     path = tmp_path / "r.json"
-    section._ask_path = lambda: path
+    monkeypatch.setattr(export_form, "ask_where", lambda *_: path)
     mask.undo()
     assert section.outdated.isVisible()
     edit_labels(mask, phantom.truth.data * (phantom.lesion_labels.data != 1))
@@ -142,9 +144,22 @@ def test_the_table_leads_to_each_lesion(
     assert [one["id"] for one in json.loads(path.read_text())["lesions"]] == ["left 1"]
     assert section.table.rowCount() == 2
     assert told(window, "Wrote r.json")
-    section._ask_path = lambda: tmp_path / "r.txt"
+    # Folder and kind are kept between starts, and proposed the next time.
+    section.exports.kind.value = "csv"
+    assert json.loads(recall("export.folder")) == str(tmp_path)
+    assert json.loads(recall("export.kind")) == "csv"
+    asked: list[str] = []
+
+    def another(parent: object, title: str, name: str, kinds: str) -> Path:
+        asked.extend((name, kinds))
+        return tmp_path / "r.txt"
+
+    monkeypatch.setattr(export_form, "ask_where", another)
     dock.export_report()
     assert told(window, "Expected a file name ending in")
+    assert asked[0].startswith(str(tmp_path))
+    assert asked[0].endswith("_lesions.csv")
+    assert asked[1].startswith("Table (*.csv);;")
 
     # The prior visit had both lesions; a higher level leaves less functional tumor
     functional_ml = section.report.total.functional_ml

@@ -16,7 +16,7 @@ from ...lesions import Change, Lesion, LesionReport
 from ...lesions.report import change_words, require_ending
 from ..canvas.layers import tumor_layer, volume_of
 from ..canvas.lesion_frame import frame_lesion, go_to_lesion, remove_frame
-from ..parts.fields import Fold, ask_where, button, heading, note, set_ready
+from ..parts.fields import Fold, button, heading, note, set_ready
 from ..parts.job_bar import JobBar
 from ..parts.jobs import JobRunner, errors_shown, show_info
 from ..state.case_rules import require_own_labels
@@ -30,10 +30,10 @@ from ..state.measuring import (
 )
 from ..state.session import Draft, Session
 from ..state.sources import Source, exam_of
+from .export_form import ExportForm
 from .finding_list import FindingList
 from .kinetic_chart import KineticChart
 from .report_form import ReportForm
-from .seg_export import SegExport
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -80,14 +80,14 @@ class LesionSection(QWidget):
             "Measure the mask as it is now and write CSV, JSON or a one-page PDF",
             "Ctrl-Shift-W",
         )
-        self.seg_export = SegExport(session, self.runner, self._exam_and_mask, self._why_no_measure)
+        self.exports = ExportForm(session, self.runner, self._exam_and_mask, self._why_no_measure)
         self.form = ReportForm()
         more = QWidget()
         inside = QVBoxLayout(more)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.addWidget(self.form.native)
-        inside.addWidget(self.seg_export)
-        self.more = Fold("Prior visit, FTV, DICOM SEG", more)
+        inside.addWidget(self.exports.native)
+        self.more = Fold("Report and DICOM SEG", more)
         self.list = FindingList(viewer, session, self.runner)
         self.table = self.list.table
         self.list.chosen.connect(self._go_to)
@@ -132,7 +132,7 @@ class LesionSection(QWidget):
         with errors_shown():
             if why_not := self._why_no_measure():
                 raise InputError("Expected a mask to report on", why_not, "Then export")
-            if (path := self._ask_path()) is not None:
+            if (path := self.exports.ask_report(self)) is not None:
                 require_ending(path)
                 self._measure(path)
 
@@ -145,7 +145,7 @@ class LesionSection(QWidget):
         """Bring the buttons up to date with the viewer."""
         set_ready(self.measure_button, self._why_no_measure())
         set_ready(self.export_button, self._why_no_measure())
-        self.seg_export.reset_choices()
+        self.exports.reset_choices()
         self.list.reset_choices()
 
     def _measure(self, output: Path | None) -> None:
@@ -268,14 +268,6 @@ class LesionSection(QWidget):
         if layer is not None:
             go_to_lesion(self._viewer, layer, lesion)
             frame_lesion(self._viewer, layer, lesion)
-
-    def _ask_path(self) -> Path | None:
-        return ask_where(
-            self,
-            "Export the lesion report",
-            f"{self._session.case_id}_lesions.pdf",
-            "One page (*.pdf);;Table (*.csv);;Everything (*.json)",
-        )
 
     def _why_no_measure(self) -> str:
         return why_no_measure(

@@ -108,4 +108,4 @@ def keep_between_starts(form: str, fields: Iterable[Any]) -> None:
         key = f"{form}.{field.name}"
         with suppress(ValueError, TypeError):
             field.value = json.loads(recall(key))
-        field.changed.connect(lambda value, key=key: remember(key, json.dumps(value)))
+        field.changed.connect(lambda value, key=key: remember(key, json.dumps(value, default=str)))
