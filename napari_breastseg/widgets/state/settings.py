@@ -1,11 +1,14 @@
-"""What the window remembers between starts: reader and last dataset folder. No Qt."""
+"""What the window remembers between starts: reader, last dataset, exams opened last. No Qt.
+
+Where exams lie may name a patient: the file is its owner's alone, and holds nothing of a header.
+"""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
 
-from ...core.atomic import write_json
+from ...core.atomic import atomic_path
 from ...core.errors import StorageError
 from ...core.home import home_folder
 
@@ -23,8 +26,10 @@ def remember(key: str, value: str) -> None:
     """Remember a value; if the settings folder cannot be written, work goes on without it."""
     values = _read()
     if values.get(key) != value:
-        with suppress(StorageError):
-            write_json(home_folder() / _FILE, values | {key: value})
+        text = json.dumps(values | {key: value}, indent=2, ensure_ascii=False)
+        with suppress(StorageError), atomic_path(home_folder() / _FILE) as temporary:
+            temporary.chmod(0o600)
+            temporary.write_text(text + "\n", "utf-8")
 
 
 def _read() -> dict[str, str]:
