@@ -11,6 +11,8 @@ import pytest
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Exam, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
+from napari_breastseg.formats import DicomExam
+from napari_breastseg.formats.dicom.phases import Decision
 from napari_breastseg.widgets.state.casework import hold_exam
 from napari_breastseg.widgets.state.session import Draft, Session
 from napari_breastseg.widgets.state.sources import Source
@@ -202,3 +204,13 @@ def test_a_draft_is_hidden_until_it_is_asked_for_in_each_exam_again(
     assert session.draft is not None
     drafts.forget()
     assert session.draft is None
+
+
+def test_the_source_files_of_exams_long_closed_are_let_go() -> None:
+    session, nothing = Session(), Decision((), ())
+    for number in range(200):
+        session.keep_dicom(f"P{number}", DicomExam(f"P{number}", (), nothing), "patient")
+        session.keep_dicom("P0", None)
+    assert session.dicom("P0") is None
+    kept = [number for number in range(200) if session.dicom(f"P{number}") is not None]
+    assert kept == list(range(180, 200))

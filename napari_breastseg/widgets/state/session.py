@@ -25,6 +25,9 @@ from .sources import Source
 
 __all__ = ["Draft", "Session", "is_same"]
 
+_DICOM_EXAMS = 20
+"""Exams whose source files are remembered, half a megabyte or more each."""
+
 
 class Session:
     """What the panels of one viewer share.
@@ -138,6 +141,8 @@ class Session:
         self._patients[case_id] = patient
         if exam is not None:
             self._dicom[case_id] = exam
+        while len(self._dicom) > _DICOM_EXAMS:
+            del self._dicom[next(iter(self._dicom))]
 
     # The model and its draft
 
