@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +14,7 @@ from ..core.progress import Job, Progress, drain
 
 __all__ = [
     "AsJson",
+    "Pace",
     "exit_if_failed",
     "note",
     "print_json",
@@ -23,6 +25,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_TELL_EVERY_S = 60.0
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
@@ -35,6 +39,38 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Tell the user something about the result that is no error."""
     say(f"note: {text}")
+
+
+class Pace:
+    """Says every minute how many of many cases are done, and when all will be.
+
+    Examples
+    --------
+    >>> now = iter((0.0, 30.0, 90.0, 100.0, 7000.0))
+    >>> pace = Pace(10, clock=lambda: next(now))
+    >>> [pace.words(done) for done in (1, 3, 4, 5)]
+    ['', '3 of 10 done, about 4 min left', '', '5 of 10 done, about 1.9 h left']
+    """
+
+    def __init__(self, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._total = total
+        self._clock = clock
+        self._begun = self._told = clock()
+
+    def words(self, done: int) -> str:
+        """What to say when so many are done; empty when it is too early to say something."""
+        now = self._clock()
+        if not 0 < done < self._total or now - self._told < _TELL_EVERY_S:
+            return ""
+        self._told = now
+        minutes = (now - self._begun) / done * (self._total - done) / 60
+        left = f"{minutes / 60:.1f} h" if minutes > 90 else f"{max(1, round(minutes))} min"
+        return f"{done} of {self._total} done, about {left} left"
+
+    def tell(self, done: int) -> None:
+        """Say it on stderr."""
+        if words := self.words(done):
+            say(words)
 
 
 def show_error(error: InputError) -> None:
@@ -102,6 +138,7 @@ def run(job: Job[T], *, quiet: bool = False, tell: Callable[[str], None] = say) 
         disable=quiet or not console.is_terminal,
         transient=True,
     )
+    paces: dict[tuple[str, int], Pace] = {}
     with bars:
         task = bars.add_task("", total=1, figures="")
 
@@ -113,6 +150,9 @@ def run(job: Job[T], *, quiet: bool = False, tell: Callable[[str], None] = say) 
             shown = {k: v for k, v in progress.metrics.items() if k != "seconds_left"}
             if "val_dice" in shown and not console.is_terminal and not quiet:
                 say(f"step {progress.done}/{progress.total}: {_figures(shown)}")
+            if not quiet and not console.is_terminal and progress.total > 1:
+                pace = paces.setdefault((progress.stage, progress.total), Pace(progress.total))
+                pace.tell(progress.done)
             bars.update(
                 task,
                 description=progress.stage,

@@ -12,7 +12,7 @@ import typer
 
 from .. import formats
 from ..core.errors import InputError, StorageError
-from ._console import exit_if_failed, note, print_json, print_table, run, say, show_error
+from ._console import Pace, exit_if_failed, note, print_json, print_table, run, say, show_error
 from ._planning import Planned, part_of, plan, print_plan, why_of
 from ._results import failed_row
 from ._resuming import Resuming
@@ -92,7 +92,11 @@ def report_many(
         before = sum(row["status"] == "done" for row in rows.values())
         note(f"{before} of {len(todo)} cases were done before")
     outputs = {one.case.case_id: one for one in waiting}
-    for files, exam in reading_ahead([one.case for one in waiting], quiet=as_json):
+    pace = Pace(len(waiting))
+    reading = reading_ahead([one.case for one in waiting], quiet=as_json)
+    for done, (files, exam) in enumerate(reading):
+        if not as_json:
+            pace.tell(done)
         one = outputs[files.case_id]
         try:
             if isinstance(exam, InputError):

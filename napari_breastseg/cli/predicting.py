@@ -21,7 +21,17 @@ from ._choices import (
     phase_list,
 )
 from ._cluster import Task, on_cluster, require_dask
-from ._console import AsJson, exit_if_failed, note, print_json, print_table, run, say, show_error
+from ._console import (
+    AsJson,
+    Pace,
+    exit_if_failed,
+    note,
+    print_json,
+    print_table,
+    run,
+    say,
+    show_error,
+)
 from ._finishing import Finishing
 from ._planning import Part, Planned, part_of, plan, print_plan
 from ._results import ShowPaths, failed_row, write_csv
@@ -231,7 +241,10 @@ def predict(
     else:
         made = segmenting(members, cases, how, uncertainty=uncertainty, quiet=as_json)
     outputs = {one.case.case_id: one for one in todo}
-    for files, outcome in made:
+    pace = Pace(len(todo))
+    for finished, (files, outcome) in enumerate(made):
+        if not as_json:
+            pace.tell(finished)
         case = outputs[files.case_id]
         try:
             if isinstance(outcome, InputError):

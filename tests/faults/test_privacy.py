@@ -122,6 +122,8 @@ def test_the_whole_loop_on_the_command_line_leaves_no_trace(exam, place, model, 
     said(*predicted, "a", "--prob", "--csv", "a.csv", "--table", "t.csv")
     said(*predicted, "b", "--json", "--uncertainty", "--table", "u.csv")
     said(*predicted, "c", "--dry-run")
+    for more in (["--dry-run"], ["--table", "v.csv"], ["--resume", "--part", "1/1"]):
+        said("report", exam, "--masks", "a", "--output", "reports", *more)
     for ending in ("csv", "json", "pdf"):
         said("report", exam, "--mask", "../mask.nii.gz", "--output", f"r.{ending}")
     said("report", exam, "--mask", "../mask.nii.gz", "--prior", "r.json", "--json")
