@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import napari
+import napari._qt.qt_main_window as _qt_main_window
 import napari.viewer
 from qtpy.QtCore import QEvent
 from qtpy.QtGui import QKeySequence
@@ -371,7 +373,11 @@ def show_demo(
     findings : Findings, optional
         What the model found, to be listed in the Correct tab.
     """
-    viewer = napari.viewer.Viewer()
+    # That its default Qt is to go is for who installs it to know, not for who looks at the demo.
+    _qt_main_window.SHOW_QT_WARNING = False
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "System theme detection")
+        viewer = napari.viewer.Viewer()
     dock = dock_of(viewer)
     if exam is None:
         viewer.open_sample("napari-breastseg", "phantom")

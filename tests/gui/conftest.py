@@ -180,6 +180,7 @@ def window(
         told.append(event)
 
     notification_manager.notification_ready.connect(note)
+    dock.notices.told.connect(lambda text: told.append(SimpleNamespace(message=text)))
     QApplication.processEvents()
     space = SimpleNamespace(viewer=viewer, dock=dock, told=told, qtbot=qtbot)
     del viewer  # pytest holds on to `space`; napari checks that nobody holds the viewer

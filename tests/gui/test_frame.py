@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hands import click, messages, open_row
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDialog, QLabel, QPushButton, QWidget
@@ -122,7 +123,9 @@ def test_show_next_goes_through_the_slices_with_tumor_not_seen(held: SimpleNames
 def test_an_error_stands_in_full_above_the_bar_until_it_is_closed(held: SimpleNamespace) -> None:
     dock = held.dock
     long = "a phase " * 30
+    n_of_napari = len(notification_manager.records)
     show(InputError("Expected an exam with " + long, "found none", "Choose another folder"))
+    assert len(notification_manager.records) == n_of_napari  # it prints what it is told
     card = dock.notices.error
     assert is_seen(card)
     assert "Choose another folder." in card.text.text()

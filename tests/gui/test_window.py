@@ -539,6 +539,9 @@ def test_a_folder_of_cases_is_walked_by_key(
 def test_the_commands_of_the_manifest_open_the_dock(
     make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch, two_phase_model: Path
 ) -> None:
+    import napari._qt.qt_main_window as _qt_main_window
+    from napari.utils.notifications import notification_manager
+
     from napari_breastseg.widgets import dock as _dock
     from napari_breastseg.widgets import show_demo, show_segment
 
@@ -548,6 +551,7 @@ def test_the_commands_of_the_manifest_open_the_dock(
         viewers.append(make_napari_viewer(show=True))
         return viewers[-1]
 
+    monkeypatch.setattr(_qt_main_window, "SHOW_QT_WARNING", True)
     in_place = SimpleNamespace(viewer=SimpleNamespace(Viewer=make), run=lambda: None)
     monkeypatch.setattr(_dock, "napari", in_place)
     grid = Grid((4, 20, 24), np.diag([3.0, 1.0, 1.0, 1.0]))
@@ -563,6 +567,8 @@ def test_the_commands_of_the_manifest_open_the_dock(
         findings=found,
     )
     viewer = viewers.pop()
+    told = [str(note.message) for note in notification_manager.records]
+    assert [text for text in told if "backend is deprecated" in text] == []
     dock = viewer.window.dock_widgets["Breast MRI (napari-breastseg)"]
     assert dock.tabs.tabText(dock.tabs.currentIndex()) == "Correct"
     assert np.array_equal(viewer.layers["P001 tumor"].data, mask)

@@ -61,10 +61,10 @@ def show_info(text: str) -> None:
 
 def _tell(text: str, severity: NotificationSeverity) -> None:
     place = notices_in_sight()
-    if place is not None:
+    if place is not None:  # napari would print it on the terminal, whatever its severity
         place.tell(text, is_error=severity == NotificationSeverity.ERROR)
-        severity = NotificationSeverity.DEBUG  # noted, without a toast of the same words
-    notification_manager.dispatch(Notification(text, severity))
+    else:
+        notification_manager.dispatch(Notification(text, severity))
 
 
 def show(error: BaseException) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
-from qtpy.QtCore import QEvent, QEventLoop, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QEventLoop, QObject, Qt, QTimer, Signal
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
     QApplication,
@@ -33,6 +33,9 @@ _INFO_STAYS_MS = 8000
 class Notices(QWidget):
     """One error, one piece of news and one question at a time; each leaves room when it is gone."""
 
+    told = Signal(str)
+    """A text that was told."""
+
     def __init__(self) -> None:
         super().__init__()
         self.error = _Card(ERROR)
@@ -55,6 +58,7 @@ class Notices(QWidget):
         else:
             self.news.show_text(text)
             self._fading.start()
+        self.told.emit(text)
 
     def clear(self) -> None:
         """Take away what was told."""
