@@ -39,10 +39,12 @@ conformance: $(READY)
 test-slow: $(READY)
 	$(PYTEST) -m slow
 
-# Hostile input at length: FAULTS damaged files of each format (docs/reliability.md).
+# Hostile input at length: FAULTS damaged files of each format (docs/reliability.md); then known
+# vulnerabilities of the libraries.
 FAULTS ?= 10000
 test-faults: $(READY)
 	BREASTSEG_FAULTS=$(FAULTS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist worksteal
+	@$(BIN)/python .ci/audit.py
 
 test-pyqt6: $(READY)
 	@echo "Installing PyQt6 (80 MB) ..."
