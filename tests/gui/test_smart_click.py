@@ -80,7 +80,7 @@ def test_it_is_shown_while_the_button_is_held_and_nothing_is_kept_before(clicker
     assert not find_layer(clicker.viewer, "preview").data.any()
     assert dice(clicker.tumor(), ONE) > 0.93
     clicker.key(Qt.Key.Key_A)  # put down
-    assert find_layer(clicker.viewer, "preview") is None
+    assert not find_layer(clicker.viewer, "preview").visible
 
 
 def test_with_shift_what_is_clicked_is_taken_away(clicker):

@@ -210,7 +210,13 @@ def test_a_click_grows_while_the_wheel_sets_the_tolerance(reader):
     reader.made(before, flat.edit(before, 0.55).applied(before))
     # The same key puts it down and gives the brush back
     reader.key(Qt.Key.Key_G)
-    assert "P001 preview" not in reader.viewer.layers
+    assert not reader.viewer.layers["P001 preview"].visible
+    # It is kept for the next time: napari holds the window whenever a layer is removed
+    kept = reader.viewer.layers["P001 preview"].unique_id
+    reader.key(Qt.Key.Key_G)
+    assert reader.viewer.layers["P001 preview"].visible
+    assert reader.viewer.layers["P001 preview"].unique_id == kept
+    reader.key(Qt.Key.Key_G)
     assert reader.layer.mode == "paint"
     assert not reader.tools.buttons["grow_click"].isChecked()
 

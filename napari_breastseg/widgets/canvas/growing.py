@@ -15,7 +15,7 @@ from ..state.grown import Grown, may_grow_to
 from .layers import apply_edit, find_layer, grid_of, volume_of
 from .mouse_tools import MouseTool, Stroke, Voxel
 from .pointer_note import PointerNote
-from .preview import WARNING, add_preview, remove_preview
+from .preview import WARNING, add_preview, hide_preview
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -80,16 +80,16 @@ class Growing(MouseTool):
         self._is_stopped = self._is_told_to = False
 
     def start(self, layer: Labels) -> None:
-        """Add the preview."""
+        """Show the preview."""
         add_preview(self._viewer, layer)
         self._tolerance.changed.connect(self._show)
 
     def stop(self) -> None:
-        """Remove the preview."""
+        """Hide the preview."""
         self._growth = self._layer = None
         self.note.hide()
         self._tolerance.changed.disconnect(self._show)
-        remove_preview(self._viewer)
+        hide_preview(self._viewer)
 
     def stroke(
         self, layer: Labels, voxel: Voxel, event: Any, made: Callable[[Edit], object]

@@ -1,4 +1,8 @@
-"""The layer "<case> preview": what a tool would mark, until the button is released."""
+"""The layer "<case> preview": what a tool would mark, until the button is released.
+
+It is hidden between two tools, not removed: napari collects garbage at each removal of a layer,
+which holds the window for a third of a second.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-__all__ = ["PREVIEW_COLOR", "WARNING", "add_preview", "remove_preview"]
+__all__ = ["PREVIEW_COLOR", "WARNING", "add_preview", "hide_preview"]
 
 PREVIEW_COLOR = "#ffd23f"
 WARNING = 2
@@ -23,7 +27,16 @@ WARNING_COLOR = "#ff4040"
 
 
 def add_preview(viewer: Viewer, mask: Labels) -> None:
-    """Add the layer, empty, where a mask lies."""
+    """Show the layer, empty, where a mask lies."""
+    layer = find_layer(viewer, "preview")
+    if layer is not None and _lies_on(layer, mask):
+        if (top := len(viewer.layers) - 1) != (place := viewer.layers.index(layer)):
+            viewer.layers.move(place, top + 1)
+        layer.visible = True
+        return
+    while layer is not None:
+        viewer.layers.remove(layer)
+        layer = find_layer(viewer, "preview")
     viewer.add_labels(
         np.zeros(mask.data.shape, np.uint8),
         name=f"{note_of(mask).get('case_id')} preview",
@@ -34,7 +47,16 @@ def add_preview(viewer: Viewer, mask: Labels) -> None:
     )
 
 
-def remove_preview(viewer: Viewer) -> None:
-    """Remove it, wherever the user has put it."""
-    while (layer := find_layer(viewer, "preview")) is not None:
-        viewer.layers.remove(layer)
+def hide_preview(viewer: Viewer) -> None:
+    """Hide it, empty."""
+    layer = find_layer(viewer, "preview")
+    if layer is not None:  # the user may have removed it
+        if layer.data.any():
+            layer.data[...] = 0
+        layer.visible = False
+
+
+def _lies_on(layer: Labels, mask: Labels) -> bool:
+    notes = note_of(layer), note_of(mask)
+    is_same = all(notes[0].get(name) == notes[1].get(name) for name in ("case_id", "fingerprint"))
+    return is_same and layer.data.shape == mask.data.shape

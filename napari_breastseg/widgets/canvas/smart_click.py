@@ -14,7 +14,7 @@ from ...imaging.correction import Edit
 from ..parts.jobs import show_info
 from .layers import find_layer, volume_of
 from .mouse_tools import MouseTool, Stroke, Voxel, voxel_of
-from .preview import add_preview, remove_preview
+from .preview import add_preview, hide_preview
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -68,13 +68,13 @@ class SmartClick(MouseTool):
         self._is_down = False
 
     def start(self, layer: Labels) -> None:
-        """Add the preview."""
+        """Show the preview."""
         add_preview(self._viewer, layer)
 
     def stop(self) -> None:
-        """Remove the preview."""
+        """Hide the preview."""
         self._is_down = False
-        remove_preview(self._viewer)
+        hide_preview(self._viewer)
 
     def stroke(
         self, layer: Labels, voxel: Voxel, event: Any, made: Callable[[Edit], object]

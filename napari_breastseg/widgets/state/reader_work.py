@@ -241,9 +241,12 @@ class ReaderWork:
             plane, wanted = labels[z], redrafted[z]
             if np.array_equal(plane, wanted):
                 continue
-            box = (slice(z, z + 1), slice(None), slice(None))
-            free = np.where(self.touched[z], plane, wanted)
-            edits.append(Edit.within(labels, box, free[None]))
+            changes = plane != wanted
+            if self._is_touched[z]:
+                changes &= ~self.touched[z]
+            y, x = np.nonzero(changes)
+            where = np.full(len(y), z, np.intp), y, x
+            edits.append(Edit(where, plane[y, x], wanted[y, x].astype(np.uint8)))
         return Edit.joined(edits)
 
     def note_redraft(self, labels: NDArray[np.uint8], edit: Edit, learned_from: int) -> None:
