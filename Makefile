@@ -39,11 +39,14 @@ conformance: $(READY)
 test-slow: $(READY)
 	$(PYTEST) -m slow
 
-# Hostile input at length: FAULTS damaged files of each format (docs/reliability.md); then known
-# vulnerabilities of the libraries.
+# Hostile input at length, what is spoiled on disk and several programs at once; writes the table of
+# docs/reliability.md. FAULTS: how many damaged files of each format.
+# Then known vulnerabilities of the libraries.
 FAULTS ?= 10000
 test-faults: $(READY)
 	BREASTSEG_FAULTS=$(FAULTS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist worksteal
+	$(BIN)/python benchmarks/file_faults.py --workers $(WORKERS)
+	$(BIN)/python benchmarks/crowd_at_work.py
 	@$(BIN)/python .ci/audit.py
 
 test-pyqt6: $(READY)

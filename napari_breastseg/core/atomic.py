@@ -16,12 +16,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import StorageError
+from .errors import InputError, StorageError, UnconfirmedError
 
 __all__ = [
+    "after_change",
     "atomic_path",
     "fsync",
     "link_or_copy",
+    "move_in_place",
     "storage_errors",
     "temporary_folder",
     "write_bytes",
@@ -47,6 +49,25 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def after_change(
+    what: str, fix: str, of: type[Exception] | tuple[type[Exception], ...] = (InputError, OSError)
+) -> Iterator[None]:
+    """Say of an error that a change, such as "the new record of case K1", is kept all the same.
+
+    Around the write itself, `of` is `UnconfirmedError`: of others nothing is kept.
+    """
+    try:
+        yield
+    except of as error:
+        reason = getattr(error, "strerror", None) or getattr(error, "found", "")
+        raise StorageError(
+            f"Expected to finish what follows from {what}",
+            f"found that it is kept, and then: {str(reason).removeprefix('found ')}",
+            fix,
+        ) from error
+
+
+@contextmanager
 def atomic_path(path: Path, *, outlasts_power: bool = True) -> Iterator[Path]:
     """Path of a temporary file that replaces `path` when the block ends without error.
 
@@ -68,6 +89,8 @@ def atomic_path(path: Path, *, outlasts_power: bool = True) -> Iterator[Path]:
     ------
     StorageError
         When the disk is full or the folder may not be written; `path` keeps its content.
+    UnconfirmedError
+        When the new content is in place, but the disk failed to confirm it.
     """
     path = Path(path)
     with storage_errors(path):
@@ -76,9 +99,7 @@ def atomic_path(path: Path, *, outlasts_power: bool = True) -> Iterator[Path]:
             yield temporary
             if outlasts_power:
                 fsync(temporary)
-            os.replace(temporary, path)
-            if outlasts_power:
-                fsync(path.parent)
+            move_in_place(temporary, path, outlasts_power=outlasts_power)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
@@ -92,6 +113,31 @@ def _temporary(path: Path) -> Path:
     # Unlike mkstemp's, this mode leaves it to the umask who may read it: datasets are shared.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
     return temporary
+
+
+def move_in_place(temporary: Path, path: Path, *, outlasts_power: bool = True) -> None:
+    """Rename a finished file, or a folder where there is none, and bring that to the disk.
+
+    Raises
+    ------
+    OSError
+        If it could not be renamed.
+    UnconfirmedError
+        If it is in place, but the disk failed to confirm it.
+    """
+    try:
+        os.replace(temporary, path)
+        if outlasts_power:
+            fsync(path.parent)
+    except OSError as error:
+        if temporary.exists():
+            raise
+        # A renamed file is seen by everybody, whatever the disk says of it afterwards.
+        raise UnconfirmedError(
+            f"Expected the disk to confirm {path}",
+            f"found the system error '{error.strerror or error}' once it was written",
+            "Check that disk and its free space, then try again",
+        ) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -7,7 +7,7 @@ Imports nothing of this package.
 
 from __future__ import annotations
 
-__all__ = ["InputError", "StorageError", "printable"]
+__all__ = ["InputError", "StorageError", "UnconfirmedError", "printable"]
 
 _LONGEST = 2000
 """Characters of one part of a message; a longer one was made of what a file says."""
@@ -56,3 +56,7 @@ class InputError(ValueError):
 
 class StorageError(InputError):
     """A file that could not be written: no permission, no space, a folder that is gone."""
+
+
+class UnconfirmedError(StorageError):
+    """A file that is in its place, though the disk failed to confirm it."""

@@ -6,9 +6,17 @@ Imports `errors`, `atomic`, `progress`, and of this package `bids`, `derived`, `
 from __future__ import annotations
 
 import shutil
+import time
+from contextlib import suppress
 from pathlib import Path
 
-from ..core.atomic import storage_errors, temporary_folder, write_json, write_text
+from ..core.atomic import (
+    move_in_place,
+    storage_errors,
+    temporary_folder,
+    write_json,
+    write_text,
+)
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from .bids import writing_bids
@@ -21,6 +29,9 @@ from .store import Store
 __all__ = ["FORMATS", "export"]
 
 FORMATS = ("nnunet", "bids")
+
+_WORK = ".tmp-export-"
+_LEFTOVER_S = 86_400.0
 
 
 def export(store: Store, dest: Path, format: str) -> Job[Path]:
@@ -56,8 +67,9 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
         )
     with storage_errors(dest):
         dest.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(dest.parent)
         # Beside the target, so that the last step is a rename and no half export is ever seen.
-        work = temporary_folder(dest.parent, ".tmp-export-")
+        work = temporary_folder(dest.parent, _WORK)
         try:
             if format == "bids":
                 yield from writing_bids(store, [*training, *testing], work)
@@ -65,11 +77,19 @@ def export(store: Store, dest: Path, format: str) -> Job[Path]:
                 yield from _writing_nnunet(store, training, testing, work)
             if dest.exists():
                 dest.rmdir()
-            work.rename(dest)
+            move_in_place(work, dest)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
     return dest
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed exports left beside their targets more than a day ago."""
+    for left in folder.glob(f"{_WORK}*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _LEFTOVER_S:
+                shutil.rmtree(left)
 
 
 def _writing_nnunet(

@@ -189,8 +189,8 @@ def import_table(
                 try:
                     before = known.get(row.case_id)
                     outcome = _import_row(store, row, table, before, tumor, told.append)
-                except StorageError:
-                    raise  # a full disk fails every row alike
+                except StorageError as error:  # a full disk fails every row alike
+                    raise _stopped(error) from error
                 except (InputError, OSError) as error:
                     failed[row.number] = _failure(row, error)
                 else:
@@ -200,13 +200,26 @@ def import_table(
                 message = failed[row.number].message
             yield Progress("Importing", index, total, message=message)
     finally:  # also when cancelled: what is in stays in
-        store.rebuild()
+        _rebuild(store)
     return ImportResult(
         tuple(done["imported"]),
         tuple(done["updated"]),
         tuple(done["skipped"]),
         tuple(failed[number] for number in sorted(failed)),
     )
+
+
+def _stopped(error: StorageError) -> StorageError:
+    """The error of one row, as one of the whole import."""
+    fix = "Free disk space, then import again: cases that are in are kept, and passed over"
+    return StorageError(error.expected, error.found, fix)
+
+
+def _rebuild(store: Store) -> None:
+    try:
+        store.rebuild()
+    except StorageError as error:
+        raise _stopped(error) from error
 
 
 def _import_row(

@@ -21,7 +21,7 @@ from ..lesions import Lesion
 from .masks import checked, read_label_map, unfinished_path
 from .records import CaseRecord, FlagReason, LesionRecord, Status, WorkRecord
 from .staging import Review, stage_draft, stage_mask
-from .store import Store, after_commit
+from .store import Store, after_commit, write_record
 
 __all__ = [
     "accept",
@@ -83,7 +83,7 @@ def autosave(store: Store, case_id: str, label_map: LabelMap) -> CaseRecord:
             if unfinished_path(store, record) is None:  # left from before a mask was accepted
                 with storage_errors(path):
                     path.unlink(missing_ok=True)
-            record = store.commit(record.model_copy(update=update))
+            record = write_record(store, record.model_copy(update=update))
         formats.write_label_map(path, label_map)
         return record
 

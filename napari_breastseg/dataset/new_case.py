@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from ..core.errors import InputError
@@ -75,9 +76,10 @@ def enter(
                 return store.commit(record.model_copy(update=update), staged=staged)
         except BaseException:
             if not layout.record(case_id).exists():
-                for index in range(len(channels)):
-                    layout.image(case_id, index).unlink(missing_ok=True)
-                layout.pending("labelsTr", case_id).unlink(missing_ok=True)
+                written = [layout.image(case_id, index) for index in range(len(channels))]
+                for path in (*written, layout.pending("labelsTr", case_id)):
+                    with suppress(OSError):  # the first error is the one to tell
+                        path.unlink(missing_ok=True)
             raise
 
 

@@ -13,8 +13,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from ..core.atomic import storage_errors, write_text
-from ..core.errors import InputError
+from ..core.atomic import after_change, storage_errors, write_text
+from ..core.errors import InputError, UnconfirmedError
 from ..core.reading import read_bounded
 from .derived import OWN_KEY, derived_texts
 from .identifiers import require_word
@@ -57,11 +57,16 @@ def create_store(folder: Path, channels: Sequence[str], name: str | None) -> Sto
     name = require_word(folder.resolve().name if name is None else name, "a dataset name")
     store = Store(folder, name, channels, secrets.token_hex(8))
     # dataset.json comes first, so that a folder left half made is still known as ours.
-    for path, text in derived_texts(folder, store.name, channels, [], store.id).items():
-        write_text(path, text)
-    for part in ("imagesTr", "labelsTr", "cases"):
-        with storage_errors(folder / part):
-            (folder / part).mkdir(exist_ok=True)
+    texts = derived_texts(folder, store.name, channels, [], store.id)
+    made = f"the dataset folder {folder.name}", "Open it instead of making it again"
+    with after_change(*made, UnconfirmedError):
+        write_text(store.layout.dataset_json, texts.pop(store.layout.dataset_json))
+    with after_change(*made):
+        for path, text in texts.items():
+            write_text(path, text)
+        for part in ("imagesTr", "labelsTr", "cases"):
+            with storage_errors(folder / part):
+                (folder / part).mkdir(exist_ok=True)
     return store
 
 

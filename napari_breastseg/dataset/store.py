@@ -13,12 +13,19 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..core.atomic import fsync, link_or_copy, storage_errors, write_text, write_texts
-from ..core.errors import InputError, StorageError
+from ..core.atomic import (
+    after_change,
+    fsync,
+    link_or_copy,
+    storage_errors,
+    write_text,
+    write_texts,
+)
+from ..core.errors import InputError, StorageError, UnconfirmedError
 from .catalog import Catalog
 from .derived import derived_texts
 from .layout import FILE_ENDING, PENDING_KINDS, Layout, sha256
@@ -27,7 +34,7 @@ from .records import AcceptedMask, CaseRecord
 from .summaries import CaseSummary
 from .unreadable import Unreadable
 
-__all__ = ["Store", "after_commit"]
+__all__ = ["Store", "after_commit", "write_record"]
 
 _LEFTOVER_S = 86_400.0
 
@@ -157,8 +164,8 @@ class Store:
 
     def commit(self, record: CaseRecord, *, staged: tuple[str, ...] = ()) -> CaseRecord:
         """Write the record, which makes a change count, then move its staged files in place."""
-        write_text(self.layout.record(record.case_id), record.model_dump_json(indent=2) + "\n")
-        self.catalog.note_written(record)
+        with after_commit(record.case_id, UnconfirmedError):
+            write_record(self, record)
         with after_commit(record.case_id):
             for kind in staged:
                 self._place(kind, record.case_id)
@@ -264,18 +271,17 @@ class Store:
             os.replace(self.layout.pending(kind, case_id), target)
 
 
-@contextmanager
-def after_commit(case_id: str) -> Iterator[None]:
+def write_record(store: Store, record: CaseRecord) -> CaseRecord:
+    """Write a record that counts for nothing yet: what it speaks of is still to be written."""
+    write_text(store.layout.record(record.case_id), record.model_dump_json(indent=2) + "\n")
+    store.catalog.note_written(record)
+    return record
+
+
+def after_commit(case_id: str, *of: type[Exception]) -> AbstractContextManager[None]:
     """Say of an error that the change to a case is kept all the same; opening finishes it."""
-    try:
-        yield
-    except (InputError, OSError) as error:
-        reason = getattr(error, "strerror", None) or getattr(error, "found", "")
-        raise StorageError(
-            f"Expected to finish what follows from the new record of case {case_id}",
-            f"found that the record is kept, and then: {str(reason).removeprefix('found ')}",
-            "Do not repeat it: free disk space, then open the dataset again, which finishes it",
-        ) from error
+    fix = "Do not repeat it: free disk space, then open the dataset again, which finishes it"
+    return after_change(f"the new record of case {case_id}", fix, of or (InputError, OSError))
 
 
 def _sweep(layout: Layout) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,8 +16,15 @@ from typing import Any
 
 from pydantic import BaseModel, Field, JsonValue
 
-from ..core.atomic import fsync, storage_errors, temporary_folder, write_json
-from ..core.errors import InputError, StorageError
+from ..core.atomic import (
+    after_change,
+    fsync,
+    move_in_place,
+    storage_errors,
+    temporary_folder,
+    write_json,
+)
+from ..core.errors import InputError, StorageError, UnconfirmedError
 from ..core.reading import read_bounded
 from ..model import checkpoint
 from ..model.checkpoint import read_info
@@ -39,6 +45,8 @@ RECORD_FILE = "registered.json"
 JUDGMENT_FILE = "judgment.json"
 LOG_FILE = "log.jsonl"
 POINTER_FILE = "promoted"
+
+_LOGGED_LATER = "Do not repeat it: free disk space; the next change completes log.jsonl"
 
 _LOCK_FILE = ".lock"
 _LOCK_TIMEOUT_S = 60.0
@@ -160,8 +168,11 @@ class RegistryFolder:
     def point_to(self, name: str | None, earlier: Sequence[str], event: Mapping[str, Any]) -> None:
         """Make a model the promoted one, None the starter, and log it."""
         pointer = {"name": name, "earlier": [*earlier], "event": event}
-        write_json(self.folder / POINTER_FILE, pointer)
-        self.add(event)
+        chosen = "the choice of the default model"
+        with after_change(chosen, _LOGGED_LATER, UnconfirmedError):
+            write_json(self.folder / POINTER_FILE, pointer)
+        with after_change(chosen, _LOGGED_LATER):
+            self.add(event)
 
     def names(self) -> tuple[str, ...]:
         """Names of all registered models, sorted."""
@@ -191,9 +202,9 @@ class RegistryFolder:
 
     def add_copy(
         self, source: Path, name: str, by: str | None, metrics: Mapping[str, float | None]
-    ) -> dict[str, Any]:
-        """Copy a checkpoint under a name, whole or not at all, and give the event to log."""
-        final = self.folder / name
+    ) -> None:
+        """Copy a checkpoint under a name, whole or not at all, and log it."""
+        final, registered = self.folder / name, f"the registration of {name}"
         with storage_errors(final):
             temporary = temporary_folder(self.folder, _TEMPORARY)
             try:
@@ -203,12 +214,13 @@ class RegistryFolder:
                 )
                 write_json(temporary / RECORD_FILE, event)
                 fsync(temporary)
-                os.rename(temporary, final)
-                fsync(self.folder)
+                with after_change(registered, _LOGGED_LATER, UnconfirmedError):
+                    move_in_place(temporary, final)
             except BaseException:
                 shutil.rmtree(temporary, ignore_errors=True)
                 raise
-        return event
+        with after_change(registered, _LOGGED_LATER):
+            self.add(event)
 
     def require_new(self, name: str) -> None:
         """Raise InputError if a model has this name."""

@@ -98,8 +98,7 @@ class Registry:
         require_working(folder)
         with self._files.writing():
             self._files.require_new(name)
-            event = self._files.add_copy(folder, name, by, info.metrics)
-            self._files.add(event)
+            self._files.add_copy(folder, name, by, info.metrics)
         return self._files.entry(name, is_promoted=False)
 
     def require_free(self, name: str) -> None:

@@ -71,7 +71,8 @@ def test_an_error_after_the_commit_says_that_the_mask_is_accepted(dataset, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(Store, "rebuild", full)
-        with pytest.raises(StorageError, match=r"record is kept, and then: .*Do not repeat it"):
+        said = r"record of case K1; found that it is kept, and then: .*Do not repeat it"
+        with pytest.raises(StorageError, match=said):
             accept(dataset, "K1")
     assert Dataset.open(dataset.folder).case("K1").is_accepted
     assert Dataset.open(dataset.folder).check() == []
