@@ -80,7 +80,7 @@ def tried(name: str, folder: Path, has_torch: bool, only: list[str] | None) -> d
     environment = ENVIRONMENTS[name]
     row: dict[str, Any] = {"date": today(), "python": environment.python, "versions": {}}
     row |= {"result": "not run", "tests": "", "minutes": 0.0, "said": ""}
-    python = shutil.which(f"python{environment.python}") or pyenv_python(environment.python)
+    python = python_of(environment.python)
     if python is None:
         return row | {"said": f"no Python {environment.python} on this machine"}
     began = time.perf_counter()
@@ -122,10 +122,14 @@ def tried(name: str, folder: Path, has_torch: bool, only: list[str] | None) -> d
     return row
 
 
-def pyenv_python(version: str) -> str | None:
-    """A Python that pyenv installed."""
-    places = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    return str(places[-1]) if places else None
+def python_of(version: str) -> str | None:
+    """A Python of this version that runs: pyenv's, whose shims may not, or the system's."""
+    places = [*sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"), reverse=True)]
+    places += [Path(found)] if (found := shutil.which(f"python{version}")) else []
+    for place in places:
+        if subprocess.run([place, "-c", "import ssl"], capture_output=True).returncode == 0:
+            return str(place)
+    return None
 
 
 def make(folder: Path, python: str, environment: Environment, has_torch: bool) -> str:

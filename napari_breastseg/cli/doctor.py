@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Literal
 
 import typer
 
 from ..core.atomic import atomic_path
-from ..core.errors import InputError
+from ..core.errors import InputError, printable
 from ..core.home import home_folder
 from ._choices import model_folder
 from ._console import AsJson, print_json, print_table
 
 __all__ = ["doctor", "screen_problem"]
 
-_PROBE = (
-    "from qtpy.QtWidgets import QApplication; app = QApplication([]); print(app.platformName())"
-)
+# What napari draws with: a context of Qt that PyOpenGL sees as well.
+_PROBE = """
+from qtpy.QtGui import QOffscreenSurface, QOpenGLContext
+from qtpy.QtWidgets import QApplication
+
+app = QApplication([])
+print("screen")
+context, surface = QOpenGLContext(), QOffscreenSurface()
+surface.create()
+if context.create() and context.makeCurrent(surface):
+    print("context")
+    from OpenGL.platform import GetCurrentContext
+
+    if GetCurrentContext():
+        print("seen")
+"""
+_SHOWN = ("napari", "torch", "monai", "numpy", "nibabel")
+_LOADED = ("numpy", "scipy", "torch", "safetensors", "pydicom", "nibabel", "pydantic")
+_NO_OPENGL = "there is no OpenGL"
+_UNSEEN = "OpenGL works through EGL, where napari expects GLX"
 
 
 @dataclass(frozen=True)
@@ -39,8 +59,8 @@ class Check:
 def screen_problem() -> str | None:
     """Why no window can be opened here, None when one can.
 
-    Qt aborts the whole process when a screen or one of its libraries is missing, so another
-    process tries it.
+    Qt aborts the whole process when a screen or one of its libraries is missing, and napari does
+    where it cannot draw, so another process tries it.
     """
     if (
         sys.platform.startswith("linux")
@@ -54,8 +74,13 @@ def screen_problem() -> str | None:
         )
     except subprocess.TimeoutExpired:
         return "Qt does not answer within a minute"
-    if probe.returncode == 0:
+    said = probe.stdout.split()
+    if "seen" in said:
         return None
+    if "context" in said and probe.returncode == 0:
+        return _UNSEEN
+    if "screen" in said:
+        return _NO_OPENGL
     lines = [line.strip() for line in probe.stderr.splitlines() if line.strip()]
     return lines[-1] if lines else f"Qt ended with code {probe.returncode}"
 
@@ -80,13 +105,23 @@ def _python() -> Check:
 
 
 def _packages() -> list[Check]:
-    checks = []
-    for package in ("napari-breastseg", "napari", "torch", "monai", "numpy", "nibabel"):
+    """The libraries that matter most, and others where they are missing, too old or broken."""
+    checks, wanted = [], _wanted()
+    for package in dict.fromkeys(("napari-breastseg", *_SHOWN, *wanted)):
         try:
-            checks.append(Check(package, "ok", version(package)))
+            found = version(package)
         except PackageNotFoundError:
-            mend = f"pip install {package}"
-            checks.append(Check(package, "problem", "not installed", mend))
+            checks.append(Check(package, "problem", "not installed", f"pip install {package}"))
+            continue
+        allowed = wanted.get(package, "")
+        if allowed and not _is_allowed(found, allowed):
+            mend = f"pip install '{package}{allowed}'"
+            checks.append(Check(package, "problem", f"{found}, not {allowed}", mend))
+        elif (why := _why_broken(package)) is not None:
+            mend = f"pip install --force-reinstall {package}"
+            checks.append(Check(package, "problem", f"{found}, but {why}", mend))
+        elif package in ("napari-breastseg", *_SHOWN):
+            checks.append(Check(package, "ok", found))
     bindings = []
     for package in ("PyQt5", "PyQt6"):
         try:
@@ -101,11 +136,43 @@ def _packages() -> list[Check]:
     return checks
 
 
+def _wanted() -> dict[str, str]:
+    """What the package needs, and which versions, such as ">=2.0"; no extras."""
+    try:
+        lines = requires("napari-breastseg") or []
+    except PackageNotFoundError:
+        return {}
+    matches = (re.match(r"([A-Za-z0-9._-]+)\s*(.*)", line) for line in lines if ";" not in line)
+    return {match[1]: match[2].strip(" ()") for match in matches if match}
+
+
+def _is_allowed(found: str, allowed: str) -> bool:
+    try:
+        from packaging.specifiers import SpecifierSet
+    except ImportError:  # it comes with napari
+        return True
+    return SpecifierSet(allowed).contains(found, prereleases=True)
+
+
+def _why_broken(package: str) -> str | None:
+    """Why a package cannot be loaded, None when it can; only those that are loaded soon anyway."""
+    if package not in _LOADED:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import_module(package)
+    # A broken library may raise anything as it is loaded.
+    except Exception as error:
+        return f"it cannot be loaded ({printable(str(error) or type(error).__name__)[:200]})"
+    return None
+
+
 def _devices() -> Check:
     try:
         import torch
-    except (ImportError, OSError) as error:
-        return Check("device", "problem", str(error), "reinstall torch")
+    except Exception:  # said of torch itself
+        return Check("device", "problem", "torch cannot be loaded", "mend torch first")
     if torch.cuda.is_available():
         return Check("device", "ok", f"cuda: {torch.cuda.get_device_name()}")
     if torch.backends.mps.is_available():
@@ -122,13 +189,19 @@ def _devices() -> Check:
 def _screen() -> Check:
     problem = screen_problem()
     if problem is None:
-        return Check("window", "ok", "Qt can open one")
-    mend = "everything else works without a window; " + (
-        "see README, Installation, for the system libraries Qt needs"
-        if os.environ.get("DISPLAY")
-        else "start it from a desktop, or under a virtual screen: xvfb-run -a napari"
-    )
-    return Check("window", "note", problem, mend)
+        return Check("window", "ok", "Qt and OpenGL can open one")
+    if problem == _UNSEEN:
+        how = "set the environment variable PYOPENGL_PLATFORM=egl before you start napari"
+    elif problem == _NO_OPENGL:
+        how = (
+            "install a driver of the graphics card, or Mesa, which draws without one "
+            "(on Debian and Ubuntu: apt install libgl1-mesa-dri)"
+        )
+    elif os.environ.get("DISPLAY"):
+        how = "see README, Installation, for the system libraries Qt needs"
+    else:
+        how = "start it from a desktop, or under a virtual screen: xvfb-run -a napari"
+    return Check("window", "note", problem, f"everything else works without a window; {how}")
 
 
 def _home() -> Check:
@@ -159,4 +232,7 @@ def _model() -> Check:
         info = load(folder).info
     except InputError as error:
         return Check("model", "note", error.found.removeprefix("found "), error.fix)
+    except Exception as error:  # a library is missing or broken
+        found = f"cannot be loaded ({type(error).__name__})"
+        return Check("model", "problem", found, "mend the libraries named above first")
     return Check("model", "ok", f"{info.name}, takes {', '.join(info.spec.inputs)}")

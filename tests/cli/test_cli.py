@@ -586,14 +586,6 @@ def test_no_permission_is_a_three_part_error(run, model, slices, tmp_path):
     assert "to be writable" in stderr
 
 
-def test_doctor_reports_what_is_here(run):
-    code, stdout, _ = run("doctor", "--json")
-    assert code == 0
-    states = {check["what"]: check["state"] for check in json.loads(stdout)["checks"]}
-    assert states["torch"] == "ok"
-    assert states["model"] == "ok"
-
-
 def test_wrong_use_exits_with_2(run):
     assert run("predict")[0] == 2
     assert run("nonsense")[0] == 2
