@@ -38,6 +38,7 @@ from .frame.following import Following
 from .frame.header import Header
 from .frame.steps import StepBar
 from .keys import KEYS, SHEET_KEY, Actions, menus
+from .open.canvas_drop import CanvasDrop
 from .open.panel import OpenPanel
 from .parts.fields import scrolled
 from .parts.jobs import JobRunner
@@ -109,6 +110,7 @@ class BreastMRI(Actions, QWidget):
         for chips in (self.open_panel.chips, self.canvas_chips):
             chips.phase_wanted.connect(self.display.show_picture)
         self.open_panel.dce.shown.connect(self.display.show_picture)
+        self.drops = CanvasDrop(self.open_panel.open_dropped, self.open_panel.open_many, self)
         self.open_panel.leave = self.correct_panel.opening.leave
         self.open_panel.close_case = self.correct_panel.autosave.close_case
         self.correct_panel.tools.predict_with(self.segment_panel.predict_in)
@@ -244,6 +246,7 @@ class BreastMRI(Actions, QWidget):
         for part in (self.mouse, self.layouts, self.display, self.marks, self.numbers, self.places):
             part.take_down()
         self.curve.take_down()
+        self.drops.take_down()
         self.layer_rows.take_down()
         correct.accept_box.copies.take_down()
         correct.lesions.put_down()
@@ -265,6 +268,7 @@ class BreastMRI(Actions, QWidget):
                 part.add_to(self._window)
             self.manners.follow_canvas()
             self.mouse.follow(self._window)
+            self.drops.follow(self._window)
             if (canvas := canvas_of(self._window)) is not None:
                 self.canvas_chips.stand_on(canvas)
                 self.curve.stand_on(canvas)

@@ -8,10 +8,12 @@ from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
+import imageio.v3 as iio
+import napari._qt.qt_viewer as _qt_viewer
 import numpy as np
 import pytest
 from dicom_files import write_exam, write_series
-from hands import click
+from hands import click, messages
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QPushButton
@@ -25,10 +27,10 @@ COPY = Qt.DropAction.CopyAction
 GRID = Grid((6, 40, 44), [[0, 0, -1, 0], [0, -1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]])
 
 
-def drop(widget: Any, path: Path) -> None:
-    """What Qt sends when a file manager drops a path."""
+def drop(widget: Any, *paths: Path) -> None:
+    """What Qt sends when a file manager drops paths."""
     data = QMimeData()
-    data.setUrls([QUrl.fromLocalFile(str(path))])
+    data.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     at = widget.rect().center()
     left, none, copy = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, COPY
     QApplication.sendEvent(widget, QDragEnterEvent(at, copy, data, left, none))
@@ -42,6 +44,33 @@ def two_phases(case_id: str) -> Exam:
     post[2:4, 10:20, 10:20] *= 2.5
     phases = {"pre": Volume(pre, GRID), "post1": Volume(post, GRID)}
     return Exam(case_id, phases, {"pre": -1371.1, "post1": 0.0})
+
+
+def test_napari_asks_by_what_to_open_no_exam_that_is_dropped_on_its_canvas(
+    window: SimpleNamespace,
+    idle: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(_qt_viewer, "handle_gui_reading", lambda *args, **_: asked.append(args[0]))
+    panel, canvas = window.dock.open_panel, window.viewer.window._qt_viewer
+    image = np.random.default_rng(0).integers(0, 255, (40, 44), dtype=np.uint8)
+    formats.write_volume(tmp_path / "one.nii.gz", two_phases("P").phases["post1"])
+    formats.write_volume(tmp_path / "two.nrrd", two_phases("P").phases["post1"])
+    iio.imwrite(tmp_path / "three.tif", image)
+    write_exam(tmp_path / "four", size=(40, 44), count=4)
+    for name in ("one.nii.gz", "two.nrrd", "three.tif", "four"):
+        drop(canvas, tmp_path / name)
+        idle(panel.runner)
+        assert window.dock.session.case_id == name.split(".")[0], messages(window)
+    drop(canvas, tmp_path / "one.nii.gz", tmp_path / "two.nrrd")
+    names = {layer.name for layer in window.viewer.layers}
+    assert {"one post1", "two post1"} <= names
+    assert asked == []
+    window.dock.drops.take_down()
+    drop(canvas, tmp_path / "one.nii.gz")
+    assert asked == [[str(tmp_path / "one.nii.gz")]]  # as without the dock
 
 
 def test_an_exam_is_dropped_and_offered_again(

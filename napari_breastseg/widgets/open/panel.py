@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -175,6 +175,11 @@ class OpenPanel(QWidget):
         self.path.setValue(path)
         self.open()
         self._moves_on = True
+
+    def open_many(self, paths: Sequence[Path]) -> None:
+        """Open several files or folders that were dropped at once, as File > Open does."""
+        with errors_shown():
+            self._viewer.open([str(path) for path in paths], plugin="napari-breastseg")
 
     def open_next(self) -> None:
         """Open the case after the current one."""
