@@ -93,7 +93,7 @@ def synthetic_lesion() -> tuple[Exam, LabelMap, NDArray[np.bool_]]:
 
 
 def opened(exam: Exam, mask: LabelMap) -> SimpleNamespace:
-    """The window with the exam held for correction, its draft as the Segment tab leaves it."""
+    """The window with the exam held for correction, its draft as the Draft step leaves it."""
     window = open_ours(exam, mask)
     probability = Volume(np.where(mask.tumor, np.float32(0.95), np.float32(0.01)), exam.grid)
     steps = ProbabilitySteps.of(probability)

@@ -148,7 +148,7 @@ def require_no_unfinished(store: Store, record: CaseRecord, what: str) -> None:
         raise InputError(
             f"Expected no unfinished work on case {record.case_id}, {what}",
             "found a reader's work that was never accepted",
-            "Open the case in the Correct tab and accept that work or take it back; nothing was "
+            "Open the case in the Correct step and accept that work or take it back; nothing was "
             "changed",
         )
 

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 CHANGED_FIX = (
-    "Open the case in the Correct tab, look at the mask and accept it, or restore the file; until "
+    "Open the case in the Correct step, look at the mask and accept it, or restore the file; until "
     "then nothing is learned from it"
 )
 

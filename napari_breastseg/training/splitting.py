@@ -60,7 +60,7 @@ def split_by_patient(
         raise InputError(
             "Expected accepted cases to train on, with the masks that were accepted",
             "found that another program changed the masks of all of them since",
-            "Look at the masks in the Correct tab and accept them",
+            "Look at the masks in the Correct step and accept them",
         )
     learned = [case for case in usable if case.patient_id not in held]
     if not learned:

@@ -375,7 +375,7 @@ def show_demo(
     model_identity : str
         Name and weights hash of the model that made the draft, as the dataset notes them.
     findings : Findings, optional
-        What the model found, to be listed in the Correct tab.
+        What the model found, to be listed in the Correct step.
     """
     # That its default Qt is to go is for who installs it to know, not for who looks at the demo.
     _qt_main_window.SHOW_QT_WARNING = False

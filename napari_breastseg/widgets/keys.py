@@ -103,7 +103,7 @@ class Actions(ToolActions):
     _sheet: ShortcutSheet | None
 
     def open(self) -> None:
-        """Show the Open tab, with the cursor in its field; Enter opens."""
+        """Show the Open step, with the cursor in its field; Enter opens."""
         self.show_tab("Open")
         self.open_panel.path.setFocus()
 
@@ -199,7 +199,7 @@ class Actions(ToolActions):
         self.correct_panel.lesions.exports.export_seg()
 
     def train(self) -> None:
-        """Train with the settings of the Train tab."""
+        """Train with the settings of the Train step."""
         self.show_tab("Train")
         self.train_panel.start()
 

@@ -99,7 +99,7 @@ def _read(path: str | Sequence[str]) -> list[LayerTuple]:
 
 
 def _open_in_dock(path: str | Sequence[str]) -> list[LayerTuple]:
-    """Hand DICOM to the Open tab, which reads in a thread, asks, and can be canceled.
+    """Hand DICOM to the Open step, which reads in a thread, asks, and can be canceled.
 
     It also keeps the path, whose name may be a patient's, out of the layers.
     """

@@ -14,13 +14,14 @@ STEPS = (
     (
         "Open",
         "Open an exam",
-        "Choose or drop a DICOM folder, a NIfTI or NRRD file, or image slices. The table shows "
-        "which phase is which. No exam at hand? File > Open Sample has a synthetic one.",
+        "Drop a DICOM folder, a NIfTI or NRRD file, or image slices anywhere on the window. The "
+        "buttons below show each phase and map. No exam at hand? File > Open Sample has a "
+        "synthetic one.",
     ),
     (
         "Draft",
         "Let a model draft the outline",
-        "Press Segment for the whole exam, the breasts, a slice or a box. Move the threshold to "
+        "Press Draft for the breasts, or Whole, Slice or Box. Move the threshold to "
         "mark more or less. To read without the draft first, tick 'Hide the draft until I ask for "
         "it'.",
     ),
@@ -28,9 +29,9 @@ STEPS = (
         "Correct",
         "Correct and accept",
         "Go through the list of lesions with Up and Down; K keeps one and D drops it. "
-        "Choose a dataset folder in the line above the steps and press Start correcting: the brush "
-        "and the tools are ready, and every edit is saved within seconds. Accept writes the mask "
-        "into the dataset. Slices you did not review are not used for training, unless you "
+        "Press Start correcting: the brush and the tools are ready, and every edit is saved within "
+        "seconds. Accept writes the mask into the dataset folder that the line above the steps "
+        "names. Slices you did not review are not used for training, unless you "
         "confirm that you reviewed them.",
     ),
     (

@@ -210,7 +210,7 @@ def test_a_mask_changed_by_another_program_is_told_and_not_learned_from(
     edit_outside(dataset, "P2")
     opened = Dataset.open(dataset.folder)
     assert opened.notes() == [
-        "Another program changed the mask of case P2. Open the case in the Correct tab, look at "
+        "Another program changed the mask of case P2. Open the case in the Correct step, look at "
         "the mask and accept it, or restore the file; until then nothing is learned from it."
     ]
     learned, held_out = split_by_patient([opened], 0)

@@ -291,7 +291,7 @@ def settle(window: SimpleNamespace, idle: Callable[..., None]) -> Callable[[], N
 def opened(
     window: SimpleNamespace, folder: Dataset, settle: Callable[[], None]
 ) -> Iterator[SimpleNamespace]:
-    """The Review tab with the dataset open for reader AB."""
+    """The List step with the dataset open for reader AB."""
     correct = window.dock.correct_panel
     correct.annotator.setText("AB")
     correct.folder.setValue(folder.folder)

@@ -19,7 +19,7 @@ HIDDEN = "The draft is hidden; show it first (F9)"
 
 @pytest.fixture
 def hiding(window: SimpleNamespace, opened: SimpleNamespace) -> SimpleNamespace:
-    """The Review tab with drafts hidden until they are asked for."""
+    """The List step with drafts hidden until they are asked for."""
     window.dock.show_tab("Segment")
     window.dock.segment_panel.fold.set_open(True)
     QTest.mouseClick(window.dock.segment_panel.hides_drafts.native, Qt.MouseButton.LeftButton)

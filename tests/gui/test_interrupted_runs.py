@@ -87,6 +87,16 @@ def test_a_training_is_forgotten_by_a_click_and_its_folder_stays(
     assert train.start_button.text() == "Train"
     (row,) = train.interrupted_runs.rows
     (cut,) = train.interrupted_runs.found
+    # The dataset is another one meanwhile: it is said in the window's words.
+    folder.accept("P002", truth, reviewed_slices=None, annotator="AB", seconds=1)
+    click(row.go_on)
+    idle(train.chores, train.runner)
+    said = window.dock.notices.error.text.text()
+    assert "Expected the same data, model and settings" in said
+    assert "press Forget and train anew" in said
+    assert "command" not in said
+    train.form.steps.value = 20
+    (row,) = train.interrupted_runs.rows
     click(row.forget)
     assert not train.interrupted_runs.isVisible()
     assert (cut.order.output / "history.csv").is_file()

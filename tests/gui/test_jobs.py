@@ -193,4 +193,4 @@ def test_command_line_advice_becomes_the_windows() -> None:
         "found 3 channels that differ",
         "Say which phase each channel holds, for example --phases pre,post1,post2",
     )
-    assert message_of(error).endswith("for example pre,post1,post2, in the Open tab.")
+    assert message_of(error).endswith("for example pre,post1,post2, in the Open step.")

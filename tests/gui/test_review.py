@@ -1,4 +1,4 @@
-"""The Review tab in a real window: walking, deciding, pictures, a blind second read."""
+"""The List step in a real window: walking, deciding, pictures, a blind second read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form of the Train tab, without a viewer: what its fields ask a training to do."""
+"""The form of the Train step, without a viewer: what its fields ask a training to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Train tab says how long a training will take, before it starts."""
+"""The Train step says how long a training will take, before it starts."""
 
 from __future__ import annotations
 

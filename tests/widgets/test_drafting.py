@@ -1,4 +1,4 @@
-"""What the Segment tab decides, without a window."""
+"""What the Draft step decides, without a window."""
 
 from __future__ import annotations
 

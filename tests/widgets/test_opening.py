@@ -1,4 +1,4 @@
-"""What the Open tab decides, without a window and without files."""
+"""What the Open step decides, without a window and without files."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_phases_move_only_in_an_exam_opened_here_that_nobody_corrects() -> None:
     assert why_not_align(SOURCE, is_corrected=False) == ""
     assert "is being corrected" in why_not_align(SOURCE, is_corrected=True)
     foreign = Source("scan", "scan", {"pre": "a", "post1": "b"}, is_foreign=True)
-    assert why_not_align(foreign, is_corrected=False).startswith("Open the exam in this tab")
+    assert why_not_align(foreign, is_corrected=False).startswith("Open the exam in the Open step")
 
 
 def test_what_was_aligned_and_what_was_left_is_said() -> None:

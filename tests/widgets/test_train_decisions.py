@@ -1,4 +1,4 @@
-"""What the Train tab decides, without a window and without a training."""
+"""What the Train step decides, without a window and without a training."""
 
 from __future__ import annotations
 

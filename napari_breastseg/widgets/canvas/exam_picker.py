@@ -108,7 +108,7 @@ class ExamPicker(QComboBox):
         if current is not None:
             self.setCurrentIndex(self._exams.index(current))
         title = f"{current.title}: " if current is not None else ""
-        self.setToolTip(f"{title}the current exam or image layer, which all tabs work on")
+        self.setToolTip(f"{title}the current exam or image layer, which all steps work on")
 
     def _on_picked(self, index: int) -> None:
         if 0 <= index < len(self._exams):

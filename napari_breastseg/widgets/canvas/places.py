@@ -118,7 +118,7 @@ class Places(QObject):
             "they are drawn."
         )
         if any(layer.__class__.__name__ == "Image" for layer in layers):
-            text += " To bring phases together, use 'Align phases' in the Open tab."
+            text += " To bring phases together, use 'Align phases' in the Open step."
         show_info(text)
 
 

@@ -1,1 +1,1 @@
-"""The tab Correct."""
+"""The step Correct."""

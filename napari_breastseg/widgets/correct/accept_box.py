@@ -1,4 +1,4 @@
-"""Accept in the Correct tab: which slices are reviewed, what is saved, and writing the mask."""
+"""Accept in the Correct step: which slices are reviewed, what is saved, and writing the mask."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class AcceptBox(QWidget):
     viewer : napari.Viewer
     session : Session
     runner : JobRunner
-        The Correct tab's.
+        The Correct step's.
     autosave : Autosave
     accepting : Accepting
     required_reader : callable

@@ -1,4 +1,4 @@
-"""The dataset folder in the Correct tab: open or create one, and choose a case of it."""
+"""The dataset folder in the Correct step: open or create one, and choose a case of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DatasetBox(QWidget):
     ----------
     session : Session
     runner : JobRunner
-        The Correct tab's.
+        The Correct step's.
     autosave : Autosave
         Work on the current case is saved before another folder is opened.
     """

@@ -46,10 +46,10 @@ class CaseOpening(QObject):
     viewer : napari.Viewer
     session : Session
     runner : JobRunner
-        The Correct tab's.
+        The Correct step's.
     autosave : Autosave
     parent : QWidget
-        The Correct tab, over which questions are asked.
+        The Correct step, over which questions are asked.
     """
 
     closed = Signal()

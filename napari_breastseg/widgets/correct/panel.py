@@ -1,4 +1,4 @@
-"""The Correct tab: hold a case, correct its mask with brush and tools, accept it."""
+"""The Correct step: hold a case, correct its mask with brush and tools, accept it."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class CorrectPanel(QWidget):
             redrafts=self.learning.accepting,
         )
         self.lesions = LesionSection(viewer, session)
-        # The fields that keys and other tabs use:
+        # The fields that keys and other steps use:
         self.folder, self.open_dataset = self.dataset_box.folder, self.dataset_box.open_dataset
         self.rest = self.accept_box.rest
         self._lay_out()

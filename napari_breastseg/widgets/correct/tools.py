@@ -1,4 +1,4 @@
-"""Correction tools in the Correct tab: their settings, and one button and one key for each."""
+"""Correction tools in the Correct step: their settings, and one button and one key for each."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The tab Open."""
+"""The step Open."""

@@ -1,1 +1,1 @@
-"""Qt parts all tabs are made of: fields, jobs and their bar, shortcuts, charts, model picker."""
+"""Qt parts all steps are made of: fields, jobs and their bar, shortcuts, charts, model picker."""

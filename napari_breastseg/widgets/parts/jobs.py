@@ -31,10 +31,14 @@ __all__ = ["JobError", "JobRunner", "as_job", "errors_shown", "message_of", "sho
 T = TypeVar("T")
 
 _WINDOW_WORDS = (
-    ("name the phases with --phases", "name the phases in the Open tab"),
-    ("for example --phases pre,post1,post2", "for example pre,post1,post2, in the Open tab"),
-    ("(--stack)", "(tick 'One volume' in the Open tab)"),
+    ("name the phases with --phases", "name the phases in the Open step"),
+    ("for example --phases pre,post1,post2", "for example pre,post1,post2, in the Open step"),
+    ("(--stack)", "(tick 'One volume' in the Open step)"),
     ("Use --device auto", "Choose the device auto"),
+    (
+        "Repeat the first command with --resume added, or choose a new --output",
+        "Bring the dataset back to what it was; or press Forget and train anew",
+    ),
     ("another --output", "another name"),
 )
 _SERIES = re.compile(r": --phases \w+=[\w.]*\w(,\w+=[\w.]*\w)*")
@@ -50,7 +54,7 @@ def message_of(error: BaseException) -> str:
     text = str(error) or type(error).__name__
     for on_the_command_line, in_the_window in _WINDOW_WORDS:
         text = text.replace(on_the_command_line, in_the_window)
-    text = _SERIES.sub(" in the Open tab's table of series", text)
+    text = _SERIES.sub(" in the Open step's table of series", text)
     return _FLAG.sub(r"\1", text)
 
 

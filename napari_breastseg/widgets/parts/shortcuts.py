@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 MOUSE_ONLY = ("layouts.", "prior.", "display.", "curve.")
-"""Actions without a button in a tab; the View menu shows them."""
+"""Actions without a button in a step; the View menu shows them."""
 
 
 def action_of(dock: Any, action: str) -> Callable[[], object]:

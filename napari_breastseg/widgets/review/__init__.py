@@ -1,1 +1,1 @@
-"""The tab Review."""
+"""The step List."""

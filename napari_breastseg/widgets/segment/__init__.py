@@ -1,1 +1,1 @@
-"""The tab Segment."""
+"""The step Draft."""

@@ -104,7 +104,7 @@ class SegmentTumor(Container):
         hides_drafts = CheckBox(
             text="Hide the draft until I ask for it",
             tooltip="Read the exam first: the draft is made, saved and compared with your mask, "
-            "but shown\nonly when you press 'Show the draft' in the Correct tab (F9).",
+            "but shown\nonly when you press 'Show the draft' in the Correct step (F9).",
             name="hides_drafts",
         )
         folded = Container(

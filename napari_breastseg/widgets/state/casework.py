@@ -1,4 +1,4 @@
-"""What the Correct tab does to a dataset folder: hold a case, accept it. Runs in a worker; no Qt.
+"""What the Correct step does to a dataset folder: hold a case, accept it. Runs in a worker; no Qt.
 
 Each function is short and cannot be canceled half way; the dataset's own commits keep the folder
 whole.

@@ -1,4 +1,4 @@
-"""What the Correct tab decides about learning from the current exam, and its words. No Qt."""
+"""What the Correct step decides about learning from the current exam, and its words. No Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Open tab decides: how cases are named, what is asked, what aligns, what was opened."""
+"""What the Open step decides: how cases are named, what is asked, what aligns, what was opened."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def why_not_align(source: Source | None, *, is_corrected: bool) -> str:
         Whether the current case is open for correction.
     """
     if source is not None and source.is_foreign:
-        return "Open the exam in this tab to align its phases"
+        return "Open the exam in the Open step to align its phases"
     if is_corrected:
         return "The case is being corrected; align the phases before you start correcting"
     return ""

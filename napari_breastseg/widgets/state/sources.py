@@ -294,7 +294,7 @@ def _grey(layer: Image) -> NDArray[Any]:
             raise InputError(
                 f"Expected a grey image in layer '{layer.name}'",
                 "found red, green and blue that differ",
-                "Convert it to grey; or, if its colors are phases, open its file in the Open tab "
+                "Convert it to grey; or, if its colors are phases, open its file in the Open step "
                 "and name them under More, such as pre,post1,post2",
             )
         data = red

@@ -1,4 +1,4 @@
-"""What the Train tab decides: what a training is to do, whether it may start, and its words."""
+"""What the Train step decides: what a training is to do, whether it may start, and its words."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def why_not_train(learnable: Learnable | None, *, is_running: bool, problem: str
     if learnable is None:
         return "Open a dataset folder first"
     if not learnable.n_cases:
-        return "Accept a case in the Correct tab first"
+        return "Accept a case in the Correct step first"
     return problem
 
 

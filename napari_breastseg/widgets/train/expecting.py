@@ -1,4 +1,4 @@
-"""How long a training will take, worked out in a thread while the Train tab is on show."""
+"""How long a training will take, worked out in a thread while the Train step is on show."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class GateBox(QFrame):
         else:
             self.model.value = entry.path
             self.reset_choices()
-            show_info(f"Model {entry.name} was not set as default; the Train tab says why.")
+            show_info(f"Model {entry.name} was not set as default; the Train step says why.")
         self._show_judgment(promotion.judgment)
 
     def _on_default(self, folder: Path) -> None:

@@ -122,7 +122,7 @@ class TrainPanel(QWidget):
         self._refresh()
 
     def open_dataset(self) -> None:
-        """Open the dataset folder typed in; the Correct tab then has it too."""
+        """Open the dataset folder typed in; the Correct step then has it too."""
         folder = self.folder.value()
         if folder is not None:
             self.chores.start(
