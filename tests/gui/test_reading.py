@@ -19,6 +19,7 @@ from napari_breastseg.core.progress import Progress
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.predict.prediction import Prediction
 from napari_breastseg.widgets.canvas.layers import show_exam, show_labels, tumor_layer
+from napari_breastseg.widgets.canvas.slice_picture import SlicePicture
 from napari_breastseg.widgets.keys import KEYS
 from napari_breastseg.widgets.parts import fields as _fields
 from napari_breastseg.widgets.parts.manners import canvas_of
@@ -388,7 +389,7 @@ def test_layouts_show_the_other_directions_and_the_phases(
     viewer.dims.set_current_step(1, 30)
     QTest.qWait(50)
     red, green, _, _ = (
-        coronal.grab().toImage().pixelColor(coronal.position_of(3, 42).toPoint()).getRgb()
+        coronal.grab().toImage().pixelColor(coronal.position_of(2.7, 42).toPoint()).getRgb()
     )
     assert red > green + 30
 
@@ -444,6 +445,25 @@ def test_switching_layouts_leaves_nothing_behind(reading: SimpleNamespace) -> No
     doubled = {role: Volume(2 * phase.data, phase.grid) for role, phase in exam.phases.items()}
     show_exam(viewer, Exam("R", doubled), instead_of=dock.session.case_id)
     reading.qtbot.waitUntil(lambda: dock.layouts.pictures == ())
+
+
+def test_a_dock_that_is_closed_takes_its_pictures_along(reading: SimpleNamespace) -> None:
+    viewer, window = reading.viewer, reading.viewer.window._qt_window
+    canvas, alone = canvas_of(window), canvas_of(window).size()
+    press(reading, Qt.Key.Key_F3)
+    assert canvas.height() < alone.height()
+    viewer.window.remove_dock_widget(reading.dock)
+    QTest.qWait(50)
+    assert window.centralWidget().layout().count() == 1  # napari's own, as it was
+    assert not [w for w in window.findChildren(QWidget) if isinstance(w, SlicePicture)]
+    reading.dock = viewer.window.add_plugin_dock_widget("napari-breastseg", "Breast MRI")[1]
+    QTest.qWait(100)
+    reading.dock.layouts.show_phases()
+    assert len(reading.dock.layouts.pictures) == 3
+    assert canvas.height() < alone.height()
+    reading.dock.shut_down()
+    QTest.qWait(50)
+    assert canvas.height() > 0.9 * alone.height()
 
 
 def test_the_sheet_of_keys_is_the_docks_own_list(reading: SimpleNamespace) -> None:
