@@ -128,15 +128,7 @@ class Session:
         return self._patients.get(case_id) or case_id
 
     def keep_dicom(self, case_id: str, exam: DicomExam | None, patient: str = "") -> None:
-        """Note where an exam's slices came from; None for one that is not from DICOM.
-
-        Parameters
-        ----------
-        case_id : str
-        exam : DicomExam, optional
-        patient : str
-            The pseudonym of its patient, where that is known.
-        """
+        """Note where an exam's slices came from, None: not from DICOM; and its known pseudonym."""
         self._dicom.pop(case_id, None)
         self._patients[case_id] = patient
         if exam is not None:
