@@ -7,9 +7,10 @@ undoing it gives exactly the exam's shape.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ __all__ = [
     "LAST",
     "LEAST",
     "Prepared",
+    "SliceSource",
     "available_roles",
     "input_phases",
     "is_available",
@@ -33,6 +35,7 @@ __all__ = [
     "prepare",
     "prepare_labels",
     "resample",
+    "slice_source",
     "stack_inputs",
     "working_shape",
 ]
@@ -190,9 +193,99 @@ class Prepared:
     roles: tuple[str, ...]
     grid: Grid
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape (Z, Y, X) of the working grid."""
+        depth, height, width = self.phases.shape[1:]
+        return depth, height, width
+
+    def phases_at(self, slices: Sequence[int]) -> torch.Tensor:
+        """Some slices of the phases, (P, n, Y, X)."""
+        return self.phases[:, list(slices)]
+
     def restore(self, array: torch.Tensor) -> torch.Tensor:
         """Array (C, Z, Y, X) of the working grid, back on the exam's grid."""
         return resample(array, self.grid.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class SliceSource:
+    """The phases of an exam whose slices stay as they are along z, prepared when asked for.
+
+    A whole exam made ready is several times the exam; a slice at a time is next to nothing.
+    """
+
+    exam: Exam
+    roles: tuple[str, ...]
+    shape: tuple[int, int, int]
+    """(Z, Y, X) of the working grid, with the exam's own Z."""
+
+    window: tuple[float, float]
+    """Grey values that become 0 and 1."""
+
+    def phases_at(self, slices: Sequence[int]) -> torch.Tensor:
+        """Some slices of the phases, (P, n, Y, X), float32, as `prepare` gives them."""
+        import torch
+
+        size = (len(slices), *self.shape[1:])
+        phases = torch.empty((len(self.roles), *size), dtype=torch.float32)
+        for channel, role in enumerate(self.roles):
+            array = _phase(self.exam, role, list(slices))
+            _normalize(array, role, self.window, phases[channel])
+        return phases
+
+
+def slice_source(
+    exam: Exam,
+    roles: Sequence[str],
+    *,
+    spacing_mm: Sequence[float | None] | None = None,
+    percentiles: tuple[float, float] = (0.5, 99.5),
+) -> SliceSource:
+    """As `prepare`, slice by slice when asked for.
+
+    Raises
+    ------
+    InputError
+        If the image is constant.
+    ValueError
+        If the exam would be resampled along z.
+    """
+    shape = working_shape(exam.grid, spacing_mm)
+    if shape[0] != exam.grid.shape[0]:
+        raise ValueError("an exam that is resampled along z has no slices of its own")
+    return SliceSource(exam, tuple(roles), shape, _window(exam, tuple(roles), percentiles))
+
+
+_windows: WeakKeyDictionary[Exam, dict[Hashable, tuple[float, float]]] = WeakKeyDictionary()
+"""Windows of exams in memory: finding one takes as long as segmenting a slice."""
+
+
+def _window(
+    exam: Exam, roles: tuple[str, ...], percentiles: tuple[float, float]
+) -> tuple[float, float]:
+    """Grey values of an exam that become 0 and 1."""
+    known = _windows.setdefault(exam, {})
+    key = roles, percentiles
+    if key not in known:
+        arrays = [_phase(exam, role) for role in roles if role != LEAST]
+        known[key] = intensity_window(arrays, percentiles)
+    return known[key]
+
+
+def _normalize(
+    array: NDArray[np.generic], role: str, window: tuple[float, float], out: torch.Tensor
+) -> None:
+    """Resample slices of a phase to the size of `out` and bring them to its scale."""
+    import torch
+
+    low, high = window
+    values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
+    # In a subtraction, zero means no enhancement and must stay zero.
+    offset = 0.0 if role.startswith("sub") else low
+    depth, height, width = out.shape
+    # Not in place: without resampling, the tensor still shares the exam's own array.
+    torch.sub(resample(values, (depth, height, width))[0], offset, out=out).div_(high - low)
 
 
 def prepare(
@@ -201,7 +294,6 @@ def prepare(
     *,
     spacing_mm: Sequence[float | None] | None = None,
     percentiles: tuple[float, float] = (0.5, 99.5),
-    slices: Sequence[int] | None = None,
 ) -> Prepared:
     """Phases of an exam, normalized together and resampled.
 
@@ -215,9 +307,6 @@ def prepare(
         Working spacing (z, y, x); None keeps the exam's.
     percentiles : tuple of float
         Percentiles that become 0 and 1; nothing is clipped.
-    slices : sequence of int, optional
-        The slices along z to prepare, where nothing is resampled along z; all by default. They
-        come out as in the whole exam, in a fraction of the time.
 
     Raises
     ------
@@ -226,25 +315,13 @@ def prepare(
     """
     import torch
 
-    low, high = intensity_window(
-        [_phase(exam, role) for role in roles if role != LEAST], percentiles
-    )
-    shape, grid = working_shape(exam.grid, spacing_mm), exam.grid
-    part: slice | list[int] = slice(None)
-    if slices is not None:
-        part = list(slices)
-        shape = (len(part), *shape[1:])
-        grid = replace(grid, shape=(len(part), *grid.shape[1:]))
+    window = _window(exam, tuple(roles), percentiles)
+    shape = working_shape(exam.grid, spacing_mm)
     phases = torch.empty((len(roles), *shape), dtype=torch.float32)
     for channel, role in enumerate(roles):
         # One phase at a time: an exam of five phases would otherwise need its size in floats.
-        array = _phase(exam, role, part)
-        values = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
-        # In a subtraction, zero means no enhancement and must stay zero.
-        offset = 0.0 if role.startswith("sub") else low
-        # Not in place: without resampling, the tensor still shares the exam's own array.
-        torch.sub(resample(values, shape)[0], offset, out=phases[channel]).div_(high - low)
-    return Prepared(phases, tuple(roles), grid)
+        _normalize(_phase(exam, role), role, window, phases[channel])
+    return Prepared(phases, tuple(roles), exam.grid)
 
 
 def prepare_labels(

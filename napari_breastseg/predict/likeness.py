@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..imaging.preprocessing import Prepared, stack_inputs
+from ..imaging.preprocessing import Prepared, SliceSource
 from ..model.unet import place
-from .passes import slices_with_context
+from .passes import batch_of
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ def slices_looked_at(depth: int) -> list[int]:
 
 
 def exam_features(
-    network: nn.Module, spec: ModelSpec, prepared: Prepared, device: torch.device
+    network: nn.Module, spec: ModelSpec, prepared: Prepared | SliceSource, device: torch.device
 ) -> NDArray[np.float32]:
     """What the encoder of a network sees in an exam: each channel's mean at every level.
 
@@ -58,7 +58,7 @@ def exam_features(
         In evaluation mode, of the architecture that `spec` describes.
     spec : ModelSpec
         2D, see `can_be_likened`.
-    prepared : Prepared
+    prepared : Prepared or SliceSource
     device : torch.device
 
     Returns
@@ -69,19 +69,16 @@ def exam_features(
     import torch
     from torch.nn.functional import pad
 
-    depth = prepared.phases.shape[1]
-    chosen = slices_looked_at(depth)
-    inputs = stack_inputs(prepared.phases, prepared.roles, spec.inputs)
+    chosen = slices_looked_at(prepared.shape[0])
     middle = [
         slice(max(0, (n - LARGEST_SIDE) // 2), max(0, (n - LARGEST_SIDE) // 2) + LARGEST_SIDE)
-        for n in inputs.shape[2:]
+        for n in prepared.shape[1:]
     ]
-    inputs = inputs[(slice(None), slice(None), *middle)]
-    height, width = inputs.shape[2:]
     layout = place(network, device, spec.dims)
     total: torch.Tensor | None = None
     for z in chosen:
-        batch = slices_with_context(inputs, [z], spec.context_slices)
+        batch = batch_of(prepared, spec, [z])[(slice(None), slice(None), *middle)]
+        height, width = batch.shape[2:]
         batch = pad(batch, (0, -width % spec.divisor, 0, -height % spec.divisor))
         with torch.no_grad():
             seen = network.stem(batch.to(device, memory_format=layout))  # type: ignore[operator]
@@ -96,13 +93,15 @@ def exam_features(
     return array
 
 
-def site_share(checkpoint: Checkpoint, prepared: Prepared, device: torch.device) -> float | None:
+def site_share(
+    checkpoint: Checkpoint, prepared: Prepared | SliceSource, device: torch.device
+) -> float | None:
     """Share of the site's network that suits an exam, 0 to 1; None for a model of one network.
 
     Parameters
     ----------
     checkpoint : Checkpoint
-    prepared : Prepared
+    prepared : Prepared or SliceSource
         The exam as the checkpoint's spec wants it.
     device : torch.device
     """

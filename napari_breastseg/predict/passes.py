@@ -11,13 +11,14 @@ The tiles of a volume are MONAI's `dense_patch_slices` with its `compute_importa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.progress import Job, Progress
 from ..core.region import Region
 from ..core.volume import TUMOR
-from ..imaging.preprocessing import Prepared, stack_inputs
+from ..imaging.preprocessing import Prepared, SliceSource, stack_inputs
 from ..model.unet import place
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ __all__ = [
     "ONE_VIEW",
     "SlicesSeen",
     "Views",
+    "batch_of",
     "looks",
     "predict_working",
+    "seen_slices",
     "slices_with_context",
     "tumor_probability",
 ]
@@ -70,73 +73,118 @@ def predict_working(
     region: Region | None = None,
     field: Region | None = None,
     views: Views = ONE_VIEW,
-    first: int | None = None,
 ) -> Job[torch.Tensor]:
     """Tumor probability on the working grid, Tensor (1, Z, Y, X) on the CPU, 0 outside `region`.
 
     A 2D network sees `field` of each slice that the region touches; by default all of it, as a box
-    alone would hide from it what its surroundings are. With `first` it sees that slice first, then
-    outward, and yields what it sees as `SlicesSeen`.
+    alone would hide from it what its surroundings are.
     """
     import torch
 
-    shape = prepared.phases.shape[1:]
-    everything = (slice(0, shape[0]), slice(0, shape[1]), slice(0, shape[2]))
-    region = region or everything
-    _, *in_plane = field or everything
-    total = torch.zeros((1, *shape))
-    was_training = network.training
-    place(network.eval(), device, spec.dims)
+    region = region or _everything(prepared)
+    total = torch.zeros((1, *prepared.shape))
+    if spec.dims == 2:
+        job = seen_slices(network, spec, prepared, device, region=region, field=field, views=views)
+        for progress in job:
+            if isinstance(progress, SlicesSeen):
+                total[0, list(progress.slices)] = progress.probability
+            yield Progress("Segmenting", progress.done, progress.total)
+        return total
     inputs = stack_inputs(prepared.phases, prepared.roles, spec.inputs)
-    try:
-        if spec.dims == 2:
-            shown = (slice(None), slice(None), *in_plane)
-            for progress in _slice_batches(
-                network, spec, inputs[shown], device, region[0], views, total[shown], first
-            ):
-                if isinstance(progress, SlicesSeen):
-                    progress = replace(progress, probability=total[0, list(progress.slices)])
-                yield progress
-        else:
-            yield from _boxes(network, spec, inputs, device, region, views, total)
-    finally:
-        network.train(was_training)
-    outside = torch.ones(shape, dtype=torch.bool)
+    with _answering(network, device, spec.dims):
+        yield from _boxes(network, spec, inputs, device, region, views, total)
+    outside = torch.ones(prepared.shape, dtype=torch.bool)
     outside[region] = False
     total[:, outside] = 0
     return total
 
 
-def _slice_batches(
+def seen_slices(
     network: nn.Module,
     spec: ModelSpec,
-    inputs: torch.Tensor,
+    prepared: Prepared | SliceSource,
     device: torch.device,
-    slices: slice,
-    views: Views,
-    total: torch.Tensor,
-    first: int | None,
+    *,
+    region: Region | None = None,
+    field: Region | None = None,
+    views: Views = ONE_VIEW,
+    first: int | None = None,
 ) -> Iterator[Progress]:
-    height, width = inputs.shape[2:]
-    indices = list(range(*slices.indices(inputs.shape[1])))
+    """What a 2D network says of each slice that a region touches, as soon as it says it.
+
+    Parameters
+    ----------
+    network, spec, device, region, field, views
+        As for `predict_working`.
+    prepared : Prepared or SliceSource
+    first : int, optional
+        The slice along z that is seen first, then outward; from the lowest up by default.
+
+    Yields
+    ------
+    Progress
+        `SlicesSeen` with Tensors (n, Y, X) on the CPU, whole slices of the working grid.
+    """
+    import torch
+
+    region = region or _everything(prepared)
+    _, *in_plane = field or _everything(prepared)
+    indices = list(range(*region[0].indices(prepared.shape[0])))
     if first is not None:
         indices.sort(key=lambda z: abs(z - first))
+    shown = (slice(None), slice(None), *in_plane)
+    height, width = (
+        len(range(*part.indices(n))) for part, n in zip(in_plane, prepared.shape[1:], strict=True)
+    )
     pixels = BATCH_PIXELS if device.type == "cpu" else GPU_BATCH_PIXELS
     per_batch = max(1, pixels // (height * width))
     yield Progress("Segmenting", 0, len(indices))
-    for start in range(0, len(indices), per_batch):
-        chosen = indices[start : start + per_batch]
-        batch = slices_with_context(inputs, chosen, spec.context_slices).to(device)
-        if max(height, width) <= MAX_SLICE_SIDE:
-            tumor = tumor_probability(network, spec, batch, views)
-        else:
-            tumor = _tiled(network, spec, batch, (MAX_SLICE_SIDE, MAX_SLICE_SIDE), views)
-        total[0, chosen] = tumor.cpu()
-        done = start + len(chosen)
-        if first is None:
-            yield Progress("Segmenting", done, len(indices))
-        else:
-            yield SlicesSeen("Segmenting", done, len(indices), slices=tuple(chosen))
+    with _answering(network, device, spec.dims):
+        for start in range(0, len(indices), per_batch):
+            chosen = indices[start : start + per_batch]
+            batch = batch_of(prepared, spec, chosen)[shown].to(device)
+            if max(height, width) <= MAX_SLICE_SIDE:
+                tumor = tumor_probability(network, spec, batch, views)
+            else:
+                tumor = _tiled(network, spec, batch, (MAX_SLICE_SIDE, MAX_SLICE_SIDE), views)
+            seen = torch.zeros((len(chosen), *prepared.shape[1:]))
+            seen[shown[1:]] = tumor.cpu()
+            kept = torch.zeros_like(seen)
+            kept[(slice(None), *region[1:])] = seen[(slice(None), *region[1:])]
+            yield SlicesSeen(
+                "Segmenting",
+                start + len(chosen),
+                len(indices),
+                slices=tuple(chosen),
+                probability=kept,
+            )
+
+
+def _everything(prepared: Prepared | SliceSource) -> Region:
+    depth, height, width = prepared.shape
+    return slice(0, depth), slice(0, height), slice(0, width)
+
+
+@contextmanager
+def _answering(network: nn.Module, device: torch.device, dims: int) -> Iterator[None]:
+    """The network on its device, ready to predict with; afterwards it learns again if it did."""
+    was_training = network.training
+    place(network.eval(), device, dims)
+    try:
+        yield
+    finally:
+        network.train(was_training)
+
+
+def batch_of(
+    prepared: Prepared | SliceSource, spec: ModelSpec, chosen: Sequence[int]
+) -> torch.Tensor:
+    """Network inputs of some slices, (n, channels, Y, X), of no more slices than they need."""
+    wanted = _neighbors(chosen, spec.context_slices, prepared.shape[0])
+    needed = sorted({z for row in wanted for z in row})
+    inputs = stack_inputs(prepared.phases_at(needed), prepared.roles, spec.inputs)
+    place_of = {z: place for place, z in enumerate(needed)}
+    return _gathered(inputs, [[place_of[z] for z in row] for row in wanted])
 
 
 def slices_with_context(inputs: torch.Tensor, indices: Sequence[int], context: int) -> torch.Tensor:
@@ -155,13 +203,20 @@ def slices_with_context(inputs: torch.Tensor, indices: Sequence[int], context: i
     Tensor, shape (len(indices), C * (1 + 2 * context), Y, X)
         Channels of the lowest neighbor first.
     """
+    return _gathered(inputs, _neighbors(indices, context, inputs.shape[1]))
+
+
+def _neighbors(indices: Sequence[int], context: int, depth: int) -> list[list[int]]:
+    """Each slice with its neighbors on both sides, lowest first."""
+    offsets = range(-context, context + 1)
+    return [[min(max(z + offset, 0), depth - 1) for offset in offsets] for z in indices]
+
+
+def _gathered(inputs: torch.Tensor, wanted: list[list[int]]) -> torch.Tensor:
     import torch
 
-    depth = inputs.shape[1]
-    offsets = range(-context, context + 1)
-    wanted = [[min(max(z + offset, 0), depth - 1) for offset in offsets] for z in indices]
     stacked = inputs[:, torch.tensor(wanted)]  # (C, B, offsets, Y, X)
-    batch, channels = len(indices), inputs.shape[0] * len(offsets)
+    batch, channels = len(wanted), inputs.shape[0] * len(wanted[0])
     return stacked.permute(1, 2, 0, 3, 4).reshape(batch, channels, *inputs.shape[2:])
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,20 @@ from ..core.progress import Job, Progress, relay
 from ..core.region import Region, checked, grown, resampled, smallest, whole
 from ..core.volume import Exam, LabelMap, Volume, require_numbers
 from ..imaging.breast_region import Breasts, find_breasts
-from ..imaging.preprocessing import Prepared, prepare, resample, working_shape
+from ..imaging.preprocessing import (
+    Prepared,
+    SliceSource,
+    prepare,
+    resample,
+    slice_source,
+    working_shape,
+)
 from ..lesions.finding_score import FindingScore
 from ..lesions.findings import Findings, find
 from ..model.checkpoint import STARTER, Checkpoint, ModelInfo, read_info
 from .devices import choose_device, is_out_of_memory
-from .likeness import site_share, slices_looked_at
-from .passes import SlicesSeen, Views, predict_working
+from .likeness import site_share
+from .passes import SlicesSeen, Views, predict_working, seen_slices
 from .thresholding import marked
 
 if TYPE_CHECKING:
@@ -194,11 +201,8 @@ def predict(
         yield Progress("Segmenting", 0, 0, message=message)
         target = torch.device("cpu")
         whole_exam, share = yield from run(target)
-    probability = np.zeros(exam.grid.shape, np.float32)
-    probability[box] = whole_exam[box].clip(0.0, 1.0)
-    if near is not None:
-        probability[~near] = 0
-    volume = Volume(probability, exam.grid)
+    volume = Volume(_kept_in(whole_exam, box, near), exam.grid)
+    del whole_exam
     findings = None
     if is_whole and exam.grid.shape[0] > 1 and exam.grid.has_spacing:
         findings = yield from find(
@@ -220,6 +224,20 @@ def predict(
         breasts=breasts if is_restricted else None,
         site_share=share,
     )
+
+
+def _kept_in(
+    probability: NDArray[np.float32], box: Region, near: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    """A probability (Z, Y, X), changed in place: from 0 to 1, and 0 where nothing is marked."""
+    np.clip(probability, 0.0, 1.0, out=probability)
+    for axis, part in enumerate(box):
+        ahead = (slice(None),) * axis
+        probability[(*ahead, slice(0, part.start))] = 0
+        probability[(*ahead, slice(part.stop, None))] = 0
+    for plane, is_near in zip(probability, () if near is None else near, strict=False):
+        plane[~is_near] = 0
+    return probability
 
 
 def _first_look(
@@ -317,42 +335,17 @@ def _native(
 ) -> Job[tuple[NDArray[np.float32], float | None]]:
     """Tumor probability (Z, Y, X) of this package's own network, and the site's share in it."""
     spec = checkpoint.spec
-
-    def ready(slices: list[int] | None) -> Prepared:
-        return prepare(
-            exam, roles, spacing_mm=spec.spacing_mm, percentiles=spec.percentiles, slices=slices
-        )
-
-    needed = _needed_slices(checkpoint, exam, box)
-    prepared = ready(needed)
-    if checkpoint.general is None:
-        share = None
-    else:
-        looked_at = None if needed is None else slices_looked_at(exam.grid.shape[0])
-        share = site_share(checkpoint, prepared if needed is None else ready(looked_at), device)
-    if share is not None:
-        checkpoint = checkpoint.at(share)
-        if share < 1:
-            message = (
-                f"Site {share * 100:.0f} %, general model {(1 - share) * 100:.0f} %: "
-                f"{exam.case_id} is less like the exams that the model was fine-tuned on"
-            )
-            yield Progress("Segmenting", 0, 0, message=message)
-    if needed is not None:  # from here on the exam is these slices
-        box = slice(box[0].start - needed[0], box[0].stop - needed[0]), *box[1:]
-        field = slice(0, len(needed)), *field[1:]
-    start = 0 if needed is None else needed[0]
-    grids = prepared.grid.shape, prepared.phases.shape[1:]
+    how: dict[str, Any] = {"spacing_mm": spec.spacing_mm, "percentiles": spec.percentiles}
+    if _sees_slices(spec, exam):
+        source = slice_source(exam, roles, **how)
+        checkpoint, share = yield from _suited(checkpoint, source, exam.case_id, device)
+        job = _by_slices(checkpoint, exam, source, box, field, device, views, first)
+        return (yield from job), share
+    prepared = prepare(exam, roles, **how)
+    checkpoint, share = yield from _suited(checkpoint, prepared, exam.case_id, device)
+    grids = exam.grid.shape, prepared.shape
     working = resampled(box, *grids)
-
-    def on_exam(progress: Progress) -> Progress:
-        if not isinstance(progress, SlicesSeen):
-            return progress
-        slices = tuple(start + z for z in progress.slices)
-        seen = resample(progress.probability[None], (len(slices), *exam.grid.shape[1:]))
-        return replace(progress, slices=slices, probability=seen[0].numpy())
-
-    job = predict_working(
+    tumor = yield from predict_working(
         checkpoint.fast_network,
         spec,
         prepared,
@@ -360,36 +353,69 @@ def _native(
         region=working,
         field=resampled(field, *grids),
         views=views,
-        first=None if first is None else first - start,
     )
-    tumor = yield from relay(job, on_exam)
-    _join_slices(tumor, spec, prepared, working[0])
+    _join_slices(tumor[0].numpy(), spec, exam, working[0])
     restored: NDArray[np.float32] = prepared.restore(tumor)[0].numpy()
-    if needed is None:
-        return restored, share
-    whole_exam = np.zeros(exam.grid.shape, np.float32)
-    whole_exam[needed] = restored
-    return whole_exam, share
+    return restored, share
+
+
+def _suited(
+    checkpoint: Checkpoint, prepared: Prepared | SliceSource, case_id: str, device: torch.device
+) -> Job[tuple[Checkpoint, float | None]]:
+    """The mixture of a checkpoint's two networks that suits an exam, and the site's share in it."""
+    share = site_share(checkpoint, prepared, device)
+    if share is None:
+        return checkpoint, None
+    if share < 1:
+        message = (
+            f"Site {share * 100:.0f} %, general model {(1 - share) * 100:.0f} %: "
+            f"{case_id} is less like the exams that the model was fine-tuned on"
+        )
+        yield Progress("Segmenting", 0, 0, message=message)
+    return checkpoint.at(share), share
+
+
+def _by_slices(
+    checkpoint: Checkpoint,
+    exam: Exam,
+    source: SliceSource,
+    box: Region,
+    field: Region,
+    device: torch.device,
+    views: Views,
+    first: int | None,
+) -> Job[NDArray[np.float32]]:
+    """Tumor probability (Z, Y, X), each slice made ready, seen and brought back by itself."""
+    grids = exam.grid.shape, source.shape
+    made = np.zeros(exam.grid.shape, np.float32)
+    for progress in seen_slices(
+        checkpoint.fast_network,
+        checkpoint.spec,
+        source,
+        device,
+        region=resampled(box, *grids),
+        field=resampled(field, *grids),
+        views=views,
+        first=first,
+    ):
+        if not isinstance(progress, SlicesSeen):
+            yield progress
+            continue
+        slices = list(progress.slices)
+        size = (len(slices), *exam.grid.shape[1:])
+        seen = resample(progress.probability[None], size)[0].numpy()
+        made[slices] = seen
+        if first is None:
+            yield Progress(progress.stage, progress.done, progress.total)
+        else:
+            yield replace(progress, probability=seen)
+    _join_slices(made, checkpoint.spec, exam, box[0])
+    return made
 
 
 def _sees_slices(spec: ModelSpec, exam: Exam) -> bool:
     """Whether a network sees the exam's own slices, one by one."""
     return spec.dims == 2 and working_shape(exam.grid, spec.spacing_mm)[0] == exam.grid.shape[0]
-
-
-def _needed_slices(checkpoint: Checkpoint, exam: Exam, box: Region) -> list[int] | None:
-    """The slices along z that decide what a 2D network says of a box; None for all of them.
-
-    One slice of a large exam is ready in a tenth of the time that all of them take.
-    """
-    spec, depth = checkpoint.spec, exam.grid.shape[0]
-    if not _sees_slices(spec, exam):
-        return None
-    if checkpoint.general is not None and spec.context_slices:
-        return None  # what the exam looks like is then seen in slices with their neighbors
-    more = spec.context_slices
-    needed = list(range(max(0, box[0].start - more), min(depth, box[0].stop + more)))
-    return needed if len(needed) < depth else None
 
 
 def _foreign(
@@ -410,13 +436,13 @@ def _foreign(
     return probability, None
 
 
-def _join_slices(tumor: torch.Tensor, spec: ModelSpec, prepared: Prepared, slices: slice) -> None:
-    """Smooth the probability along z over the slices segmented, as the spec says."""
+def _join_slices(tumor: NDArray[np.float32], spec: ModelSpec, exam: Exam, slices: slice) -> None:
+    """Smooth a probability (Z, Y, X) along z over the slices segmented, as the spec says."""
     from scipy.ndimage import gaussian_filter1d
 
-    spacing_mm = prepared.grid.spacing_mm
+    spacing_mm = exam.grid.spacing_mm
     if spec.through_plane_mm == 0 or spacing_mm is None:
         return
-    working_mm = spacing_mm[0] * prepared.grid.shape[0] / tumor.shape[1]
-    part = tumor[0, slices].numpy()
+    working_mm = spacing_mm[0] * exam.grid.shape[0] / len(tumor)
+    part = tumor[slices]
     gaussian_filter1d(part, spec.through_plane_mm / working_mm, axis=0, mode="nearest", output=part)

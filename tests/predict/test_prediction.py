@@ -12,7 +12,7 @@ from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, Volume
 from napari_breastseg.imaging.breast_region import find_breasts
-from napari_breastseg.imaging.preprocessing import prepare
+from napari_breastseg.imaging.preprocessing import SliceSource
 from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
 from napari_breastseg.model.unet import ModelSpec
 from napari_breastseg.phantom import Tissue, breast_phantom
@@ -272,17 +272,17 @@ def test_when_the_gpu_is_full_the_cpu_goes_on_and_says_so(monkeypatch, sphere_ex
     exam, truth = sphere_exam
     from napari_breastseg.predict import prediction as module
 
-    real = module.predict_working
+    real = module.seen_slices
     asked = []
 
     def first_out_of_memory(network, spec, prepared, device, **how):
         asked.append(device.type)
         if device.type != "cpu":
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return (yield from real(network, spec, prepared, device, **how))
+        yield from real(network, spec, prepared, device, **how)
 
     monkeypatch.setattr(module, "choose_device", lambda name: torch.device("meta"))
-    monkeypatch.setattr(module, "predict_working", first_out_of_memory)
+    monkeypatch.setattr(module, "seen_slices", first_out_of_memory)
     said = []
     result = drain(
         predict(oracle(inputs=("post1-pre",)), exam, device="cuda"),
@@ -337,7 +337,7 @@ def test_one_slice_is_prepared_alone_and_comes_out_as_in_the_whole(
     monkeypatch, sphere_exam, context
 ):
     exam, _truth = sphere_exam
-    sizes = []
+    asked = []
 
     class Middle(Bright):
         def forward(self, x):
@@ -347,16 +347,19 @@ def test_one_slice_is_prepared_alone_and_comes_out_as_in_the_whole(
     spec = spec.model_copy(update={"spacing_mm": (None, 1.0, 1.0)})
     checkpoint = Checkpoint(ModelInfo(name="oracle", spec=spec), Middle().eval())
 
-    def prepared(*args, **kwargs):
-        sizes.append(len((result := prepare(*args, **kwargs)).phases[0]))
-        return result
+    ready = SliceSource.phases_at
 
-    monkeypatch.setattr("napari_breastseg.predict.prediction.prepare", prepared)
+    def noted(source, slices):
+        asked.append(list(slices))
+        return ready(source, slices)
+
+    monkeypatch.setattr(SliceSource, "phases_at", noted)
     z = exam.grid.shape[0] // 2
     region = (slice(z, z + 1), slice(None), slice(None))
     whole = drain(predict(checkpoint, exam, device="cpu")).probability.data
     part = drain(predict(checkpoint, exam, device="cpu", region=region)).probability.data
-    assert sizes == [exam.grid.shape[0], 1 + 2 * context]
+    assert asked[-1] == list(range(z - context, z + context + 1))
+    assert sorted({n for some in asked for n in some}) == list(range(exam.grid.shape[0]))
     np.testing.assert_allclose(part[z], whole[z], atol=1e-6)
     assert whole[z].max() > 0.5
     assert not part[:z].any()
