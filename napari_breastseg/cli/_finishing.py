@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import formats
+from ..core.errors import InputError
 from ._console import run
 from ._planning import Planned, why_of
 from ._results import done_row
@@ -14,7 +17,28 @@ from ._table import looking
 if TYPE_CHECKING:
     from ._segmented import Segmented
 
-__all__ = ["Finishing"]
+__all__ = ["Finishing", "behind"]
+
+Row = dict[str, Any]
+
+
+def behind(
+    made: Iterable[tuple[formats.CaseFiles, Segmented | InputError]],
+    finish: Callable[[formats.CaseFiles, Segmented | InputError], Row],
+) -> Iterator[Row]:
+    """The row of each case, in order; one is finished while the next is segmented.
+
+    What `finish` raises comes out in the place of its row, and ends the run.
+    """
+    with ThreadPoolExecutor(1, "writing") as writer:
+        before: Future[Row] | None = None
+        for files, outcome in made:
+            if before is not None:
+                yield before.result()
+            before = writer.submit(finish, files, outcome)
+            del outcome
+        if before is not None:
+            yield before.result()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,11 +33,18 @@ from ._console import (
     say,
     show_error,
 )
-from ._finishing import Finishing
+from ._finishing import Finishing, behind
 from ._planning import Part, Planned, part_of, plan, print_plan
 from ._results import ShowPaths, failed_row, write_csv
 from ._resuming import Resuming
-from ._segmented import clicking, corrected_masks, redrafting, segmenting, slice_numbers
+from ._segmented import (
+    Segmented,
+    clicking,
+    corrected_masks,
+    redrafting,
+    segmenting,
+    slice_numbers,
+)
 from ._table import require_writable, table_rows, write_table
 
 
@@ -242,22 +250,32 @@ def predict(
         made = segmenting(members, cases, how, uncertainty=uncertainty, quiet=as_json)
     outputs = {one.case.case_id: one for one in todo}
     pace = Pace(len(todo))
-    for finished, (files, outcome) in enumerate(made):
-        if not as_json:
-            pace.tell(finished)
+    # Two bars at a time would write over each other.
+    how_finished = replace(finishing, quiet=True) if len(todo) > 1 else finishing
+
+    def finish(files: formats.CaseFiles, outcome: Segmented | InputError) -> dict[str, Any]:
         case = outputs[files.case_id]
         try:
             if isinstance(outcome, InputError):
                 raise outcome
-            row = finishing.row(case, outcome)
+            row = how_finished.row(case, outcome)
         except StorageError:
             raise
         except InputError as error:
             show_error(error)
-            results.append(failed_row(case.case.case_id, case.source, error))
-            continue
+            return failed_row(case.case.case_id, case.source, error)
         resuming.keep(case, row)
+        return row
+
+    rows = (
+        behind(made, finish)
+        if len(todo) > 1
+        else (finish(files, outcome) for files, outcome in made)
+    )
+    for finished, row in enumerate(rows, start=1):
         results.append(row)
+        if not as_json:
+            pace.tell(finished)
     failed = len(bad_inputs) + sum(row["status"] == "failed" for row in results)
     for given, source, reason in bad_inputs:
         results.append({**failed_row(None, source, reason), "input": given})

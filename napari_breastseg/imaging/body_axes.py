@@ -18,6 +18,9 @@ __all__ = ["STEP_MM", "BodyAxes"]
 STEP_MM = (2.5, 1.6, 2.4)
 """Voxels are joined up to about this size (feet-head, front-back, right-left)."""
 
+_PLANES = 8
+"""Coarse planes that are made at a time."""
+
 _WANTED = (("F", "H"), ("A", "P"), ("R", "L"))
 
 Floats = NDArray[np.float32]
@@ -75,21 +78,23 @@ class BodyAxes:
     def _blocks(self, data: NDArray[np.generic]) -> Floats:
         order, flipped = self._turn
         # Along the array's own axes first: a strided sum of whole rows is several times faster.
-        joined: NDArray[np.generic] = data
-        for axis in range(3):
-            factor = self.factors[order.index(axis)]
-            count = max(1, data.shape[axis] // factor)
-            is_flipped = flipped[order.index(axis)]
-            start = data.shape[axis] - count * factor if is_flipped else 0
-            parts = [
-                joined[(slice(None),) * axis + (slice(max(start, 0) + k, None, factor),)]
-                for k in range(min(factor, data.shape[axis]))
-            ]
-            kept = (slice(None),) * axis + (slice(0, count),)
-            total = parts[0][kept].astype(np.float32)
-            for part in parts[1:]:
-                total += part[kept].astype(np.float32)
-            joined = total / np.float32(len(parts))
+        # A few planes at a time: as floats, a whole phase would be twice itself.
+        factors = [self.factors[order.index(axis)] for axis in range(3)]
+        counts = [max(1, size // factor) for size, factor in zip(data.shape, factors, strict=True)]
+        starts = [
+            max(0, size - count * factor) if flipped[order.index(axis)] else 0
+            for axis, (size, count, factor) in enumerate(
+                zip(data.shape, counts, factors, strict=True)
+            )
+        ]
+        joined = np.empty(counts, np.float32)
+        for first in range(0, counts[0], _PLANES):
+            count = min(_PLANES, counts[0] - first)
+            start = starts[0] + first * factors[0]
+            part = _joined(data[start : start + count * factors[0]], 0, factors[0], 0, count)
+            for axis in (1, 2):
+                part = _joined(part, axis, factors[axis], starts[axis], counts[axis])
+            joined[first : first + count] = part
         flips = tuple(slice(None, None, -1 if f else 1) for f in flipped)
         return np.ascontiguousarray(joined.transpose(order)[flips], np.float32)
 
@@ -136,3 +141,17 @@ class BodyAxes:
         places[:, 2] = np.arange(count)
         voxels = self.voxels(places)
         return np.asarray(voxels @ self.grid.affine[0, :3] + self.grid.affine[0, 3])
+
+
+def _joined(
+    data: NDArray[np.generic], axis: int, factor: int, start: int, count: int
+) -> NDArray[np.float32]:
+    """Means of so many voxels in a row along an axis."""
+    ahead, kept = (slice(None),) * axis, (slice(None),) * axis + (slice(0, count),)
+    steps = min(factor, data.shape[axis])
+    parts = [data[(*ahead, slice(start + k, None, factor))][kept] for k in range(steps)]
+    total = parts[0].astype(np.float32)
+    for part in parts[1:]:
+        total += part.astype(np.float32)
+    total /= np.float32(steps)
+    return total

@@ -277,15 +277,21 @@ def _form(points_mm: NDArray[np.float64], steps: NDArray[np.float64]) -> tuple[f
 def _sample(exam: Exam, breasts: Breasts | None) -> tuple[NDArray[np.intp], ...]:
     """Indices of about `_SAMPLE` voxels of the breasts, or of what is not air."""
     if breasts is not None:
-        chosen = np.flatnonzero(breasts.labels.data)
+        data, least = breasts.labels.data, 0.0
     else:
         data = np.asarray(exam.phases[(post_roles(exam) or tuple(exam.phases))[0]].data)
-        bright = np.percentile(np.asarray(data[::3, ::3, ::3], np.float32), 99)
-        chosen = np.flatnonzero(np.greater(data, 0.1 * bright))
-    if not chosen.size:
+        least = 0.1 * float(np.percentile(np.asarray(data[::3, ::3, ::3], np.float32), 99))
+    # Slice by slice: the indices of all of them would be several times the exam.
+    counts = [int(np.count_nonzero(plane > least)) for plane in data]
+    if not sum(counts):
         chosen = np.arange(int(np.prod(exam.grid.shape)))
-    chosen = chosen[:: max(1, chosen.size // _SAMPLE)]
-    return np.unravel_index(chosen, exam.grid.shape)
+        return np.unravel_index(chosen[:: max(1, chosen.size // _SAMPLE)], exam.grid.shape)
+    step, before, places = max(1, sum(counts) // _SAMPLE), 0, []
+    for z, (plane, count) in enumerate(zip(data, counts, strict=True)):
+        own = np.flatnonzero(plane > least)[-before % step :: step]
+        places.append(own + z * plane.size)
+        before += count
+    return np.unravel_index(np.concatenate(places), exam.grid.shape)
 
 
 def _usual(values: Floats) -> tuple[float, float]:

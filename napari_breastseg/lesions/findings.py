@@ -192,7 +192,9 @@ def find(
     places = np.zeros(len(found) + 1, np.uint16)
     places[[one.number for one in found]] = np.arange(1, len(found) + 1)
     named = tuple(replace(one, number=n) for n, one in enumerate(found, start=1))
-    return Findings(named, places[labels], exam.grid, specks)
+    for plane in labels:  # in place: an exam has no room for two of them
+        plane[:] = places[plane]
+    return Findings(named, labels, exam.grid, specks)
 
 
 def _is_likely(finding: Finding, limit: float) -> bool:
@@ -220,12 +222,11 @@ def candidates(
 
     grid = probability.grid
     data = np.asarray(probability.data, np.float32)
-    labels = np.zeros(data.shape, np.uint16)
-    nothing = labels, np.zeros(0, np.int64), 0
+    # Each of these is as large as the exam: none is kept longer than it is needed.
     core = data >= threshold
     (box,) = ndimage.find_objects(core.view(np.uint8)) or (None,)
     if box is None:
-        return nothing
+        return np.zeros(data.shape, np.uint16), np.zeros(0, np.int64), 0
     reach = _join_voxels(grid)
     wide = tuple(
         slice(max(0, part.start - r - 1), part.stop + r + 1)
@@ -235,13 +236,20 @@ def candidates(
     if any(reach):
         z, y, x = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
         ball = sum((n / max(r, 1)) ** 2 for n, r in zip((z, y, x), reach, strict=True)) <= 1.0
-        closed = ndimage.binary_closing(inner, ball)
-        inner = inner | (closed & (data[wide] >= _BETWEEN * threshold))
-    inner = np.stack(
-        [ndimage.binary_fill_holes(plane) if plane.any() else plane for plane in inner]
-    )
-    parts, count = ndimage.label(inner, np.ones((3, 3, 3)))
-    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+        joined = ndimage.binary_closing(inner, ball)
+        joined &= data[wide] >= _BETWEEN * threshold
+        joined |= inner
+        inner = joined
+        del joined
+    del core
+    for plane in inner:
+        if plane.any():
+            plane[:] = ndimage.binary_fill_holes(plane)
+    parts, count = _parts(inner)
+    del inner, plane
+    sizes = np.zeros(count, np.int64)
+    for part in parts:  # numpy counts 8-byte numbers only, and would make a copy of them all
+        sizes += np.bincount(part.ravel(), minlength=count + 1)[1:]
     # What filling and joining added must not make a finding of what no voxel supports.
     is_large = sizes >= least_voxels(grid)
     chosen = np.flatnonzero(is_large)
@@ -249,8 +257,23 @@ def candidates(
         chosen = chosen[np.argsort(-sizes[chosen])[:_MOST]]
     numbers = np.zeros(count + 1, np.uint16)
     numbers[chosen + 1] = np.arange(1, len(chosen) + 1)
-    labels[wide] = numbers[parts]
+    labels = np.zeros(data.shape, np.uint16)
+    for shown, own in zip(labels[wide], parts, strict=True):
+        shown[:] = numbers[own]
     return labels, sizes[chosen].astype(np.int64), int(count - len(chosen))
+
+
+def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.integer], int]:
+    """Connected parts of a mask, numbered from 1, and how many they are."""
+    from scipy import ndimage
+
+    parts = np.empty(mask.shape, np.uint16)
+    try:
+        count = ndimage.label(mask, np.ones((3, 3, 3)), output=parts)
+    except RuntimeError:  # more of them than such numbers
+        whole: tuple[NDArray[np.integer], int] = ndimage.label(mask, np.ones((3, 3, 3)))
+        return whole
+    return parts, int(count)
 
 
 def _join_voxels(grid: Grid) -> tuple[int, int, int]:

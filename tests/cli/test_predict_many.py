@@ -14,9 +14,10 @@ import pytest
 
 from napari_breastseg import formats
 from napari_breastseg.cli import _segmented
+from napari_breastseg.cli._finishing import behind
 from napari_breastseg.cli._planning import is_in_part, part_of
 from napari_breastseg.cli._table import TABLE_COLUMNS, table_rows, view_of, write_table
-from napari_breastseg.core.errors import InputError
+from napari_breastseg.core.errors import InputError, StorageError
 from napari_breastseg.core.volume import Grid
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import ModelInfo
@@ -297,3 +298,23 @@ def test_without_dask_a_scheduler_is_refused_with_advice(run, slices, tmp_path, 
     code, _, stderr = run("predict", slices, *words)
     assert code == 2
     assert "napari-breastseg[cluster]" in stderr
+
+
+def test_a_case_is_written_while_the_next_is_segmented_and_rows_stay_in_order():
+    next_is_made, rows = threading.Event(), []
+
+    def made():
+        yield "A", None
+        next_is_made.set()
+        yield "B", None
+        yield "C", None
+
+    def finish(files, _outcome):
+        assert next_is_made.wait(30)  # in turns, A would wait for B forever
+        if files == "C":
+            raise StorageError("Expected room on the disk", "found none", "Make room")
+        return {"case_id": files}
+
+    with pytest.raises(StorageError, match="room on the disk"):
+        rows += behind(made(), finish)
+    assert [row["case_id"] for row in rows] == ["A", "B"]

@@ -391,3 +391,29 @@ def test_the_slice_in_sight_is_seen_first_then_outward(phantom, breasts_only):
         )
     as_ever = drain(predict(checkpoint, exam, device="cpu", breasts_only=breasts_only))
     np.testing.assert_allclose(found.probability.data, as_ever.probability.data, atol=1e-5)
+
+
+def test_predicting_takes_little_more_memory_than_the_exam_and_its_probability(monkeypatch):
+    import tracemalloc
+
+    # A small exam: what does not grow with it is made as small.
+    monkeypatch.setattr("napari_breastseg.lesions.evidence._SAMPLE", 2000)
+    rng = np.random.default_rng(0)
+    grid = Grid((40, 160, 160), np.diag([1.1, 0.75, 0.75, 1.0]))
+    phases = {
+        role: Volume(rng.integers(0, 40, grid.shape).astype(np.uint16), grid)
+        for role in ("pre", "post1", "post2")
+    }
+    phases["post1"].data[12:18, 70:80, 70:80] += 400
+    exam = Exam("P", phases)
+    checkpoint = oracle(inputs=("post1-pre", "post1"), missing="zero", through_plane_mm=2.0)
+    drain(predict(checkpoint, exam, device="cpu", breasts_only=False))  # imports have memory too
+    tracemalloc.start()
+    try:
+        made = drain(predict(checkpoint, exam, device="cpu", breasts_only=False))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # numpy's arrays; torch holds a slice at a time, as its test of the slices asked for shows.
+    assert made.label_map.tumor[15, 75, 75]
+    assert peak < 2.2 * made.probability.data.nbytes
