@@ -87,6 +87,9 @@ def test_one_key_steps_through_the_pictures_under_one_window(reading: SimpleName
     viewer = reading.viewer
     where = viewer.scene.camera.center, viewer.dims.point
     seen = []
+    press(reading, Qt.Key.Key_W)
+    press(reading, Qt.Key.Key_W, SHIFT)
+    assert "P001 sub1" not in viewer.layers  # made when its turn comes: it holds the window
     for _ in range(5):
         seen.append(in_sight(reading))
         press(reading, Qt.Key.Key_W)

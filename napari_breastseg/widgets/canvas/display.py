@@ -15,7 +15,7 @@ from ..state.session import Session
 from ..state.sources import Source, key_of, layer_of, note_of
 from .crosshair import Crosshair
 from .layers import tumor_layer
-from .maps import subtraction_layer
+from .maps import can_subtract, map_layer, subtraction_layer
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -58,16 +58,6 @@ class Display:
 
     # Pictures
 
-    def pictures(self) -> list[Any]:
-        """Image layers to step through: the phases in time order, then the subtraction."""
-        source = self._session.source
-        if source is None:
-            return []
-        subtraction = None
-        with errors_shown():
-            subtraction = subtraction_layer(self._viewer, source, self._session.roles)
-        return [*self.phases(), *([] if subtraction is None else [subtraction])]
-
     def phases(self) -> list[Any]:
         """Image layers of the phases in time order."""
         source = self._session.source
@@ -86,16 +76,30 @@ class Display:
         self._step(-1)
 
     def _step(self, by: int) -> None:
-        pictures = self.pictures()
-        if len(pictures) < 2:
-            show_info("This exam has only one image." if pictures else "Open an exam first.")
+        """Step through the phases in time order, then the subtraction."""
+        source, pictures = self._session.source, self.phases()
+        if source is None:
+            show_info("Open an exam first.")
             return
-        now = [i for i, picture in enumerate(pictures) if picture.visible]
-        self.show_picture(pictures[(now[-1] + by) % len(pictures)] if now else pictures[0])
+        now = [place for place, picture in enumerate(pictures) if picture.visible]
+        subtraction = map_layer(self._viewer, source, "sub1")
+        has_subtraction = subtraction is not None or can_subtract(source, self._session.roles)
+        if subtraction is not None and subtraction.visible:
+            now.append(len(pictures))
+        count = len(pictures) + has_subtraction
+        if count < 2:
+            show_info("This exam has only one image.")
+            return
+        wanted = (now[-1] + by) % count if now else 0
+        layer = pictures[wanted] if wanted < len(pictures) else None
+        if layer is None:
+            with errors_shown():  # made when its turn comes: that takes a second
+                layer = subtraction_layer(self._viewer, source, self._session.roles)
+        self.show_picture(pictures[0 if by > 0 else -1] if layer is None else layer)
 
     def show_picture(self, picture: Any) -> None:
         """Show one image of the current exam and hide the others."""
-        case_id, pictures = self._session.case_id, self.pictures()
+        case_id, pictures = self._session.case_id, self.phases()
         for layer in self._viewer.layers:
             note = note_of(layer)
             is_map = note.get("map") is not None and note.get("case_id") == case_id

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAP_CHIPS",
     "Maps",
+    "can_subtract",
     "compute_maps",
     "map_layer",
     "show_map",
@@ -113,11 +114,16 @@ def subtraction_layer(viewer: Viewer, source: Source, roles: Mapping[str, str] |
     return layer
 
 
+def can_subtract(source: Source, roles: Mapping[str, str] | None) -> bool:
+    """Whether there is a pre and a first post-contrast phase."""
+    return {"pre", "post1"} <= set(roles or source.layers)
+
+
 def subtraction_map(
     viewer: Viewer, source: Source, roles: Mapping[str, str] | None
 ) -> tuple[dce.LazyMap, tuple[float, float], Grid] | None:
     """First post-contrast minus pre, with its window and grid; None without both phases."""
-    if not {"pre", "post1"} <= set(roles or source.layers):
+    if not can_subtract(source, roles):
         return None
     exam = exam_of(viewer, source, roles)
     pre, post = exam.phases["pre"].data, exam.phases["post1"].data
