@@ -152,9 +152,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
-    """Write files, each atomically, and wait for the disk once for all of them.
+    """Write files that can be made again, each atomically; wait for the disk once for all of them.
 
-    A program that dies in between leaves some of them as they were.
+    A program that dies in between leaves some of them as they were, and so may a power cut soon
+    after: what is in a file is on the disk, its name perhaps not yet.
     """
     if not texts:
         return
@@ -172,9 +173,6 @@ def write_texts(texts: Mapping[Path, str]) -> None:
         for path, temporary in made.items():
             with storage_errors(path):
                 os.replace(temporary, path)
-        for folder in {path.parent for path in made}:
-            with storage_errors(folder):
-                fsync(folder)
     except BaseException:
         for temporary in made.values():
             with suppress(OSError):

@@ -25,6 +25,13 @@ _WORTH_KEEPING = 50
 """Files read anew from which on the index is written again: below, it costs more than it saves."""
 
 
+class _Once(threading.local):
+    """How far a thread is in `Catalog.read_once`; what one has looked at is old for another."""
+
+    depth = 0
+    is_done = False
+
+
 class Catalog:
     """What the records of a dataset folder say, read again where a file has changed.
 
@@ -41,26 +48,47 @@ class Catalog:
         self._left_out: list[Unreadable] = []
         self._records: dict[str, tuple[Stamp, CaseRecord]] = {}
         self._n_new = 0
-        self._depth = 0
         self._is_read = False
+        self._once = _Once()
 
     @contextmanager
     def read_once(self) -> Iterator[None]:
-        """Look at the folder once in this block, when it is first asked for."""
-        with self._lock:
-            self._depth += 1
-            self._is_read = self._is_read and self._depth > 1
+        """Look at the folder once in this block, when this thread first asks for it."""
+        self._once.depth += 1
+        if self._once.depth == 1:
+            self._once.is_done = False
         try:
             yield
         finally:
-            with self._lock:
-                self._depth -= 1
+            self._once.depth -= 1
 
     def summaries(self) -> list[CaseSummary]:
         """All cases in the order in which patients entered."""
         with self._lock:
             self._look()
             return self._sorted()
+
+    def known(self) -> list[CaseSummary]:
+        """`summaries` as they were when somebody looked last; for a window, which must not wait."""
+        with self._lock:
+            if not self._is_read:
+                self._look()
+            return self._sorted()
+
+    @property
+    def known_left_out(self) -> list[Unreadable]:
+        """`left_out` as it was when somebody looked last."""
+        return list(self._left_out)
+
+    def known_changes(self) -> list[str]:
+        """Cases whose mask was found to be another than the accepted one, when last looked at."""
+        digests = self._files.digests
+        return [
+            one.case_id
+            for one in self.known()
+            if one.mask_sha256 is not None
+            and digests.get(one.case_id, (None, one.mask_sha256))[1] != one.mask_sha256
+        ]
 
     def left_out(self) -> list[Unreadable]:
         """The cases whose record cannot be read."""
@@ -96,13 +124,6 @@ class Catalog:
                 return unreadable(case_id, _read_bytes(path))
             return cached[1]
 
-    def read(self, case_id: str) -> CaseRecord | Unreadable | None:
-        """`record`, and none of it is kept in memory."""
-        found = self.record(case_id)
-        with self._lock:
-            self._records.pop(case_id, None)
-        return found
-
     def note_written(self, record: CaseRecord) -> None:
         """Take a record that was written just now."""
         with self._lock, suppress(OSError):
@@ -132,22 +153,30 @@ class Catalog:
         with suppress(OSError):
             self._files.digests[case_id] = stamp_of(self._layout.label(case_id)), digest
 
-    def read_again(self) -> list[str]:
-        """Read all records, whatever is known; cases of which the index said something else."""
+    def reading_again(self) -> Iterator[tuple[CaseRecord | Unreadable, bool]]:
+        """Each record from its file, whatever is known; whether something else was known of it.
+
+        None is kept in memory. The index goes: nothing that it said counts from here on.
+        """
         with self._lock, suppress(OSError):
-            self._look()
-            before = self._files.summaries
-            self._known, self._records, self._is_read = Known({}, {}), {}, False
-            self._look()
-            wrong = [
-                case_id
-                for case_id, known in self._files.summaries.items()
-                if known[0] == before.get(case_id, known)[0] and known != before.get(case_id, known)
-            ]
-            if wrong:
-                self._layout.index.unlink(missing_ok=True)
-            return wrong
-        return []
+            self._files.digests.clear()
+            self._layout.index.unlink(missing_ok=True)
+        for case_id, _ in self._paths():
+            with self._lock:
+                before = self._files.summaries.pop(case_id, None)
+                self._records.pop(case_id, None)
+                record = self.record(case_id)
+                self._records.pop(case_id, None)
+                after = self._files.summaries.get(case_id)
+                self._n_new += 1
+            if record is not None:
+                is_same_file = before is not None and after is not None and before[0] == after[0]
+                yield record, is_same_file and before != after
+
+    @property
+    def n_files(self) -> int:
+        """How many records there seem to be."""
+        return sum(1 for _ in self._paths())
 
     def keep_index(self) -> None:
         """Write the index anew if enough was read without it; a folder may be read-only."""
@@ -172,7 +201,7 @@ class Catalog:
 
     def _look(self, keeps_records: bool = False) -> None:
         """Bring the summaries up to date with the files."""
-        if self._depth and self._is_read:
+        if self._once.depth and self._once.is_done:
             return
         before, found = self._files.summaries, {}
         left_out = []
@@ -192,8 +221,8 @@ class Catalog:
             except (OSError, ValueError):
                 left_out.append(unreadable(case_id, _read_bytes(path)))
         self._known = Known(found, self._files.digests)
-        self._left_out, self._is_read = left_out, True
-        if not self._depth:
+        self._left_out, self._is_read, self._once.is_done = left_out, True, True
+        if not self._once.depth:
             self.keep_index()
 
     def _paths(self) -> Iterator[tuple[str, str]]:

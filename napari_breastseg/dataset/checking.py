@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,11 @@ from .store import Store
 from .summaries import CaseSummary, efforts
 from .unreadable import Unreadable
 
-__all__ = ["Checked", "Finding", "Severity", "checking", "status", "store_notes"]
+__all__ = ["Checked", "Finding", "Severity", "checking", "known_notes", "status", "store_notes"]
 
 ENOUGH_LOCKED = 5
 """Locked patients below which a model cannot be judged."""
-_OTHER_PARTS = 5
+_OTHER_PARTS = 3
 """Parts of the folder that are no case."""
 _LEFTOVER_S = 3600.0
 """Age at which a temporary file belongs to nobody any more."""
@@ -69,43 +68,41 @@ class Checked(Progress):
 def checking(store: Store, repair: bool) -> Job[list[Finding]]:
     """Look at everything in the folder, a case at a time; see `Dataset.checking`."""
     found: list[Finding] = []
-    begun = list(_index_findings(store))  # from here on nothing but the files counts
-    cases = store.summaries()
-    left_out = store.left_out()
-    # Opening may have made the lists by what the index said.
-    parts = chain([begun], _parts(store, cases, left_out, repair or bool(begun)))
-    for done, findings in enumerate(parts, start=1):
+    total = store.catalog.n_files + _OTHER_PARTS
+    for done, findings in enumerate(_parts(store, repair), start=1):
         found += findings
         message = "\n".join(map(_line, findings))
-        total = max(done, len(cases) + _OTHER_PARTS)
-        yield Checked("Checking", done, total, message=message, findings=tuple(findings))
+        yield Checked("Checking", done, max(done, total), message=message, findings=tuple(findings))
     return sorted(found, key=lambda f: (f.severity is not Severity.ERROR, f.case_id or "", f.what))
 
 
-def _parts(
-    store: Store, cases: list[CaseSummary], left_out: list[Unreadable], repair: bool
-) -> Iterator[list[Finding]]:
+def _parts(store: Store, repair: bool) -> Iterator[list[Finding]]:
     """Findings of the folder's parts, each looked at when it is asked for; no record is kept."""
-    yield [_error("unreadable_record", u.case_id, f"its record was {u.reason}") for u in left_out]
     history: set[str] = set()
-    for one in cases:
-        record = store.catalog.read(one.case_id)
-        if not isinstance(record, CaseRecord):
-            continue  # taken away meanwhile
-        yield list(_case_findings(store, record))
-        history.update(f"{one.case_id}/{mask.history_file}" for mask in record.history)
+    repairs_lists = repair
+    for record, is_index_wrong in store.catalog.reading_again():
+        if isinstance(record, Unreadable):
+            why = f"its record was {record.reason}"
+            yield [_error("unreadable_record", record.case_id, why)]
+            continue
+        findings = list(_case_findings(store, record))
+        if is_index_wrong:
+            findings.append(_wrong_index(store, record.case_id))
+            repairs_lists = True  # opening may have made the lists by what the index said
+        yield findings
+        history.update(f"{record.case_id}/{mask.history_file}" for mask in record.history)
+    cases, left_out = store.summaries(), store.left_out()
     yield list(_leftover_findings(store, repair))
     yield list(_orphan_findings(store, cases, left_out, history))
-    yield [*_patient_findings(store, cases), *_stale_findings(store, left_out, repair)]
+    yield [*_patient_findings(store, cases), *_stale_findings(store, left_out, repairs_lists)]
 
 
-def _index_findings(store: Store) -> Iterator[Finding]:
-    for case_id in store.catalog.read_again():
-        message = (
-            f"Case {case_id}: {store.layout.index.name} said other things of it than its record; "
-            "it was removed and is made anew"
-        )
-        yield Finding(Severity.WARNING, "wrong_index", case_id, message, is_repaired=True)
+def _wrong_index(store: Store, case_id: str) -> Finding:
+    message = (
+        f"Case {case_id}: {store.layout.index.name} said other things of it than its record; it "
+        "was removed and is made anew"
+    )
+    return Finding(Severity.WARNING, "wrong_index", case_id, message, is_repaired=True)
 
 
 def _line(finding: Finding) -> str:
@@ -296,10 +293,18 @@ def _error(what: str, case_id: str | None, message: str) -> Finding:
 
 def store_notes(store: Store) -> list[str]:
     """What to know before a dataset is used: cases left out, masks another program changed."""
-    notes = [f"{one.describe()}." for one in store.left_out()]
+    return _notes(store.left_out(), store.changed_masks())
+
+
+def known_notes(store: Store) -> list[str]:
+    """`store_notes` as it was when the folder was looked at last."""
+    return _notes(store.catalog.known_left_out, store.catalog.known_changes())
+
+
+def _notes(left_out: list[Unreadable], changed: list[str]) -> list[str]:
+    notes = [f"{one.describe()}." for one in left_out]
     notes += [
-        f"Another program changed the mask of case {case_id}. {CHANGED_FIX}."
-        for case_id in store.changed_masks()
+        f"Another program changed the mask of case {case_id}. {CHANGED_FIX}." for case_id in changed
     ]
     return notes
 

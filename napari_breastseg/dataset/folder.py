@@ -89,6 +89,17 @@ class Dataset(Cases):
         """`cases` in short: for thousands of them a fraction of the time."""
         return self._store.summaries()
 
+    def known_summaries(self) -> list[CaseSummary]:
+        """`summaries` as they were when this `Dataset` last looked at the folder.
+
+        For a window, which must not wait for thousands of files; what is written here counts.
+        """
+        return self._store.catalog.known()
+
+    def known_notes(self) -> list[str]:
+        """`notes` as they were when this `Dataset` last looked at the folder."""
+        return checking.known_notes(self._store)
+
     def efforts(self) -> list[Effort]:
         """What each accepted case cost, in the order in which they were accepted."""
         return efforts(self.summaries())

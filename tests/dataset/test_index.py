@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -224,6 +225,18 @@ def test_accepting_looks_at_each_record_once_and_writes_no_index(
     assert set(read) == {"C07"}
 
 
+def test_a_number_is_given_by_a_look_of_its_own_whatever_another_thread_has_seen(
+    folder: Path,
+) -> None:
+    here, elsewhere = Dataset.open(folder), Dataset.open(folder)
+    with here._store.catalog.read_once():
+        here.summaries()
+        accept(elsewhere, "C07", 5)
+        with ThreadPoolExecutor(1) as pool:
+            record = pool.submit(accept, here, "C08", 5).result()
+    assert record.accepted.order == N_CASES + 2
+
+
 def test_checking_tells_each_case_at_once_and_keeps_no_record(folder: Path) -> None:
     for name in ("C02", "C50"):
         (folder / "labelsTr" / f"{name}.nii.gz").unlink()
@@ -263,3 +276,25 @@ def test_two_programs_on_one_folder_give_every_mask_a_number_of_its_own(folder: 
     orders = [one.last_order for one in opened.summaries()]
     assert sorted(orders) == [*range(12, N_CASES + 1), *range(N_CASES + 1, N_CASES + 12)]
     assert opened.check() == []
+
+
+def test_what_is_known_is_told_without_a_look_at_the_folder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset.open(folder)
+    assert dataset.known_notes() == dataset.notes() == []
+    assert dataset.known_summaries() == dataset.summaries()
+    edit(folder, "C07", status="flagged", accepted=None, flag_reason="motion")
+    (folder / "labelsTr" / "C09.nii.gz").write_bytes(b"another program's")
+    with monkeypatch.context() as patched:
+        patched.setattr(catalog, "stamp_of", lambda path: pytest.fail(f"looked at {path}"))
+        known = {one.case_id: one.status for one in dataset.known_summaries()}
+        assert known["C07"] is Status.ACCEPTED
+        assert dataset.known_notes() == []
+    dataset.notes()  # a worker's look
+    known = {one.case_id: one.status for one in dataset.known_summaries()}
+    assert known["C07"] is Status.FLAGGED
+    (note,) = dataset.known_notes()
+    assert "mask of case C09" in note
+    accept(dataset, "C09")  # what is done here is known at once
+    assert dataset.known_notes() == []

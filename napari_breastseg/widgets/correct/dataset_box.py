@@ -83,6 +83,7 @@ class DatasetBox(QWidget):
         column.addWidget(self.line)
         column.addLayout(row)
         self._patients: dict[str | None, str] = {}
+        self._listed: dict[str, str] = {}
         session.dataset_changed.connect(self.show_dataset)
         self.show_dataset(None)
         self.reopening = JobRunner(self)
@@ -134,26 +135,34 @@ class DatasetBox(QWidget):
 
     def show_dataset(self, dataset: Dataset | None) -> None:
         """Show what is in a dataset."""
-        chosen = self.case.currentData()
-        self.case.clear()
-        self._patients = {}
+        records = [] if dataset is None else dataset.known_summaries()
         if dataset is not None:
             self.folder.setValue(dataset.folder)
-            records = dataset.summaries()
             accepted = sum(record.is_accepted for record in records)
             channels = ", ".join(dataset.channels) or "phases of the first case"
             text = (
                 f"{dataset.name}: {channels}; {counted(len(records), 'case')}, {accepted} accepted"
             )
-            self.line.setText("\n".join([text, *dataset.notes()]))
-            for record in records:
-                self._patients[record.case_id] = record.patient_id
-                status = record.status.value.replace("_", " ")
-                self.case.addItem(f"{record.case_id} ({status})", record.case_id)
-            self.case.setCurrentIndex(max(0, self.case.findData(chosen)))
+            self.line.setText("\n".join([text, *dataset.known_notes()]))
+        self._patients = {record.case_id: record.patient_id for record in records}
+        self._list({one.case_id: one.status.value.replace("_", " ") for one in records})
         has_cases = self.case.count() > 0
         self.case.setVisible(has_cases)
         self.open_case_button.setVisible(has_cases)
+
+    def _list(self, cases: dict[str, str]) -> None:
+        """Offer cases, each with its status; of thousands only what changed is written anew."""
+        before, self._listed = self._listed, cases
+        if list(before) != list(cases):
+            chosen = self.case.currentData()
+            self.case.clear()
+            for case_id, status in cases.items():
+                self.case.addItem(f"{case_id} ({status})", case_id)
+            self.case.setCurrentIndex(max(0, self.case.findData(chosen)))
+            return
+        for place, (case_id, status) in enumerate(cases.items()):
+            if before[case_id] != status:
+                self.case.setItemText(place, f"{case_id} ({status})")
 
     def set_busy(self, why_not: str) -> None:
         """Enable the buttons, or disable them for this reason."""

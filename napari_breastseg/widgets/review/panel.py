@@ -287,5 +287,6 @@ class ReviewPanel(QWidget):
 def _listing(dataset: Dataset, reader: str) -> Job[tuple[list[WorklistRow], list[Effort]]]:
     yield Progress("Reading the worklist", 0, 0)
     rows = dataset.worklist(reader)
+    dataset.notes()  # looks for masks that another program changed; the window shows what is known
     yield Progress("Reading the worklist", 0, 0)
     return rows, dataset.efforts()

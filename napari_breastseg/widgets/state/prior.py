@@ -75,7 +75,8 @@ def visits_beside(dataset: Dataset, case_id: str | None, patient_id: str) -> lis
         The current case.
     patient_id : str
     """
-    records = [one for one in dataset.cases() if one.patient_id == patient_id]
+    known = [one.case_id for one in dataset.known_summaries() if one.patient_id == patient_id]
+    records = [dataset.case(name) for name in known]
     here = next((one.visit for one in records if one.case_id == case_id), None)
     others = [one for one in records if one.case_id != case_id]
     return [

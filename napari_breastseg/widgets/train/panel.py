@@ -244,13 +244,13 @@ class TrainPanel(QWidget):
     def _show_dataset(self, dataset: Dataset | None) -> None:
         if dataset is not None:
             self.folder.setValue(dataset.folder)
-            self.dataset_line.setText(Learnable.of(dataset.summaries()).describe())
+            self.dataset_line.setText(Learnable.of(dataset.known_summaries()).describe())
         self._refresh()
 
     def _why_not(self) -> str:
         dataset = self._session.dataset
         return why_not_train(
-            None if dataset is None else Learnable.of(dataset.summaries()),
+            None if dataset is None else Learnable.of(dataset.known_summaries()),
             is_running=self.runner.is_running,
             problem=self.form.base.problem,
         )
@@ -267,7 +267,7 @@ class TrainPanel(QWidget):
         elif why_not or dataset is None:
             self.expecting.forget()
         elif self.isVisible():
-            accepted = Learnable.of(dataset.summaries()).n_cases
+            accepted = Learnable.of(dataset.known_summaries()).n_cases
             self.expecting.ask(dataset, self.form.order(dataset), accepted)
         offered = None
         if dataset is not None:
