@@ -255,6 +255,8 @@ def session(
         ("Scroll 20 slices", scroll, now),
         ("Three directions (F3)", dock.layouts.show_orthogonal, now),
         ("All phases (F4)", dock.layouts.show_phases, now),
+        ("Three directions again", dock.layouts.show_orthogonal, now),
+        ("All phases again", dock.layouts.show_phases, now),
         ("One view (F2)", dock.layouts.show_axial, now),
         (
             "Go to the next lesion (F8)",

@@ -448,6 +448,12 @@ def test_switching_layouts_leaves_nothing_behind(reading: SimpleNamespace) -> No
     doubled = {role: Volume(2 * phase.data, phase.grid) for role, phase in exam.phases.items()}
     show_exam(viewer, Exam("R", doubled), instead_of=dock.session.case_id)
     reading.qtbot.waitUntil(lambda: dock.layouts.pictures == ())
+    # Without an exam there is nothing to lay out
+    viewer.layers.clear()
+    QTest.qWait(50)
+    for key in (Qt.Key.Key_F3, Qt.Key.Key_F4):
+        press(reading, key)
+        assert dock.layouts.pictures == ()
 
 
 def test_a_dock_that_is_closed_takes_its_pictures_along(reading: SimpleNamespace) -> None:

@@ -132,7 +132,8 @@ class ExamPictures:
     def _look_of_subtraction(self) -> Look | None:
         """How the subtraction looks; no layer is made of it, which would take a second."""
         source = self._session.source
-        assert source is not None  # its phases were found
+        if source is None:
+            return None
         found = subtraction_map(self._viewer, source, self._session.roles)
         if found is None:
             return None
