@@ -29,6 +29,7 @@ from .canvas.prior_beside import PriorBeside
 from .canvas.reading_mouse import ReadingMouse
 from .canvas.slice_marks import SliceMarks
 from .canvas.slice_numbers import SliceNumbers
+from .canvas.status_numbers import StatusNumbers
 from .canvas.view import go_to_tumor
 from .correct.after_dock import AfterDock
 from .correct.panel import CorrectPanel
@@ -91,6 +92,7 @@ class BreastMRI(Actions, QWidget):
         )
         self.layer_rows = LayerRows(napari_viewer, self)
         self.numbers = SliceNumbers(napari_viewer, self)
+        self.status = StatusNumbers(napari_viewer)
         self.correct_panel.learning.redrafted.connect(self.marks.refresh)
         self.correct_panel.learning.watch.redraft_undone.connect(self.marks.refresh)
         self.display = Display(napari_viewer, self.session)
@@ -246,6 +248,7 @@ class BreastMRI(Actions, QWidget):
         for part in (self.mouse, self.layouts, self.display, self.marks, self.numbers, self.places):
             part.take_down()
         self.curve.take_down()
+        self.status.take_down()
         self.drops.take_down()
         self.layer_rows.take_down()
         correct.accept_box.copies.take_down()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
@@ -49,6 +50,32 @@ def test_the_slider_counts_from_one_and_takes_such_numbers(window: SimpleNamespa
     assert viewer.dims.current_step[0] == 3
     viewer.dims.order = (1, 0, 2)
     window.qtbot.waitUntil(lambda: shown_numbers(window)[1:] == ["30"])
+
+
+def status_at(window: SimpleNamespace, *at: float) -> str:
+    """What the status bar says of a place of the world (z, y, x)."""
+    viewer = window.viewer
+    viewer.mouse_over_canvas = True
+    viewer.cursor.position = at
+    viewer.update_status_from_cursor()
+    return str(viewer.window._qt_window.statusBar()._coordinates.text()).strip()
+
+
+def test_the_status_bar_counts_from_one_as_well(window: SimpleNamespace) -> None:
+    viewer = window.viewer
+    show_exam(viewer, Exam("P001", {"post1": Volume(DATA, GRID)}))
+    assert tuple(viewer.dims.order) == (0, 2, 1)  # this exam's rows run along its third axis
+    place, _, value = status_at(window, 12.0, 7.0, 20.0).partition(": ")
+    assert place == "slice 5, row 21, column 8"
+    assert float(value) == pytest.approx(DATA[4, 7, 20], rel=0.01)
+    assert "slice" not in status_at(window, 12.0, -3.0, 20.0)  # beside the picture
+    viewer.dims.order = (1, 0, 2)
+    assert status_at(window, 12.0, 7.0, 20.0).startswith("slice 8, row 5, column 21: ")
+    viewer.add_image(DATA, name="of another program")
+    assert status_at(window, 4.0, 7.0, 20.0).startswith("[4")
+    window.dock.shut_down()
+    viewer.layers.selection.active = viewer.layers["P001 post1"]
+    assert status_at(window, 12.0, 7.0, 20.0).startswith("[12.00, 7.00, 20.00]")
 
 
 def test_napari_has_its_own_numbers_back_without_the_dock(window: SimpleNamespace) -> None:

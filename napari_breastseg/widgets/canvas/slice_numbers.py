@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtCore import QObject, Qt
 from qtpy.QtGui import QIntValidator
 from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
+
+from .window_part import WindowPart
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 __all__ = ["SliceNumbers"]
 
+_SLIDER = "QtDimSliderWidget"
 _NAPARIS_NAME = "slice_label"  # of both fields; the theme styles them by it
 
 
-class SliceNumbers(QObject):
+class SliceNumbers(WindowPart):
     """Shows and takes slice numbers from 1 beside each slider of a viewer.
 
     Parameters
@@ -29,33 +32,20 @@ class SliceNumbers(QObject):
     """
 
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
-        super().__init__(parent)
-        self._viewer = viewer
-        self._window: QWidget | None = None
-        self._fields: dict[int, tuple[QLineEdit, QLabel]] = {}
         # napari makes its sliders anew when the number of axes changes.
-        self._soon = QTimer(self, singleShot=True, interval=0)
-        self._soon.timeout.connect(self._add)
-        for event in (viewer.dims.events.ndim, viewer.dims.events.range):
-            event.connect(self._on_axes)
+        super().__init__(viewer, parent, (viewer.dims.events.ndim, viewer.dims.events.range))
+        self._fields: dict[int, tuple[QLineEdit, QLabel]] = {}
         viewer.dims.events.current_step.connect(self.refresh)
 
-    def add_to(self, window: QWidget) -> None:
-        """Count from 1 beside the sliders of a window."""
-        self._window = window
-        self._add()
-
-    def take_down(self) -> None:
-        """Give napari its own numbers back."""
-        self._soon.stop()
-        for slider in self._sliders():
+    def _restore(self) -> None:
+        for slider in self._found(_SLIDER):
             self._show_naparis(slider, is_shown=True)
         for fields in self._fields.values():
             for field in fields:
                 field.hide()
                 field.setObjectName("")  # the next dock must not find it
                 field.deleteLater()  # and with it what it is connected to
-        self._fields, self._window = {}, None
+        self._fields = {}
 
     def refresh(self, event: object = None) -> None:
         """Show where the viewer is."""
@@ -66,19 +56,9 @@ class SliceNumbers(QObject):
                     number.setText(str(int(steps[axis]) + 1))
                 total.setText(str(int(counts[axis])))
 
-    def _on_axes(self, event: object = None) -> None:
-        if self._window is not None:
-            self._soon.start()
-
-    def _sliders(self) -> list[QWidget]:
-        if self._window is None:
-            return []
-        found = self._window.findChildren(QWidget)
-        return [widget for widget in found if type(widget).__name__ == "QtDimSliderWidget"]
-
-    def _add(self) -> None:
+    def _change(self) -> None:
         self._fields = {}
-        for slider in self._sliders():
+        for slider in self._found(_SLIDER):
             number = slider.findChild(QLineEdit, "slice_number")
             total = slider.findChild(QLabel, "slice_count")
             if number is None or total is None:
