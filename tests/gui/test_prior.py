@@ -11,7 +11,7 @@ import pytest
 from hands import click, drag_on, listed, open_row, press, turn_wheel
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QMenu, QWidget
 
 from napari_breastseg import formats
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
@@ -75,6 +75,11 @@ def choose(window: SimpleNamespace, words: str) -> None:
     click(button)
     menu = window.dock.prior.menu
     window.qtbot.waitUntil(menu.isVisible)
+    take(menu, words)
+
+
+def take(menu: QMenu, words: str) -> None:
+    """Click an entry of an open menu."""
     entry = next(one for one in menu.actions() if one.text().startswith(words))
     assert entry.isEnabled()
     QTest.mouseClick(menu, Qt.MouseButton.LeftButton, NO_KEYS, menu.actionGeometry(entry).center())
@@ -171,3 +176,15 @@ def test_a_file_is_asked_about_before_it_is_shown(
     assert all("do not say whose exam" in text for text in asked)
     assert plane(window).title == "PRIOR  from a file"
     assert "was" not in plane(window).caption  # no mask, no volume
+
+    # Of several exams in a folder one is chosen
+    formats.write_volume(tmp_path / "C_0000.nii.gz", exam_on("C", NOW, 9)[0].phases["pre"])
+    dock.prior.read_file(tmp_path)
+    menu = dock.prior.menu
+    window.qtbot.waitUntil(menu.isVisible)
+    assert [entry.text() for entry in menu.actions()] == ["A", "C"]
+    answers.append(True)
+    take(menu, "C")
+    window.qtbot.waitUntil(lambda: answers == [])
+    settle()
+    assert plane(window).caption.count("slice 5/9") == 1

@@ -13,7 +13,7 @@ from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.widgets.state.prior import (
     Link,
-    reading_file,
+    reading_case,
     reading_visit,
     tumor_ml,
     visits_beside,
@@ -75,7 +75,8 @@ def test_a_visit_comes_with_its_accepted_mask_unless_it_is_read_blind(folder: Da
 def test_a_file_says_nothing_of_its_patient(tmp_path: Path) -> None:
     volume = exam_on("X", Grid((9, 40, 50), AXIAL)).phases["post1"]
     formats.write_volume(tmp_path / "X_0000.nii.gz", volume)
-    prior = drain(reading_file(tmp_path / "X_0000.nii.gz"))
+    (case,) = formats.find_cases(tmp_path / "X_0000.nii.gz")
+    prior = drain(reading_case(case))
     assert prior.title == "PRIOR  from a file"
     assert prior.patient == ""
 

@@ -10,12 +10,13 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QFileDialog, QMenu, QWidget
 
 from ...core.progress import Job
+from ...formats import CaseFiles, finding_cases
 from ..parts import fields as _fields
 from ..parts.jobs import JobRunner, as_job, show_info
 from ..state.prior import (
     PriorExam,
     Visit,
-    reading_file,
+    reading_case,
     reading_visit,
     visits_beside,
 )
@@ -130,6 +131,9 @@ class PriorBeside(QObject):
             self.menu.addSeparator()
             words = "Close the prior exam" if self.picture is not None else "Show it again"
             self.menu.addAction(words).triggered.connect(lambda _=False: self.toggle())
+        self._pop_up()
+
+    def _pop_up(self) -> None:
         button = self._dock.findChild(QWidget, "prior_button")
         at = self._dock if button is None else button
         self.menu.popup(at.mapToGlobal(at.rect().bottomLeft()))
@@ -149,7 +153,24 @@ class PriorBeside(QObject):
 
     def read_file(self, path: Path) -> None:
         """Read an exam from a file or folder, and show it once it is known whose it is."""
-        self._read(lambda: reading_file(path), self._take_file)
+        self.runner.start(
+            "Looking for exams", lambda: finding_cases(path), on_result=self._take_cases
+        )
+
+    def _take_cases(self, cases: list[CaseFiles]) -> None:
+        """Read the one that was found, or ask which, as of a folder with all of a patient's."""
+        if len(cases) == 1:
+            self._read_case(cases[0])
+            return
+        self.menu.clear()
+        for case in cases:
+            self.menu.addAction(case.case_id).triggered.connect(
+                lambda _=False, case=case: self._read_case(case)
+            )
+        self._pop_up()
+
+    def _read_case(self, case: CaseFiles) -> None:
+        self._read(lambda: reading_case(case), self._take_file)
 
     def _read(self, job: Callable[[], Job[PriorExam]], take: Callable[[PriorExam], object]) -> None:
         source = self._session.source

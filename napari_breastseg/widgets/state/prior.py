@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from ...core.progress import Job, Progress
 from ...core.volume import Exam, Grid, LabelMap, Volume
 from ...dataset import CaseRecord, Dataset
-from ...formats import finding_cases, natural_key, only_case, reading_exam
+from ...formats import CaseFiles, natural_key, reading_exam
 from ...imaging.intensity import grey_window
 from ...imaging.pictures import shown_role
 
@@ -24,7 +23,7 @@ __all__ = [
     "PriorExam",
     "Visit",
     "change_of_volume",
-    "reading_file",
+    "reading_case",
     "reading_visit",
     "tumor_ml",
     "visits_beside",
@@ -111,10 +110,8 @@ def reading_visit(dataset: Dataset, visit: Visit, reader: str) -> Job[PriorExam]
     return PriorExam(exam, visit.title, grey_window(exam), mask)
 
 
-def reading_file(path: Path) -> Job[PriorExam]:
-    """Read the only exam in a file or folder."""
-    cases = yield from finding_cases(path)
-    case = only_case(cases, path, None)
+def reading_case(case: CaseFiles) -> Job[PriorExam]:
+    """Read an exam from its files."""
     exam = yield from reading_exam(case)
     patient = "" if case.dicom is None else case.dicom.patient_pseudonym
     return PriorExam(exam, "PRIOR  from a file", grey_window(exam), patient=patient)
