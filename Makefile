@@ -44,7 +44,8 @@ test-slow: $(READY)
 # Then known vulnerabilities of the libraries.
 FAULTS ?= 10000
 test-faults: $(READY)
-	BREASTSEG_FAULTS=$(FAULTS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults -n $(WORKERS) --dist worksteal
+	$(BIN)/python benchmarks/damaged_files.py --count $(FAULTS) --workers $(WORKERS)
 	$(BIN)/python benchmarks/file_faults.py --workers $(WORKERS)
 	$(BIN)/python benchmarks/crowd_at_work.py
 	@$(BIN)/python .ci/audit.py

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.atomic import write_json
 from ..core.errors import InputError
+from ..core.reading import read_json
 from ..core.version import __version__
 from ._planning import Planned
 
@@ -60,7 +61,7 @@ class Resuming:
         if not self._is_wanted:
             return None
         try:
-            kept = json.loads(self._beside(one).read_text("utf-8"))
+            kept = read_json(self._beside(one))
             if one.mask.is_file() and kept["outputs"][:1] != _hashes([one.mask]):
                 raise InputError(
                     f"Expected the mask of {one.case.case_id} as it was written here",

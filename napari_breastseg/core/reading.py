@@ -6,11 +6,12 @@ A pipe or a device never ends, and a few megabytes may unpack to gigabytes. Impo
 from __future__ import annotations
 
 import io
+import json
 import os
 import stat
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import InputError
 
@@ -25,6 +26,7 @@ __all__ = [
     "most_unpacked",
     "open_regular",
     "read_bounded",
+    "read_json",
     "require_room",
 ]
 
@@ -139,6 +141,22 @@ def read_bounded(path: Path, most: int) -> bytes:
             f"Expected at most {most:,} bytes in {path.name}", "found more", "Check what it is"
         )
     return content
+
+
+def read_json(path: Path, most: int = 1 << 28) -> Any:
+    """Value in a JSON file of at most so many bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is no JSON, nested without end, or, as InputError, too large or no regular file.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        return json.loads(read_bounded(path, most))
+    except RecursionError as error:
+        raise ValueError("it is nested without end") from error
 
 
 def _too_much(what: str, found: str) -> InputError:

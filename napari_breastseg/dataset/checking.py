@@ -6,7 +6,6 @@ and of this package `derived`, `effort`, `layout`, `masks`, `reads`, `records`, 
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 from .. import formats
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
+from ..core.reading import read_json
 from ..core.volume import BACKGROUND, TUMOR
 from .derived import LABELS, splits, test_cases, training_cases
 from .effort import effort_by_model
@@ -254,9 +254,9 @@ def _patient_findings(store: Store, records: list[CaseSummary]) -> Iterator[Find
                 f"its patient has another role in case {first.case_id}; a role is for good",
             )
     try:
-        listed = json.loads(store.layout.splits_json.read_text("utf-8"))
+        listed = read_json(store.layout.splits_json)
         pairs = [(set(entry["train"]), set(entry["val"])) for entry in listed]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return  # missing or damaged: reported as stale
     patient_of = {record.case_id: record.patient_id for record in records}
     is_single = len({record.patient_id for record in training_cases(records)}) == 1

@@ -7,20 +7,19 @@ hang on them. Imports `errors`, `progress`, `formats`, and of this package `mask
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from .. import formats
 from ..core.errors import InputError, StorageError
 from ..core.progress import Job, Progress
-from ..core.reading import is_regular, read_bounded
+from ..core.reading import is_regular
 from ..core.volume import Exam
+from .csv_rows import read_rows
 from .identifiers import require_case_id, require_pseudonym
 from .layout import sha256
 from .lifecycle import accept, require_no_unfinished
@@ -30,9 +29,6 @@ from .staging import Review
 from .store import Store
 
 __all__ = ["CaseRow", "CaseTable", "ImportFailure", "ImportResult", "import_table", "read_table"]
-
-_MOST_BYTES = 1 << 27
-"""Bytes of a table; a row has some hundred."""
 
 _FIRST_CHANNEL = re.compile(r"_0000(?=(\.\w+)+$)")
 _IMAGE_COLUMN = re.compile(r"image(?:_(\d{4}))?")
@@ -106,8 +102,7 @@ def read_table(path: Path) -> CaseTable:
         no image file at all where the table says.
     """
     path = Path(path)
-    lines = _read_lines(path)
-    header = {name.strip().lower(): name for name in (lines.fieldnames or []) if name}
+    header, lines = read_rows(path)
     image_columns = tuple(sorted(column for column in header if _IMAGE_COLUMN.fullmatch(column)))
     problems = [
         f"column {column} is missing"
@@ -121,9 +116,6 @@ def read_table(path: Path) -> CaseTable:
     if "mask" not in header:
         problems.append("column mask is missing")
 
-    def cell(line: Mapping[str, str | None], column: str) -> str:
-        return (line.get(header.get(column, ""), "") or "").strip()
-
     def resolved(text: str) -> Path:
         try:
             return path.parent / Path(text).expanduser()
@@ -131,20 +123,16 @@ def read_table(path: Path) -> CaseTable:
             return path.parent / text
 
     rows, failures = [], []
-    for number, line in _numbered(lines, path):
-        if not any((value or "").strip() for value in line.values() if not isinstance(value, list)):
+    for number, cells in lines:
+        if not any(cells.values()):
             continue
         row = CaseRow(
             number,
-            cell(line, "case_id"),
-            cell(line, "patient_id"),
-            {
-                column: resolved(cell(line, column))
-                for column in image_columns
-                if cell(line, column)
-            },
-            resolved(cell(line, "mask")) if cell(line, "mask") else None,
-            cell(line, "spacing_mm"),
+            cells.get("case_id", ""),
+            cells.get("patient_id", ""),
+            {column: resolved(cells[column]) for column in image_columns if cells[column]},
+            resolved(cells["mask"]) if cells.get("mask") else None,
+            cells.get("spacing_mm", ""),
         )
         try:
             _require_sound(row, image_columns)
@@ -436,38 +424,3 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
-
-
-def _numbered(
-    lines: csv.DictReader[str], path: Path
-) -> Iterator[tuple[int, dict[str | Any, str | Any]]]:
-    """Rows with the number of their line in the file."""
-    try:
-        for line in lines:
-            yield lines.line_num, line
-    except csv.Error as error:
-        raise InputError(
-            f"Expected a table of short cells in {path.name}",
-            f"found one that cannot be read near line {lines.line_num} ({error})",
-            "Save the table as CSV (UTF-8)",
-        ) from error
-
-
-def _read_lines(path: Path) -> csv.DictReader[str]:
-    try:
-        text = read_bounded(path, _MOST_BYTES).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (
-            f"could not be read ({error.strerror})"
-            if isinstance(error, OSError)
-            else "is not UTF-8 text"
-        )
-        raise InputError(
-            "Expected a CSV file of cases",
-            f"found that {path.name} {reason}",
-            "Save the table as CSV (UTF-8)",
-        ) from error
-    lines = text.splitlines()
-    first = lines[0] if lines else ""
-    # Spreadsheets in many languages write semicolons.
-    return csv.DictReader(lines, delimiter=max(",;\t", key=first.count))

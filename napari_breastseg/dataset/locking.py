@@ -6,7 +6,6 @@ then tells who was there. Imports `errors`, `atomic`, `layout`.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..core.atomic import storage_errors, write_json
 from ..core.errors import InputError, StorageError
+from ..core.reading import read_json
 from .layout import Layout
 
 __all__ = ["LockNote", "Locks"]
@@ -184,7 +184,7 @@ class Locks:
     def note(self, case_id: str) -> LockNote | None:
         """The note beside the lock: of its holder, or of one that ended without releasing it."""
         with suppress(OSError, ValueError, ValidationError):
-            return LockNote.model_validate(json.loads(self._note_path(case_id).read_text("utf-8")))
+            return LockNote.model_validate(read_json(self._note_path(case_id)))
         return None
 
     def _path(self, case_id: str) -> Path:

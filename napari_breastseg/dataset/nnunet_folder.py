@@ -6,12 +6,12 @@ Makes the table that a CSV file would give. Imports `errors`, `formats`, and of 
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from .. import formats
 from ..core.errors import InputError
+from .csv_rows import read_rows
 from .importing import CaseRow, CaseTable
 
 __all__ = ["PATIENTS_FILE", "is_nnunet_folder", "read_nnunet_folder"]
@@ -91,12 +91,8 @@ def _patients(folder: Path, case_ids: Sequence[str]) -> dict[str, str]:
     path = folder / PATIENTS_FILE
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = [
-            {(key or "").strip().lower(): (value or "").strip() for key, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
-    patients = {line.get("case_id", ""): line.get("patient_id", "") for line in lines}
+    _, rows = read_rows(path)
+    patients = {cells.get("case_id", ""): cells.get("patient_id", "") for _, cells in rows}
     missing = [case_id for case_id in case_ids if not patients.get(case_id)]
     if missing:
         raise InputError(

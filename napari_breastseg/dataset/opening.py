@@ -5,7 +5,6 @@ Imports `errors`, `atomic`, and of this package `derived`, `layout`, `records`, 
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from ..core.atomic import after_change, storage_errors, write_text
 from ..core.errors import InputError, UnconfirmedError
-from ..core.reading import read_bounded
+from ..core.reading import read_json
 from .derived import OWN_KEY, derived_texts
 from .identifiers import require_word
 from .layout import Layout
@@ -103,8 +102,8 @@ def open_or_create_store(folder: Path) -> Store:
 def _read_head(layout: Layout) -> tuple[str, tuple[str, ...], str] | None:
     """Name, channels and id in dataset.json; None where it is missing or damaged."""
     try:
-        value = json.loads(read_bounded(layout.dataset_json, _MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
+        value = read_json(layout.dataset_json, _MOST_BYTES)
+    except (OSError, ValueError):
         return None
     if not isinstance(value, dict) or OWN_KEY not in value:
         raise InputError(

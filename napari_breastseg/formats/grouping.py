@@ -5,7 +5,6 @@ Opens no image.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import defaultdict
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import InputError, printable
+from ..core.reading import read_json
 from .dicom import DicomExam
 from .folders import DATASET_JSON, in_order
 from .kinds import NIFTI, NRRD, SLICE, ending_of, kind_of_name, stem_of
@@ -211,10 +211,10 @@ def _dataset_channels(folder: Path) -> _Channels:
     if folder.name not in _IMAGE_FOLDERS:
         return _Channels({}, {})
     try:
-        given = json.loads((folder.parent / DATASET_JSON).read_text("utf-8"))["channel_names"]
+        given = read_json(folder.parent / DATASET_JSON)["channel_names"]
         names = {int(number): name.strip() for number, name in given.items()}
     # The file may be missing, not JSON, or JSON of any other shape.
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return _Channels({}, {})
     roles = {number: _role_in(name) for number, name in names.items()}
     is_clear = len(set(roles.values())) == len(roles) == len(given) and "" not in roles.values()

@@ -7,7 +7,6 @@ say in their header what their 2 is. Reads no image.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import InputError
+from ..core.reading import read_json
 from ..core.volume import IGNORE, TUMOR
 
 __all__ = [
@@ -84,11 +84,11 @@ def meaning_in_folder(mask: Path) -> Meaning | None:
     if not mask.parent.name.startswith("labels"):
         return None
     try:
-        value = json.loads((mask.parent.parent / "dataset.json").read_text("utf-8"))
+        value = read_json(mask.parent.parent / "dataset.json")
         labels = value.get("labels") if isinstance(value, dict) else None
         return labels_named_in(labels) if isinstance(labels, dict) else None
     # The file may be missing, not JSON, or JSON of any other shape.
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError):
         return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -215,22 +215,29 @@ class LesionReport:
         InputError
             If it is not a lesion report.
         """
+        from pydantic import TypeAdapter, ValidationError
+
+        lesion = TypeAdapter(Lesion)
+        strings = TypeAdapter(tuple[str, ...])
         try:
             spacing = value["spacing_mm"]
             return cls(
                 case_id=str(value["case_id"]),
-                lesions=tuple(_lesion(one) for one in value["lesions"]),
-                total=_lesion(value["total"]),
+                lesions=tuple(lesion.validate_python(one) for one in value["lesions"]),
+                total=lesion.validate_python(value["total"]),
                 pe_threshold_percent=float(value["pe_threshold_percent"]),
                 spacing_mm=None if spacing is None else tuple(float(s) for s in spacing),  # type: ignore[arg-type]
-                notes=tuple(value["notes"]),
-                breasts=tuple(value.get("breasts", ())),
+                notes=strings.validate_python(value["notes"]),
+                breasts=TypeAdapter(tuple[Side, ...]).validate_python(value.get("breasts", ())),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            place = str(error)
+            if isinstance(error, ValidationError):
+                place = ".".join(str(step) for step in error.errors()[0]["loc"])
             raise InputError(
                 "Expected a lesion report as 'napari-breastseg report --output FILE.json' "
                 "writes it",
-                f"found a missing or wrong {error}",
+                f"found a missing or wrong value {place or 'in its place'}",
                 "Write the report again",
             ) from None
 
@@ -250,16 +257,3 @@ _FLAT_LOCATION = ("quadrant", "clock", "nipple_mm", "score")
 
 def _rounded(value: Any) -> Any:
     return round(value, 4) if isinstance(value, float) else value
-
-
-def _lesion(value: Mapping[str, Any]) -> Lesion:
-    known = {one.name for one in fields(Lesion)}
-    plain = {name: _tuples(one) for name, one in value.items() if name in known}
-    plain["kinetics"] = replace(
-        Kinetics(**value["kinetics"]), notes=tuple(value["kinetics"]["notes"])
-    )
-    return Lesion(**plain)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from ..core.atomic import atomic_path, write_json, write_text
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
+from ..core.reading import read_json
 from ..core.volume import Exam, LabelMap, require_numbers
 from ..imaging.breast_region import Breasts, find_breasts
 from ..imaging.pictures import slice_picture
@@ -126,7 +126,7 @@ def read_report(path: Path) -> LesionReport:
         If the file is missing or is not a report.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except (OSError, ValueError):
         raise InputError(
             "Expected the prior visit's report as a JSON file",

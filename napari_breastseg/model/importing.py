@@ -8,7 +8,6 @@ Imports torch when weights are read; no Qt.
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from pydantic import ValidationError
 
 from ..core.errors import InputError
-from ..core.reading import read_bounded
+from ..core.reading import read_bounded, read_json
 from . import checkpoint as checkpoints
 from .checkpoint import ModelInfo
 from .foreign_monai import TRANSFORMS, NetworkName
@@ -424,8 +423,8 @@ def _read_weights(path: Path) -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(read_bounded(path, _MOST_BYTES))
-    except (ValueError, RecursionError) as error:
+        value = read_json(path, _MOST_BYTES)
+    except ValueError as error:
         raise InputError(
             f"Expected valid JSON in {path}", f"found an error ({error})", "Copy the model again"
         ) from error

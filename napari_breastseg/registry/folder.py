@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ from ..core.atomic import (
     write_json,
 )
 from ..core.errors import InputError, StorageError, UnconfirmedError
-from ..core.reading import read_bounded
+from ..core.reading import read_json
 from ..model import checkpoint
 from ..model.checkpoint import read_info
 from .log import append, event_of, read_log
@@ -153,11 +152,11 @@ class RegistryFolder:
         """What the pointer file says; empty where no model was ever promoted."""
         path = self.folder / POINTER_FILE
         try:
-            pointer = json.loads(read_bounded(path, _MOST_BYTES))
+            pointer = read_json(path, _MOST_BYTES)
             return _Pointer.model_validate(pointer).model_dump()
         except FileNotFoundError:
             return {}
-        except (ValueError, RecursionError):
+        except ValueError:
             pass
         raise InputError(
             f"Expected the name of the promoted model in {path}",
@@ -254,7 +253,7 @@ def finite(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object; an empty one where the file is missing or holds none."""
     try:
-        value = json.loads(read_bounded(path, _MOST_BYTES))
-    except (OSError, ValueError, RecursionError):
+        value = read_json(path, _MOST_BYTES)
+    except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -72,7 +72,7 @@ def _registry_state(root: Path) -> State:
     promoted = registry.promoted()
     pointer = registry._files.pointer()
     return {
-        "models": tuple(entry.name for entry in registry.list()),
+        "models": tuple(sorted(entry.name for entry in registry.list())),
         "default": (promoted and promoted.name, tuple(pointer.get("earlier", ()))),
     }
 

@@ -15,7 +15,7 @@ from dicom_files import write_series
 from napari_breastseg import formats
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
-from napari_breastseg.core.volume import Grid, Volume
+from napari_breastseg.core.volume import Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset, import_csv
 from napari_breastseg.model import checkpoint
 from napari_breastseg.model.checkpoint import CARD_FILE, STARTER
@@ -70,6 +70,17 @@ def test_a_pipe_in_place_of_a_mask_or_a_table_is_refused(tmp_path):
     os.mkfifo(tmp_path / "cases.csv")
     with pytest.raises(InputError, match="a pipe or a device"):
         within_reason(lambda: drain(import_csv(tmp_path / "cases.csv", tmp_path / "D")))
+
+
+def test_a_pipe_in_place_of_a_dataset_json_is_passed_over(tmp_path):
+    (tmp_path / "imagesTr").mkdir()
+    (tmp_path / "labelsTr").mkdir()
+    image = grey(tmp_path / "imagesTr", "K1_0000.nii.gz")
+    mask = LabelMap(np.eye(8, 9, dtype=np.uint8)[None].repeat(4, 0), formats.open_exam(image).grid)
+    formats.write_label_map(tmp_path / "labelsTr" / "K1.nii.gz", mask)
+    os.mkfifo(tmp_path / "dataset.json")
+    assert within_reason(lambda: formats.find_cases(tmp_path / "imagesTr"))
+    assert within_reason(lambda: formats.read_label_map(tmp_path / "labelsTr" / "K1.nii.gz"))
 
 
 def import_row(folder, image):

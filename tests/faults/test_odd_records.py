@@ -12,6 +12,8 @@ from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
+from napari_breastseg.dataset.nnunet_folder import read_nnunet_folder
+from napari_breastseg.lesions.report import read_report
 from napari_breastseg.model.checkpoint import STARTER
 from napari_breastseg.model.importing import import_model
 from napari_breastseg.registry.models import Registry
@@ -99,9 +101,10 @@ def test_a_table_with_an_impossible_path_is_refused(tmp_path, cell):
         drain(Dataset.create(tmp_path / "D").import_csv(path))
 
 
-def test_a_table_with_an_endless_cell_is_refused(tmp_path):
+@pytest.mark.parametrize("header", ["case_id,patient_id,image,mask", "a" * 200_000])
+def test_a_table_with_an_endless_cell_is_refused(tmp_path, header):
     path = tmp_path / "cases.csv"
-    path.write_text(f"case_id,patient_id,image,mask\nK1,P1,{'a' * 200_000},\n")
+    path.write_text(f"{header}\nK1,P1,{'a' * 200_000},\n")
     with pytest.raises(InputError, match="table of short cells"):
         drain(Dataset.create(tmp_path / "D").import_csv(path))
 
@@ -194,3 +197,27 @@ def test_a_spacing_over_a_meter_is_refused(tmp_path):
     formats.write_volume(path, Volume(data, Grid(data.shape)))
     with pytest.raises(InputError, match="size of a body"):
         formats.open_exam(path, spacing_mm=1500.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (DEEP, "not JSON"),
+        ("5", "wrong"),
+        ('{"case_id": "K", "spacing_mm": null, "lesions": [{"id": 5}]}', "value id"),
+    ],
+)
+def test_a_report_of_another_shape_is_refused(tmp_path, text, found):
+    (tmp_path / "prior.json").write_text(text)
+    with pytest.raises(InputError, match=found):
+        read_report(tmp_path / "prior.json")
+
+
+def test_patients_of_another_shape_are_refused(tmp_path):
+    folder = tmp_path / "raw"
+    formats.write_volume(folder / "imagesTr" / "K1_0000.nii.gz", volume())
+    (folder / "dataset.json").write_text('{"channel_names": {"0": "post1"}}')
+    for content in (b"\xff\xfe", b"case_id,patient_id\nK1," + b"a" * 200_000):
+        (folder / "patients.csv").write_bytes(content)
+        with pytest.raises(InputError, match=r"patients\.csv"):
+            read_nnunet_folder(folder)

@@ -7,7 +7,6 @@ takes it away.
 from __future__ import annotations
 
 import csv
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 from ...core.atomic import storage_errors, write_json
 from ...core.errors import StorageError
 from ...core.home import home_folder
+from ...core.reading import read_json
 from ...model.checkpoint import is_checkpoint
 from ...training.preparing import is_running_in
 from ...training.state import HISTORY_FILE, STATE_FILE
@@ -89,7 +89,7 @@ def _note(output: Path) -> Path:
 def _order(path: Path) -> TrainingOrder | None:
     """What a note says; None where it says nothing that can be used."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        values = json.loads(path.read_text("utf-8"))
+        values = read_json(path)
         base = values.pop("base")
         return TrainingOrder(
             dataset=Path(values.pop("dataset")),

@@ -11,6 +11,7 @@ from contextlib import suppress
 from ...core.atomic import atomic_path
 from ...core.errors import StorageError
 from ...core.home import home_folder
+from ...core.reading import read_json
 
 __all__ = ["recall", "remember"]
 
@@ -34,7 +35,7 @@ def remember(key: str, value: str) -> None:
 
 def _read() -> dict[str, str]:
     try:
-        values = json.loads((home_folder() / _FILE).read_text("utf-8"))
+        values = read_json(home_folder() / _FILE)
     except (OSError, ValueError):
         return {}
     if not isinstance(values, dict):
