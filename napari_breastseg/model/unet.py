@@ -1,11 +1,12 @@
-"""The network a `ModelSpec` describes: a U-Net of MONAI blocks, 2D, 2.5D or 3D.
+"""The network a `ModelSpec` describes: a U-Net, 2D, 2.5D or 3D.
 
-Imports torch and MONAI inside `build` only, so that reading a spec stays cheap. No Qt, no I/O.
+Imports torch inside `build` only, so that reading a spec stays cheap. No Qt, no I/O.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,7 +17,6 @@ from ..imaging.preprocessing import LAST, LEAST, available_roles, input_phases, 
 from .bounds import MOST_ACTIVATIONS, MOST_WEIGHTS, require_affordable, unet_weights
 from .foreign_monai import MonaiNetwork
 from .foreign_nnunet import NnunetNetwork
-from .monai_switch import import_monai
 
 if TYPE_CHECKING:
     import torch
@@ -221,19 +221,11 @@ def build(spec: ModelSpec) -> nn.Module:
     if spec.foreign is not None:
         require_affordable(spec.foreign.build, spec.foreign.title)
         return spec.foreign.build()
-    import_monai()
-    from monai.networks.blocks import Convolution
-    from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
     from torch import nn
 
-    act = ("LeakyReLU", {"inplace": True, "negative_slope": 0.1})
-    norms = {
-        "batch": "batch",
-        "instance": ("instance", {"affine": True}),
-        "group": ("group", {"num_groups": 4}),
-    }
-    norm = norms[spec.norm]
-    shared = {"act": act, "norm": norm, "bias": False, "dropout": spec.dropout}
+    from .blocks import Convolution, Down, TwoConv, UpCat
+
+    shared: dict[str, Any] = {"norm": spec.norm, "dropout": spec.dropout}
     classes = len(spec.labels)
 
     class UNet(nn.Module):
@@ -246,15 +238,7 @@ def build(spec: ModelSpec) -> nn.Module:
             first_in = spec.in_channels
             if spec.stem_stride == 2:
                 entry = Convolution(
-                    spec.dims,
-                    first_in,
-                    widths[0],
-                    strides=2,
-                    kernel_size=4,
-                    padding=1,
-                    act=act,
-                    norm=norm,
-                    bias=False,
+                    spec.dims, first_in, widths[0], norm=spec.norm, kernel=4, stride=2
                 )
                 first_in = widths[0]
             self.stem = nn.Sequential(entry, TwoConv(spec.dims, first_in, widths[0], **shared))
@@ -263,12 +247,15 @@ def build(spec: ModelSpec) -> nn.Module:
             )
             self.ups = nn.ModuleList(
                 # Sizes are multiples of the divisor: nothing to pad, which costs time even so.
-                UpCat(spec.dims, coarser, finer, finer, upsample="deconv", is_pad=False, **shared)
+                UpCat(spec.dims, coarser, finer, **shared)
                 for coarser, finer in pairwise(reversed(widths))
             )
-            head = Convolution(spec.dims, widths[0], classes, kernel_size=1, conv_only=True)
+            kind = nn.Conv2d if spec.dims == 2 else nn.Conv3d
+            last = kind(widths[0], classes, 1)
+            head = nn.Sequential(OrderedDict(conv=last))
             # Tumor is rare: starting from that belief saves the first hundred steps.
-            nn.init.constant_(head.conv.bias[1:], math.log(TUMOR_SHARE))
+            assert last.bias is not None  # for the type checker
+            nn.init.constant_(last.bias[1:], math.log(TUMOR_SHARE))
             self.head = nn.Sequential(head)
             if spec.stem_stride == 2:
                 mode = "bilinear" if spec.dims == 2 else "trilinear"
@@ -303,17 +290,17 @@ def folded(network: nn.Module) -> nn.Module:
     """
     from copy import deepcopy
 
-    import_monai()
-    from monai.networks.blocks import Convolution
     from torch import nn
     from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     network = deepcopy(network).eval()
     for block in network.modules():
-        norm = getattr(getattr(block, "adn", None), "N", None)
-        if isinstance(block, Convolution) and isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d):
-            block.conv = fuse_conv_bn_eval(block.conv, norm)
-            block.adn.N = nn.Identity()
+        conv, norm = getattr(block, "conv", None), getattr(getattr(block, "adn", None), "N", None)
+        if isinstance(conv, nn.Conv2d | nn.Conv3d) and isinstance(
+            norm, nn.BatchNorm2d | nn.BatchNorm3d
+        ):
+            block.conv = fuse_conv_bn_eval(conv, norm)
+            block.adn.N = nn.Identity()  # type: ignore[union-attr]
     return network
 
 

@@ -19,6 +19,7 @@ from ..core.progress import Job, Progress
 from ..core.region import Region
 from ..core.volume import TUMOR
 from ..imaging.preprocessing import Prepared, SliceSource, stack_inputs
+from ..model.monai_switch import import_monai
 from ..model.unet import place
 
 if TYPE_CHECKING:
@@ -230,6 +231,8 @@ def _boxes(
     total: torch.Tensor,
 ) -> Iterator[Progress]:
     import torch
+
+    import_monai()
     from monai.data.utils import compute_importance_map, dense_patch_slices
     from torch.nn.functional import pad
 
@@ -261,6 +264,7 @@ def _boxes(
 def _tiled(
     network: nn.Module, spec: ModelSpec, batch: torch.Tensor, tile: tuple[int, int], views: Views
 ) -> torch.Tensor:
+    import_monai()
     from monai.inferers import sliding_window_inference
 
     result: torch.Tensor = sliding_window_inference(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..core.volume import IGNORE
+from ..model.monai_switch import import_monai
 from .cases import CORRECTED
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def segmentation_loss(
     whole batch as in Isensee et al., nnU-Net, Nat Methods 2021, doi 10.1038/s41592-020-01008-z.
     """
     import torch
+
+    import_monai()
     from monai.losses import DiceLoss
     from monai.networks import one_hot
     from torch.nn.functional import cross_entropy

@@ -16,14 +16,15 @@ first = threading.Thread(target=import_all)
 first.start()
 while "monai.networks" not in sys.modules and first.is_alive():
     time.sleep(0.001)
-from napari_breastseg.model import checkpoint
+import torch
+from napari_breastseg.training.loss import segmentation_loss
 
-checkpoint.load(checkpoint.STARTER)
+segmentation_loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4).long())
 first.join()
 """
 
 
-def test_a_model_is_loaded_while_another_thread_imports_monai() -> None:
+def test_a_loss_is_computed_while_another_thread_imports_monai() -> None:
     done = subprocess.run(
         [sys.executable, "-c", TWO_THREADS],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

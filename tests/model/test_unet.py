@@ -131,3 +131,67 @@ def test_folding_leaves_instance_norm_as_it_is():
     network = build(ModelSpec(features=(4, 8), norm="instance", patch_size=(32, 32))).eval()
     x = torch.randn(1, 1, 32, 32)
     torch.testing.assert_close(folded(network)(x), network(x))
+
+
+def monai_unet(spec):
+    """The same network of MONAI's own blocks."""
+    from itertools import pairwise
+
+    from monai.networks.blocks import Convolution
+    from monai.networks.nets.basic_unet import Down, TwoConv, UpCat
+    from torch import nn
+
+    act = ("LeakyReLU", {"inplace": True, "negative_slope": 0.1})
+    norm = {
+        "batch": "batch",
+        "instance": ("instance", {"affine": True}),
+        "group": ("group", {"num_groups": 4}),
+    }[spec.norm]
+    how = {"act": act, "norm": norm, "bias": False, "dropout": spec.dropout}
+    widths, dims, first = spec.features, spec.dims, spec.in_channels
+    network, entry = nn.Module(), nn.Identity()
+    if spec.stem_stride == 2:
+        shape = {"strides": 2, "kernel_size": 4, "padding": 1}
+        entry = Convolution(dims, first, widths[0], act=act, norm=norm, bias=False, **shape)
+        first = widths[0]
+    network.stem = nn.Sequential(entry, TwoConv(dims, first, widths[0], **how))
+    network.downs = nn.ModuleList(Down(dims, a, b, **how) for a, b in pairwise(widths))
+    network.ups = nn.ModuleList(
+        UpCat(dims, a, b, b, upsample="deconv", is_pad=False, **how)
+        for a, b in pairwise(reversed(widths))
+    )
+    network.head = nn.Sequential(Convolution(dims, widths[0], 2, kernel_size=1, conv_only=True))
+    return network
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_blocks_are_monais_in_names_fresh_weights_and_answers(spec):
+    torch.manual_seed(3)
+    theirs = monai_unet(spec)
+    torch.manual_seed(3)
+    ours = build(spec)
+    weights, own = theirs.state_dict(), ours.state_dict()
+    assert list(weights) == list(own)
+    fresh = [name for name in weights if name != "head.0.conv.bias"]  # which believes in no tumor
+    assert all(torch.equal(weights[name], own[name]) for name in fresh)
+    ours.load_state_dict(weights)
+    x = torch.rand(2, spec.in_channels, *(16, 32, 32)[-spec.dims :])
+    skips = [theirs.stem(x)]
+    for down in theirs.downs:
+        skips.append(down(skips[-1]))
+    seen = skips.pop()
+    for up in theirs.ups:
+        seen = up(seen, skips.pop())
+    torch.testing.assert_close(ours.features(x), seen)
+
+
+def test_building_and_loading_a_network_imports_no_monai():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from napari_breastseg.model.checkpoint import STARTER, load; "
+        "import napari_breastseg.predict.prediction; load(STARTER).fast_network; "
+        "sys.exit('monai' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

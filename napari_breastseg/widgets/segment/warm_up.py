@@ -7,8 +7,8 @@ from threading import Lock, Thread
 
 __all__ = ["warm_up"]
 
-WANTED = ["torch", "monai", "napari_breastseg.predict.prediction"]
-"""What takes seconds to import, 10 s on two busy cores; MONAI as a whole, see `import_monai`."""
+WANTED = ["torch", "napari_breastseg.model.blocks", "napari_breastseg.predict.prediction"]
+"""What takes seconds to import; nothing that 2D networks can do without, as MONAI."""
 
 _lock = Lock()
 _started: list[Thread] = []
