@@ -91,7 +91,9 @@ def run_crowd(root: Path, programs: int, operations: int, kills: int, seed: int 
             begun += 1
         if told.kills < kills and done >= every * (told.kills + 1):
             time.sleep(chance.uniform(0, 0.03))
-            os.kill(chance.choice(working).pid, signal.SIGKILL)
+            chosen = chance.choice(working)
+            os.kill(chosen.pid, signal.SIGKILL)
+            chosen.join()  # or the last one killed might still seem at work below
             told.kills += 1
         time.sleep(0.005)
     (root / "stop").touch()
