@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..core.errors import InputError
 from ..core.progress import Job, Progress, relay
 from ..core.region import Region, checked, grown, resampled, smallest, whole
-from ..core.volume import Exam, LabelMap, Volume, require_numbers
+from ..core.volume import Exam, Grid, LabelMap, Volume, require_numbers
 from ..imaging.breast_region import Breasts, find_breasts
 from ..imaging.preprocessing import (
     Prepared,
@@ -214,7 +214,7 @@ def predict(
         )
     return Prediction(
         probability=volume,
-        label_map=marked(volume, threshold) if findings is None else findings.mask(),
+        label_map=_marked_in(volume, threshold, box) if findings is None else findings.mask(),
         threshold=threshold,
         phases=roles,
         device=target.type,
@@ -226,18 +226,34 @@ def predict(
     )
 
 
+def _marked_in(probability: Volume, threshold: float, box: Region) -> LabelMap:
+    """Label map of a probability that is 0 outside a box, which is all that is looked at."""
+    part = Volume(probability.data[box], Grid(probability.data[box].shape))
+    data = np.zeros(probability.data.shape, np.uint8)
+    data[box] = marked(part, threshold).data
+    return LabelMap(data, probability.grid)
+
+
 def _kept_in(
     probability: NDArray[np.float32], box: Region, near: NDArray[np.bool_] | None
 ) -> NDArray[np.float32]:
-    """A probability (Z, Y, X), changed in place: from 0 to 1, and 0 where nothing is marked."""
-    np.clip(probability, 0.0, 1.0, out=probability)
-    for axis, part in enumerate(box):
-        ahead = (slice(None),) * axis
-        probability[(*ahead, slice(0, part.start))] = 0
-        probability[(*ahead, slice(part.stop, None))] = 0
-    for plane, is_near in zip(probability, () if near is None else near, strict=False):
-        plane[~is_near] = 0
-    return probability
+    """A probability (Z, Y, X) from 0 to 1, and 0 where nothing is marked.
+
+    That of all slices is changed in place. Of a few, the rest is never touched: memory that was
+    only asked for costs nothing, and a slice is to be there while the reader scrolls.
+    """
+    depth = len(probability)
+    kept = probability
+    if (box[0].start, box[0].stop) != (0, depth):
+        kept = np.zeros(probability.shape, np.float32)
+        kept[box] = probability[box]
+    for z in range(box[0].start, box[0].stop):
+        plane, part = kept[z], kept[z][box[1:]].clip(0.0, 1.0)
+        plane[:] = 0
+        plane[box[1:]] = part
+        if near is not None:
+            plane[~near[z]] = 0
+    return kept
 
 
 def _first_look(

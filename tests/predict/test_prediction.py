@@ -11,11 +11,13 @@ import torch
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, Volume
+from napari_breastseg.imaging import preprocessing
 from napari_breastseg.imaging.breast_region import find_breasts
 from napari_breastseg.imaging.preprocessing import SliceSource
 from napari_breastseg.model.checkpoint import Checkpoint, ModelInfo
 from napari_breastseg.model.unet import ModelSpec
 from napari_breastseg.phantom import Tissue, breast_phantom
+from napari_breastseg.predict import prediction
 from napari_breastseg.predict.devices import choose_device
 from napari_breastseg.predict.passes import SlicesSeen, slices_with_context
 from napari_breastseg.predict.prediction import BREASTS_FIELD_MM, predict
@@ -417,3 +419,31 @@ def test_predicting_takes_little_more_memory_than_the_exam_and_its_probability(m
     # numpy's arrays; torch holds a slice at a time, as its test of the slices asked for shows.
     assert made.label_map.tumor[15, 75, 75]
     assert peak < 2.2 * made.probability.data.nbytes
+
+
+def test_a_slice_alone_costs_no_work_on_the_others(monkeypatch):
+    rng = np.random.default_rng(0)
+    grid = Grid((30, 64, 64), np.diag([2.0, 1.0, 1.0, 1.0]))
+    data = rng.integers(0, 400, grid.shape).astype(np.uint16)
+    exam = Exam("P", {"post1": Volume(data, grid)})
+    checkpoint, windows, marks = oracle(), [], []
+    real_window, real_marked = preprocessing.intensity_window, prediction.marked
+
+    def counted(arrays, percentiles):
+        windows.append(len(arrays))
+        return real_window(arrays, percentiles)
+
+    def seen(volume, *rest):
+        marks.append(volume.data.shape)
+        return real_marked(volume, *rest)
+
+    monkeypatch.setattr(preprocessing, "intensity_window", counted)
+    monkeypatch.setattr(prediction, "marked", seen)
+    for z in (3, 4):
+        region = (slice(z, z + 1), slice(0, 64), slice(8, 64))
+        made = drain(predict(checkpoint, exam, device="cpu", region=region))
+        assert made.probability.data[z, :, 8:].any()
+        assert not made.probability.data[z, :, :8].any()
+        np.testing.assert_array_equal(made.label_map.tumor, made.probability.data >= 0.5)
+    assert windows == [1]
+    assert marks == [(1, 64, 56)] * 2
