@@ -28,6 +28,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import _reliability
 import numpy as np
 from _common import RESULTS, machine, today
 
@@ -35,7 +36,7 @@ STEPS, CLICK_STEPS = 16, 12
 SAVE_EVERY, VALIDATE_EVERY = 2, 4
 NAME = "site"
 SHAPE = (3, 96, 96)
-PHASES = ("training", "smart click", "registering")
+PHASES = ("training", "tuning the smart click", "registering")
 SHARES = (0.6, 0.24, 0.16)
 """Of the kills, for each phase."""
 
@@ -120,12 +121,12 @@ def whole_job(place: Path, output: Path, home: Path, tell: Tell) -> None:
             beside=beside,
         )
         for progress in job:
-            tell("smart click" if "smart click" in progress.stage else "training")
+            tell(PHASES["smart click" in progress.stage])
     registry = Registry(home)
-    tell("registering")
+    tell(PHASES[2])
     if NAME not in [entry.name for entry in registry.list()]:
         registry.register(output, NAME)
-    tell("registering")
+    tell(PHASES[2])
     if registry.promoted() is None:
         registry.promote(NAME, force=True)
     tell("done")
@@ -278,6 +279,19 @@ def main() -> int:
     text = table(rows, time.perf_counter() - began)
     write_text(args.output, text)
     write_json(args.output.with_suffix(".json"), {"date": today(), "rows": rows})
+    if args.output.parent == RESULTS:
+        _reliability.note(
+            "kill_training",
+            "python benchmarks/kill_training.py",
+            [
+                _reliability.Row(
+                    f"a training killed while {phase}, resumed, equal to one that was not",
+                    sum(row["phase"] == phase for row in rows),
+                    sum(row["phase"] == phase and bool(row["problems"]) for row in rows),
+                )
+                for phase in PHASES
+            ],
+        )
     print(text)
     return 1 if any(row["problems"] for row in rows) else 0
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import _reliability
 import numpy as np
 from _common import RESULTS, machine, today
 
@@ -55,6 +56,19 @@ def main() -> int:
     text = table(deaths)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(text)
+    if args.output.parent == RESULTS:
+        _reliability.note(
+            "kill_window",
+            "python benchmarks/kill_window.py",
+            [
+                _reliability.Row(
+                    f"a window killed while {aim}, no more lost than the last seconds",
+                    sum(death.aim == aim for death in deaths),
+                    sum(death.aim == aim and bool(death.problems) for death in deaths),
+                )
+                for aim in PHASES
+            ],
+        )
     print(text)
     return 0 if all(not death.problems for death in deaths) else 1
 

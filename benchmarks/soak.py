@@ -24,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import _reliability
 import numpy as np
 from _common import RESULTS, machine, today
 
@@ -49,6 +50,10 @@ def main() -> int:
     problems = grown(rows)
     text = table(rows, problems)
     (RESULTS / "soak.md").write_text(text)
+    what = "exams opened, segmented, corrected, closed in one window"
+    most_mb = max(row["rss_mb"] for row in rows)
+    row = _reliability.Row(what, args.count, len(problems), worst_mb=most_mb, note=growth(rows))
+    _reliability.note("soak", "python benchmarks/soak.py", [row])
     print(text)
     return 1 if problems else 0
 
@@ -240,13 +245,17 @@ def warm_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return next((row for row in rows if row["number"] >= WARM_UP), rows[0])
 
 
+def growth(rows: list[dict[str, Any]]) -> str:
+    """By how much memory grew after the warm-up, in words."""
+    return f"memory {rows[-1]['rss_mb'] / warm_of(rows)['rss_mb'] - 1:+.1%}"
+
+
 def grown(rows: list[dict[str, Any]]) -> list[str]:
     """What grew from the end of the warm-up to the last exam."""
     warm, last = warm_of(rows), rows[-1]
     problems = []
-    growth = last["rss_mb"] / warm["rss_mb"] - 1
-    if growth > MOST_GROWTH:
-        problems.append(f"memory grew by {growth:.1%}")
+    if last["rss_mb"] > (1 + MOST_GROWTH) * warm["rss_mb"]:
+        problems.append("memory grew by more than is allowed")
     for name in COUNTS:
         if last[name] > warm[name]:
             problems.append(f"{name.replace('_', ' ')}: {warm[name]} became {last[name]}")
@@ -256,7 +265,6 @@ def grown(rows: list[dict[str, Any]]) -> list[str]:
 def table(rows: list[dict[str, Any]], problems: list[str]) -> str:
     """The results as Markdown."""
     shape = " x ".join(map(str, SHAPE))
-    growth = rows[-1]["rss_mb"] / warm_of(rows)["rss_mb"] - 1
     head = [
         "# Hundreds of exams in one window",
         "",
@@ -265,7 +273,7 @@ def table(rows: list[dict[str, Any]], problems: list[str]) -> str:
         "Made by `python benchmarks/soak.py`, which says what is counted.",
         "",
         f"From exam {warm_of(rows)['number']} to exam {rows[-1]['number']}: "
-        f"{'; '.join(problems) or 'nothing grew'}; memory {growth:+.1%} "
+        f"{'; '.join(problems) or 'nothing grew'}; {growth(rows)} "
         f"(aim: at most {MOST_GROWTH:.0%}).",
         "",
         "| exams | minutes | memory, MB | threads | files | layers | viewers | widgets | timers | "

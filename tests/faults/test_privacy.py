@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import shutil
+import socket
 import sys
 import tempfile
 import warnings
@@ -17,7 +18,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from planted import NAME, PATIENT_ID, TOKEN, leaks, tokens_in, write_planted_exam
+from planted import NAME, PATIENT_ID, TOKEN, leaks, refuse_network, tokens_in, write_planted_exam
 from pydicom import dcmread
 
 from napari_breastseg import formats
@@ -37,12 +38,14 @@ def exam(tmp_path_factory):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder that is all a program may write to: home, temporary files and results."""
+    """A folder that is all a program may write to: home, temporary files, results; no network."""
     for name in ("HOME", "BREASTSEG_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "TMPDIR"):
         folder = tmp_path / name.lower()
         folder.mkdir()
         monkeypatch.setenv(name, str(folder))
     monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(socket.socket, "connect", refuse_network)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse_network)
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path / "out")
     return tmp_path
@@ -209,8 +212,8 @@ def test_a_broken_exam_is_refused_without_a_word_of_it(exam, place, model, said)
     common = ("--model", model, "--device", "cpu")
     mask = place / "mask.nii.gz"
     formats.write_label_map(mask, a_mask(exam))
-    refused = 0
-    for number in range(len(names)):
+    refused, tried = 0, range(0, len(names), 1 if "BREASTSEG_FAULTS" in os.environ else 4)
+    for number in tried:
         folder = place / str(number) / f"{TOKEN} Brandt"
         shutil.copytree(exam, folder)
         list(breakages(folder, chance))[number][1]()
@@ -221,7 +224,7 @@ def test_a_broken_exam_is_refused_without_a_word_of_it(exam, place, model, said)
         said("export-seg", folder, mask, "--output", "seg.dcm", **ends)
         refused += "Expected" in "".join(said.heard[heard:])
         shutil.rmtree(folder)
-    assert refused > len(names) / 2
+    assert refused > len(tried) / 2
     assert spoken(said.heard) == []
     assert leaks([place], besides=[place / "out" / "seg.dcm"]) == {}
 

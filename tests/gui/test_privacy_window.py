@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from planted import TOKEN, leaks, tokens_in, write_planted_exam
+from planted import TOKEN, leaks, refuse_network, tokens_in, write_planted_exam
 from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLabel, QLineEdit
 
 from napari_breastseg.dataset import Dataset
@@ -33,11 +34,13 @@ def texts_on_screen(window: SimpleNamespace) -> list[str]:
 
 @pytest.fixture
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the window may write to."""
+    """What the window may write to; it has no network."""
     for name in ("HOME", "BREASTSEG_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "TMPDIR"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
         (tmp_path / name.lower()).mkdir()
     monkeypatch.chdir(tmp_path / "tmpdir")
+    monkeypatch.setattr(socket.socket, "connect", refuse_network)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse_network)
     return tmp_path
 
 
