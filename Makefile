@@ -53,7 +53,7 @@ test-faults: $(READY)
 test-pyqt6: $(READY)
 	@echo "Installing PyQt6 (80 MB) ..."
 	@$(BIN)/pip install -q -c constraints.txt PyQt6
-	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PYTEST) tests/gui
+	QT_API=pyqt6 PYTEST_QT_API=pyqt6 $(PARALLEL_PYTEST) tests/gui
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -14,7 +14,8 @@ import pytest
 from hands import NO_KEYS, SHIFT, messages, open_row, press
 from napari.settings import get_settings
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QDialog
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QApplication, QDialog
 
 from napari_breastseg import formats
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
@@ -75,6 +76,13 @@ def test_work_on_the_screen_is_not_offered_as_found(
     assert layer.data[3, 22, 22] == 1
 
 
+class FromTheFrame(QCloseEvent):
+    """What the window system sends; of what a program sends itself napari asks nothing."""
+
+    def spontaneous(self) -> bool:
+        return True
+
+
 def close_and_cancel(window: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """Close the window as its frame's button does, and cancel in napari's question."""
     get_settings().application.confirm_close_window = True
@@ -85,7 +93,7 @@ def close_and_cancel(window: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -
         return QDialog.DialogCode.Rejected
 
     monkeypatch.setattr(_main_window.ConfirmCloseDialog, "exec_", exec_)
-    window.viewer.window._qt_window.windowHandle().close()
+    QApplication.sendEvent(window.viewer.window._qt_window, FromTheFrame())
     window.qtbot.waitUntil(lambda: bool(asked), timeout=WAIT_MS)
     window.qtbot.wait(50)
     asked.clear()
