@@ -387,7 +387,7 @@ def _files(path: Path) -> list[Path]:
     if not path.exists():
         raise InputError(
             "Expected a corrected mask, or a folder of them, after --like",
-            f"found nothing at {path}",
+            f"found nothing at {Path(*path.parts[-2:])}",
             "Check the path",
         )
     if path.is_file():

@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from ..core.errors import InputError
 from ..core.reading import read_bounded, read_json
 from . import checkpoint as checkpoints
 from .checkpoint import ModelInfo
+from .descriptions import (
+    Configuration,
+    Inferer,
+    Metadata,
+    Network,
+    NnUNetDataset,
+    Plans,
+    described,
+    unsupported,
+)
 from .foreign_monai import TRANSFORMS, NetworkName
 from .unet import ModelSpec
 
@@ -26,6 +36,18 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["import_model"]
+
+
+class _Arguments(BaseModel):
+    configuration: str = Field(max_length=200)
+
+
+class _Trained(BaseModel):
+    """What nnU-Net keeps beside the weights."""
+
+    init_args: _Arguments
+    inference_allowed_mirroring_axes: tuple[Annotated[int, Field(ge=0, le=2)], ...] | None = None
+
 
 READERS = ("SimpleITKIO", "NibabelIO", "NaturalImage2DIO")
 """nnU-Net's readers that keep the order of voxels in the file, as this package does."""
@@ -67,9 +89,9 @@ def import_model(source: Path, made: Path, *, phases: Sequence[str] | None = Non
     if checkpoints.is_checkpoint(source):
         return source
     if (source / "configs" / "metadata.json").is_file():
-        info, weights = _described(_bundle, source, phases)
+        info, weights = _bundle(source, phases)
     elif (source / "plans.json").is_file() and (source / "dataset.json").is_file():
-        info, weights = _described(_nnunet, source, phases)
+        info, weights = _nnunet(source, phases)
     else:
         raise InputError(
             "Expected a checkpoint folder, a MONAI bundle (configs/metadata.json) or a trained "
@@ -83,47 +105,22 @@ def import_model(source: Path, made: Path, *, phases: Sequence[str] | None = Non
     return made
 
 
-def _described(
-    read: Callable[[Path, Sequence[str] | None], tuple[ModelInfo, Mapping[str, Any]]],
-    folder: Path,
-    phases: Sequence[str] | None,
-) -> tuple[ModelInfo, Mapping[str, Any]]:
-    """What a reader of a description gives; a value of another shape than expected is refused."""
-    try:
-        return read(folder, phases)
-    except InputError:
-        raise
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        OverflowError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise _unsupported(
-            "its description", f"a value is missing or of another kind ({type(error).__name__})"
-        ) from error
-
-
 def _bundle(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapping[str, Any]]:
-    metadata = _read_json(folder / "configs" / "metadata.json")
+    metadata = described(Metadata, _read_json(folder / "configs" / "metadata.json"), "metadata")
     config = _bundle_config(folder)
     network = _literal(config, _wanted(config, "network_def", "the network"), "network_def")
-    if not isinstance(network, dict) or "_target_" not in network:
-        raise _unsupported("network_def", "no class is named")
-    name = str(network.pop("_target_")).rpartition(".")[2]
+    head = described(Network, network, "network_def")
+    name = head.target.rpartition(".")[2]
     if name not in get_args(NetworkName):
         raise InputError(
             f"Expected a bundle with one of the networks {', '.join(get_args(NetworkName))}",
             f"found {name} in {folder.name}",
             "Export the model with one of these, or run it with MONAI",
         )
-    data = metadata.get("network_data_format", {})
-    inputs = _names(data.get("inputs", {}).get("image", {}).get("channel_def"))
-    outputs = _names(data.get("outputs", {}).get("pred", {}).get("channel_def"))
-    window = _inferer(config)
-    dims = int(network.get("spatial_dims", 3))
+    inputs = metadata.network_data_format.inputs.image.channel_def
+    outputs = metadata.network_data_format.outputs.pred.channel_def
+    dims = head.spatial_dims
+    window = _inferer(config, dims)
     foreign = {
         "source": "monai",
         "name": name,
@@ -145,14 +142,16 @@ def _bundle(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapp
             f"found neither in {folder.name}",
             "Download the whole bundle; a TorchScript file (model.ts) is code and is not run",
         )
-    licence = str(metadata.get("license") or metadata.get("copyright") or "not stated")
-    info = ModelInfo(name=str(metadata.get("name") or folder.name), spec=spec, licence=licence)
+    licence = metadata.license or metadata.copyright or "not stated"
+    info = ModelInfo(name=metadata.name or folder.name, spec=spec, licence=licence)
     return info, _state_dict(_read_weights(found), found)
 
 
 def _nnunet(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapping[str, Any]]:
     plans, dataset = (_read_json(folder / name) for name in ("plans.json", "dataset.json"))
-    reader = plans.get("image_reader_writer")
+    planned = described(Plans, plans, "plans.json")
+    told = described(NnUNetDataset, dataset, "dataset.json")
+    reader = planned.image_reader_writer
     if reader not in READERS:
         raise InputError(
             f"Expected an nnU-Net model whose images were read by {', '.join(READERS)}",
@@ -171,43 +170,38 @@ def _nnunet(folder: Path, phases: Sequence[str] | None) -> tuple[ModelInfo, Mapp
     stored: dict[str, Any] = {}
     for number, file in enumerate(files):
         stored = _read_weights(file)
-        if "network_weights" not in stored or "init_args" not in stored:
+        if not isinstance(stored.get("network_weights"), dict) or "init_args" not in stored:
             raise InputError(
                 "Expected a checkpoint of nnU-Net v2",
                 f"found {', '.join(map(str, list(stored)[:5])) or 'nothing'} in {file}",
                 "Give the folder of an nnU-Net v2 training",
             )
         weights |= {f"{number}.{key}": value for key, value in stored["network_weights"].items()}
-    configuration = str(stored["init_args"]["configuration"])
-    plan = plans["configurations"].get(configuration, {})
-    if "previous_stage" in plan:
-        raise _unsupported(configuration, "a cascade needs the model of its first stage")
-    labels = {name: value for name, value in dataset["labels"].items() if name != "ignore"}
-    if any(not isinstance(value, int) for value in labels.values()):
-        raise _unsupported("labels", "regions of several labels are not supported")
-    tumor = _tumor({value: name for name, value in labels.items()}, folder.name)
-    axes = stored.get("inference_allowed_mirroring_axes")
+    trained = described(_Trained, stored, "the checkpoint")
+    configuration = trained.init_args.configuration
+    plan = planned.configurations.get(configuration, Configuration())
+    if plan.previous_stage is not None:
+        raise unsupported(configuration, "a cascade needs the model of its first stage")
+    labels: dict[int, str] = {}
+    for name, value in told.labels.items():
+        if not isinstance(value, int):
+            raise unsupported("labels", "regions of several labels are not supported")
+        if name != "ignore":
+            labels[value] = name
+    tumor = _tumor(labels, folder.name)
+    axes = trained.inference_allowed_mirroring_axes
     foreign = {
         "source": "nnunet",
         "plans": plans,
         "dataset": dataset,
         "configuration": configuration,
         "folds": len(files),
-        "mirror_axes": None if axes is None else [int(axis) for axis in axes],
+        "mirror_axes": None if axes is None else list(axes),
         "tumor_label": tumor,
     }
-    inputs = _names(dataset.get("channel_names"))
-    patch = plan.get("patch_size") or _inherited(plans, plan, "patch_size")
-    spec = _spec(foreign, len(patch), _phases(inputs, phases, folder.name), patch)
-    return ModelInfo(name=str(dataset.get("name") or folder.name), spec=spec), weights
-
-
-def _inherited(plans: Mapping[str, Any], plan: Mapping[str, Any], key: str) -> Any:
-    for _ in range(20):  # plans may inherit from each other in a circle
-        if key in plan:
-            break
-        plan = plans["configurations"][plan["inherits_from"]]
-    return plan[key]
+    patch = planned.patch_size(configuration)
+    spec = _spec(foreign, len(patch), _phases(told.channel_names, phases, folder.name), patch)
+    return ModelInfo(name=told.name or folder.name, spec=spec), weights
 
 
 def _spec(
@@ -224,7 +218,7 @@ def _spec(
         )
     except ValidationError as error:
         first = error.errors()[0]
-        raise _unsupported(".".join(map(str, first["loc"])), first["msg"]) from error
+        raise unsupported(".".join(map(str, first["loc"])), first["msg"]) from error
 
 
 def _phases(names: Mapping[int, str], phases: Sequence[str] | None, model: str) -> tuple[str, ...]:
@@ -254,10 +248,6 @@ def _tumor(names: Mapping[int, str], model: str) -> int:
     )
 
 
-def _names(channels: Any) -> dict[int, str]:
-    return {int(key): str(name) for key, name in (channels or {}).items()}
-
-
 def _bundle_config(folder: Path) -> dict[str, Any]:
     for stem in ("inference", "evaluate", "train"):
         for ending in ("json", "yaml", "yml"):
@@ -276,7 +266,7 @@ def _wanted(config: Mapping[str, Any], key: str, what: str) -> Any:
         return config[key]
     raise InputError(
         f"Expected '{key}' in the bundle's configuration, which describes {what}",
-        f"found {', '.join(config)}",
+        f"found {', '.join(map(str, config))}",
         f"Name it '{key}', as MONAI's bundle specification does",
     )
 
@@ -292,7 +282,7 @@ def _literal(
     left = [_MOST_VALUES] if left is None else left
     left[0] -= 1
     if left[0] < 0 or len(place) > _LONGEST_PLACE:
-        raise _unsupported(place[:80], f"it stands for more than {_MOST_VALUES} values")
+        raise unsupported(place[:80], f"it stands for more than {_MOST_VALUES} values")
     if isinstance(value, dict):
         return {k: _literal(config, v, f"{place}#{k}", depth, left) for k, v in value.items()}
     if isinstance(value, list):
@@ -301,13 +291,13 @@ def _literal(
         return value
     reference = _REFERENCE.fullmatch(value)
     if reference is None or depth > 8:
-        raise _unsupported(place, f"'{value}' is an expression, which is not evaluated")
+        raise unsupported(place, f"'{value}' is an expression, which is not evaluated")
     found: Any = config
     for step in re.split("#|::", reference[1]):
         try:
             found = found[int(step)] if isinstance(found, list) else found[step]
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            raise _unsupported(place, f"'{value}' refers to nothing") from error
+            raise unsupported(place, f"'{value}' refers to nothing") from error
     return _literal(config, found, place, depth + 1, left)
 
 
@@ -325,10 +315,11 @@ def _preprocessing(config: Mapping[str, Any], dims: int) -> list[tuple[str, dict
                 f"found {name or 'a step without a class'}",
                 "Export the model with these, or run it with MONAI",
             )
-        how = {k: v for k, v in step.items() if k != "keys" and not k.startswith("_")}
+        how = {k: v for k, v in step.items() if k != "keys" and not str(k).startswith("_")}
         how = _literal(config, how, f"preprocessing {name}")
         for key in ("mode", "padding_mode", "align_corners", "dtype"):
-            if isinstance(how.get(key), list):  # one for each key; the image comes first
+            # One for each key; the image comes first.
+            if isinstance(how.get(key), list) and how[key]:
                 how[key] = how[key][0]
         steps.append((name, how))
     return steps
@@ -337,30 +328,36 @@ def _preprocessing(config: Mapping[str, Any], dims: int) -> list[tuple[str, dict
 def _literal_list(config: Mapping[str, Any], chain: Any, depth: int = 0) -> list[dict[str, Any]]:
     """The steps of a Compose, whose own arguments may hold expressions we never need."""
     if depth > 8:
-        raise _unsupported("preprocessing", "it refers to itself")
+        raise unsupported("preprocessing", "it refers to itself")
     if isinstance(chain, str) and (reference := _REFERENCE.fullmatch(chain)):
         return _literal_list(config, config.get(reference[1]), depth + 1)
     if isinstance(chain, dict) and str(chain.get("_target_", "")).endswith("Compose"):
         return _literal_list(config, chain.get("transforms"), depth + 1)
     if isinstance(chain, list) and all(isinstance(step, dict) for step in chain):
         return chain
-    raise _unsupported("preprocessing", "it is not a list of transforms")
+    raise unsupported("preprocessing", "it is not a list of transforms")
 
 
-def _inferer(config: Mapping[str, Any]) -> dict[str, Any]:
-    inferer = config.get("inferer", {})
-    name = str(inferer.get("_target_", "SimpleInferer")).rpartition(".")[2]
+def _inferer(config: Mapping[str, Any], dims: int) -> dict[str, Any]:
+    inferer = described(Inferer, config.get("inferer") or {}, "inferer")
+    name = inferer.target.rpartition(".")[2]
     if name == "SimpleInferer":
         return {}
     if name != "SlidingWindowInferer":
-        raise _unsupported("inferer", f"{name} is not supported")
-    wanted = {key: inferer[key] for key in ("roi_size", "overlap") if key in inferer}
-    return dict(_literal(config, wanted, "inferer"))
+        raise unsupported("inferer", f"{name} is not supported")
+    wanted = inferer.model_dump(include={"roi_size", "overlap"}, exclude_unset=True)
+    window = dict(_literal(config, wanted, "inferer"))
+    if isinstance(window.get("roi_size"), int):  # one number for all axes
+        window["roi_size"] = [window["roi_size"]] * dims
+    if not isinstance(window.get("roi_size") or [], list):
+        raise unsupported("inferer.roi_size", "it is no list of numbers")
+    return window
 
 
 def _sets_sigmoid(config: Mapping[str, Any]) -> bool:
     chain = config.get("postprocessing", {})
     steps = chain.get("transforms", []) if isinstance(chain, dict) else []
+    steps = steps if isinstance(steps, list) else []
     return any(isinstance(step, dict) and step.get("sigmoid") is True for step in steps)
 
 
@@ -443,11 +440,3 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             "Copy the model again",
         ) from error
     return value if isinstance(value, dict) else {}
-
-
-def _unsupported(place: str, why: str) -> InputError:
-    return InputError(
-        "Expected a model that can be imported without running its code",
-        f"found a problem in {place}: {why}",
-        "Write plain values into its configuration, or run it with the software it was made with",
-    )

@@ -107,7 +107,8 @@ def run_crowd(root: Path, programs: int, operations: int, kills: int, seed: int 
 
 
 def _count(root: Path) -> int:
-    return sum(path.read_bytes().count(b"\n") for path in (root / "notes").glob("*.jsonl")) // 2
+    notes = (root / "notes").glob("*.jsonl")
+    return sum(path.read_bytes().count(b'"ended"') for path in notes)
 
 
 def _work(root: Path, number: int, seed: int) -> None:

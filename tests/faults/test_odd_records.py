@@ -159,6 +159,8 @@ def test_an_nrrd_file_with_two_spacings_for_three_axes_is_refused(tmp_path):
         ),
         ({}, {"_target_": "BasicUNet", "spatial_dims": "two"}),
         ({}, {"_target_": "BasicUNet", "spatial_dims": 1e400}),
+        ({"name": ["a"]}, {"_target_": "BasicUNet"}),
+        ({"license": "x" * 5000}, {"_target_": "BasicUNet"}),
         ({}, 5),
     ],
 )
@@ -168,6 +170,26 @@ def test_a_bundle_of_another_shape_is_refused(tmp_path, metadata, network):
     config = {"network_def": network, "preprocessing": []}
     (tmp_path / "configs" / "inference.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="Expected"):
+        import_model(tmp_path, tmp_path / "made")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"inferer": {"_target_": "SlidingWindowInferer", "roi_size": "wide"}},
+        {"inferer": ["SlidingWindowInferer"]},
+        {"postprocessing": {"transforms": 5}, "preprocessing": [{"_target_": 5}]},
+    ],
+)
+def test_a_bundle_with_odd_parts_is_refused(tmp_path, more):
+    (tmp_path / "configs").mkdir()
+    channels = {"inputs": {"image": {"channel_def": {"0": "post1"}}}}
+    metadata = json.dumps({"network_data_format": channels})
+    (tmp_path / "configs" / "metadata.json").write_text(metadata)
+    network = {"_target_": "BasicUNet", "spatial_dims": 2}
+    config = {"network_def": network, "preprocessing": []} | more
+    (tmp_path / "configs" / "inference.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"problem in inferer|preprocessing by"):
         import_model(tmp_path, tmp_path / "made")
 
 
