@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QAbstractButton, QApplication, QComboBox, QLabel, QLi
 
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.widgets.canvas.layers import edit_labels
+from napari_breastseg.widgets.correct import export_form
 
 
 def texts_on_screen(window: SimpleNamespace) -> list[str]:
@@ -53,10 +54,11 @@ def test_the_window_leaves_no_trace_of_an_exam_that_names_its_patient(
     tmp_path_factory: pytest.TempPathFactory,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = write_planted_exam(tmp_path_factory.mktemp("given") / f"{TOKEN} Brandt")
     viewer, dock = window.viewer, window.dock
-    correct, segment, lesions = dock.correct_panel, dock.segment_panel, dock.correct_panel.lesions
+    correct, segment = dock.correct_panel, dock.segment_panel
     viewer.open(str(given), plugin="napari-breastseg")  # what a drop calls
     settle()
     case_id = dock.session.case_id
@@ -93,7 +95,7 @@ def test_the_window_leaves_no_trace_of_an_exam_that_names_its_patient(
     viewer.screenshot(str(own_folders / "view.png"), canvas_only=False, flash=False)
     target = own_folders / "seg" / "tumor.dcm"
     target.parent.mkdir()
-    lesions.seg_export._ask_path = lambda: target
+    monkeypatch.setattr(export_form, "ask_where", lambda *_: target)
     dock.export_seg()
     settle()
     assert target.is_file()
