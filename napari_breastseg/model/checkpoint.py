@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ..core.atomic import write_bytes, write_text
 from ..core.errors import InputError
 from ..core.reading import open_regular, read_bounded
+from ..core.version import software_versions
 from .mixing import mixed
 from .site import Site
 from .unet import ModelSpec, build, folded
@@ -45,7 +45,6 @@ __all__ = [
     "load",
     "read_info",
     "save",
-    "software_versions",
 ]
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -260,17 +259,6 @@ def clicks_of(folder: Path) -> Path:
     return own if is_checkpoint(own) else CLICKS
 
 
-def software_versions() -> dict[str, str]:
-    """Versions of this package and of those that shape a result."""
-    versions = {}
-    for package in ("napari-breastseg", "torch", "monai", "numpy"):
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "not installed"
-    return versions
-
-
 def save(
     folder: Path,
     weights: Mapping[str, torch.Tensor],
@@ -278,6 +266,7 @@ def save(
     *,
     half: bool = False,
     general: Mapping[str, torch.Tensor] | None = None,
+    card: Callable[[ModelInfo], str] | None = None,
 ) -> ModelInfo:
     """Write a checkpoint folder and give the info as written, hash included.
 
@@ -286,13 +275,14 @@ def save(
     folder : Path
         Made when missing.
     weights : mapping of str to Tensor
-        A network's state dict.
     info : ModelInfo
         ``weights_sha256`` and ``software`` are filled in.
     half : bool
         Store floating weights as float16, half the size; they are loaded as float32.
     general : mapping of str to Tensor, optional
         State dict of the general network kept beside, for an info with `site`.
+    card : callable, optional
+        Text of the model card for the info as written.
 
     Raises
     ------
@@ -309,10 +299,10 @@ def save(
         .cpu()
         .contiguous()
         .clone()
-        for name, value in [
+        for name, value in (
             *weights.items(),
             *((f"{_GENERAL}{name}", value) for name, value in (general or {}).items()),
-        ]
+        )
     }
     for name, value in stored.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
@@ -321,11 +311,12 @@ def save(
                 f"found NaN or infinite numbers in '{name}'",
                 "Go back to the last good checkpoint and train with a smaller learning rate",
             )
-    # safetensors' own writer reports a full disk with an error of its own class.
-    data = as_bytes(stored)
+    data = as_bytes(stored)  # its own writer reports a full disk with another error
     write_bytes(folder / WEIGHTS_FILE, data)
     digest = hashlib.sha256(data).hexdigest()
     written = info.model_copy(update={"weights_sha256": digest, "software": software_versions()})
+    if card is not None:  # before model.json, which makes it a model
+        write_text(folder / CARD_FILE, card(written))
     write_text(folder / MODEL_FILE, written.model_dump_json(indent=2) + "\n")
     return written
 

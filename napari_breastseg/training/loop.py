@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.atomic import storage_errors, write_text
+from ..core.atomic import storage_errors
 from ..core.progress import Job, Progress
 from ..lesions.finding_score import FindingScore
 from ..model import checkpoint as checkpoints
 from ..model.card import model_card
-from ..model.checkpoint import CARD_FILE, Checkpoint, ModelInfo, TrainingRecord
+from ..model.checkpoint import Checkpoint, ModelInfo, TrainingRecord
 from ..model.unet import ModelSpec
 from ..predict.devices import choose_device
 from .augmentation import RANGES, Augmentation
@@ -223,10 +223,12 @@ def train(
         if ranks.is_first:
             learner.save_last(output, describe(run.last_dice, run.step))
             written = checkpoints.save(
-                output, run.best_weights, written, general=learner.general_weights
+                output,
+                run.best_weights,
+                written,
+                general=learner.general_weights,
+                card=lambda info: model_card(info, "" if base is None else base.card),
             )
-            card = model_card(written, "" if base is None else base.card)
-            write_text(output / CARD_FILE, card)
     return TrainResult(
         output, written, run.best_step, run.best_dice, run.seconds, run.dice_before, clicks
     )
