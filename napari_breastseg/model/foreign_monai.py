@@ -7,6 +7,8 @@ expression of a bundle's configuration is ever evaluated. Imports torch and MONA
 from __future__ import annotations
 
 import math
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
@@ -114,7 +116,8 @@ class MonaiNetwork(BaseModel):
         from monai.networks import nets
 
         try:
-            network: nn.Module = getattr(nets, self.name)(**self.arguments)
+            with redirect_stdout(StringIO()):  # MONAI 1.5.0 prints, where --json is promised
+                network: nn.Module = getattr(nets, self.name)(**self.arguments)
         except InputError:
             raise
         # A class of another library fails on odd arguments in whatever way it happens to.

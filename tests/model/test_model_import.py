@@ -18,6 +18,7 @@ from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.progress import drain, in_thread
 from napari_breastseg.core.volume import Exam, Grid, Volume
 from napari_breastseg.model import checkpoint
+from napari_breastseg.model.foreign_monai import MonaiNetwork
 from napari_breastseg.model.importing import import_model
 from napari_breastseg.model.monai_switch import metadata_tracked
 from napari_breastseg.predict.prediction import predict
@@ -459,3 +460,19 @@ def test_threads_take_turns_at_monais_switch():
     for thread in threads:
         thread.join()
     assert seen == [False, True]
+
+
+def test_a_network_that_prints_as_it_is_made_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from monai.networks import nets
+
+    class Talking(nets.BasicUNet):
+        def __init__(self, **arguments: object) -> None:
+            print("BasicUNet features")  # as MONAI 1.5.0 does, in the midst of --json
+            super().__init__(**arguments)
+
+    monkeypatch.setattr(nets, "BasicUNet", Talking)
+    arguments = {"spatial_dims": 2, "features": [4, 4, 8, 8, 8, 4], "out_channels": 2}
+    MonaiNetwork(name="BasicUNet", arguments=arguments).build()
+    assert capsys.readouterr().out == ""
