@@ -5,8 +5,9 @@
 Makes each environment with uv (`pip install uv`) in a folder of its own, runs there the tests of
 the rooms and some of the window, and writes results/platforms.md; one not named keeps the
 row it has. torch is the one of constraints.txt in all of them: other wheels on PyPI bring gigabytes
-of CUDA with them. For Pythons it has no small wheel for (`--torch-for 3.11`), the rooms that need
-none are tested. Some 10 minutes an environment on a quiet machine, and 2 GB of disk.
+of CUDA with them; name the wheel (`--torch torch==2.13.0+cpu`) where both kinds are found. For
+Pythons it has no small wheel for (`--torch-for 3.11`), the rooms that need none are tested.
+Some 10 minutes an environment on a quiet machine, and 2 GB of disk.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def main() -> int:
     parser.add_argument("environments", nargs="*", metavar="ENVIRONMENT", default=[*ENVIRONMENTS])
     parser.add_argument("--folder", type=Path, default=Path("benchmark-work/platforms"))
     parser.add_argument("--torch-for", default="3.11", help="Pythons with a small torch wheel")
+    parser.add_argument("--torch", help="such as torch==2.13.0+cpu [that of constraints.txt]")
     parser.add_argument("--only", nargs="+", help="tests to run instead, such as tests/core")
     args = parser.parse_args()
     if shutil.which("uv") is None:
@@ -67,7 +69,7 @@ def main() -> int:
     rows: dict[str, Any] = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
     for name in args.environments:
         has_torch = ENVIRONMENTS[name].python in args.torch_for.split(",")
-        rows[name] = tried(name, args.folder.resolve() / name, has_torch, args.only)
+        rows[name] = tried(name, args.folder.resolve() / name, has_torch, args.only, args.torch)
         print(name, rows[name], flush=True)
         KEPT.write_text(json.dumps(rows, indent=2) + "\n")
         (RESULTS / "platforms.md").write_text(table(rows))
@@ -75,7 +77,9 @@ def main() -> int:
     return 1 if any(rows[name]["result"] != "passed" for name in args.environments) else 0
 
 
-def tried(name: str, folder: Path, has_torch: bool, only: list[str] | None) -> dict[str, Any]:
+def tried(
+    name: str, folder: Path, has_torch: bool, only: list[str] | None, torch: str | None
+) -> dict[str, Any]:
     """Make an environment and run the tests in it."""
     environment = ENVIRONMENTS[name]
     row: dict[str, Any] = {"date": today(), "python": environment.python, "versions": {}}
@@ -84,7 +88,7 @@ def tried(name: str, folder: Path, has_torch: bool, only: list[str] | None) -> d
     if python is None:
         return row | {"said": f"no Python {environment.python} on this machine"}
     began = time.perf_counter()
-    made = make(folder, python, environment, has_torch)
+    made = make(folder, python, environment, has_torch, torch)
     if made:
         return row | {"result": "could not be made", "said": made}
     own = str(folder / "bin" / "python")
@@ -132,10 +136,12 @@ def python_of(version: str) -> str | None:
     return None
 
 
-def make(folder: Path, python: str, environment: Environment, has_torch: bool) -> str:
+def make(
+    folder: Path, python: str, environment: Environment, has_torch: bool, torch: str | None
+) -> str:
     """Make an environment; why it could not be made, or nothing."""
     pins = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line]
-    torch = next(line for line in pins if line.startswith("torch=="))
+    torch = torch or next(line for line in pins if line.startswith("torch=="))
     folder.parent.mkdir(parents=True, exist_ok=True)
     override = folder.with_suffix(".overrides.txt")
     override.write_text(f"{torch}\n" if has_torch else "torch; python_version < '3'\n")

@@ -307,7 +307,7 @@ def test_work_is_kept_and_offered_again(
     assert correct.rest.isChecked()
     dock.toggle_rest()
 
-    # Leaving for another exam keeps the work; coming back offers it
+    # Leaving for another exam keeps the work; coming back goes on with it
     asked: list[str] = []
 
     def answer(parent: Any, title: str, text: str, yes: str, no: str) -> bool:
@@ -327,8 +327,7 @@ def test_work_is_kept_and_offered_again(
     correct.dataset_box.case.setCurrentIndex(correct.dataset_box.case.findData("P001"))
     correct.dataset_box.open_case()
     idle(correct.runner)
-    assert len(asked) == 1
-    assert "never accepted" in asked[0]
+    assert not asked  # it is this reader's own
     layer = tumor_layer(viewer, "P001")
     assert np.array_equal(layer.data, unfinished)
 
