@@ -115,6 +115,7 @@ def tried(
         "-W",
         "default",
     ]
+    command.append("--continue-on-collection-errors")
     done = subprocess.run([*command, *tests], cwd=ROOT, env=environ, capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
     failed = [line.split(" ")[1] for line in lines if line.startswith(("FAILED", "ERROR"))]
