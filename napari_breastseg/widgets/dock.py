@@ -332,6 +332,7 @@ def runners_of(dock: BreastMRI) -> tuple[JobRunner, ...]:
         dock.review_panel.readers.runner,
         dock.train_panel.runner,
         dock.train_panel.chores,
+        dock.train_panel.looking,
         dock.train_panel.expecting.runner,
     )
 

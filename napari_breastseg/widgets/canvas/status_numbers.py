@@ -48,9 +48,11 @@ class StatusNumbers:
                 self._is_own = False
 
     def _place(self, layer: Any) -> str:
-        """Where the mouse is in a layer's voxels; empty outside of them and in 3D."""
+        """Where the mouse is in a layer's voxels; empty outside of them, in 3D, and on shapes."""
+        from napari.layers import Image, Labels
+
         dims = self._viewer.dims
-        if dims.ndisplay != 2 or dims.ndim != layer.ndim:
+        if dims.ndisplay != 2 or dims.ndim != layer.ndim or not isinstance(layer, Image | Labels):
             return ""
         at = np.round(layer.world_to_data(self._viewer.cursor.position)).astype(int)
         if (at < 0).any() or (at >= layer.data.shape[: layer.ndim]).any():

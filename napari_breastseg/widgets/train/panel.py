@@ -49,6 +49,7 @@ class TrainPanel(QWidget):
         self._result: TrainResult | None = None
         self.runner = JobRunner(self)
         self.chores = JobRunner(self)
+        self.looking = JobRunner(self)
         self.folder = PathField("Dataset folder")
         self.folder.valueChanged.connect(lambda _: self.open_dataset())
         self.dataset_line = note("No dataset is open.")
@@ -66,10 +67,7 @@ class TrainPanel(QWidget):
         self.case_dice = CaseDice()
         self.result_line = note()
         self.use_button = button(
-            "Use here",
-            self.use,
-            "Register it and choose it in the Draft step",
-            "Ctrl-Shift-M",
+            "Use here", self.use, "Register it and choose it in the Draft step", "Ctrl-Shift-M"
         )
         self.gate = GateBox(session, self.chores, self.use_button)
         self.gate.promoted.connect(self._on_default)
@@ -117,9 +115,16 @@ class TrainPanel(QWidget):
         self._refresh()
 
     def showEvent(self, event: QEvent) -> None:
-        """Work out how long a training would take."""
+        """Work out how long a training would take, with what other programs accepted."""
         super().showEvent(event)
         self._refresh()
+        dataset = self._session.dataset
+        if dataset is not None and not self.looking.is_running:
+            self.looking.start(
+                "Looking at the dataset",
+                lambda: as_job("Looking at the dataset", dataset.summaries),
+                on_result=lambda _: self._show_dataset(self._session.dataset),
+            )
 
     def open_dataset(self) -> None:
         """Open the dataset folder typed in; the Correct step then has it too."""
