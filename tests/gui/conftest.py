@@ -35,6 +35,8 @@ WAIT_MS = 30_000
 EXPECTED_WARNINGS = (
     # napari 0.9 with PyQt5: light or dark cannot be asked of the system.
     "ignore:System theme detection requires a Qt6 backend:UserWarning",
+    # Of the colors that it draws at random for a new Labels layer, now and then.
+    "ignore:Conversion from CIE-LAB:UserWarning",
 )
 
 

@@ -41,6 +41,7 @@ __all__ = [
     "placement",
     "placement_of_grid",
     "placement_on",
+    "plane_names",
     "release_earlier_layers",
     "remove_hidden",
     "show_exam",
@@ -86,16 +87,16 @@ def placement_of_grid(grid: Grid) -> dict[str, Any]:
     return {
         "scale": grid.spacing_mm or grid.voxel_size,
         "units": ("mm" if grid.has_spacing else "pixel",) * 3,
-        "axis_labels": _axis_labels(grid),
+        "axis_labels": plane_names(grid) or ("slice", "row", "column"),
         **_unmoved(3),
     }
 
 
-def _axis_labels(grid: Grid) -> tuple[str, str, str]:
-    """The plane of the slices that follow each other along each array axis."""
+def plane_names(grid: Grid) -> tuple[str, str, str] | None:
+    """The plane of the slices that follow each other along each array axis; None if unknown."""
     ends = grid.end_letters
     if ends is None:
-        return ("slice", "row", "column")
+        return None
     first, second, third = (_PLANES.get(start, "sagittal") for start, _ in ends)
     return (first, second, third)
 

@@ -82,13 +82,14 @@ class MouseTools(QObject):
     def pick_up(self, name: str, tool: MouseTool, layer: Labels) -> None:
         """Make a tool active for a mask, in place of the one before."""
         self.put_down()
-        self.name, self._tool, self._layer = name, tool, layer
         self._viewer.layers.selection.active = layer
         layer.visible = True
         layer.mode = "pan_zoom"
         layer.mouse_pan = False
         layer.cursor = tool.cursor
         tool.start(layer)
+        # Only now: one that could not start is not in hand.
+        self.name, self._tool, self._layer = name, tool, layer
         self._viewer.layers.selection.active = layer
         layer.events.mode.connect(self._on_mode)
         self._viewer.mouse_drag_callbacks.append(self._drag)

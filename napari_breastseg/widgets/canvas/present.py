@@ -11,15 +11,13 @@ from ..parts import colors as _colors
 from ..state.session import Session
 from ..state.sources import first_layer, grid_noted
 from .display import Display
-from .layers import tumor_layer
+from .layers import plane_names, tumor_layer
 from .planes import LEVELS, Plane, hung, plane_order
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 __all__ = ["Present"]
-
-_PLANES = {"HF": "axial", "AP": "coronal", "RL": "sagittal"}
 
 
 class Present:
@@ -126,12 +124,8 @@ class Present:
         """
         grid = grid_noted(layer)
         order, voxel, shape = plane_order(grid, through), self.voxel(layer), _volume(layer).shape
-        ends = None if grid is None else grid.end_letters
-        name = (
-            ""
-            if ends is None
-            else next(name for pair, name in _PLANES.items() if set(pair) == set(ends[through]))
-        )
+        names = None if grid is None else plane_names(grid)
+        name = "" if names is None else names[through]
         index = round(float(np.clip(voxel[through], 0, shape[through] - 1)))
         rows, columns = shape[order[1]], shape[order[2]]
         return self._plane(
