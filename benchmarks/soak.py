@@ -3,7 +3,7 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python benchmarks/soak.py
 
 One window opens an exam, segments it, takes it into a dataset, corrects it with a real mouse
-stroke, accepts every third and closes the case, over and over; 500 exams take some 50 minutes.
+stroke, accepts every third and closes the case, over and over; 500 exams take some 30 minutes.
 Every 20 exams what the process holds is counted: memory, after freed memory was given back to the
 system, threads, files, layers, viewers, widgets, timers. It fails where memory grows by more than
 5 % from the 20th exam to the last, or a count grows. Writes results/soak.md and results/soak.json,
@@ -75,10 +75,8 @@ def soak(place: Path, count: int, every: int, *, print_types: bool = False) -> l
     for number in range(1, count + 1):
         reader.read_one(number)
         if number == 1 or number % every == 0:
-            row = {"exams": number, "minutes": round((time.perf_counter() - began) / 60, 1)}
-            rows.append(
-                row | {f"n_{k}" if k == "exams" else k: v for k, v in reader.measure().items()}
-            )
+            minutes = round((time.perf_counter() - began) / 60, 1)
+            rows.append({"number": number, "minutes": minutes, **reader.measure()})
             write_json(RESULTS / "soak.json", {"date": today(), "machine": machine(), "rows": rows})
             print(rows[-1], flush=True)
             if print_types:

@@ -91,10 +91,11 @@ class Grid:
         if (
             affine.shape != (4, 4)
             or not np.isfinite(affine).all()
+            or not np.array_equal(affine[3], (0, 0, 0, 1))
             or abs(np.linalg.det(affine[:3, :3])) < 1e-9
         ):
             raise InputError(
-                "Expected an invertible 4 x 4 affine with finite numbers",
+                "Expected an invertible 4 x 4 affine with finite numbers, the last row 0 0 0 1",
                 f"found {np.array2string(affine, precision=3).replace(chr(10), '')}",
                 "Export the image again with its position and orientation",
             )

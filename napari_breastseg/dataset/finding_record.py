@@ -33,7 +33,7 @@ class Decision(StrEnum):
 class FindingRecord(BaseModel):
     """One finding of the draft that a case was corrected from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     number: int = Field(ge=1)
     """1 for the most likely lesion."""

@@ -10,10 +10,18 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    model_validator,
+)
 
 from ..core.volume import Grid
 from .finding_record import FindingRecord
+from .identifiers import require_case_id
 from .redraft_record import RedraftRecord
 
 __all__ = [
@@ -32,6 +40,7 @@ __all__ = [
 ]
 
 _FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+_CaseId = Annotated[str, AfterValidator(require_case_id)]
 
 FOLDS = 5
 FIRST_LOCKED_ENTRY = 10
@@ -66,7 +75,7 @@ class FlagReason(StrEnum):
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PatientRole(_Record):
@@ -242,9 +251,9 @@ class CaseRecord(_Record):
     autosave_after: int | None = None
     """How many masks of the case had been accepted when unfinished work was last kept; None where
     none was, or a version before this counter kept it."""
-    renamed_to: str | None = None
+    renamed_to: _CaseId | None = None
     """The id that it is about to get, or has got already where its file is called so."""
-    former_ids: tuple[str, ...] = ()
+    former_ids: tuple[_CaseId, ...] = ()
     """Ids that it had before, oldest first: models made then know it by them."""
     left_by: str | None = None
     """Who closed the case with unfinished work in it; None where nobody did, as after a crash."""
@@ -269,6 +278,8 @@ class CaseRecord(_Record):
             mask.history_file for mask in self.history
         }:
             raise ValueError("goes_on_from must name an earlier mask of the case")
+        if self.renamed_to is not None and not self.former_ids:
+            raise ValueError("a case that is being renamed must have its former id")
         numbers = [one.number for one in self.findings]
         if len(set(numbers)) < len(numbers):
             raise ValueError("findings must have different numbers")

@@ -17,7 +17,7 @@ __all__ = ["RedraftRecord"]
 class RedraftRecord(BaseModel):
     """How much of an accepted mask was drafted again, and how much of that the reader left."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     from_slices: int = Field(ge=1)
     """Corrected slices that the last redraft learned from."""

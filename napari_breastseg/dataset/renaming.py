@@ -81,7 +81,9 @@ def _heal(store: Store, case_id: str) -> None:
 def _finish(store: Store, case_id: str) -> CaseRecord:
     """Take the old names away: the record has its new one."""
     record = store.case(case_id)
-    _remove(store.layout, record.former_ids[-1], record)
+    former_id = record.former_ids[-1]
+    if not store.layout.record(former_id).exists():  # else they are another case's
+        _remove(store.layout, former_id, record)
     record = store.commit(record.model_copy(update={"renamed_to": None}))
     store.rebuild()
     return record

@@ -58,7 +58,7 @@ fewer."""
 class Weights(BaseModel):
     """Score of one kind of exam: a standardized figure's weight, and the operating point."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean: dict[str, float]
     """What counts where a figure is not known."""
@@ -94,7 +94,7 @@ class Weights(BaseModel):
 class FindingScore(BaseModel):
     """Scores of the kinds of exams, as a model's JSON file holds them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     weights: dict[Kind, Weights]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ _TYPES: tuple[CurveType, ...] = ("I", "II", "III")
 @dataclass(frozen=True)
 class Kinetics:
     """Enhancement of a lesion over time; None where phases or times are missing."""
+
+    __pydantic_config__: ClassVar = {"allow_inf_nan": False}
 
     curve_percent: Mapping[str, float] = field(default_factory=dict)
     """Enhancement of the lesion's mean signal over its pre-contrast mean, in %, by role."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ class Lesion:
     The names of measures end in their unit: `_ml`, `_mm`, `_mm2` if the spacing is known, else
     `_px` and `_px2`; the others are None.
     """
+
+    __pydantic_config__: ClassVar = {"allow_inf_nan": False}
 
     id: str
     """"index" for the lesion that was largest in the first measurement, then "satellite 1", ...; in
@@ -215,18 +217,20 @@ class LesionReport:
         InputError
             If it is not a lesion report.
         """
-        from pydantic import TypeAdapter, ValidationError
+        from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
         lesion = TypeAdapter(Lesion)
         strings = TypeAdapter(tuple[str, ...])
+        spacing = TypeAdapter(tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None)
         try:
-            spacing = value["spacing_mm"]
             return cls(
                 case_id=str(value["case_id"]),
                 lesions=tuple(lesion.validate_python(one) for one in value["lesions"]),
                 total=lesion.validate_python(value["total"]),
-                pe_threshold_percent=float(value["pe_threshold_percent"]),
-                spacing_mm=None if spacing is None else tuple(float(s) for s in spacing),  # type: ignore[arg-type]
+                pe_threshold_percent=TypeAdapter(FiniteFloat).validate_python(
+                    value["pe_threshold_percent"]
+                ),
+                spacing_mm=spacing.validate_python(value["spacing_mm"]),
                 notes=strings.validate_python(value["notes"]),
                 breasts=TypeAdapter(tuple[Side, ...]).validate_python(value.get("breasts", ())),
             )

@@ -29,7 +29,7 @@ Size = Annotated[list[Annotated[int, Field(gt=0, le=1 << 16)]], Field(min_length
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class _Said(_Part):

@@ -60,7 +60,7 @@ TRANSFORMS = (
 class MonaiNetwork(BaseModel):
     """A network of monai.networks.nets with the preprocessing it was trained with."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: Literal["monai"] = "monai"
     name: NetworkName

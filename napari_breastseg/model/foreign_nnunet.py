@@ -32,7 +32,7 @@ SLICE_SPACING = (999.0, 1.0, 1.0)
 class NnunetNetwork(BaseModel):
     """One configuration of an nnU-Net model, with one network for each fold trained."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     source: Literal["nnunet"] = "nnunet"
     plans: dict[str, JsonValue]

@@ -39,7 +39,7 @@ LARGEST_DEVIATION = 5.0
 class SiteExams(BaseModel):
     """Exams with the same phases that a model was fine-tuned on."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     phases: tuple[str, ...]
     cases: int
@@ -80,7 +80,7 @@ class SiteExams(BaseModel):
 class Site(BaseModel):
     """What a site's exams look like to the general model's encoder."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     scale: tuple[float, ...]
     """Standard deviation of each feature over synthetic exams of all kinds."""

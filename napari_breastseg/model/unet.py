@@ -35,7 +35,7 @@ _SpacingMm = Annotated[float, Field(ge=0.02, le=100.0)]
 class ModelSpec(BaseModel):
     """Everything that decides what a model takes, how it is built and what it gives."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     dims: Literal[2, 3] = 2
     """2: slice by slice; 3: boxes of voxels."""

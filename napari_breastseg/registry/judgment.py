@@ -12,7 +12,7 @@ Verdict = Literal["better", "not worse", "unclear", "worse", "not enough to judg
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class GateRule(_Record):

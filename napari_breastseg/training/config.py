@@ -13,7 +13,7 @@ __all__ = ["TrainConfig", "learning_rate"]
 class TrainConfig(BaseModel):
     """How to train; what to train is the model spec's business."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     steps: int = Field(260, ge=1)
     """Optimizer steps."""

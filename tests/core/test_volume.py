@@ -46,6 +46,8 @@ def test_letters_agree_with_nibabel_for_every_orientation(order, signs, tilt):
 def test_an_affine_that_cannot_be_inverted_is_refused():
     with pytest.raises(InputError, match="invertible 4 x 4 affine"):
         Grid((2, 2, 2), np.zeros((4, 4)))
+    with pytest.raises(InputError, match="the last row 0 0 0 1"):
+        Grid((2, 2, 2), np.diag([1.0, 1.0, 1.0, 0.0]))
 
 
 def test_two_axes_are_refused():

@@ -13,6 +13,7 @@ from napari_breastseg.core.progress import drain
 from napari_breastseg.core.volume import Exam, Grid, LabelMap, Volume
 from napari_breastseg.dataset import Dataset
 from napari_breastseg.dataset.nnunet_folder import read_nnunet_folder
+from napari_breastseg.dataset.records import GridRecord
 from napari_breastseg.lesions.report import read_report
 from napari_breastseg.model.checkpoint import STARTER
 from napari_breastseg.model.importing import import_model
@@ -79,13 +80,26 @@ def change_record(dataset, **changes):
         {"history_file": "../../labelsTr/K0.nii.gz"},
         {"goes_on_from": "../../labelsTr/K0.nii.gz"},
         {"goes_on_from": "K0.nii.gz"},
+        {"renamed_to": "K9"},
+        {"renamed_to": "../../labelsTr/K2", "former_ids": ["K0"]},
+        {"renamed_to": "K1", "former_ids": ["../labelsTr/K1"]},
+        {"seconds_spent": "NaN"},
+        {"grid": GridRecord.of(GRID).model_dump() | {"affine": np.diag([3, 1, 1, 0]).tolist()}},
     ],
 )
-def test_a_record_that_names_a_file_elsewhere_is_left_out_and_told(dataset, changes):
+def test_a_record_that_cannot_be_is_left_out_and_told(dataset, changes):
     change_record(dataset, **changes)
     reopened = Dataset.open(dataset.folder)
     assert reopened.cases() == []
     assert "unreadable_record" in {finding.what for finding in reopened.check()}
+
+
+def test_a_record_that_calls_another_case_its_former_name_takes_nothing_from_it(dataset):
+    dataset.add(Exam("K2", {"post1": volume(2)}), case_id="K2", patient_id="P2")
+    change_record(dataset, renamed_to="K1", former_ids=["K2"])
+    reopened = Dataset.open(dataset.folder)
+    assert [record.case_id for record in reopened.cases()] == ["K1", "K2"]
+    assert reopened.exam("K2").case_id == "K2"
 
 
 def test_a_record_nested_without_end_is_left_out(dataset):
@@ -227,6 +241,11 @@ def test_a_spacing_over_a_meter_is_refused(tmp_path):
         (DEEP, "not JSON"),
         ("5", "wrong"),
         ('{"case_id": "K", "spacing_mm": null, "lesions": [{"id": 5}]}', "value id"),
+        (
+            '{"case_id": "K", "spacing_mm": null, "lesions": [{"id": "index", "volume_px": 1, '
+            '"center_mm": ["NaN", 2, 3]}]}',
+            r"value center_mm\.0",
+        ),
     ],
 )
 def test_a_report_of_another_shape_is_refused(tmp_path, text, found):
