@@ -29,8 +29,8 @@ SIDE = 136
 """Longer side in pixels: two fit into a dock as wide as it opens."""
 
 _AT_ONCE = 6
-_KEPT = 400
-"""More than fit on a screen, 22 MB."""
+_KEPT = 100
+"""More than fit on a screen, 5.5 MB."""
 
 
 @dataclass(frozen=True, eq=False)
