@@ -7,6 +7,7 @@ whose state is global.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.atomic import atomic_path
+from ..core.atomic import write_bytes
 from ..core.region import tight_box
 from ..core.volume import Exam, Grid, Volume
 
@@ -288,13 +289,25 @@ def _contrast_limits(slice_: NDArray[np.float32]) -> tuple[float, float]:
     return (low, high) if high > low else (float(finite.min()), float(finite.max()) + 1e-6)
 
 
-def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG.
+_UNTOLD = {
+    "pdf": {"CreationDate": None},
+    "png": {"Software": None},
+    "svg": {"Creator": None, "Date": None},
+}
+
+
+def save_picture(figure: Figure, path: Path, dpi: float = 120) -> None:
+    """Write a figure as PNG, PDF or SVG, as the file's ending says.
+
+    Nothing in the file says when it was made.
 
     Raises
     ------
     StorageError
         When the file cannot be written.
     """
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
+    kind = path.suffix[1:].lower()
+    # Not straight to the disk: there a PDF that fails half-way ends in errors of matplotlib's own.
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=kind, dpi=dpi, metadata=_UNTOLD[kind])
+    write_bytes(path, drawn.getvalue())

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.atomic import atomic_path, write_json, write_text
+from ..core.atomic import write_json, write_text
 from ..core.errors import InputError
 from ..core.progress import Job, Progress
 from ..core.reading import read_json
 from ..core.volume import Exam, LabelMap, require_numbers
 from ..imaging.breast_region import Breasts, find_breasts
-from ..imaging.pictures import slice_picture
+from ..imaging.pictures import save_picture, slice_picture
 from . import (
     PE_THRESHOLD_PERCENT,
     Change,
@@ -204,10 +204,7 @@ def write_report(
         writer.writerows(rows)
         write_text(path, text.getvalue())
     else:
-        page = _page(report, exam, changes)
-        with atomic_path(path) as temporary:
-            # No creation date, so that the page does not reveal when it was made.
-            page.savefig(temporary, format="pdf", metadata={"CreationDate": None})
+        save_picture(_page(report, exam, changes), path)
 
 
 def report_json(report: LesionReport, changes: Sequence[Change] = ()) -> dict[str, Any]:

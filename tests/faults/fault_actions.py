@@ -354,6 +354,11 @@ def _image(path: Path, x: int) -> None:
     formats.write_volume(path, exam("K", x).phases["post1"])
 
 
+def _slice(path: Path, x: int) -> None:
+    slices = exam("K", x).phases["post1"].data[:1].astype(np.uint8)
+    formats.write_volume(path, Volume(slices, Grid((1, *slices.shape[1:]))))
+
+
 def _image_state(root: Path) -> State:
     # The time it was written is in the file.
     return {"image": digest(formats.open_exam(root / "image.nrrd").phases["post1"].data)}
@@ -362,6 +367,7 @@ def _image_state(root: Path) -> State:
 FILE_ACTIONS = [
     one_file("mask.nii.gz", lambda path, x: formats.write_label_map(path, mask(x))),
     replace(one_file("image.nrrd", _image), state=_image_state),
+    one_file("slice.png", _slice),
     one_file("mask.tif", lambda path, x: formats.write_label_map(path, mask(x))),
     one_file("report.json", _report),
     one_file("report.csv", _report),

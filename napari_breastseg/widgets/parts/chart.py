@@ -20,7 +20,7 @@ from qtpy.QtCore import QEvent, QPointF, Qt, QTimer
 from qtpy.QtGui import QContextMenuEvent, QImage, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QFileDialog, QMenu, QSizePolicy, QToolTip, QWidget
 
-from ...core.atomic import atomic_path
+from ...imaging.pictures import save_picture
 from .jobs import show, show_info
 
 if TYPE_CHECKING:
@@ -204,8 +204,7 @@ def label_ends(axes: Axes, first: str, last: str) -> None:
 
 
 def _write(figure: Figure, path: Path) -> str:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=_SAVED_DPI, format=path.suffix[1:].lower())
+    save_picture(figure, path, _SAVED_DPI)
     return f"Chart saved as {path.name}."
 
 
