@@ -55,6 +55,7 @@ def volumes(tmp_path: Path, sphere_exam: tuple[Exam, LabelMap]) -> Dataset:
 def test_nnunet_finds_the_folders_and_exports_sound(
     slices: Dataset, volumes: Dataset, tmp_path: Path
 ) -> None:
+    pytest.importorskip("nnunetv2")
     exported = drain(volumes.export(tmp_path / "Dataset501_Breast"))
     folders = [str(slices.folder), str(volumes.folder), str(exported)]
     run = subprocess.run([sys.executable, "-c", VERIFY, *folders], capture_output=True, text=True)
