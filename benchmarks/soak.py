@@ -181,11 +181,17 @@ class Reader:
         """What the process holds, without what is only waiting to be freed."""
         from napari.layers import Layer
         from qtpy.QtCore import QTimer
+        from qtpy.QtTest import QTest
         from qtpy.QtWidgets import QApplication
 
         from napari_breastseg.core.volume import Exam, LabelMap
 
-        gc.collect()
+        # A thread may be about to let go of the last exam.
+        for _ in range(50):
+            gc.collect()
+            if not any(type(one) is Exam for one in gc.get_objects()):
+                break
+            QTest.qWait(100)
         trim_memory()
         found: Counter[str] = Counter()
         for one in gc.get_objects():
