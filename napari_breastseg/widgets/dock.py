@@ -248,6 +248,7 @@ class BreastMRI(Actions, QWidget):
         for part in (self.mouse, self.layouts, self.display, self.marks, self.numbers, self.places):
             part.take_down()
         self.curve.take_down()
+        self.caption.take_down()
         self.status.take_down()
         self.drops.take_down()
         self.layer_rows.take_down()
@@ -274,6 +275,7 @@ class BreastMRI(Actions, QWidget):
             self.drops.follow(self._window)
             if (canvas := canvas_of(self._window)) is not None:
                 self.canvas_chips.stand_on(canvas)
+                self.caption.stand_on(canvas)
                 self.curve.stand_on(canvas)
             self.tour.offer()
         self.reset_choices()

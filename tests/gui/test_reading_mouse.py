@@ -89,16 +89,17 @@ def test_a_drag_with_the_right_button_changes_window_and_level(reading: SimpleNa
 
 
 def test_picture_time_and_slice_are_written_on_the_canvas(reading: SimpleNamespace) -> None:
-    caption = reading.viewer.canvas.overlays["breastseg_caption"]
-    assert caption.visible
-    assert caption.text == "post1 0:00   slice 71/160"
+    caption = reading.dock.caption
+    assert caption.isVisible()
+    assert caption.geometry().bottom() < reading.canvas.height()
+    assert caption.text() == "post1 0:00   slice 71/160"
     wheel(reading.canvas, -1)
-    assert caption.text == "post1 0:00   slice 72/160"
+    assert caption.text() == "post1 0:00   slice 72/160"
     press(reading, Qt.Key.Key_W, NO_KEYS)
-    assert caption.text.startswith("post2 +2:01 ")
+    assert caption.text().startswith("post2 +2:01 ")
     press(reading, Qt.Key.Key_W, SHIFT)
     press(reading, Qt.Key.Key_W, SHIFT)
-    assert caption.text.startswith("pre −1:30 ")
+    assert caption.text().startswith("pre −1:30 ")
 
 
 def test_the_canvas_is_dark_in_the_light_theme_until_the_dock_is_gone(

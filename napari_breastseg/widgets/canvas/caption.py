@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QLabel, QWidget
 
 from ..state.opening import phase_time_words
 from ..state.session import Session
@@ -15,11 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Caption"]
 
-_NAME = "breastseg_caption"
+_MARGIN = 6
+_STYLE = "QLabel { font-size: 14px; padding: 1px 4px; color: white; background: rgba(0,0,0,60%); }"
 
 
-class Caption:
-    """Follows the slice and the picture shown.
+class Caption(QLabel):
+    """Follows the slice and the picture shown, in the canvas's lower left corner.
+
+    Not a text of napari's canvas: there each new text has a shader compiled again, which takes a
+    third of the time of a slice and never gives all of its memory back.
 
     Parameters
     ----------
@@ -30,17 +37,48 @@ class Caption:
     """
 
     def __init__(self, viewer: Viewer, session: Session, display: Display) -> None:
+        super().__init__()
+        self.setStyleSheet(_STYLE)
+        self.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.hide()
         self._viewer = viewer
         self._session = session
         self._display = display
         self._followed: set[str] = set()
+        self._has_ruler = False
         session.source_changed.connect(self.refresh)
         dims = viewer.dims.events
-        for event in (dims.current_step, dims.order, dims.ndisplay, viewer.layers.events.inserted):
+        inserted = viewer.layers.events.inserted
+        self._events = (dims.current_step, dims.order, dims.ndisplay, inserted)
+        for event in self._events:
             event.connect(self.refresh)
 
-    @property
-    def text(self) -> str:
+    def stand_on(self, canvas: QWidget) -> None:
+        """Stand in the canvas's lower left corner."""
+        self.setParent(canvas)
+        canvas.installEventFilter(self)
+        self.refresh()
+
+    def take_down(self) -> None:
+        """Leave canvas and viewer."""
+        for event in (*self._events, *(layer.events.visible for layer in self._viewer.layers)):
+            event.disconnect(self.refresh)
+        self._session.source_changed.disconnect(self.refresh)
+        self.hide()
+        self.deleteLater()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Stay in the corner."""
+        if event.type() == QEvent.Type.Resize and watched is self.parentWidget():
+            self._place()
+        return False
+
+    def _place(self) -> None:
+        if (canvas := self.parentWidget()) is not None:
+            self.adjustSize()
+            self.move(_MARGIN, canvas.height() - self.height() - _MARGIN)
+
+    def _words(self) -> str:
         """Picture, its time and slice; empty without an exam."""
         source, picture = self._session.source, self._display.picture
         if source is None or picture is None:
@@ -57,18 +95,16 @@ class Caption:
 
     def refresh(self, event: object = None) -> None:
         """Write what is true now."""
-        from napari.components.overlays import TextOverlay
-
         for layer in self._viewer.layers:
             if note_of(layer).get("case_id") and key_of(layer) not in self._followed:
                 self._followed.add(key_of(layer))
                 layer.events.visible.connect(self.refresh)
-        overlays: Any = self._viewer.canvas.overlays
-        text = self.text
-        if _NAME not in overlays:
-            if not text:
-                return
-            overlays[_NAME] = TextOverlay(position="bottom_left", font_size=10)
-            overlays["scale_bar"].visible = True  # the ruler
-        overlays[_NAME].text = text or " "
-        overlays[_NAME].visible = bool(text)
+        words = self._words()
+        if words and not self._has_ruler:
+            self._has_ruler = True
+            ruler = self._viewer.canvas.overlays["scale_bar"]
+            ruler.box, ruler.visible = False, True
+        if words != self.text():
+            self.setText(words)
+            self._place()
+        self.setVisible(bool(words) and self.parent() is not None)

@@ -209,7 +209,7 @@ def _write_letters(viewer: Viewer, letters: tuple[str, str, str, str]) -> None:
         if name not in overlays:
             if not text:
                 continue
-            overlays[name] = TextOverlay(position=position, font_size=14)
+            overlays[name] = TextOverlay(position=position, font_size=14, box=False)
         overlay = overlays[name]
         overlay.font_size = 14 if len(text) == 1 else 9
         if text:
