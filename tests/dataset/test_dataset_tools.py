@@ -67,6 +67,7 @@ def test_nnunet_finds_the_folders_and_exports_sound(
 # MONAI warns of an optional DICOM decoder whenever it lists its readers.
 @pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader.*:UserWarning")
 def test_monai_loads_both_channels_of_every_listed_case(volumes: Dataset, sphere_exam) -> None:
+    pytest.importorskip("torch")
     from monai.data import load_decathlon_datalist
     from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 
@@ -89,6 +90,7 @@ def test_monai_loads_both_channels_of_every_listed_case(volumes: Dataset, sphere
 
 
 def test_monai_loads_the_slices(slices: Dataset) -> None:
+    pytest.importorskip("torch")
     from monai.data import load_decathlon_datalist
 
     path = slices.folder / "datalist.json"

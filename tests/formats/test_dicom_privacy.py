@@ -105,6 +105,7 @@ def run(monkeypatch: Any, capfd: Any) -> Callable[..., tuple[int, str]]:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
+    pytest.importorskip("torch")
     spec = ModelSpec(inputs=("pre", "post1"), features=(4, 8), patch_size=(32, 32))
     folder = tmp_path / "model"
     checkpoint.save(folder, build(spec).state_dict(), checkpoint.ModelInfo(name="two", spec=spec))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from napari_breastseg.core.errors import InputError
 from napari_breastseg.core.volume import Exam, Grid, Volume
@@ -17,6 +16,8 @@ from napari_breastseg.imaging.preprocessing import (
     stack_inputs,
     working_shape,
 )
+
+torch = pytest.importorskip("torch")
 
 
 def test_phases_are_normalized_by_one_and_the_same_line(sphere_exam):
