@@ -415,19 +415,48 @@ def _import_model(path: Path) -> None:
 def _of_nnunet(name: str) -> Kind:
     def make(folder: Path) -> Path:
         import torch
+        from dynamic_network_architectures.architectures.unet import PlainConvUNet
+        from torch import nn
 
-        plan = {"patch_size": [32, 32], "spacing": [1.0, 1.0], "batch_size": 2}
+        shape = {"n_stages": 2, "features_per_stage": [4, 8], "kernel_sizes": [[3, 3], [3, 3]]}
+        shape |= {"strides": [[1, 1], [2, 2]], "n_conv_per_stage": [1, 1]}
+        shape |= {"n_conv_per_stage_decoder": [1], "conv_bias": True}
+        options = {"norm_op_kwargs": {"affine": True}, "nonlin_kwargs": {"inplace": True}}
+        named = {"conv_op": "torch.nn.modules.conv.Conv2d", "nonlin": "torch.nn.LeakyReLU"}
+        named |= {"norm_op": "torch.nn.modules.instancenorm.InstanceNorm2d"}
+        plan = {
+            "image_reader_writer": "SimpleITKIO",
+            "patch_size": [32, 32],
+            "spacing": [1.0, 1.0],
+            "batch_size": 2,
+            "preprocessor_name": "DefaultPreprocessor",
+            "normalization_schemes": ["ZScoreNormalization"],
+            "use_mask_for_norm": [False],
+            "architecture": {
+                "network_class_name": f"{PlainConvUNet.__module__}.PlainConvUNet",
+                "arch_kwargs": {**shape, **options, **named, "dropout_op": None},
+                "_kw_requires_import": [*named, "dropout_op"],
+            },
+        }
         plans = {
+            "dataset_name": "Dataset001_Breast",
             "image_reader_writer": "SimpleITKIO",
             "plans_name": "nnUNetPlans",
+            "transpose_forward": [0, 1, 2],
+            "transpose_backward": [0, 1, 2],
             "configurations": {"2d": plan, "2d_wide": {"inherits_from": "2d"}},
         }
         told = {"channel_names": {"0": "post1"}, "labels": {"background": 0, "tumor": 1}}
+        layers = {"conv_op": nn.Conv2d, "norm_op": nn.InstanceNorm2d, "nonlin": nn.LeakyReLU}
+        network = PlainConvUNet(
+            1, num_classes=2, deep_supervision=True, **shape, **options, **layers
+        )
         model = folder / "nnunet"
         (model / "fold_0").mkdir(parents=True)
         (model / "plans.json").write_text(json.dumps(plans))
         (model / "dataset.json").write_text(json.dumps(told | {"file_ending": ".nii.gz"}))
-        weights = {"network_weights": {}, "init_args": {"configuration": "2d_wide"}}
+        arguments = {"configuration": "2d_wide"}
+        weights = {"network_weights": network.state_dict(), "init_args": arguments}
         torch.save(weights, model / "fold_0" / "checkpoint_final.pth")
         return model / name
 
