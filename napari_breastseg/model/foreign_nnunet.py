@@ -113,12 +113,13 @@ class NnunetNetwork(BaseModel):
         def work(tick: Any) -> NDArray[np.float32]:
             nnunet = _nnunet()
             manager, configuration = self._plans()
-            predictor = nnunet.nnUNetPredictor(
-                use_mirroring=mirror and self.mirror_axes is not None,
-                perform_everything_on_device=device.type == "cuda",
-                device=device,
-                allow_tqdm=False,
-            )
+            with redirect_stdout(io.StringIO()):  # it prints, where --json is promised
+                predictor = nnunet.nnUNetPredictor(
+                    use_mirroring=mirror and self.mirror_axes is not None,
+                    perform_everything_on_device=device.type == "cuda",
+                    device=device,
+                    allow_tqdm=False,
+                )
             runner = self._network()
             runner.register_forward_pre_hook(lambda *_: tick())
             folds: Any = network
@@ -140,7 +141,8 @@ class NnunetNetwork(BaseModel):
         return (yield from in_thread("Segmenting", work))
 
     def _plans(self) -> tuple[Any, Any]:
-        manager = _nnunet().PlansManager(self.plans)
+        # It prints where none is named.
+        manager = _nnunet().PlansManager({"label_manager": "LabelManager", **self.plans})
         return manager, manager.get_configuration(self.configuration)
 
     def _network(self) -> nn.Module:

@@ -442,6 +442,7 @@ def _of_nnunet(name: str) -> Kind:
             "dataset_name": "Dataset001_Breast",
             "image_reader_writer": "SimpleITKIO",
             "plans_name": "nnUNetPlans",
+            "label_manager": "LabelManager",
             "transpose_forward": [0, 1, 2],
             "transpose_backward": [0, 1, 2],
             "configurations": {"2d": plan, "2d_wide": {"inherits_from": "2d"}},

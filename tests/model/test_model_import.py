@@ -403,6 +403,21 @@ def test_closing_ends_what_runs_in_a_thread_at_its_next_step():
     assert len(steps) == count
 
 
+def test_what_nnunet_prints_is_no_part_of_the_json(nnunet_model, sphere_exam, tmp_path, capsys):
+    from napari_breastseg.cli import app
+
+    folder = tmp_path / "older"
+    shutil.copytree(nnunet_model, folder)
+    plans = json.loads((folder / "plans.json").read_text())
+    del plans["label_manager"]  # nnU-Net says which one it takes instead
+    (folder / "plans.json").write_text(json.dumps(plans))
+    app(["models", "import", str(folder), "--json"], standalone_mode=False)
+    name = json.loads(capsys.readouterr().out)["name"]
+    how = ["--model", name, "--output", str(tmp_path / "masks"), "--json", "--device", "cpu"]
+    app(["predict", written(sphere_exam[0], tmp_path)[0], *how], standalone_mode=False)
+    assert len(json.loads(capsys.readouterr().out)["cases"]) == 1
+
+
 def test_models_import_takes_a_bundle_and_predict_runs_it(sphere_exam, tmp_path, capsys):
     from napari_breastseg.cli import app
 
