@@ -93,6 +93,11 @@ def test_picture_time_and_slice_are_written_on_the_canvas(reading: SimpleNamespa
     assert caption.isVisible()
     assert caption.geometry().bottom() < reading.canvas.height()
     assert caption.text() == "post1 0:00   slice 71/160"
+    assert reading.canvas.height() - caption.geometry().bottom() < 10
+    reading.viewer.window.resize(700, 700)  # on a narrow canvas it stands above the middle letter
+    QTest.qWait(100)
+    assert caption.geometry().right() > reading.canvas.width() // 2 - 20
+    assert reading.canvas.height() - caption.geometry().bottom() > 35
     wheel(reading.canvas, -1)
     assert caption.text() == "post1 0:00   slice 72/160"
     press(reading, Qt.Key.Key_W, NO_KEYS)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Caption"]
 
-_MARGIN = 6
+_MARGIN, _LETTER = 6, 40  # pixels; the letter in the middle of the lower edge with its margin
 _STYLE = "QLabel { font-size: 14px; padding: 1px 4px; color: white; background: rgba(0,0,0,60%); }"
 
 
@@ -76,7 +76,9 @@ class Caption(QLabel):
     def _place(self) -> None:
         if (canvas := self.parentWidget()) is not None:
             self.adjustSize()
-            self.move(_MARGIN, canvas.height() - self.height() - _MARGIN)
+            reaches_letter = _MARGIN + self.width() > canvas.width() // 2 - _LETTER // 2
+            below = _LETTER if reaches_letter else _MARGIN
+            self.move(_MARGIN, canvas.height() - self.height() - below)
 
     def _words(self) -> str:
         """Picture, its time and slice; empty without an exam."""
