@@ -189,6 +189,7 @@ class Reader:
 
         from napari_breastseg.core.volume import Exam, LabelMap
 
+        self.dock.review_panel.walk.prefetch.forget()  # the list's next case, read ahead
         # A thread may be about to let go of the last exam.
         for _ in range(50):
             gc.collect()
