@@ -118,8 +118,10 @@ def test_accept_takes_a_known_case_again_and_refuses_another_of_its_name(
     other = Exam(exam.case_id, brighter)
     with pytest.raises(InputError, match=r"another exam of that name: phase pre differs"):
         napari_breastseg.accept(dataset, other, truth, patient_id="P001", reader="AB")
-    moved = Grid(exam.grid.shape, exam.grid.affine + np.eye(4)[:, [3, 0, 1, 2]] * 0.5)
-    with pytest.raises(InputError):
+    affine = np.array(exam.grid.affine)
+    affine[:3, 3] += 0.5
+    moved = Grid(exam.grid.shape, affine)
+    with pytest.raises(InputError, match="at another position"):
         napari_breastseg.accept(
             dataset,
             exam,
