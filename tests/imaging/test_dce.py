@@ -142,6 +142,8 @@ def test_a_slice_of_unknown_spacing_has_shifts_in_voxels(still_exam):
     assert first.mm is None
     aligned = drain(dce.align_phases(exam))
     assert max(map(abs, drain(dce.estimate_shifts(aligned))[0].voxels)) < 0.3
+    again = drain(dce.align_phases(exam))
+    assert np.array_equal(aligned.phases["pre"].data, again.phases["pre"].data)
 
 
 def test_aligned_phases_lie_where_they_would_without_movement(still_exam):

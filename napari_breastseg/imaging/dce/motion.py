@@ -221,7 +221,8 @@ def _register(fixed: Any, moving: Any, start: Any, shrink: int, seed: int) -> An
     method.SetMetricAsMattesMutualInformation(48)
     voxels = int(np.prod(small[0].GetSize()))
     method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(min(1.0, max(0.02, 150_000 / voxels)), seed)
+    share = min(1.0, max(0.02, 150_000 / voxels))
+    method.SetMetricSamplingPercentage(share, seed + 1)  # to SimpleITK 0 is the clock
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=0.5 * shrink * spacing[0],
